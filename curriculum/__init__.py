@@ -1,0 +1,1 @@
+"""Hybrid online-offline reinforcement learning with a planner in the loop."""

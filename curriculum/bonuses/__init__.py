@@ -1,0 +1,1 @@
+"""Intrinsic rewards: one file each, the file name is the flag."""

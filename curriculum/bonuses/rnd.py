@@ -1,0 +1,82 @@
+"""RND: random network distillation (Burda et al. 2018, arXiv 1810.12894).
+
+    bonus(s') = coef * |predictor(s') - target(s')|^2 / sd,   L(predictor) = E[|predictor(s') - target(s')|^2]
+
+Differs from the paper, to fit a replay buffer: the bonus is recomputed whenever a batch is sampled, so that it never goes
+stale; `sd` is the running standard deviation of the error itself, not of discounted intrinsic returns; the coefficient
+decays linearly. With n-step rewards it judges the state n steps later.
+"""
+
+from dataclasses import dataclass
+from typing import Self
+
+import torch
+from torch import Tensor
+
+from curriculum.learner import Learner
+from curriculum.nets import MLP
+from curriculum.types import Batch, Spec, State, within
+
+
+@dataclass(kw_only=True)
+class RND:
+    """Reward what the predictor has not yet learnt to foresee: states seen rarely."""
+
+    coef: float = 1.0  # weight of the bonus, in standard deviations of the prediction error: 0 for none
+    duration: int = 10_000  # environment steps until the weight has fallen linearly to 0
+    embedding: int = 32  # numbers that target and predictor give a state
+    width: int = 64  # hidden units of both networks
+    learning_rate: float = 1e-4  # the predictor's: too fast and nothing stays new
+
+    def __post_init__(self) -> None:
+        within(self, 0, float("inf"), "coef", "learning_rate")
+        within(self, 1, float("inf"), "duration", "embedding", "width")
+
+    def setup(self, spec: Spec, seeds: tuple[int, ...], device: str = "cpu") -> Self:
+        """See `curriculum.types.Bonus`."""
+        options = {"hidden": (self.width,), "learning_rate": self.learning_rate, "grad_clip": 0.0}
+        self.networks = _Distillation(embedding=self.embedding, **options).setup(spec, seeds, device)
+        self.moments = torch.zeros(3, len(seeds), dtype=torch.float64, device=device)  # count, sum, sum of squares
+        return self
+
+    def reward(self, batch: Batch, step: int) -> tuple[Tensor, dict[str, Tensor]]:
+        """See `curriculum.types.Bonus`."""
+        error = self.networks.errors(self.networks.normalize(batch.next_obs)).detach()  # [P, B]
+        self.networks.update(batch)
+        ones = torch.full_like(error[:, 0], error.shape[-1])
+        self.moments += torch.stack([ones, error.sum(-1), error.square().sum(-1)])
+        count, total, squares = self.moments
+        deviation = (squares / count - (total / count) ** 2).clamp(min=1e-12).sqrt().float()  # [P]
+        coef = self.coef * max(0.0, 1 - step / self.duration)
+        bonus = coef * error / deviation.unsqueeze(-1)
+        log = {"bonus_mean": bonus.mean(-1), "bonus_std": bonus.std(-1), "predictor_loss": error.mean(-1)}
+        return bonus, log | {"coef": torch.full_like(ones, coef)}
+
+    def state(self) -> State:
+        """Everything needed to go on exactly from here."""
+        return {"networks": self.networks.state(), "moments": self.moments}
+
+    def load(self, state: State) -> None:
+        """Go back to what `state` returned."""
+        self.networks.load(state["networks"])
+        self.moments = state["moments"].to(self.moments.device)
+
+
+@dataclass(kw_only=True)
+class _Distillation(Learner):
+    embedding: int = 32
+
+    def build(self) -> dict[str, MLP]:
+        return {
+            "target": MLP(self.head.inputs, self.embedding, self.hidden),
+            "predictor": MLP(self.head.inputs, self.embedding, self.hidden),
+        }
+
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
+        return {"predictor": self.errors(batch.next_obs).mean(-1)}
+
+    def errors(self, obs: Tensor) -> Tensor:
+        """Squared prediction error [P, B] at normalised observations."""
+        with torch.no_grad():
+            target = self.net.target(obs)
+        return (self.net.predictor(obs) - target).square().mean(-1).squeeze(1)

@@ -1,0 +1,81 @@
+"""The configuration of a run: plain numbers and plug-ins, one field a flag."""
+
+from dataclasses import dataclass, fields
+from typing import Any, Literal
+
+from curriculum import plugins
+from curriculum.types import within
+
+
+@dataclass(kw_only=True)
+class Config:
+    """Plug-ins are given as instances, or by name with their defaults: `Config(learner="iql")`, `Config(learner=IQL())`."""
+
+    env: Any = "gridworld"
+    learner: Any = "dqn"
+    planner: Any = "shortest_path"
+    decay: Any = "exponential"
+    gate: Any = "step"
+    start: Any = "expert"
+    bonus: Any = "none"
+    techniques: tuple[Any, ...] = ()
+
+    steps: int = 20_000  # environment steps per seed, after the start
+    seeds: tuple[int, ...] = (0,)  # trained side by side; each is exactly what it would be alone
+    rows: int = 8  # environments per seed, stepped together
+    updates_per_step: float = 0.25  # gradient updates per environment step
+    pretrain_updates: int = 0  # gradient updates on the start's data before the first step
+    store: Literal["all", "planner", "learner"] = "all"  # whose transitions enter the buffer
+    capacity: int = 100_000  # transitions the buffer holds per seed
+    # fixed: by --shares; symmetric: half from the start's data; annealed: from the start's data to the run's own
+    sampling: Literal["uniform", "fixed", "symmetric", "annealed"] = "uniform"
+    shares: tuple[str, ...] = ()  # weights of the sources for --sampling fixed, such as expert=0.25 learner=0.75
+    eval_every: int = 2_000  # environment steps between evaluations
+    eval_episodes: int = 50  # episodes of an evaluation: the same for every run and seed
+    eval_mixed: bool = True  # also evaluate planner and learner mixed at the current rate
+    log_every: int = 500  # environment steps between records of collecting and updating
+    checkpoint_every: int = 5_000  # environment steps between checkpoints
+    compress_every: int = 0  # environment steps between compression checkpoints, 0 for none
+    device: str = "cpu"  # where networks live: cpu or cuda
+    name: str = ""  # of the run's folder; default: planner-learner-decay
+    runs_dir: str = "runs"  # runs lie in <runs-dir>/<env>/<name>
+
+    def __post_init__(self) -> None:
+        infinity = float("inf")
+        within(self, 1, infinity, "steps", "rows", "eval_every", "eval_episodes", "log_every", "checkpoint_every")
+        within(self, 0, infinity, "updates_per_step", "pretrain_updates", "compress_every")
+        within(self, 1, infinity, "capacity")
+        if not self.seeds or len(set(self.seeds)) < len(self.seeds) or min(self.seeds) < 0:
+            raise ValueError(
+                f"seeds must be different whole numbers of at least 0, got {' '.join(map(str, self.seeds))}"
+            )
+        if self.compress_every and not self.techniques:
+            self.techniques = tuple(plugins.names("technique"))
+
+    def plugged(self) -> dict[str, Any]:
+        """An instance of every plug-in, by flag; None for a bonus of "none"."""
+        chosen = {family: getattr(self, family) for family in plugins.CHOSEN}
+        return {f: None if f == "bonus" and c == "none" else plugins.make(f, c) for f, c in chosen.items()}
+
+    def run_name(self) -> str:
+        """The name of the run's folder."""
+        chosen = [plugins.name_of(family, getattr(self, family)) for family in ("planner", "learner", "decay")]
+        return self.name or "-".join(chosen).replace(":", "-")
+
+
+def flat(config: Config) -> dict[str, Any]:
+    """Every setting by the name of its flag (underscores for dashes): what `config.yaml` holds and a flag would set."""
+    settings: dict[str, Any] = {}
+    for field in fields(Config):
+        value = getattr(config, field.name)
+        if field.name in plugins.CHOSEN:
+            settings[field.name] = plugins.name_of(field.name, value)
+        elif field.name == "techniques":
+            settings[field.name] = [plugins.name_of("technique", t) for t in value]
+        else:
+            settings[field.name] = list(value) if isinstance(value, tuple) else value
+    for family, plugin in config.plugged().items():
+        for field in fields(plugin) if hasattr(plugin, "__dataclass_fields__") else ():
+            value = getattr(plugin, field.name)
+            settings[f"{family}.{field.name}"] = list(value) if isinstance(value, tuple) else value
+    return settings

@@ -1,0 +1,1 @@
+"""How the planning rate falls: one file each, the file name is the flag."""

@@ -1,0 +1,24 @@
+"""Linear decay: the same share is handed over in every environment step."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from curriculum.types import within
+
+
+@dataclass(kw_only=True)
+class Linear:
+    """rate = initial + (final - initial) * min(step / duration, 1)"""
+
+    initial: float = 1.0  # planning rate at step 0
+    final: float = 0.0  # planning rate from `duration` on
+    duration: int = 10_000  # environment steps of one seed until `final`
+
+    def __post_init__(self) -> None:
+        within(self, 0, 1, "initial", "final")
+        within(self, 1, float("inf"), "duration")
+
+    def rate(self, step: int, score: np.ndarray) -> np.ndarray:
+        """See `curriculum.types.Decay`."""
+        return np.full(len(score), self.initial + (self.final - self.initial) * min(step / self.duration, 1.0))

@@ -1,0 +1,107 @@
+"""Play episodes on shared evaluation seeds: the learner alone, the mixture, a planner, anything that acts."""
+
+import copy
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from curriculum import statistics
+from curriculum.learner import Learner
+from curriculum.mixture import Mixture
+from curriculum.types import Gate, Planner, Spec, stream
+from envs.dynamics import Dynamics, Rows
+
+FREE_RUN = 1_000  # steps after which an evaluation episode of a world without a time limit is stopped
+
+
+class Episodes(NamedTuple):
+    """What finished episodes brought, in order of their seeds."""
+
+    reward: np.ndarray  # [..., N] undiscounted return
+    length: np.ndarray  # [..., N] steps
+    success: np.ndarray  # [..., N] bool
+
+
+def play(act: Callable[[np.ndarray, np.ndarray], np.ndarray], rows: Rows) -> Episodes:
+    """Play one episode in every row: `act(obs [n, *O], rows [n])` gives the actions of the rows still playing."""
+    obs = rows.reset()
+    reward, length = np.zeros(rows.count), np.zeros(rows.count, np.int64)
+    success, playing = np.zeros(rows.count, bool), np.ones(rows.count, bool)
+    action = np.zeros((rows.count, *(rows.single_action_space.shape or ())), rows.single_action_space.dtype)
+    for _ in range(rows.dynamics.max_steps or FREE_RUN):
+        now = np.flatnonzero(playing)
+        action[now] = act(obs[now], now)
+        obs, gained, terminated, truncated, _, succeeded = rows.step(action)
+        reward[now] += gained[now]
+        length[now] += 1
+        success[now] = succeeded[now]
+        playing &= ~(terminated | truncated)
+        if not playing.any():
+            break
+    return Episodes(reward, length, success)
+
+
+def evaluation_rows(world: Dynamics, episodes: Sequence[int], copies: int = 1) -> Rows:
+    """One row for every episode seed, the whole set `copies` times over: each learner meets the same episodes."""
+    return Rows(world, [stream(e, "evaluation") for _ in range(copies) for e in episodes])
+
+
+def play_planner(planner: Planner, world: Dynamics, spec: Spec, episodes: Sequence[int]) -> Episodes:
+    """What a planner achieves, [N]."""
+    rows = evaluation_rows(world, episodes)
+    return play(copy.deepcopy(planner).setup(rows, spec, (0,)).act, rows)
+
+
+def play_learner(learner: Learner, world: Dynamics, episodes: Sequence[int]) -> Episodes:
+    """What every seed's learner achieves alone, [P, N]."""
+    shape = (len(learner.seeds), len(episodes))
+    rows = evaluation_rows(world, episodes, copies=shape[0])
+
+    def act(obs: np.ndarray, now: np.ndarray) -> np.ndarray:
+        return learner.act(rows.obs.reshape(*shape, *rows.obs.shape[1:])).reshape(-1)[now]
+
+    return Episodes(*(x.reshape(shape) for x in play(act, rows)))
+
+
+def play_mixed(
+    learner: Learner,
+    planner: Planner,
+    gate: Gate,
+    rate: np.ndarray,
+    world: Dynamics,
+    spec: Spec,
+    episodes: Sequence[int],
+    step: int,
+) -> tuple[Episodes, np.ndarray]:
+    """What learner and planner achieve together at planning rates [P], as [P, N], and the planner calls it took, [P]."""
+    shape = (len(learner.seeds), len(episodes))
+    rows = evaluation_rows(world, episodes, copies=shape[0])
+    planner = copy.deepcopy(planner).setup(rows, spec, learner.seeds)
+    mixture = Mixture(planner, learner, copy.deepcopy(gate), learner.seeds, shape[1], name=f"mixed evaluation {step}")
+
+    def act(obs: np.ndarray, now: np.ndarray) -> np.ndarray:
+        together = rows.obs.reshape(*shape, *rows.obs.shape[1:])
+        return mixture.act(together, rows.time.reshape(shape), rate, explore=False)[0].reshape(-1)[now]
+
+    played = Episodes(*(x.reshape(shape) for x in play(act, rows)))
+    return played, mixture.calls
+
+
+def summary(episodes: Episodes, floor: float, ceiling: float) -> dict[str, np.ndarray]:
+    """Figures of [P, N] episodes, [P] each; `floor` and `ceiling` are the returns of random play and of the planner."""
+    low, high = statistics.bootstrap(episodes.reward, statistics.iqm, stream(0, "bootstrap"))
+    return {
+        "mean_reward": episodes.reward.mean(-1),
+        "mean_ep_length": episodes.length.mean(-1),
+        "success_rate": episodes.success.mean(-1),
+        "score": score(episodes.reward, floor, ceiling).mean(-1),
+        "iqm_reward": statistics.iqm(episodes.reward),
+        "iqm_reward_low": low,
+        "iqm_reward_high": high,
+    }
+
+
+def score(reward: np.ndarray, floor: float, ceiling: float) -> np.ndarray:
+    """Returns on a scale from 0 (random play) to 1 (the planner); nan where the planner is no better than random play."""
+    return (reward - floor) / (ceiling - floor) if ceiling > floor else np.full(reward.shape, np.nan)

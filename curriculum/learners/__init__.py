@@ -1,0 +1,1 @@
+"""Offline learners: one file each, the file name is the flag."""

@@ -1,0 +1,27 @@
+"""BC: behaviour cloning (Pomerleau 1991, Neural Computation 3(1)).
+
+    L(pi) = -E[log pi(a | s)]
+
+Clones whoever filled the buffer; with `--store planner` that is the planner alone.
+"""
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from curriculum.learner import Learner
+from curriculum.nets import MLP
+from curriculum.types import Batch
+
+
+@dataclass(kw_only=True)
+class BC(Learner):
+    """Maximise the likelihood of the actions in the buffer."""
+
+    def build(self) -> dict[str, MLP]:
+        """See `Learner`."""
+        return {"policy": self.head.actor(self.hidden)}
+
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
+        """See `Learner`."""
+        return {"policy": -self.head.policy(self.net.policy, batch.obs).log_prob(batch.action).mean(-1)}

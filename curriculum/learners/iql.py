@@ -1,0 +1,52 @@
+"""IQL: implicit Q-learning (Kostrikov et al. 2021, arXiv 2110.06169).
+
+    L(V)  = E[|expectile - 1(u < 0)| u^2],  u = min_k Q_target,k(s, a) - V(s)        (eq. 5)
+    L(Q)  = E[(r + discount * V(s') - Q_k(s, a))^2], summed over the critics k       (eq. 6)
+    L(pi) = -E[exp(temperature * (min_k Q_target,k(s, a) - V(s))) log pi(a | s)]     (eq. 7), weights cut at 100
+
+Differs from the paper: discrete actions take a categorical policy; the rest is the same.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from curriculum.learner import Learner
+from curriculum.nets import MLP
+from curriculum.types import Batch
+
+
+@dataclass(kw_only=True)
+class IQL(Learner):
+    """Learn the value of the best actions in the buffer without asking about any other, then imitate those."""
+
+    targets: ClassVar[tuple[str, ...]] = ("q",)
+
+    expectile: float = 0.8  # 0.5 is the behaviour's mean value, towards 1 the best action seen
+    temperature: float = 3.0  # 0 clones the behaviour, large values take only its best actions
+
+    def build(self) -> dict[str, MLP]:
+        """See `Learner`."""
+        return {
+            "q": self.head.critic(self.hidden, members=2),
+            "value": self.head.state_value(self.hidden),
+            "policy": self.head.actor(self.hidden),
+        }
+
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
+        """See `Learner`."""
+        with torch.no_grad():
+            next_value = self.net.value(batch.next_obs).squeeze(-1)  # [P, 1, B]
+            target = batch.reward.unsqueeze(-2) + batch.discount.unsqueeze(-2) * next_value
+            best = self.head.values(self.target.q, batch.obs).of(batch.action).amin(-2)  # [P, B]
+        q = self.head.values(self.net.q, batch.obs).of(batch.action)  # [P, K, B]
+        advantage = best - self.net.value(batch.obs).squeeze(-1).squeeze(-2)  # [P, B]
+        weight = (self.temperature * advantage.detach()).exp().clamp(max=100)
+        log_prob = self.head.policy(self.net.policy, batch.obs).log_prob(batch.action)
+        return {
+            "q": (q - target).square().mean(-1).sum(-1),
+            "value": ((self.expectile - (advantage < 0).float()).abs() * advantage.square()).mean(-1),
+            "policy": -(weight * log_prob).mean(-1),
+        }

@@ -1,0 +1,1 @@
+"""Consumers of training records: one file each, the file name is the flag."""

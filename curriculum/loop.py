@@ -1,0 +1,320 @@
+"""The training loop: a generator of records. `for record in train(config): ...` is all there is to it."""
+
+import copy
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from curriculum import checkpoint, plugins
+from curriculum.buffer import SOURCE, Buffer, Transition, parse_shares
+from curriculum.compress import measure
+from curriculum.config import Config
+from curriculum.deploy import deployable, save
+from curriculum.evaluate import evaluation_rows, play_learner, play_mixed, play_planner, score, summary
+from curriculum.mixture import Mixture
+from curriculum.rollout import Rollout
+from curriculum.types import SOURCES, Record, Spec, State, stream
+from envs.dynamics import Dynamics, Rows
+
+RESCORE = 1_000_000  # first of the episode seeds that re-score the last and the best policy
+
+
+def train(
+    config: Config, folder: Path | None = None, resume: Path | None = None, stop: Callable[[], bool] = lambda: False
+) -> Iterator[Record]:
+    """Train all seeds of `config` side by side and yield what happens.
+
+    With a `folder`, checkpoints and policies are written there; `resume` names a checkpoint to go on from, bit for bit.
+    When `stop()` turns true a checkpoint is written and the loop ends."""
+    run = Run(config, folder)
+    if resume:
+        run.load(checkpoint.read(resume))
+    else:
+        yield from run.begin()
+        run.save()
+    while run.step < config.steps:
+        if stop():
+            run.save()
+            return
+        run.collect()
+        run.update()
+        if run.due(config.log_every):
+            yield from run.report()
+        if run.due(config.eval_every):
+            yield from run.evaluate()
+        if run.due(config.compress_every):
+            yield from run.compress()
+        if run.due(config.checkpoint_every):
+            run.save()
+    yield from run.finish()
+
+
+class Run:
+    """Everything a run is made of, and the verbs of the loop above."""
+
+    def __init__(self, config: Config, folder: Path | None = None):
+        self.config, self.folder, self.seeds = config, folder, config.seeds
+        self.shape = (len(self.seeds), config.rows)
+        self.parts = copy.deepcopy(config.plugged())
+        self.world: Dynamics = self.parts["env"]
+        self.rows = Rows(self.world, [stream(seed, "environment") for seed in self.seeds], config.rows)
+        self.spec = spec_of(self.world)
+        self.learner = copy.deepcopy(self.parts["learner"]).setup(self.spec, self.seeds, config.device)
+        self.buffer = Buffer(capacity=config.capacity, sampling=config.sampling, shares=parse_shares(config.shares))
+        self.buffer.setup(self.spec, self.seeds, config.rows)
+        self.bonus = self.parts["bonus"] and copy.deepcopy(self.parts["bonus"]).setup(
+            self.spec, self.seeds, config.device
+        )
+        planner = copy.deepcopy(self.parts["planner"]).setup(self.rows, self.spec, self.seeds)
+        self.mixture = Mixture(planner, self.learner, copy.deepcopy(self.parts["gate"]), self.seeds, config.rows)
+        self.decay = copy.deepcopy(self.parts["decay"])
+        self.techniques = [plugins.make("technique", technique) for technique in config.techniques]
+        self.rollout = Rollout(*self.shape, getattr(self.world, "cells", (0,)))
+
+        seeds = len(self.seeds)
+        self.step, self.records = 0, 0  # environment steps of one seed since the start; records yielded
+        self.score = np.full(seeds, np.nan)  # of the learner alone: 0 random play, 1 the planner
+        self.best, self.best_reward = self.learner.snapshot(), np.full(seeds, -np.inf)
+        self.best_step, self.rollbacks = np.zeros(seeds, np.int64), np.zeros(seeds, np.int64)
+        self.bonus_log: dict[str, torch.Tensor] = {}
+        self.elapsed, self.began, self.clock = 0.0, time.perf_counter(), (0, time.perf_counter())
+
+    def record(self, kind: str, values: dict[str, np.ndarray]) -> Record:
+        """A record of this moment; counted, so that a resumed run knows which were written."""
+        self.records += 1
+        return Record(kind, self.step, {tag: np.asarray(value) for tag, value in values.items()})
+
+    def due(self, every: int) -> bool:
+        """Whether the last step crossed a multiple of `every` or was the run's last; never for 0."""
+        return every > 0 and (
+            self.step // every > (self.step - self.shape[1]) // every or self.step >= self.config.steps
+        )
+
+    def begin(self) -> Iterator[Record]:
+        """Measure random play and the planner, seed the buffer, pretrain, evaluate."""
+        episodes = range(self.config.eval_episodes)
+        random = plugins.make("planner", "random")
+        self.floor = float(play_planner(random, self.world, self.spec, episodes).reward.mean())
+        self.ceiling = float(play_planner(self.parts["planner"], self.world, self.spec, episodes).reward.mean())
+        if hasattr(self.decay, "observe") and not self.ceiling > self.floor:
+            raise ValueError(
+                f"this decay moves on the learner's score between random play and the planner, and the planner's return "
+                f"{self.ceiling:.3g} is not above random play's {self.floor:.3g}; choose another planner or decay"
+            )
+        ends = {"eval/random_reward": self.floor, "eval/planner_reward": self.ceiling}
+        yield self.record("baseline", {tag: np.full(len(self.seeds), value) for tag, value in ends.items()})
+        self.obs = self.rows.reset()
+        self._seed_buffer(random.setup(self.rows, self.spec, self.seeds))
+        self.learner.fit_normalizer(self.buffer.recent_obs(10_000))
+        for _ in range(self.config.pretrain_updates):
+            self._learn()
+        yield self.record("start", self._buffer_values())
+        yield from self.evaluate()
+
+    def _seed_buffer(self, random) -> None:
+        start = self.parts["start"]
+        source = np.full(self.shape, SOURCE[start.source])
+        actor = start.actor(self.mixture.planner, random)
+        for _ in range(-(-start.size // self.shape[1])):
+            if actor is self.mixture.planner:
+                action = self.mixture.plan(self._stacked(self.obs), np.ones(self.shape, bool))
+            else:
+                action = actor.act(self.obs, np.arange(self.rows.count))
+            self._advance(action.reshape(self.shape), source, np.full(self.shape, actor is self.mixture.planner))
+
+    def collect(self) -> None:
+        """Take one step in every row: whoever the gate chooses acts, the buffer grows."""
+        rate = self.decay.rate(self.step, self.score)
+        action, source = self.mixture.act(
+            self._stacked(self.obs), self.rows.time.reshape(self.shape), rate, explore=True
+        )
+        store = self.config.store
+        keep = None if store == "all" else source == SOURCE[store]
+        self.step += self.shape[1]
+        transition, success = self._advance(action, source, np.repeat(rate[:, None], self.shape[1], 1), keep)
+        self.rollout.add(self.step, transition, success)
+
+    def _advance(self, action, source, rate, keep=None) -> tuple[Transition, np.ndarray]:
+        """Step the world with `action` [P, E] and store what came of it; also returns the successes [P, E]."""
+        obs, step = self.obs, self.rows.step(action.reshape(-1))
+        reward, terminated, truncated, success = (
+            x.reshape(self.shape) for x in (step.reward, step.terminated, step.truncated, step.success)
+        )
+        ends = (self._stacked(obs), action, reward, terminated, truncated, self._stacked(step.next_obs))
+        transition = Transition(*ends, source, rate)
+        self.buffer.add(transition, keep)
+        self.obs = step.obs
+        if hasattr(self.world, "cell"):
+            self.rollout.visit(self.world.cell(self.rows.state).reshape(self.shape))
+        return transition, success
+
+    def _stacked(self, obs: np.ndarray) -> np.ndarray:
+        return obs.reshape(*self.shape, *self.spec.obs_shape)
+
+    def update(self) -> None:
+        """Take the gradient updates that the last step earned."""
+        per_step = self.config.updates_per_step
+        for _ in range(int(self.step * per_step) - int((self.step - self.shape[1]) * per_step)):
+            self._learn()
+
+    def _learn(self) -> None:
+        learner = self.learner
+        if self.buffer.size.min() < learner.batch_size:
+            return
+        progress = min(self.step / self.config.steps, 1.0)
+        batch = self.buffer.sample(learner.batch_size, learner.discount, learner.n_step, progress)
+        batch = type(batch)(*(x.to(self.config.device) for x in batch))
+        if self.bonus:
+            reward, self.bonus_log = self.bonus.reward(batch, self.step)
+            batch = batch._replace(reward=batch.reward + reward)
+        learner.update(batch)
+
+    def report(self) -> Iterator[Record]:
+        """What collecting and updating brought since the last report, and how long it took."""
+        seeds = len(self.seeds)
+        rate = self.decay.rate(self.step, self.score)
+        planning = {"curriculum/planning_rate": rate, "planner/calls_total": self.mixture.calls.copy()}
+        exploration = {"rollout/exploration_rate": np.full(seeds, self.learner.exploration)}
+        yield self.record("collect", self.rollout.values() | exploration | planning | self._buffer_values())
+        losses = {f"train/loss_{name}": loss.cpu().numpy() for name, loss in self.learner.last_losses.items()}
+        total = {
+            "train/loss": np.sum(list(losses.values()), axis=0),
+            "train/n_updates": np.full(seeds, self.learner.updates),
+        }
+        bonus = {f"rnd/{name}": value.cpu().numpy() for name, value in self.bonus_log.items()}
+        yield self.record("update", total | losses | bonus)
+        (step, moment), now = self.clock, time.perf_counter()
+        self.clock = (self.step, now)
+        clock = {
+            "time/fps": (self.step - step) * seeds / (now - moment),
+            "time/time_elapsed": self.elapsed + now - self.began,
+        }
+        per_call = 1000 * self.mixture.seconds / np.maximum(self.mixture.calls, 1)
+        values = {tag: np.full(seeds, value) for tag, value in clock.items()}
+        yield self.record(
+            "time", values | {"planner/ms_per_call": per_call, "planner/seconds_total": self.mixture.seconds.copy()}
+        )
+
+    def _buffer_values(self) -> dict[str, np.ndarray]:
+        size = self.buffer.size
+        held = {f"buffer/share_{name}": self.buffer.count[:, s] / np.maximum(size, 1) for s, name in enumerate(SOURCES)}
+        shares = self.buffer.read_shares()
+        drawn = {f"buffer/batch_share_{name}": shares[:, s] for s, name in enumerate(SOURCES)}
+        return {"buffer/size": size} | held | drawn
+
+    def evaluate(self) -> Iterator[Record]:
+        """Score the learner alone, keep the best, let the decay see it; then planner and learner mixed."""
+        seeds, episodes = len(self.seeds), range(self.config.eval_episodes)
+        played = play_learner(self.learner, self.world, episodes)
+        alone = summary(played, self.floor, self.ceiling)
+        better = alone["mean_reward"] > self.best_reward
+        self.learner.keep(self.best, better)
+        self.best_reward = np.where(better, alone["mean_reward"], self.best_reward)
+        self.best_step = np.where(better, self.step, self.best_step)
+        self.score = alone["score"]
+        if hasattr(self.decay, "observe"):
+            fallen = self.decay.observe(score(played.reward, self.floor, self.ceiling))
+            self.learner.restore(self.best, fallen)
+            self.rollbacks += fallen
+        values = {f"eval/{name}": value for name, value in alone.items()}
+        rate = self.decay.rate(self.step, self.score)
+        values |= {"curriculum/rollbacks": self.rollbacks.copy(), "planner/calls_total": self.mixture.calls.copy()}
+        if self.config.eval_mixed:
+            parts = (self.learner, self.parts["planner"], self.parts["gate"])
+            mixed, calls = play_mixed(*parts, rate, self.world, self.spec, episodes, self.step)
+            values |= {f"eval_mixed/{name}": value for name, value in summary(mixed, self.floor, self.ceiling).items()}
+            values |= {"eval_mixed/planning_rate": rate, "eval_mixed/planner_calls": calls}
+        assert all(v.shape == (seeds,) for v in values.values())
+        yield self.record("evaluate", values)
+
+    def compress(self) -> Iterator[Record]:
+        """Measure what every seed's policy would cost when deployed."""
+        folder = (self.folder or Path(".")) / "compressed" / f"step-{self.step:09d}"
+        measured = []
+        for p, obs in enumerate(self.buffer.recent_obs(4_096)):
+            rows = lambda: evaluation_rows(self.world, range(self.config.eval_episodes))  # noqa: E731
+            policy = self.learner.export(p)
+            measured.append(
+                measure(
+                    policy, torch.from_numpy(obs), self.techniques, rows, folder / f"seed{self.seeds[p]}", self.seeds[p]
+                )
+            )
+        tags = [(variant, name) for variant, row in measured[0].items() for name in row]
+        yield self.record("compress", {f"compress/{v}/{n}": np.array([m[v][n] for m in measured]) for v, n in tags})
+
+    def finish(self) -> Iterator[Record]:
+        """Draw maps, re-score the last and the best policy on episodes that chose neither, write both as files."""
+        if hasattr(self.world, "cells"):
+            yield self.record("maps", {"visits": self.rollout.visits, **maps(self.learner, self.world)})
+        episodes = range(RESCORE, RESCORE + self.config.eval_episodes)
+        last, everyone = self.learner.snapshot(), np.ones(len(self.seeds), bool)
+        values = {"final/planner_calls": self.mixture.calls.copy(), "final/best_step": self.best_step}
+        for name, weights in {"best": self.best, "last": last}.items():
+            self.learner.restore(weights, everyone)
+            result = summary(play_learner(self.learner, self.world, episodes), self.floor, self.ceiling)
+            values |= {f"final/{name}_{figure}": value for figure, value in result.items()}
+            for p, seed in enumerate(self.seeds) if self.folder else ():
+                save(deployable(self.learner.export(p)), self.folder / f"seed{seed}" / f"policy-{name}.safetensors")
+        yield self.record("final", values)
+
+    def save(self) -> None:
+        """Write a checkpoint, and keep the newest three."""
+        if self.folder:
+            folder = self.folder / "checkpoints"
+            checkpoint.write(folder / f"step-{self.step:09d}", self.state())
+            checkpoint.prune(folder, keep=3)
+
+    def state(self) -> State:
+        """Everything needed to go on exactly from here; what a clock measured stays out of the arrays."""
+        parts = {name: getattr(self, name).state() for name in ("learner", "buffer", "mixture", "rollout")}
+        optional = {name: getattr(self, name) for name in ("bonus", "decay")}
+        parts |= {name: part.state() for name, part in optional.items() if hasattr(part, "state")}
+        own = {
+            name: getattr(self, name)
+            for name in ("step", "records", "floor", "ceiling", "score", "best", "best_reward")
+        }
+        own |= {"best_step": self.best_step, "rollbacks": self.rollbacks, "bonus_log": dict(self.bonus_log)}
+        clock = {"elapsed": self.elapsed + time.perf_counter() - self.began, "planner": self.mixture.seconds.tolist()}
+        return {**parts, "environment": self.rows.save(), "run": own, "clock": clock, "seeds": list(self.seeds)}
+
+    def load(self, state: State) -> None:
+        """Go back to what `state` returned."""
+        if state["seeds"] != list(self.seeds):
+            raise ValueError(f"the checkpoint holds seeds {state['seeds']}, this run has {list(self.seeds)}")
+        checkpoint.fits(self.learner.state(), state["learner"], "learner/")
+        for name in ("learner", "buffer", "mixture", "rollout", "bonus", "decay"):
+            if name in state:
+                getattr(self, name).load(state[name])
+        self.obs = self.rows.load(state["environment"])
+        for name, value in state["run"].items():
+            setattr(self, name, value)
+        self.elapsed, self.mixture.seconds = state["clock"]["elapsed"], np.array(state["clock"]["planner"])
+        self.clock = (self.step, time.perf_counter())
+
+
+def spec_of(world: Dynamics) -> Spec:
+    """What a learner must know of a world."""
+    seen, acted = world.observation_space, world.action_space
+    return Spec(
+        seen.shape, str(seen.dtype), seen.low, seen.high, int(getattr(acted, "n", 0)), int(np.prod(acted.shape))
+    )
+
+
+def maps(learner, world) -> dict[str, np.ndarray]:
+    """For a world of cells: the value of each, [P, rows, columns], and where the learner goes, [P, rows, columns, 2]."""
+    states = world.states()
+    obs = np.broadcast_to(world.observe(states), (len(learner.seeds), *world.observe(states).shape))
+    value, action = learner.value(obs), learner.act(obs)  # [P, S]
+    cell, seeds = world.cell(states), np.arange(len(action))[:, None]
+    value_sum, moved = np.zeros((len(action), *world.cells)), np.zeros((len(action), *world.cells, 2))
+    row, column = np.divmod(cell, world.cells[1])
+    np.add.at(value_sum, (seeds, row, column), value)
+    for p in range(len(action)):
+        after = world.cell(world.step(states, action[p], stream(0, "maps"))[0])
+        np.add.at(moved[p], (row, column), np.stack(np.divmod(after, world.cells[1]), -1) - np.stack([row, column], -1))
+    count = np.bincount(cell, minlength=int(np.prod(world.cells))).reshape(world.cells)
+    with np.errstate(invalid="ignore"):
+        return {"value": value_sum / count, "arrow": moved / count[..., None]}

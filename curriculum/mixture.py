@@ -1,0 +1,66 @@
+"""Planner or learner, row by row: asks the gate who acts, counts what the planner costs."""
+
+import time
+from collections.abc import Sequence
+
+import numpy as np
+
+from curriculum.buffer import SOURCE
+from curriculum.types import Gate, Planner, State, stream
+
+
+class Mixture:
+    """Acts for P seeds of E rows each, rows in order of seeds."""
+
+    def __init__(self, planner: Planner, learner, gate: Gate, seeds: Sequence[int], rows_each: int, name: str = "gate"):
+        self.planner, self.learner, self.gate = planner, learner, gate
+        self.shape = (len(seeds), rows_each)
+        self.coins = [stream(seed, name) for seed in seeds]
+        self.calls = np.zeros(len(seeds), np.int64)  # actions the planner was asked for
+        self.seconds = np.zeros(len(seeds))  # wall time spent in the planner, shared out by rows
+
+    def act(self, obs: np.ndarray, age: np.ndarray, rate: np.ndarray, explore: bool) -> tuple[np.ndarray, np.ndarray]:
+        """Actions and sources, [P, E] each, for observations [P, E, *O] in episodes that are `age` [P, E] steps old."""
+        coin = np.stack([g.random(self.shape[1]) for g in self.coins])
+        planned = self.gate.planner_acts(rate, age, coin)
+        action = self.learner.act(obs, explore)
+        if planned.any():
+            action[planned] = self.plan(obs, planned)
+        return action, np.where(planned, SOURCE["planner"], SOURCE["learner"])
+
+    def plan(self, obs: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        """The planner's actions for the rows in mask [P, E], counted and timed."""
+        began = time.perf_counter()
+        action = np.asarray(self.planner.act(obs[rows], np.flatnonzero(rows)))
+        self.seconds += (time.perf_counter() - began) * rows.sum(1) / rows.sum()
+        self.calls += rows.sum(1)
+        self.check(action, int(rows.sum()))
+        return action
+
+    def check(self, action: np.ndarray, rows: int) -> None:
+        """Refuse what cannot be an action, before it reaches the world or the buffer."""
+        actions, name = self.learner.head.actions, type(self.planner).__name__
+        if action.shape != (rows,) or not np.issubdtype(action.dtype, np.integer):
+            raise ValueError(
+                f"planner {name} must return {rows} whole numbers, one for each row it is given, "
+                f"got shape {action.shape} of {action.dtype}"
+            )
+        if action.min() < 0 or action.max() >= actions:
+            raise ValueError(
+                f"planner {name} must choose actions 0 to {actions - 1}, got {action.min()} to {action.max()}"
+            )
+
+    def state(self) -> State:
+        """Counters, coins, and the gate's and the planner's memory where they have one."""
+        parts = {"gate": self.gate, "planner": self.planner}
+        memory = {name: part.state() for name, part in parts.items() if hasattr(part, "state")}
+        return {"calls": self.calls, "coins": [g.bit_generator.state for g in self.coins], **memory}
+
+    def load(self, state: State) -> None:
+        """Go back to what `state` returned."""
+        self.calls[:] = state["calls"]
+        for generator, saved in zip(self.coins, state["coins"], strict=True):
+            generator.bit_generator.state = saved
+        for name, part in {"gate": self.gate, "planner": self.planner}.items():
+            if hasattr(part, "load"):
+                part.load(state[name])

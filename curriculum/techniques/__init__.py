@@ -1,0 +1,1 @@
+"""Compression techniques: one file each, the file name is the flag."""

@@ -1,0 +1,58 @@
+"""Train a smaller student to act like the policy: Policy Distillation, Rusu et al. 2015, arXiv 1511.06295."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from curriculum.deploy import assemble, dense, deployable, imitate, quantized
+from curriculum.types import Deployable, stream
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+
+@dataclass(kw_only=True)
+class Distil:
+    """Minimise KL(softmax(q_T / tau) || softmax(q_S)) with a small tau.
+
+    Two actions' Q-values often differ by 1 %: at tau = 1 their softmax is flat and hides which one is best; a small tau
+    sharpens it. The paper fixes tau = 0.01; here tau is `temperature` times the spread of the teacher's scores over
+    actions, which is right for Q-values and for logits of any size."""
+
+    hidden: tuple[int, ...] = (32, 32)  # widths of the student's hidden layers
+    epochs: int = 100  # passes over the observations
+    batch: int = 128  # observations per gradient step
+    learning_rate: float = 0.003  # of Adam, falling to zero epoch by epoch
+    temperature: float = 0.1  # small: only the best action counts; large: all scores count alike
+
+    def compress(self, policy: nn.Sequential, obs: Tensor, seed: int) -> dict[str, Deployable]:
+        """The student, and the same with int8 weights."""
+        rng = stream(seed, "distil")
+        small = self.student(policy, rng)
+        imitate(
+            small,
+            policy,
+            obs,
+            rng,
+            epochs=self.epochs,
+            batch=self.batch,
+            learning_rate=self.learning_rate,
+            temperature=self.temperature,
+        )
+        student = deployable(small)
+        return {"student": student, "student-int8": quantized(student)}
+
+    def student(self, policy: nn.Sequential, rng: np.random.Generator) -> nn.Sequential:
+        """An untrained student: He-uniform layers, but zeros in the last, so that every action starts equal."""
+        layers = dense(policy)
+        widths = [layers[0][0].shape[1], *self.hidden, len(layers[-1][1])]
+        fresh: list[tuple[np.ndarray, np.ndarray]] = []
+        for fan_in, fan_out in pairwise(widths):
+            bound = np.sqrt(6 / fan_in) if len(fresh) < len(self.hidden) else 0
+            weight = rng.uniform(-bound, bound, (fan_out, fan_in)).astype(np.float32)
+            fresh.append((weight, np.zeros(fan_out, np.float32)))
+        return assemble(policy[0], fresh)

@@ -1,0 +1,91 @@
+"""Train: `python -m curriculum.train --decay exponential`."""
+
+import signal
+import sys
+import traceback
+from pathlib import Path
+from typing import Any
+
+from curriculum import cli
+from curriculum.config import Config, flat
+
+PROG = "python -m curriculum.train"
+LISTENERS = ("table", "tensorboard", "progress")
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Parse flags, find or make the run's folder, train, report."""
+    argv = sys.argv[1:] if argv is None else argv
+    config, resume = cli.parse(argv, PROG)
+    stopped: list[int] = []
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda signum, frame: stopped.append(signum))
+    try:
+        config, folder, checkpoint = place(config, resume, argv)
+        finished = run(config, folder, checkpoint, lambda: bool(stopped))
+    except (ValueError, OSError) as error:
+        cli.fail(PROG, error, status=1)
+    if stopped and not finished:
+        command = f"{PROG} --resume {folder}"
+        cli.fail(
+            PROG,
+            f"stopped by {signal.Signals(stopped[0]).name}; a checkpoint is written, go on with: {command}",
+            128 + stopped[0],
+        )
+
+
+def place(config: Config, resume: str, argv: list[str]) -> tuple[Config, Path, Path | None]:
+    """The run's configuration, its folder, and the checkpoint to go on from."""
+    from curriculum import folders, plugins
+
+    parent = Path(config.runs_dir) / plugins.name_of("env", config.env).replace(":", "-").replace("/", "-")
+    if not resume:
+        return config, folders.create(parent, config.run_name(), flat(config)), None
+    folder, checkpoint = folders.find(parent, config.run_name(), resume)
+    if folder is None:
+        print(f"{PROG}: no unfinished run named {config.run_name()} in {parent}; starting one", file=sys.stderr)
+        return config, folders.create(parent, config.run_name(), flat(config)), None
+    saved, _ = cli.parse(["--config", str(folder / "config.yaml")], PROG)
+    wanted, _ = cli.parse(["--config", str(folder / "config.yaml"), *argv], PROG)
+    old, new = flat(saved), flat(wanted)
+    changed = [k for k in new if new[k] != old.get(k) and k not in ("steps", "name", "runs_dir", "device")]
+    if changed:
+        given = ", ".join(f"{k} {new[k]}" for k in changed)
+        raise ValueError(f"{folder} cannot go on with other settings ({given}); leave them out or start a new run")
+    return wanted, folder, checkpoint
+
+
+def run(config: Config, folder: Path, checkpoint: Path | None, stop: Any) -> bool:
+    """Train in a folder with all listeners; returns whether the run came to its end."""
+    from curriculum import folders, plugins
+    from curriculum.buffer import estimate_bytes
+    from curriculum.loop import spec_of, train
+
+    world = config.plugged()["env"]
+    memory = estimate_bytes(spec_of(world), len(config.seeds), config.capacity)
+    print(f"run {folder}  buffer memory {memory / 1e6:.0f} MB", file=sys.stderr)
+    settings, history = flat(config), folders.history(folder, checkpoint)
+    listeners = [plugins.make("listener", name).open(folder, settings, history) for name in LISTENERS]
+    last: dict[str, Any] = {"baseline": {}, "final": {}, "compress": {}, "time": {}}
+    last |= {line["kind"]: line["values"] for line in history}
+    (folder / "result.json").unlink(missing_ok=True)
+    try:
+        for record in train(config, folder, checkpoint, stop):
+            for listener in listeners:
+                listener(record)
+            last[record.kind] = record.values
+    except Exception:
+        (folder / "error.txt").write_text(traceback.format_exc())
+        raise
+    finally:
+        for listener in listeners:
+            listener.close()
+    if not last["final"]:
+        return False
+    folders.finish(folder, settings, last)
+    print(folders.report(folder, settings, last))
+    return True
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Worlds: one file each, chosen by `--env <file name>`."""

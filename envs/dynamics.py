@@ -1,0 +1,137 @@
+"""Native worlds: batched numpy dynamics, and the rows of one stepped together.
+
+A world is a pure description. Its state is one array [N, S], so a copy is a copy and a checkpoint is an array; planners
+that search step copies of it, and `Rows` steps the real thing.
+"""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple, Protocol
+
+import gymnasium as gym
+import numpy as np
+
+
+class Random(Protocol):
+    """The one draw a world may make: a `numpy.random.Generator`, or `Streams` where rows belong to different seeds."""
+
+    def random(self, size: tuple[int, ...]) -> np.ndarray:
+        """Uniform numbers in [0, 1); the first axis of `size` counts rows."""
+        ...
+
+
+class Dynamics(Protocol):
+    """A batched world of N rows. Everything is a function of its arguments; nothing is remembered between calls."""
+
+    max_steps: int  # an episode is truncated after so many steps; 0: never
+
+    @property
+    def observation_space(self) -> gym.Space: ...
+    @property
+    def action_space(self) -> gym.Space: ...
+    def begin(self, rng: Random, rows: int) -> np.ndarray:
+        """First states [N, S]."""
+        ...
+
+    def step(self, state: np.ndarray, action: np.ndarray, rng: Random) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Next states [N, S], rewards [N] float64 and terminated [N] bool; `state` is left as it was."""
+        ...
+
+    def observe(self, state: np.ndarray) -> np.ndarray:
+        """Observations [N, *O], freshly allocated."""
+        ...
+
+    def success(self, state: np.ndarray) -> np.ndarray:
+        """Whether the task is done in these states, [N] bool."""
+        ...
+
+    def draw(self, state: np.ndarray) -> np.ndarray:
+        """A picture [height, width, 3] uint8 of one state [S]."""
+        ...
+
+
+class Step(NamedTuple):
+    """What one step of N rows brought. Ended and cut short stay apart."""
+
+    obs: np.ndarray  # [N, *O] to act on next: the first of a new episode where the last one is over
+    reward: np.ndarray  # [N] float32
+    terminated: np.ndarray  # [N] bool
+    truncated: np.ndarray  # [N] bool
+    next_obs: np.ndarray  # [N, *O] what the action led to: the true last observation where the episode is over
+    success: np.ndarray  # [N] bool
+
+
+class Streams:
+    """Several seeds' generators behind one draw: rows in order of seeds, `rows_each` a seed.
+
+    A seed's rows get the numbers they would get if the seed were alone."""
+
+    def __init__(self, generators: Sequence[np.random.Generator], rows_each: int):
+        self.generators, self.rows_each = list(generators), rows_each
+
+    def random(self, size: tuple[int, ...]) -> np.ndarray:
+        """Uniform numbers [N, ...]: every seed draws for its own rows."""
+        rest = size[1:]
+        return np.concatenate([g.random((self.rows_each, *rest)) for g in self.generators])
+
+    def of(self, rows: np.ndarray) -> "RowStreams":
+        """The draw for a few of the rows, given by sorted index."""
+        return RowStreams(self.generators, np.bincount(rows // self.rows_each, minlength=len(self.generators)))
+
+
+class RowStreams:
+    """Draws for `counts[p]` rows of each generator p."""
+
+    def __init__(self, generators: Sequence[np.random.Generator], counts: np.ndarray):
+        self.generators, self.counts = generators, counts
+
+    def random(self, size: tuple[int, ...]) -> np.ndarray:
+        """Uniform numbers [sum(counts), ...]."""
+        rest = size[1:]
+        return np.concatenate([g.random((n, *rest)) for g, n in zip(self.generators, self.counts, strict=True) if n])
+
+
+class Rows:
+    """N rows of one native world. A row whose episode is over starts again in the same step."""
+
+    def __init__(self, dynamics: Dynamics, generators: Sequence[np.random.Generator], rows_each: int = 1):
+        self.dynamics = dynamics
+        self.streams = Streams(generators, rows_each)
+        self.count = len(generators) * rows_each
+        self.single_observation_space = dynamics.observation_space
+        self.single_action_space = dynamics.action_space
+
+    def reset(self) -> np.ndarray:
+        """Start every row; returns observations [N, *O]."""
+        self.state = self.dynamics.begin(self.streams, self.count)
+        self.time = np.zeros(self.count, np.int64)
+        self.obs = self.dynamics.observe(self.state)
+        return self.obs
+
+    def step(self, action: np.ndarray) -> Step:
+        """Take one step in every row, `action` [N] or [N, A]."""
+        self.state, reward, terminated = self.dynamics.step(self.state, action, self.streams)
+        self.time += 1
+        limit = self.dynamics.max_steps
+        truncated = (self.time >= limit) & ~terminated if limit else np.zeros(self.count, bool)
+        success = self.dynamics.success(self.state)
+        next_obs = self.obs = self.dynamics.observe(self.state)
+        over = np.flatnonzero(terminated | truncated)
+        if over.size:
+            self.state[over] = self.dynamics.begin(self.streams.of(over), over.size)
+            self.time[over] = 0
+            self.obs = next_obs.copy()
+            self.obs[over] = self.dynamics.observe(self.state[over])
+        return Step(self.obs, reward.astype(np.float32), terminated, truncated, next_obs, success)
+
+    def save(self) -> dict[str, Any]:
+        """Everything needed to go on exactly from here."""
+        generators = [g.bit_generator.state for g in self.streams.generators]
+        return {"state": self.state.copy(), "time": self.time.copy(), "generators": generators}
+
+    def load(self, saved: dict[str, Any]) -> np.ndarray:
+        """Go back to what `save` returned; gives the observations [N, *O] to act on."""
+        self.state, self.time = saved["state"].copy(), saved["time"].copy()
+        for generator, state in zip(self.streams.generators, saved["generators"], strict=True):
+            generator.bit_generator.state = state
+        self.obs = self.dynamics.observe(self.state)
+        return self.obs

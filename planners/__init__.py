@@ -1,0 +1,1 @@
+"""Planners and experts: one file each, chosen by `--planner <file name>`."""

@@ -1,0 +1,169 @@
+"""Statistics against numbers worked out by hand, textbook tables and simulation."""
+
+import math
+
+import numpy as np
+import pytest
+
+from curriculum.statistics import (
+    area_under_curve,
+    bootstrap,
+    confidence,
+    dip_and_recovery,
+    iqm,
+    paired_difference,
+    stratified_bootstrap,
+    t_quantile,
+)
+
+
+def mean(x):
+    return x.mean(-1)
+
+
+def generator(seed=0):
+    return np.random.default_rng(seed)
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ([1, 2, 3, 4, 5, 6, 7, 8], 4.5),  # 3 to 6 stay
+        ([100, 3, 2, 1, -50], 2.0),  # one cut at each side: 1, 2, 3 stay
+        ([9, 1, 2, 4, 3, 90, 0], 19 / 5),  # int(7 / 4) = 1 cut at each side: 1, 2, 3, 4, 9 stay
+        ([1, 2, 6], 3.0),  # too few to cut
+        ([7], 7.0),
+    ],
+)
+def test_iqm_averages_the_middle_half(values, expected):
+    assert iqm(np.array(values)) == pytest.approx(expected)
+
+
+def test_iqm_works_along_the_last_axis_and_reports_missing_values():
+    x = np.array([[1.0, 2, 3, 100], [5, 5, 5, np.nan]])
+    assert iqm(x)[0] == pytest.approx(2.5)
+    assert np.isnan(iqm(x)[1])
+
+
+def test_bootstrap_interval_holds_the_truth_about_as_often_as_it_says():
+    low, high = bootstrap(generator().normal(3.0, 1.0, (600, 40)), mean, generator(1), draws=500)
+    assert low.shape == (600,)
+    assert 0.90 < ((low < 3) & (high > 3)).mean() < 0.97
+
+
+def test_bootstrap_of_a_mean_is_as_wide_as_its_standard_error():
+    x = generator().normal(size=400)
+    low, high = bootstrap(x, mean, generator(1))
+    assert high - low == pytest.approx(2 * 1.96 * x.std() / 20, rel=0.06)
+
+
+@pytest.mark.parametrize("function", [bootstrap, stratified_bootstrap])
+def test_bootstrap_of_constant_values_has_no_width(function):
+    assert function(np.full((3, 7), 2.0), mean, generator(), draws=50) == (
+        pytest.approx(2.0),
+        pytest.approx(2.0),
+    )
+
+
+@pytest.mark.parametrize("function", [bootstrap, stratified_bootstrap])
+def test_bootstrap_repeats_itself_with_the_same_generator(function):
+    x = generator().normal(size=(2, 9))
+    first, second = (function(x, iqm, generator(5), draws=100) for _ in range(2))
+    np.testing.assert_array_equal(first, second)
+
+
+def test_stratified_bootstrap_leaves_out_how_seeds_differ():
+    x = np.array([[0.0], [100.0]]) + generator().normal(size=(2, 50))
+    low, high = stratified_bootstrap(x, mean, generator(1))
+    assert high - low == pytest.approx(2 * 1.96 / math.sqrt(100), rel=0.2)  # 100 episodes of spread 1, not of spread 50
+
+
+@pytest.mark.parametrize(
+    ("df", "level", "expected"),  # printed tables
+    [
+        (1, 0.95, 12.7062),
+        (2, 0.95, 4.3027),
+        (4, 0.95, 2.7764),
+        (9, 0.95, 2.2622),
+        (30, 0.95, 2.0423),
+        (4, 0.99, 4.6041),
+        (120, 0.95, 1.9799),
+        (5, 0.5, 0.7267),
+    ],
+)
+def test_t_quantiles_agree_with_the_printed_table(df, level, expected):
+    assert t_quantile(level, df) == pytest.approx(expected, abs=6e-5)
+
+
+def test_paired_difference_of_five_seeds_is_the_textbook_interval():
+    b = np.array([10.0, 20, 30, 40, 50])
+    a = b + 0.5 + np.array([-2, -1, 0, 1, 2]) / math.sqrt(2.5)  # differences of mean 0.5 and standard deviation 1
+    mean, low, high, n, winner = paired_difference(a, b)
+    assert (mean, low, high) == pytest.approx((0.5, 0.5 - 2.7764 / math.sqrt(5), 0.5 + 2.7764 / math.sqrt(5)), abs=1e-4)
+    assert (n, winner) == (5, 0)
+
+
+def test_only_an_interval_without_zero_names_a_winner():
+    noise = np.array([-0.1, 0.0, 0.1])
+    assert paired_difference(1 + noise, np.zeros(3)).winner == 1
+    assert paired_difference(np.zeros(3), 1 + noise).winner == -1
+    assert paired_difference(noise, np.zeros(3)).winner == 0
+    same = paired_difference(noise, noise)
+    assert (same.low, same.high, same.winner) == (0, 0, 0)
+
+
+def test_paired_difference_drops_incomplete_pairs_and_bounds_nothing_with_one():
+    a, b = np.array([1.0, np.nan, 5.0]), np.array([0.0, 7.0, np.nan])
+    mean, low, high, n, winner = paired_difference(a, b)
+    assert (mean, n, winner) == (1.0, 1, 0)
+    assert math.isnan(low)
+    assert math.isnan(high)
+    assert math.isnan(paired_difference(a[1:2], b[1:2]).mean)
+
+
+def test_five_pairs_need_student_because_their_bootstrap_is_too_narrow():
+    x = generator().normal(size=(1500, 5))
+    low, high = bootstrap(x, mean, generator(1), draws=500)
+    assert ((low < 0) & (high > 0)).mean() < 0.88
+    held = np.mean([paired_difference(row, np.zeros(5)).winner == 0 for row in x])
+    assert held == pytest.approx(0.95, abs=0.015)
+
+
+def test_confidence_is_mean_and_standard_errors():
+    x = np.array([[1.0, 2, 3, 4], [5, 5, 5, 5]])  # variance 5/3, so a standard error of sqrt(5/12)
+    average, low, high = confidence(x)
+    np.testing.assert_allclose(average, [2.5, 5])
+    np.testing.assert_allclose(high - average, [1.96 * 0.6454972, 0], rtol=1e-6)
+    np.testing.assert_allclose(average - low, high - average)
+
+
+def test_confidence_of_one_episode_is_unknown():
+    average, low, high = confidence(np.array([[3.0]]))
+    assert average[0] == 3
+    assert np.isnan([low[0], high[0]]).all()
+
+
+def test_area_under_curve_weighs_uneven_steps():
+    steps = np.array([0, 10, 40])
+    values = np.array([[0.0, 2, 4], [1, 1, 1]])  # (10 * 1 + 30 * 3) / 40
+    np.testing.assert_allclose(area_under_curve(steps, values), [2.5, 1])
+    assert area_under_curve(steps[:1], values[:, :1]).tolist() == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ([0, 4, 1, 3, 5, 4], (3, 30)),  # left 4 at step 10, passed it again at step 40
+        ([0, 4, 4, 1, 4, 5], (3, 20)),  # the fall begins at the last 4
+        ([0, 4, 1, 3, 3, 3], (3, math.inf)),
+        ([0, 1, 1, 2, 3, 4], (0, 0)),
+        ([5, np.nan, 2, np.nan, 5, np.nan], (3, 40)),
+        ([3, 2, 3, 9, 4, 8], (5, math.inf)),  # the deepest fall counts, not the first
+    ],
+)
+def test_dip_and_recovery(values, expected):
+    assert dip_and_recovery(np.arange(0, 60, 10), np.array(values, float)) == expected
+
+
+def test_dip_of_nothing_is_unknown():
+    assert np.isnan(dip_and_recovery(np.array([0, 1]), np.array([np.nan, np.nan]))).all()
