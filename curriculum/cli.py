@@ -1,4 +1,4 @@
-"""Flags and YAML to a `Config`, in two passes: which plug-ins, then their fields. Imports no torch before it is done."""
+"""Flags and YAML to a `Config` in two passes: which plug-ins, then their fields. Needs no torch until that is done."""
 
 import dataclasses
 import sys
@@ -37,7 +37,7 @@ def parse(argv: list[str], prog: str = "python -m curriculum.train") -> tuple[Co
         fail(prog, error)
     if "--help" in argv or "-h" in argv:
         print(_choices())
-    options = tyro.cli(_options(described), prog=prog, args=[*_as_flags(written), *argv])
+    options: Any = tyro.cli(_options(described), prog=prog, args=[*_as_flags(written), *argv])
     try:
         return _build(options, chosen, described)
     except ValueError as error:

@@ -9,7 +9,7 @@ from curriculum.types import within
 
 @dataclass(kw_only=True)
 class Config:
-    """Plug-ins are given as instances, or by name with their defaults: `Config(learner="iql")`, `Config(learner=IQL())`."""
+    """Plug-ins are given as instances or, for their defaults, by name: `Config(learner=IQL())`, `Config(learner="iql")`."""
 
     env: Any = "gridworld"
     learner: Any = "dqn"
@@ -36,13 +36,25 @@ class Config:
     log_every: int = 500  # environment steps between records of collecting and updating
     checkpoint_every: int = 5_000  # environment steps between checkpoints
     compress_every: int = 0  # environment steps between compression checkpoints, 0 for none
+    threads: int = 1  # of the processor, for matrix products: more pays for wide networks on an idle machine only
     device: str = "cpu"  # where networks live: cpu or cuda
     name: str = ""  # of the run's folder; default: planner-learner-decay
     runs_dir: str = "runs"  # runs lie in <runs-dir>/<env>/<name>
 
     def __post_init__(self) -> None:
         infinity = float("inf")
-        within(self, 1, infinity, "steps", "rows", "eval_every", "eval_episodes", "log_every", "checkpoint_every")
+        within(
+            self,
+            1,
+            infinity,
+            "steps",
+            "rows",
+            "threads",
+            "eval_every",
+            "eval_episodes",
+            "log_every",
+            "checkpoint_every",
+        )
         within(self, 0, infinity, "updates_per_step", "pretrain_updates", "compress_every")
         within(self, 1, infinity, "capacity")
         if not self.seeds or len(set(self.seeds)) < len(self.seeds) or min(self.seeds) < 0:

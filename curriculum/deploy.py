@@ -114,7 +114,7 @@ def imitate(
         target = functional.softmax(advantage / tau, -1)
         for weights in student[-1].parameters():
             weights.div_(tau)
-    adam = torch.optim.Adam(student.parameters(), learning_rate)
+    adam = torch.optim.Adam(student.parameters(), learning_rate, fused=True)
     pieces = math.ceil(len(obs) / batch)
     for epoch in range(epochs):
         adam.param_groups[0]["lr"] = learning_rate * (1 - epoch / epochs)
@@ -151,7 +151,7 @@ def load(path: Path) -> Callable[[np.ndarray], np.ndarray]:
     def forward(obs: np.ndarray) -> np.ndarray:
         x = np.asarray(obs, np.float32)
         many = x.ndim > 1 and math.prod(x.shape[1:]) == mean.size
-        x = (x.reshape((-1, mean.size) if many else mean.size) - mean) * scale
+        x = x.reshape((-1, mean.size) if many else mean.size)
         for weight, bias in hidden:
             x = x.dot(weight)
             x += bias

@@ -74,7 +74,7 @@ def play_mixed(
     episodes: Sequence[int],
     step: int,
 ) -> tuple[Episodes, np.ndarray]:
-    """What learner and planner achieve together at planning rates [P], as [P, N], and the planner calls it took, [P]."""
+    """What learner and planner achieve together at planning rates [P], as [P, N], and the planner calls used, [P]."""
     shape = (len(learner.seeds), len(episodes))
     rows = evaluation_rows(world, episodes, copies=shape[0])
     planner = copy.deepcopy(planner).setup(rows, spec, learner.seeds)
@@ -103,5 +103,5 @@ def summary(episodes: Episodes, floor: float, ceiling: float) -> dict[str, np.nd
 
 
 def score(reward: np.ndarray, floor: float, ceiling: float) -> np.ndarray:
-    """Returns on a scale from 0 (random play) to 1 (the planner); nan where the planner is no better than random play."""
+    """Returns on a scale from 0 (random play) to 1 (the planner); nan where the planner is no better than that."""
     return (reward - floor) / (ceiling - floor) if ceiling > floor else np.full(reward.shape, np.nan)

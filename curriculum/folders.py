@@ -96,7 +96,7 @@ def report(folder: Path, settings: dict[str, Any], last: dict[str, Any]) -> str:
     floor, ceiling = values["eval/random_reward"][0], values["eval/planner_reward"][0]
     lines = [
         "",
-        f"{'':<22}{'return':>8}{'success':>9}{'score':>8}   mean over {len(settings['seeds'])} seed(s), lowest in brackets",
+        f"{'':<22}{'return':>8}{'success':>9}{'score':>8}   mean of {len(settings['seeds'])} seed(s), lowest in brackets",
         f"{'random play':<22}{floor:>8.2f}{'':>9}{0:>8.2f}",
         f"{'planner ' + settings['planner']:<22}{ceiling:>8.2f}{'':>9}{1:>8.2f}",
     ]

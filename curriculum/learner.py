@@ -18,7 +18,7 @@ from curriculum.types import Batch, Spec, State, stream, within
 class Learner:
     """A learner is the networks it has and one loss for each; its fields are its hyperparameters.
 
-    Each loss moves only the network of its own name, so a loss may run through other networks without detaching them."""
+    Each loss moves only the network of its own name, so it may run through other networks without detaching them."""
 
     targets: ClassVar[tuple[str, ...]] = ()  # networks that keep a slow copy in `self.target`
     acts_by: ClassVar[str] = "policy"  # the network whose outputs rank actions
@@ -103,20 +103,10 @@ class Learner:
             blocks = tuple(b * share.view(-1, *[1] * (b.dim() - 1)) for b in blocks)
         gradient = torch.cat([b.flatten() for b in blocks])
         first, second = (m.vector for m in self.moments[name])
-        options = {"lr": self.learning_rate, "beta1": 0.9, "beta2": 0.999, "eps": 1e-8, "weight_decay": 0.0}
-        vector = self.nets[name].weights.vector
-        adam(
-            [vector],
-            [gradient],
-            [first],
-            [second],
-            [],
-            [self.counts[name]],
-            fused=True,
-            amsgrad=False,
-            maximize=False,
-            **options,
-        )
+        step = {"params": [self.nets[name].weights.vector], "grads": [gradient], "state_steps": [self.counts[name]]}
+        moments = {"exp_avgs": [first], "exp_avg_sqs": [second], "max_exp_avg_sqs": []}
+        betas = {"beta1": 0.9, "beta2": 0.999, "eps": 1e-8, "weight_decay": 0.0}
+        adam(**step, **moments, **betas, lr=self.learning_rate, amsgrad=False, maximize=False, fused=True)  # type: ignore[arg-type]
 
     def act(self, obs: np.ndarray, explore: bool = False) -> np.ndarray:
         """Actions [P, n] for observations [P, n, *O]: the best known, or a share of random ones where it explores."""
@@ -126,7 +116,7 @@ class Learner:
         return self.head.explore(action, self.exploration, self.explorers) if explore else action
 
     def value(self, obs: np.ndarray) -> np.ndarray:
-        """What a state is worth to the learner, [P, n]: V or the best Q where it learns one, else its policy's certainty."""
+        """What states are worth to the learner, [P, n]: V or the best Q where it has one, else its policy's certainty."""
         with torch.inference_mode():
             seen = self.normalize(torch.as_tensor(obs, device=self.device))
             if "value" in self.nets:
@@ -135,7 +125,7 @@ class Learner:
             return (ranks.softmax(-1) if self.acts_by == "policy" else ranks).amax(-1).cpu().numpy()
 
     def export(self, seed: int) -> nn.Sequential:
-        """The policy of the seed at this index as plain modules on the CPU, normaliser inside: [n, *O] -> [n, actions]."""
+        """The policy of the seed at this index as plain modules on the CPU, with its normaliser: [n, *O] -> scores."""
         normalize = Normalize(self.mean[seed].cpu().clone(), self.scale[seed].cpu().clone())
         return nn.Sequential(normalize, *self.nets[self.acts_by].export(seed))
 

@@ -1,6 +1,7 @@
 """The training loop: a generator of records. `for record in train(config): ...` is all there is to it."""
 
 import copy
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -29,6 +30,7 @@ def train(
 
     With a `folder`, checkpoints and policies are written there; `resume` names a checkpoint to go on from, bit for bit.
     When `stop()` turns true a checkpoint is written and the loop ends."""
+    torch.set_num_threads(config.threads)
     run = Run(config, folder)
     if resume:
         run.load(checkpoint.read(resume))
@@ -101,7 +103,7 @@ class Run:
         self.ceiling = float(play_planner(self.parts["planner"], self.world, self.spec, episodes).reward.mean())
         if hasattr(self.decay, "observe") and not self.ceiling > self.floor:
             raise ValueError(
-                f"this decay moves on the learner's score between random play and the planner, and the planner's return "
+                f"this decay moves on the score between random play and the planner, but the planner's return "
                 f"{self.ceiling:.3g} is not above random play's {self.floor:.3g}; choose another planner or decay"
             )
         ends = {"eval/random_reward": self.floor, "eval/planner_reward": self.ceiling}
@@ -232,7 +234,7 @@ class Run:
 
     def compress(self) -> Iterator[Record]:
         """Measure what every seed's policy would cost when deployed."""
-        folder = (self.folder or Path(".")) / "compressed" / f"step-{self.step:09d}"
+        folder = (self.folder or Path(tempfile.mkdtemp())) / "compressed" / f"step-{self.step:09d}"
         measured = []
         for p, obs in enumerate(self.buffer.recent_obs(4_096)):
             rows = lambda: evaluation_rows(self.world, range(self.config.eval_episodes))  # noqa: E731
@@ -298,15 +300,13 @@ class Run:
 def spec_of(world: Dynamics) -> Spec:
     """What a learner must know of a world."""
     seen, acted = world.observation_space, world.action_space
-    return Spec(
-        seen.shape, str(seen.dtype), seen.low, seen.high, int(getattr(acted, "n", 0)), int(np.prod(acted.shape))
-    )
+    return Spec(seen.shape, str(seen.dtype), seen.low, seen.high, int(acted.n))
 
 
 def maps(learner, world) -> dict[str, np.ndarray]:
-    """For a world of cells: the value of each, [P, rows, columns], and where the learner goes, [P, rows, columns, 2]."""
+    """For a world of cells: what each is worth, [P, rows, columns], and where the learner goes, [..., 2]."""
     states = world.states()
-    obs = np.broadcast_to(world.observe(states), (len(learner.seeds), *world.observe(states).shape))
+    obs = np.stack([world.observe(states)] * len(learner.seeds))
     value, action = learner.value(obs), learner.act(obs)  # [P, S]
     cell, seeds = world.cell(states), np.arange(len(action))[:, None]
     value_sum, moved = np.zeros((len(action), *world.cells)), np.zeros((len(action), *world.cells, 2))

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 
 class Stack:
-    """Blocks [P, K, ...] of all seeds side by side in one contiguous vector, so that an optimiser touches one tensor."""
+    """Blocks [P, K, ...] of all seeds in one contiguous vector, so that an optimiser touches a single tensor."""
 
     def __init__(self, shapes: Sequence[tuple[int, ...]], device: str = "cpu"):
         self.shapes = list(shapes)
@@ -64,7 +64,7 @@ class MLP:
         flat = [p.flatten(0, 1) for p in self.parameters]
         layers = list(zip(flat[::2], flat[1::2], strict=True))
         for weight, bias in layers[:-1]:
-            h = torch.baddbmm(bias, h, weight).relu()
+            h = torch.baddbmm(bias, h, weight).relu_()
         weight, bias = layers[-1]
         if weight.shape[-1] > 1:
             out = torch.baddbmm(bias, h, weight)

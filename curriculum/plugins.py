@@ -98,10 +98,12 @@ def read_class(path: Path, name: str | None = None) -> Description:
         origin = [
             n.module
             for n in tree.body
-            if isinstance(n, ast.ImportFrom) and isinstance(base, ast.Name) and base.id in [a.name for a in n.names]
+            if isinstance(n, ast.ImportFrom) and ast.unparse(base) in [a.name for a in n.names]
         ]
         if origin and str(origin[0]).startswith("curriculum."):
-            inherited = read_class(_folder("curriculum") / f"{str(origin[0]).split('.')[1]}.py", base.id).fields
+            inherited = read_class(
+                _folder("curriculum") / f"{str(origin[0]).split('.')[1]}.py", ast.unparse(base)
+            ).fields
             fields += [f for f in inherited if f.name not in [g.name for g in fields]]
     module_doc = (ast.get_docstring(tree) or "").split("\n")[0]
     return Description(module_doc, tuple(fields))

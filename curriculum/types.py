@@ -68,13 +68,14 @@ class Planner(Protocol):
 
 
 class Decay(Protocol):
-    """How the planner withdraws. One that learns from evaluations also has `observe(scores)`, `state()` and `load(state)`."""
+    """How the planner withdraws. One that moves on evaluations also has `state()`, `load(state)` and `observe(scores)`,
+    which takes the learner's scores [P, episodes] and returns the seeds whose best weights should come back, [P] bool."""
 
     def rate(self, step: int, score: np.ndarray) -> np.ndarray:
         """Share of actions the planner takes, [P] in [0, 1].
 
-        `step` counts environment steps of one seed; `score` [P] is 0 at random play, 1 at the planner's return (nan before
-        the first evaluation)."""
+        `step` counts environment steps of one seed; `score` [P] is 0 at random play, 1 at the planner's return, nan
+        before the first evaluation."""
         ...
 
 

@@ -2,9 +2,9 @@
 
     bonus(s') = coef * |predictor(s') - target(s')|^2 / sd,   L(predictor) = E[|predictor(s') - target(s')|^2]
 
-Differs from the paper, to fit a replay buffer: the bonus is recomputed whenever a batch is sampled, so that it never goes
-stale; `sd` is the running standard deviation of the error itself, not of discounted intrinsic returns; the coefficient
-decays linearly. With n-step rewards it judges the state n steps later.
+Differs from the paper, to fit a replay buffer: the bonus is recomputed whenever a batch is sampled, so that it never
+goes stale; `sd` is the running standard deviation of the error itself, not of discounted intrinsic returns; the
+coefficient decays linearly. With n-step rewards it judges the state n steps later.
 """
 
 from dataclasses import dataclass
@@ -34,8 +34,8 @@ class RND:
 
     def setup(self, spec: Spec, seeds: tuple[int, ...], device: str = "cpu") -> Self:
         """See `curriculum.types.Bonus`."""
-        options = {"hidden": (self.width,), "learning_rate": self.learning_rate, "grad_clip": 0.0}
-        self.networks = _Distillation(embedding=self.embedding, **options).setup(spec, seeds, device)
+        networks = _Distillation(embedding=self.embedding, hidden=(self.width,), learning_rate=self.learning_rate)
+        self.networks = networks.setup(spec, seeds, device)
         self.moments = torch.zeros(3, len(seeds), dtype=torch.float64, device=device)  # count, sum, sum of squares
         return self
 

@@ -1,8 +1,8 @@
 """Performance-gated decay: the planner withdraws as the learner alone proves itself, and returns when it falls.
 
-Generalises the curriculum of JSRL (Uchendu et al. 2023, arXiv 2204.02372, algorithm 1): scores are relative to the range
-between random play (0) and the planner (1), so negative returns need no care; a confidence bound over episodes replaces the
-noisy mean; and the rate can go up again.
+Generalises the curriculum of JSRL (Uchendu et al. 2023, arXiv 2204.02372, algorithm 1): scores are relative to the
+range between random play (0) and the planner (1), so negative returns need no care; a confidence bound over episodes
+replaces the noisy mean; and the rate can go up again.
 """
 
 from dataclasses import dataclass
@@ -16,9 +16,9 @@ from curriculum.types import State, within
 class Performance:
     """rate = 1 - stage / stages; a stage is gained or lost on evaluations of the learner alone.
 
-    Stage k asks for the score threshold * k / stages. The next stage is gained when the lower confidence bound reaches what
-    it asks for; the present one is lost when the upper bound lies more than `hysteresis` below what it asks for; either
-    only after `patience` evaluations in a row that say the same."""
+    Stage k asks for the score threshold * k / stages. The next stage is gained when the lower confidence bound reaches
+    what it asks for; the present one is lost when the upper bound lies more than `hysteresis` below what it asks for;
+    either only after `patience` evaluations in a row that say the same."""
 
     threshold: float = 0.9  # score at which the learner acts alone: 0 random play, 1 the planner's return
     stages: int = 10  # steps from planner to learner: 1 a switch, many a slope
@@ -36,7 +36,7 @@ class Performance:
         return 1 - self._memory(len(score))["stage"] / self.stages
 
     def observe(self, scores: np.ndarray) -> np.ndarray:
-        """Move on one evaluation, `scores` [P, episodes] of the learner alone; returns the seeds that fell, [P] bool."""
+        """Move on one evaluation, `scores` [P, episodes] of the learner alone; gives the seeds that fell, [P] bool."""
         seeds, episodes = scores.shape
         memory = self._memory(seeds)
         error = self.z * scores.std(-1, ddof=1) / np.sqrt(episodes) if episodes > 1 else np.zeros(seeds)

@@ -22,7 +22,7 @@ class Progress:
 
     def open(self, folder: Path, config: dict[str, Any], history: list[dict[str, Any]]) -> Self:
         """Begin to show a run."""
-        self.steps, self.shown, self.began, self.first = config["steps"], -1, time.monotonic(), None
+        self.steps, self.shown, self.first = config["steps"], -1, (-1, 0.0)
         self.seen = {"rate": 1.0, "reward": np.nan, "success": np.nan, "calls": 0.0}
         self.console = Console(stderr=True)
         self.bar = None
@@ -61,7 +61,7 @@ class Progress:
             )
 
     def _left(self, step: int) -> str:
-        if self.first is None:
+        if self.first[0] < 0:
             self.first = (step, time.monotonic())
             return ""
         (step0, moment0), now = self.first, time.monotonic()

@@ -1,4 +1,4 @@
-"""TensorBoard: one run folder a seed, SB3's own tags where they exist, hyperparameters whose metrics are really logged."""
+"""TensorBoard: one run folder a seed, SB3's tags where they exist, hyperparameters with metrics really logged."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,7 +44,7 @@ class Tensorboard:
         writer.add_text("config", "```yaml\n" + yaml.safe_dump(config, sort_keys=False) + "```")
         plain = {k: v if isinstance(v, bool | int | float | str) else str(v) for k, v in config.items()}
         for summary in hparams(plain, dict.fromkeys(METRICS, 0.0)):
-            writer.file_writer.add_summary(summary)
+            writer._get_file_writer().add_summary(summary)
 
     def __call__(self, record: Record) -> None:
         """Log one record."""
@@ -70,7 +70,9 @@ class Tensorboard:
             writer.flush()
 
     def _curves(self, seeds: slice) -> dict[str, Any]:
-        ends = {name: float(self._curve(f"eval/{name}_reward", slice(0, 1))[1][0, 0]) for name in ("random", "planner")}
+        ends: Any = {
+            name: float(self._curve(f"eval/{name}_reward", slice(0, 1))[1][0, 0]) for name in ("random", "planner")
+        }
         steps, reward = self._curve("eval/mean_reward", seeds)
         mixed = self._curve("eval_mixed/mean_reward", seeds)[1] if self._has("eval_mixed/mean_reward") else None
         _, calls = self._curve("planner/calls_total", seeds, kind="evaluate")

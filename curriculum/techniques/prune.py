@@ -20,10 +20,10 @@ class Prune:
     """Structured pruning: a mask alone changes neither bytes nor time, so every Linear is rebuilt without the units."""
 
     share: float = 0.5  # hidden units removed from each layer, in [0, 1); one unit always stays
-    epochs: int = 30  # passes over the observations to win back what the removal cost; 0: none
+    epochs: int = 100  # passes over the observations to win back what the removal cost; 0: none
     batch: int = 128  # observations per gradient step
     learning_rate: float = 0.001  # of Adam, falling to zero epoch by epoch
-    temperature: float = 0.1  # small: only the best action counts; large: all scores count alike
+    temperature: float = 0.01  # tau in units of the spread of scores; small: the best action counts, large: all do
 
     def compress(self, policy: nn.Sequential, obs: Tensor, seed: int) -> dict[str, Deployable]:
         """The smaller policy, and the same with int8 weights."""
