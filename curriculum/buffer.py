@@ -10,6 +10,7 @@ import torch
 from curriculum.types import SOURCES, Batch, Spec, State, stream, within
 
 SOURCE = {name: index for index, name in enumerate(SOURCES)}
+SAMPLINGS = ("uniform", "fixed", "symmetric", "annealed")
 OFFLINE = np.isin(SOURCES, ("expert", "random", "dataset"))  # sources that fill the buffer before training
 
 
@@ -31,17 +32,20 @@ class Buffer:
     """Rings of `capacity` transitions per seed, with n-step windows that never cross an episode's border."""
 
     capacity: int = 100_000
-    sampling: str = "uniform"  # "uniform", "fixed", "symmetric" or "annealed"
+    sampling: str = "uniform"  # one of SAMPLINGS
     shares: dict[str, float] = field(default_factory=dict)  # source -> weight, for "fixed"
 
     def __post_init__(self) -> None:
         within(self, 1, float("inf"), "capacity")
+        if self.sampling not in SAMPLINGS:
+            raise ValueError(f"no sampling {self.sampling!r}; there are: {', '.join(SAMPLINGS)}")
         unknown = sorted(set(self.shares) - set(SOURCES))
         if unknown:
             raise ValueError(f"shares names {', '.join(unknown)}; sources are: {', '.join(SOURCES)}")
         if (self.sampling == "fixed") != bool(self.shares):
             raise ValueError("fixed sampling and shares go together: --sampling fixed --shares planner=0.5 learner=0.5")
-        if self.shares and (min(self.shares.values()) < 0 or not sum(self.shares.values())):
+        weights = self.shares.values()
+        if weights and not (min(weights) >= 0 and 0 < sum(weights) < float("inf")):
             raise ValueError(f"shares must be weights of at least 0, not all 0, got {self.shares}")
 
     def setup(self, spec: Spec, seeds: tuple[int, ...], rows_each: int) -> Self:
@@ -175,6 +179,11 @@ class Buffer:
             for added, size in zip(self.added, self.size, strict=True)
         ]
         return [self.columns["obs"][p, slots] for p, slots in enumerate(newest)]
+
+    def distinct_obs(self, n: int) -> list[np.ndarray]:
+        """Up to `n` different observations of every seed, [n, *O] each, spread over all that it holds."""
+        held = [np.unique(self.columns["obs"][p, :size], axis=0) for p, size in enumerate(self.size)]
+        return [obs[np.linspace(0, len(obs) - 1, min(n, len(obs)), dtype=int)] for obs in held]
 
     def read_shares(self) -> np.ndarray:
         """Share of each source [P, S] in what was sampled since this was last asked; nan where nothing was."""

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from curriculum.deploy import deployable, load, save
+from curriculum.deploy import deployable, load, one_thread, save
 from curriculum.evaluate import play
 from curriculum.types import Deployable, Technique
 from envs.dynamics import Rows
@@ -73,7 +72,7 @@ def _greedy(forward: Callable[[np.ndarray], np.ndarray]) -> Callable[[np.ndarray
 
 
 def _latencies(forward: Callable, module: nn.Module, obs: Tensor) -> dict[str, float]:
-    with _one_thread(), torch.inference_mode():
+    with one_thread(), torch.inference_mode():
         numpy_p50, numpy_p99 = latency_us(forward, list(obs.numpy()))
         torch_p50, torch_p99 = latency_us(module, list(obs.split(1)))
     return {
@@ -82,16 +81,6 @@ def _latencies(forward: Callable, module: nn.Module, obs: Tensor) -> dict[str, f
         "torch_p50_us": torch_p50,
         "torch_p99_us": torch_p99,
     }
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 def latency_us(call: Callable, inputs: Sequence) -> tuple[float, float]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -85,6 +86,20 @@ def _layers(arrays: dict[str, np.ndarray]) -> list[Layer]:
     return layers
 
 
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Let torch use one thread: as fast for small networks, far faster on a busy machine, and always the same sums."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+@one_thread()
 def imitate(
     student: nn.Sequential,
     teacher: nn.Sequential,
@@ -100,8 +115,8 @@ def imitate(
 
     Minimises KL(softmax(q_T / tau) || softmax(q_S)), Rusu et al. 2015, arXiv 1511.06295. Their tau of 0.01 suits their
     Q-values; here tau is `temperature` times the teacher's spread over actions (root mean square about their mean, over
-    all of `obs`), so that Q-values 0.1 apart and logits 20 apart pose the same task. The student's scores are in the
-    teacher's unit before and after; while it learns, tau is their unit."""
+    all of `obs`), so that Q-values 0.1 apart and logits 20 apart pose the same task. The student's scores keep the
+    teacher's unit, only while it learns tau is their unit; but a small tau teaches their order, not their size."""
     import torch
     from torch.nn import functional
 
@@ -151,7 +166,7 @@ def load(path: Path) -> Callable[[np.ndarray], np.ndarray]:
     def forward(obs: np.ndarray) -> np.ndarray:
         x = np.asarray(obs, np.float32)
         many = x.ndim > 1 and math.prod(x.shape[1:]) == mean.size
-        x = x.reshape((-1, mean.size) if many else mean.size)
+        x = (x.reshape((-1, mean.size) if many else mean.size) - mean) * scale
         for weight, bias in hidden:
             x = x.dot(weight)
             x += bias
@@ -179,7 +194,7 @@ def _read(path: Path) -> dict[str, np.ndarray]:
 
 def _expected(arrays: dict[str, np.ndarray]) -> dict[str, tuple[str, tuple[int, ...]]]:
     """Type and shape that each array must have, given the length of the mean and of every bias."""
-    depth = len({"0"} | {name.split(".")[0] for name in arrays if name[0].isdigit()})
+    depth = len({"0"} | {name.split(".")[0] for name in arrays if name[:1].isdigit()})
     widths = [arrays[name].size if name in arrays else 0 for name in ("mean", *(f"{i}.bias" for i in range(depth)))]
     expected: dict[str, tuple[str, tuple[int, ...]]] = {}
     expected["mean"] = expected["scale"] = ("float32", (widths[0],))

@@ -11,8 +11,11 @@ import yaml
 from curriculum import checkpoint
 
 
-def create(parent: Path, name: str, settings: dict[str, Any]) -> Path:
-    """Make the folder of a new run and write its `config.yaml`; a name that is taken gets a number."""
+SEES = {"observation": "what the learner sees", "state": "the simulator's true state, a privilege"}
+
+
+def create(parent: Path, name: str, settings: dict[str, Any], file: str = "config.yaml") -> Path:
+    """Make the folder of a new run and write its settings to `file`; a name that is taken gets a number."""
     folder, number = parent / name, 1
     while True:
         try:
@@ -27,7 +30,7 @@ def create(parent: Path, name: str, settings: dict[str, Any]) -> Path:
             folder = parent / f"{name}-{number}"
         except OSError as error:
             raise ValueError(f"cannot write to {parent} ({error.strerror}); choose another --runs-dir") from None
-    (folder / "config.yaml").write_text(yaml.safe_dump(settings, sort_keys=False))
+    (folder / file).write_text(yaml.safe_dump(settings, sort_keys=False))
     return folder
 
 
@@ -90,7 +93,7 @@ def finish(folder: Path, settings: dict[str, Any], last: dict[str, Any]) -> None
     (folder / "result.json").write_text(json.dumps(result, indent=1))
 
 
-def report(folder: Path, settings: dict[str, Any], last: dict[str, Any]) -> str:
+def report(folder: Path, settings: dict[str, Any], last: dict[str, Any], needs: str) -> str:
     """What was learned, what it cost, where it lies and how to watch it."""
     values = {tag: np.asarray(v, float) for kind in last.values() for tag, v in kind.items()}
     floor, ceiling = values["eval/random_reward"][0], values["eval/planner_reward"][0]
@@ -108,9 +111,23 @@ def report(folder: Path, settings: dict[str, Any], last: dict[str, Any]) -> str:
     calls, seconds = values["final/planner_calls"], values["planner/seconds_total"]
     lines += [
         "",
+        f"planner        {settings['planner']}, which sees {SEES[needs]}",
         f"planner calls  {calls.mean():,.0f} a seed, {seconds.sum():.1f} s in all",
         f"time           {values['time/time_elapsed'][0]:.0f} s for {settings['steps']:,} steps of each seed",
         f"files          {folder}",
         f"watch          tensorboard --logdir {folder}",
     ]
     return "\n".join(lines)
+
+
+def compression(folder: Path, settings: dict[str, Any], values: dict[str, Any]) -> str:
+    """What each variant of the policy would cost when deployed, mean over seeds."""
+    from curriculum.compress import table
+
+    variants: dict[str, dict[str, float]] = {}
+    for tag, value in values.items():
+        _, variant, name = tag.split("/")
+        variants.setdefault(variant, {})[name] = float(np.mean(value))
+    text = f"mean of {len(settings['seeds'])} seed(s), the policy at the end of training\n\n{table(variants)}"
+    (folder / "compression.md").write_text(text + "\n")
+    return f"\n{text}"

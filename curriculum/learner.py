@@ -64,6 +64,7 @@ class Learner:
             net.setup([stream(seed, f"init {type(self).__name__} {name}") for seed in seeds], device)
         self.nets, self.net = nets, SimpleNamespace(**nets)
         self.target = SimpleNamespace(**{name: nets[name].twin() for name in self.targets})
+        self.gradients = {name: Stack(net.weights.shapes, device) for name, net in nets.items()}
         self.moments = {name: [Stack(net.weights.shapes, device) for _ in range(2)] for name, net in nets.items()}
         self.counts = {name: torch.zeros((), device=device) for name in nets}  # Adam's steps, which it counts itself
         self.explorers = [stream(seed, "exploration") for seed in seeds]
@@ -97,13 +98,17 @@ class Learner:
         self.last_losses |= {name: loss.detach() for name, loss in losses.items()}
 
     def _step(self, name: str, blocks: tuple[Tensor, ...]) -> None:
+        gradient = self.gradients[name]
+        for mine, block in zip(gradient.blocks, blocks, strict=True):
+            mine.copy_(block)
         if self.grad_clip:  # each seed's network has a norm of its own
-            norm = torch.stack([b.square().flatten(1).sum(1) for b in blocks]).sum(0).sqrt()  # [P]
-            share = (self.grad_clip / norm.clamp(min=1e-12)).clamp(max=1)
-            blocks = tuple(b * share.view(-1, *[1] * (b.dim() - 1)) for b in blocks)
-        gradient = torch.cat([b.flatten() for b in blocks])
+            norms = torch.stack([torch.linalg.vector_norm(b.flatten(1), dim=1) for b in gradient.blocks], -1)
+            share = (self.grad_clip / norms.norm(dim=-1).clamp(min=1e-12)).clamp(max=1)  # [P]
+            for block in gradient.blocks:
+                block.mul_(share[:, None, None, None])
         first, second = (m.vector for m in self.moments[name])
-        step = {"params": [self.nets[name].weights.vector], "grads": [gradient], "state_steps": [self.counts[name]]}
+        weights, counts = self.nets[name].weights.vector, self.counts[name]
+        step = {"params": [weights], "grads": [gradient.vector], "state_steps": [counts]}
         moments = {"exp_avgs": [first], "exp_avg_sqs": [second], "max_exp_avg_sqs": []}
         betas = {"beta1": 0.9, "beta2": 0.999, "eps": 1e-8, "weight_decay": 0.0}
         adam(**step, **moments, **betas, lr=self.learning_rate, amsgrad=False, maximize=False, fused=True)  # type: ignore[arg-type]

@@ -236,7 +236,7 @@ class Run:
         """Measure what every seed's policy would cost when deployed."""
         folder = (self.folder or Path(tempfile.mkdtemp())) / "compressed" / f"step-{self.step:09d}"
         measured = []
-        for p, obs in enumerate(self.buffer.recent_obs(4_096)):
+        for p, obs in enumerate(self.buffer.distinct_obs(4_096)):
             rows = lambda: evaluation_rows(self.world, range(self.config.eval_episodes))  # noqa: E731
             policy = self.learner.export(p)
             measured.append(
@@ -258,8 +258,9 @@ class Run:
             self.learner.restore(weights, everyone)
             result = summary(play_learner(self.learner, self.world, episodes), self.floor, self.ceiling)
             values |= {f"final/{name}_{figure}": value for figure, value in result.items()}
-            for p, seed in enumerate(self.seeds) if self.folder else ():
-                save(deployable(self.learner.export(p)), self.folder / f"seed{seed}" / f"policy-{name}.safetensors")
+            for p, seed in enumerate(self.seeds):
+                if self.folder:
+                    save(deployable(self.learner.export(p)), self.folder / f"seed{seed}" / f"policy-{name}.safetensors")
         yield self.record("final", values)
 
     def save(self) -> None:

@@ -13,12 +13,15 @@ class Stack:
 
     def __init__(self, shapes: Sequence[tuple[int, ...]], device: str = "cpu"):
         self.shapes = list(shapes)
-        self.vector = torch.zeros(sum(int(np.prod(s)) for s in self.shapes), device=device)
+        size = sum(int(np.prod(s)) for s in self.shapes)
+        # whole vector registers: what a register cannot take rounds differently, and a seed may lie anywhere
+        self.vector = torch.zeros(-(-size // 64) * 64, device=device)
         self.blocks = self.split(self.vector)
 
     def split(self, vector: Tensor) -> list[Tensor]:
         """Views of `vector`, one a block."""
-        parts = vector.split([int(np.prod(s)) for s in self.shapes])
+        sizes = [int(np.prod(s)) for s in self.shapes]
+        parts = vector[: sum(sizes)].split(sizes)
         return [part.view(shape) for part, shape in zip(parts, self.shapes, strict=True)]
 
     def copy_seeds(self, vector: Tensor, seeds: Tensor) -> None:

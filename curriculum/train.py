@@ -6,7 +6,7 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-from curriculum import cli
+from curriculum import cli, plugins
 from curriculum.config import Config, flat
 
 PROG = "python -m curriculum.train"
@@ -36,9 +36,9 @@ def main(argv: list[str] | None = None) -> None:
 
 def place(config: Config, resume: str, argv: list[str]) -> tuple[Config, Path, Path | None]:
     """The run's configuration, its folder, and the checkpoint to go on from."""
-    from curriculum import folders, plugins
+    from curriculum import folders
 
-    parent = Path(config.runs_dir) / plugins.name_of("env", config.env).replace(":", "-").replace("/", "-")
+    parent = parent_of(config)
     if not resume:
         return config, folders.create(parent, config.run_name(), flat(config)), None
     folder, checkpoint = folders.find(parent, config.run_name(), resume)
@@ -55,14 +55,19 @@ def place(config: Config, resume: str, argv: list[str]) -> tuple[Config, Path, P
     return wanted, folder, checkpoint
 
 
+def parent_of(config: Config) -> Path:
+    """The folder of all runs in this world."""
+    return Path(config.runs_dir) / plugins.name_of("env", config.env).replace(":", "-").replace("/", "-")
+
+
 def run(config: Config, folder: Path, checkpoint: Path | None, stop: Any) -> bool:
     """Train in a folder with all listeners; returns whether the run came to its end."""
-    from curriculum import folders, plugins
+    from curriculum import folders
     from curriculum.buffer import estimate_bytes
     from curriculum.loop import spec_of, train
 
-    world = config.plugged()["env"]
-    memory = estimate_bytes(spec_of(world), len(config.seeds), config.capacity)
+    parts = config.plugged()
+    memory = estimate_bytes(spec_of(parts["env"]), len(config.seeds), config.capacity)
     print(f"run {folder}  buffer memory {memory / 1e6:.0f} MB", file=sys.stderr)
     settings, history = flat(config), folders.history(folder, checkpoint)
     listeners = [plugins.make("listener", name).open(folder, settings, history) for name in LISTENERS]
@@ -83,7 +88,9 @@ def run(config: Config, folder: Path, checkpoint: Path | None, stop: Any) -> boo
     if not last["final"]:
         return False
     folders.finish(folder, settings, last)
-    print(folders.report(folder, settings, last))
+    print(folders.report(folder, settings, last, getattr(parts["planner"], "needs", "observation")))
+    if last["compress"]:
+        print(folders.compression(folder, settings, last["compress"]))
     return True
 
 

@@ -54,7 +54,7 @@ class Gridworld:
             raise ValueError(f"max_steps must be positive, or 0 for no limit, got {self.max_steps}")
 
     @property
-    def observation_space(self) -> gym.Space:
+    def observation_space(self) -> gym.spaces.Box:
         if self.observation == "image":
             return gym.spaces.Box(0, 2, (3, 3), np.int8)
         if self.observation == "vector":

@@ -28,7 +28,7 @@ class Performance:
     rollback: bool = True  # bring the best weights back when the score falls significantly below the best one
 
     def __post_init__(self) -> None:
-        within(self, 0, float("inf"), "z", "hysteresis")
+        within(self, 0, float("inf"), "threshold", "z", "hysteresis")
         within(self, 1, float("inf"), "stages", "patience")
 
     def rate(self, step: int, score: np.ndarray) -> np.ndarray:

@@ -27,7 +27,7 @@ class Distil:
     epochs: int = 300  # passes over the observations; 2,000 of them take 2 s
     batch: int = 128  # observations per gradient step
     learning_rate: float = 0.003  # of Adam, falling to zero epoch by epoch
-    temperature: float = 0.01  # tau in units of the spread of scores; small: the best action counts, large: all do
+    temperature: float = 0.03  # tau in units of the spread of scores; small: the best action counts, large: all do
 
     def compress(self, policy: nn.Sequential, obs: Tensor, seed: int) -> dict[str, Deployable]:
         """The student, and the same with int8 weights."""

@@ -23,7 +23,7 @@ class Prune:
     epochs: int = 100  # passes over the observations to win back what the removal cost; 0: none
     batch: int = 128  # observations per gradient step
     learning_rate: float = 0.001  # of Adam, falling to zero epoch by epoch
-    temperature: float = 0.01  # tau in units of the spread of scores; small: the best action counts, large: all do
+    temperature: float = 0.03  # tau in units of the spread of scores; small: the best action counts, large: all do
 
     def compress(self, policy: nn.Sequential, obs: Tensor, seed: int) -> dict[str, Deployable]:
         """The smaller policy, and the same with int8 weights."""

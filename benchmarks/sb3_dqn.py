@@ -1,0 +1,128 @@
+"""Stable-Baselines3's DQN alone on our gridworld: a finished run that `curriculum.compare --with` sets beside ours.
+
+    python benchmarks/sb3_dqn.py --seeds 0 1 2 3 4 --steps 20000 --runs-dir runs
+
+SB3's defaults for DQN, except what is shared with our learner (network 128x128, batch 128, learning rate 1e-3, one update
+for four steps) and what would keep it from learning in so few steps: learning starts after 1,000 steps, targets are copied
+every 500 steps, exploration falls to 0.05 over the first 30 %. Evaluation episodes are ours, the same for every run.
+"""
+
+import argparse
+import json
+import time
+from pathlib import Path
+
+import gymnasium as gym
+import numpy as np
+import torch
+from stable_baselines3 import DQN
+from stable_baselines3.common.callbacks import BaseCallback
+
+import envs.make  # registers the world  # noqa: F401
+import planners.random
+import planners.shortest_path
+from curriculum import folders
+from curriculum.evaluate import Episodes, evaluation_rows, play, play_planner, summary
+from curriculum.listeners.table import Table
+from curriculum.loop import RESCORE, spec_of
+from curriculum.types import Record
+from envs.gridworld import Gridworld
+
+EPISODES, EVERY = 50, 2_000
+
+
+class Evaluate(BaseCallback):
+    """Score the greedy policy every `EVERY` steps; training time leaves evaluation out."""
+
+    def __init__(self, world: Gridworld):
+        super().__init__()
+        self.world, self.curve, self.seconds = world, [], 0.0
+
+    def _on_training_start(self) -> None:
+        self.curve.append(greedy(self.model, self.world, range(EPISODES)))
+        self.began = time.perf_counter()
+
+    def _on_step(self) -> bool:
+        if self.num_timesteps % EVERY == 0:
+            self.seconds += time.perf_counter() - self.began
+            self.curve.append(greedy(self.model, self.world, range(EPISODES)))
+            self.began = time.perf_counter()
+        return True
+
+
+def greedy(model: DQN, world: Gridworld, episodes: range) -> Episodes:
+    """Play the greedy policy on our evaluation episodes."""
+
+    def act(obs: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        with torch.inference_mode():
+            return model.q_net(torch.from_numpy(obs)).argmax(-1).numpy()
+
+    return play(act, evaluation_rows(world, episodes))
+
+
+def stacked(played: list[Episodes]) -> Episodes:
+    """Episodes of several seeds as [P, N]."""
+    return Episodes(*(np.stack(values) for values in zip(*played, strict=True)))
+
+
+def main() -> None:
+    """Train one seed after the other and write a run folder."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--steps", type=int, default=20_000)
+    parser.add_argument("--runs-dir", default="runs")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    world = Gridworld()
+    spec = spec_of(world)
+    settings = {"env": "gridworld", "learner": "stable_baselines3 DQN", "seeds": options.seeds, "steps": options.steps}
+    folder = folders.create(Path(options.runs_dir) / "gridworld", "sb3-dqn", settings)
+    floor, ceiling = (
+        play_planner(planner, world, spec, range(EPISODES)).reward.mean()
+        for planner in (planners.random.Random(), planners.shortest_path.ShortestPath())
+    )
+    watched, finals = [], []
+    for seed in options.seeds:
+        env = gym.make("curriculum/Gridworld-v0")
+        model = DQN(
+            "MlpPolicy",
+            env,
+            seed=seed,
+            learning_rate=1e-3,
+            batch_size=128,
+            buffer_size=100_000,
+            learning_starts=1_000,
+            target_update_interval=500,
+            exploration_fraction=0.3,
+            exploration_final_eps=0.05,
+            policy_kwargs={"net_arch": [128, 128]},
+        )
+        callback = Evaluate(world)
+        model.learn(options.steps, callback=callback)
+        watched.append(callback)
+        finals.append(greedy(model, world, range(RESCORE, RESCORE + EPISODES)))
+        print(f"seed {seed}: final return {finals[-1].reward.mean():.2f}, {callback.seconds:.0f} s of training")
+    write(folder, settings, watched, stacked(finals), floor, ceiling)
+    print(folder)
+
+
+def write(folder: Path, settings: dict, watched: list[Evaluate], final: Episodes, floor: float, ceiling: float) -> None:
+    """The records that `curriculum.compare` reads."""
+    none = np.zeros(len(watched), np.int64)
+    seconds = np.full(len(watched), sum(callback.seconds for callback in watched))
+    records = [Record("baseline", 0, {"eval/random_reward": none + floor, "eval/planner_reward": none + ceiling})]
+    for i, played in enumerate(zip(*(callback.curve for callback in watched), strict=True)):
+        values = {f"eval/{name}": value for name, value in summary(stacked(list(played)), floor, ceiling).items()}
+        records.append(Record("evaluate", i * EVERY, values | {"planner/calls_total": none}))
+    records.append(Record("time", settings["steps"], {"time/time_elapsed": seconds}))
+    last = {f"final/last_{name}": value for name, value in summary(final, floor, ceiling).items()}
+    records.append(Record("final", settings["steps"], last | {"final/planner_calls": none}))
+    table = Table().open(folder, settings, [])
+    for record in records:
+        table(record)
+    table.close()
+    folders.finish(folder, settings, {r.kind: {t: v.tolist() for t, v in r.values.items()} for r in records})
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,203 @@
+"""Compare: the same seeds under different settings, e.g. `python -m curriculum.compare --start expert random --seeds 0 1 2`.
+
+Any flag of `curriculum.train` may take several values, and every combination is an arm; `--arm "NAME: FLAGS"` adds one by
+hand; `--with RUN` adds a finished run. All arms share seeds and evaluation episodes, so differences are paired.
+"""
+
+import itertools
+import re
+import shlex
+import sys
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from curriculum import cli, plugins, train
+from curriculum.config import Config, flat
+
+PROG = "python -m curriculum.compare"
+LISTS = ("seeds", "techniques", "shares", "arm", "with")  # flags whose several values belong to one arm
+
+
+class Curve(NamedTuple):
+    """What a finished run tells of its learner alone."""
+
+    seeds: list[int]
+    steps: np.ndarray  # [U] of the evaluations
+    reward: np.ndarray  # [U, P] mean return of each
+    final: dict[str, np.ndarray]  # tag -> [P]
+    seconds: float
+    ends: dict[str, float]  # returns of "random" play and of the "planner"
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Train every arm, then draw one figure and write one table."""
+    argv = sys.argv[1:] if argv is None else argv
+    if "--help" in argv or "-h" in argv:
+        print(
+            f"usage: {PROG} [FLAGS OF curriculum.train, several values each] [--arm 'NAME: FLAGS'] [--with RUN]\n\n{__doc__}"
+        )
+        return
+    try:
+        compare(argv)
+    except (ValueError, OSError) as error:
+        cli.fail(PROG, error, status=1)
+
+
+def compare(argv: list[str]) -> Path:
+    """Train the arms that a command line describes; returns the folder that holds runs, figure and table."""
+    from curriculum import figures, folders
+
+    wanted, finished = arms(argv)
+    configs = {name: cli.parse(flags, PROG)[0] for name, flags in wanted.items()}
+    first = next(iter(configs.values()))
+    if len({config.seeds for config in configs.values()}) > 1:
+        raise ValueError("all arms must share their seeds; give --seeds once")
+    parent = train.parent_of(first)
+    folder = folders.create(
+        parent, first.name or "compare", {"command": shlex.join([PROG, *argv])}, file="compare.yaml"
+    )
+    curves: dict[str, Curve] = {}
+    for name, config in configs.items():
+        print(f"\narm {name}", file=sys.stderr)
+        run = folders.create(folder, re.sub(r"[^\w.-]+", "-", name), flat(config))
+        train.run(config, run, None, lambda: False)
+        curves[name] = read(run)
+    curves |= {path.name: read(path) for path in finished}
+    if any(curve.seeds != list(first.seeds) for curve in curves.values()):
+        raise ValueError(f"every arm must have the seeds {list(first.seeds)}; a run given by --with has others")
+    ends: Any = curves[next(iter(configs))].ends
+    drawn = figures.learning_curves({n: (c.steps, c.reward) for n, c in curves.items()}, **ends)
+    figures.save(drawn, folder / "curves.png")
+    text = table(curves)
+    (folder / "table.md").write_text(text + "\n")
+    print(f"\n{text}\n\nfigure  {folder}/curves.png\ntable   {folder}/table.md")
+    return folder
+
+
+def arms(argv: list[str]) -> tuple[dict[str, list[str]], list[Path]]:
+    """Every arm's name and flags, and the finished runs to set beside them."""
+    groups = _groups(argv)
+    by_hand = [text for flag, values in groups if flag == "arm" for text in values]
+    finished = [Path(path) for flag, values in groups if flag == "with" for path in values]
+    groups = [(flag, values) for flag, values in groups if flag not in ("arm", "with")]
+    several = [(f, v) for f, v in groups if len(v) > 1 and f not in LISTS and not _is_list(f)]
+    common = [pair for pair in groups if pair not in several]
+    named: dict[str, list[tuple[str, list[str]]]] = {}
+    for values in itertools.product(*(v for _, v in several)):
+        chosen = [(flag, [value]) for (flag, _), value in zip(several, values, strict=True)]
+        named[", ".join(f"{flag} {value}" for flag, [value] in chosen) or "as given"] = chosen
+    if by_hand:
+        written = {}
+        for text in by_hand:
+            name, colon, flags = text.partition(":")
+            if not colon or not name.strip():
+                raise ValueError(f"--arm looks like --arm 'NAME: --start none --decay linear', got {text!r}")
+            written[name.strip()] = _groups(shlex.split(flags))
+        base = [] if named.keys() == {"as given"} else list(named.items())
+        named = written if not base else {f"{w}, {n}": [*g, *h] for (n, g) in base for w, h in written.items()}
+    return {name: _flags(common, own) for name, own in named.items()}, finished
+
+
+def _flags(common: list[tuple[str, list[str]]], own: list[tuple[str, list[str]]]) -> list[str]:
+    """One arm's command line; a common setting of a plug-in that this arm does not use is left out."""
+    merged = dict(common) | dict(own)
+    chosen = {family: (merged.get(family) or [str(getattr(Config, family))])[0] for family in plugins.CHOSEN}
+    words = []
+    for flag, values in merged.items():
+        family, dot, field = flag.partition(".")
+        if dot and family in chosen and (flag, values) in common and not _has(family, chosen[family], field):
+            continue
+        words += [f"--{flag}", *values]
+    return words
+
+
+def _has(family: str, name: str, field: str) -> bool:
+    return name != "none" and field.replace("-", "_") in [f.name for f in plugins.describe(family, name).fields]
+
+
+def _is_list(flag: str) -> bool:
+    family, _, field = flag.partition(".")
+    if family not in plugins.CHOSEN or not field:
+        return False
+    fields = [f for name in plugins.names(family) for f in plugins.describe(family, name).fields]
+    return any(f.name == field.replace("-", "_") and "tuple" in str(f.type) for f in fields)
+
+
+def _groups(argv: list[str]) -> list[tuple[str, list[str]]]:
+    """Flags with what stands behind each."""
+    groups: list[tuple[str, list[str]]] = []
+    for word in argv:
+        if word.startswith("--"):
+            flag, equals, value = word[2:].partition("=")
+            groups.append((flag, [value] if equals else []))
+        elif not groups:
+            raise ValueError(f"expected a flag such as --start, got {word!r}")
+        else:
+            groups[-1][1].append(word)
+    return groups
+
+
+def read(run: Path) -> Curve:
+    """The curve of a finished run."""
+    import json
+
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    last = {line["kind"]: {t: np.array(v, float) for t, v in line["values"].items()} for line in lines}
+    if "final" not in last:
+        raise ValueError(f"{run} is not finished; go on with: {train.PROG} --resume {run}")
+    evaluations = [line for line in lines if line["kind"] == "evaluate"]
+    reward = np.array([line["values"]["eval/mean_reward"] for line in evaluations], float)
+    ends = {name: float(last["baseline"][f"eval/{name}_reward"][0]) for name in ("random", "planner")}
+    seeds = json.loads((run / "result.json").read_text())["seeds"]
+    steps = np.array([line["step"] for line in evaluations])
+    return Curve(seeds, steps, reward, last["final"], float(last["time"]["time/time_elapsed"].max()), ends)
+
+
+def table(curves: dict[str, Curve]) -> str:
+    """Markdown: what every arm reached and cost, and its paired differences to the first arm."""
+    from curriculum import statistics
+
+    (base, reference), *_ = curves.items()
+    rows = [
+        f"| arm | final return | success | score | return over training | planner calls | s | final: minus {base} | "
+        f"over training: minus {base} |",
+        "|:--|--:|--:|--:|--:|--:|--:|:--|:--|",
+    ]
+    areas = {name: statistics.area_under_curve(c.steps, c.reward.T) for name, c in curves.items()}
+    for name, curve in curves.items():
+        final, area = curve.final["final/last_mean_reward"], areas[name]
+        cells = [
+            name,
+            _spread(final),
+            f"{curve.final['final/last_success_rate'].mean():.2f}",
+            f"{curve.final['final/last_score'].mean():.2f}",
+            _spread(area),
+            f"{curve.final['final/planner_calls'].mean():,.0f}",
+            f"{curve.seconds:.0f}",
+            _verdict(statistics.paired_difference(final, reference.final["final/last_mean_reward"]), name, base),
+            _verdict(statistics.paired_difference(area, areas[base]), name, base),
+        ]
+        rows.append(f"| {' | '.join(cells)} |")
+    note = (
+        f"Mean over seeds {', '.join(map(str, reference.seeds))} +- standard deviation, learner alone. Final: the last policy on "
+        "episodes of its own. Over training: area under the learning curve. Differences: mean and 95 % interval of paired "
+        "per-seed differences (Student's t); a winner is named only where the interval excludes zero."
+    )
+    return "\n".join([*rows, "", note])
+
+
+def _spread(values: np.ndarray) -> str:
+    return f"{values.mean():.2f} +- {values.std(ddof=1):.2f}" if len(values) > 1 else f"{values.mean():.2f}"
+
+
+def _verdict(difference: Any, name: str, base: str) -> str:
+    if name == base:
+        return ""
+    interval = f"{difference.mean:+.2f} [{difference.low:+.2f}, {difference.high:+.2f}]"
+    return interval + {1: f", {name} wins", -1: f", {base} wins", 0: ", no winner"}[difference.winner]
+
+
+if __name__ == "__main__":
+    main()

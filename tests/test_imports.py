@@ -1,0 +1,139 @@
+"""Who may import whom (the architecture in one table): a file that reaches across is named."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PLUGIN = {"curriculum.types"}
+ALLOWED = {  # files -> our own modules they may import; the first pattern that fits counts
+    "envs/*.py": {"envs"},
+    "planners/*.py": {"envs.dynamics", "curriculum.types"},
+    "curriculum/types.py": set(),
+    "curriculum/plugins.py": set(),
+    "curriculum/statistics.py": set(),
+    "curriculum/nets.py": PLUGIN,
+    "curriculum/heads.py": PLUGIN | {"curriculum.nets"},
+    "curriculum/learner.py": PLUGIN | {"curriculum.heads", "curriculum.nets"},
+    "curriculum/buffer.py": PLUGIN,
+    "curriculum/checkpoint.py": PLUGIN,
+    "curriculum/deploy.py": PLUGIN,
+    "curriculum/mixture.py": PLUGIN | {"curriculum.buffer"},
+    "curriculum/rollout.py": PLUGIN | {"curriculum.buffer"},
+    "curriculum/config.py": PLUGIN | {"curriculum.plugins"},
+    "curriculum/cli.py": {"curriculum.plugins", "curriculum.config"},
+    "curriculum/figures.py": {"curriculum.statistics"},
+    "curriculum/learners/*.py": PLUGIN | {"curriculum.learner", "curriculum.nets", "curriculum.heads"},
+    "curriculum/bonuses/*.py": PLUGIN | {"curriculum.learner", "curriculum.nets"},
+    "curriculum/techniques/*.py": PLUGIN | {"curriculum.deploy"},
+    "curriculum/listeners/*.py": PLUGIN | {"curriculum.figures"},
+    "curriculum/decays/*.py": PLUGIN,
+    "curriculum/gates/*.py": PLUGIN,
+    "curriculum/starts/*.py": PLUGIN,
+}
+ONLY = {  # a library -> the files that may import it
+    "torch": (
+        "curriculum/*.py",
+        "curriculum/learners/*",
+        "curriculum/bonuses/*",
+        "curriculum/techniques/*",
+        "curriculum/listeners/tensorboard.py",
+        "planners/*",
+    ),
+    "gymnasium": ("envs/*",),
+    "stable_baselines3": ("planners/*",),
+    "sb3_contrib": ("planners/*",),
+    "tensorboard": ("curriculum/listeners/*",),
+    "rich": ("curriculum/listeners/*",),
+    "matplotlib": ("curriculum/figures.py",),
+    "pygame": ("envs/*",),
+    "tyro": ("curriculum/cli.py",),
+}
+NEVER = {  # files that `--help` reads or that need no networks, and the libraries they may not pull in
+    "curriculum/statistics.py": {"torch"},
+    "curriculum/types.py": {"torch"},
+    "curriculum/plugins.py": {"torch"},
+    "curriculum/config.py": {"torch"},
+    "curriculum/cli.py": {"torch"},
+    "curriculum/train.py": {"torch"},
+}
+COMMANDS = {"curriculum.train", "curriculum.compare"}
+PICKLES = {"pickle", "cloudpickle", "dill", "joblib", "shelve", "marshal"}
+
+
+def imported(path: Path) -> set[str]:
+    """Every module a file imports, wherever the import stands, except for type checking alone."""
+    tree = ast.parse(path.read_text())
+    typing_only = {
+        id(inner)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+        for inner in ast.walk(node)
+    }
+    found: set[str] = set()
+    for node in ast.walk(tree):
+        if id(node) in typing_only:
+            continue
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            modules = {f"{node.module}.{a.name}" for a in node.names} if node.module in OURS else {node.module}
+            found |= modules
+    return found
+
+
+OURS = ("curriculum", "planners", "envs")
+
+
+def offences(root: Path) -> list[str]:
+    """Every import that the tables above do not allow, as 'file imports module'."""
+    wrong = []
+    for folder in OURS:
+        for path in sorted((root / folder).rglob("*.py")):
+            name = path.relative_to(root)
+            ours = {m for m in imported(path) if m.split(".")[0] in OURS}
+            allowed = next((rule for pattern, rule in ALLOWED.items() if name.match(pattern)), None)
+            if allowed is not None:
+                wrong += [
+                    f"{name} imports {m}" for m in sorted(ours) if not any(f"{m}.".startswith(f"{a}.") for a in allowed)
+                ]
+            elif f"curriculum.{path.stem}" not in COMMANDS:
+                wrong += [f"{name} imports {m}" for m in sorted(ours & COMMANDS)]
+            foreign = {m.split(".")[0] for m in imported(path)}
+            for library, places in ONLY.items():
+                if library in foreign and not any(name.match(place) for place in places):
+                    wrong.append(f"{name} imports {library}")
+            wrong += [f"{name} imports {m}" for m in sorted(foreign & (PICKLES | NEVER.get(str(name), set())))]
+    return wrong
+
+
+def test_every_file_imports_only_what_its_place_allows():
+    assert offences(ROOT) == []
+
+
+@pytest.mark.parametrize(
+    ("file", "line", "named"),
+    [
+        ("curriculum/decays/planted.py", "import torch", "curriculum/decays/planted.py imports torch"),
+        ("envs/planted.py", "from curriculum.types import Spec", "envs/planted.py imports curriculum.types"),
+        ("planners/planted.py", "from curriculum import loop", "planners/planted.py imports curriculum.loop"),
+        (
+            "curriculum/learners/planted.py",
+            "import curriculum.buffer",
+            "curriculum/learners/planted.py imports curriculum.buffer",
+        ),
+        (
+            "curriculum/planted.py",
+            "from curriculum.train import main",
+            "curriculum/planted.py imports curriculum.train",
+        ),
+        ("curriculum/statistics.py", "from torch import nn", "curriculum/statistics.py imports torch"),
+        ("curriculum/planted.py", "def f():\n    import pickle", "curriculum/planted.py imports pickle"),
+        ("curriculum/planted.py", "import stable_baselines3.common", "curriculum/planted.py imports stable_baselines3"),
+    ],
+)
+def test_a_planted_offender_is_named(tmp_path: Path, file: str, line: str, named: str):
+    (tmp_path / file).parent.mkdir(parents=True)
+    (tmp_path / file).write_text(line + "\n")
+    assert offences(tmp_path) == [named]

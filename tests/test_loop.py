@@ -1,0 +1,216 @@
+"""The loop as a generator of records: what it promises of seeds, rates, resumption and honesty."""
+
+import hashlib
+import itertools
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from curriculum import checkpoint, evaluate, loop, plugins
+from curriculum.config import Config
+from curriculum.learners.dqn import DQN
+from curriculum.loop import Run, train
+from curriculum.starts.expert import Expert
+from curriculum.types import Record
+
+CLOCK = ("time",)  # records that hold what a clock measured
+
+
+def tiny(**changes: Any) -> Config:
+    """A run of a second."""
+    defaults: dict[str, Any] = {
+        "learner": DQN(hidden=(16,), batch_size=16),
+        "start": Expert(size=64),
+        "steps": 400,
+        "log_every": 40,
+        "eval_every": 200,
+        "eval_episodes": 4,
+        "checkpoint_every": 80,
+    }
+    return Config(**(defaults | changes))
+
+
+def numbers(records: list[Record]) -> list[tuple[str, int, dict[str, list]]]:
+    """Records as plain values, without those that hold wall-clock times."""
+    return [(r.kind, r.step, {t: v.tolist() for t, v in r.values.items()}) for r in records if r.kind not in CLOCK]
+
+
+def same(a: list[Record], b: list[Record]) -> bool:
+    return json.dumps(numbers(a)) == json.dumps(numbers(b))
+
+
+def digest(folder: Path) -> str:
+    newest = checkpoint.newest(folder / "checkpoints")[0]
+    return hashlib.sha256((newest / "arrays.safetensors").read_bytes()).hexdigest()
+
+
+def test_the_same_seed_twice_gives_the_same_records_and_the_same_final_arrays(tmp_path: Path):
+    first, second = (list(train(tiny(), tmp_path / name)) for name in "ab")
+    assert same(first, second)
+    assert digest(tmp_path / "a") == digest(tmp_path / "b")
+
+
+def test_another_seed_gives_other_weights(tmp_path: Path):
+    for seed in (0, 1):
+        list(train(tiny(seeds=(seed,)), tmp_path / str(seed)))
+    assert digest(tmp_path / "0") != digest(tmp_path / "1")
+
+
+def test_a_seed_alone_lives_the_life_it_has_among_others():
+    config = tiny(steps=840, updates_per_step=0.25)  # 200 updates and more
+    alone, among = Run(replace(config, seeds=(3,))), Run(replace(config, seeds=(0, 1, 2, 3, 4)))
+    for run in (alone, among):
+        list(run.begin())
+        while run.step < config.steps:
+            run.collect()
+            run.update()
+    assert alone.learner.updates >= 200
+    for name, column in alone.buffer.columns.items():  # what the world did, who acted, which coins fell
+        np.testing.assert_array_equal(column[0], among.buffer.columns[name][3], err_msg=name)
+    for mine, theirs in ((alone.rows.streams.generators[0], among.rows.streams.generators[3]),):
+        assert mine.bit_generator.state == theirs.bit_generator.state
+    for streams in ("buffer.generators", "mixture.coins", "learner.explorers"):
+        part, _, field = streams.partition(".")
+        mine, theirs = (getattr(getattr(run, part), field)[p] for run, p in ((alone, 0), (among, 3)))
+        assert mine.bit_generator.state == theirs.bit_generator.state, streams
+    for mine, theirs in zip(alone.learner.nets["q"].parameters, among.learner.nets["q"].parameters, strict=True):
+        np.testing.assert_allclose(mine[0].detach(), theirs[3].detach(), atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("broken_off_after", [1, 2, 4, 6, 9, 11, 14, 19, 23, 28])
+def test_a_run_broken_off_anywhere_and_resumed_equals_one_that_was_not(tmp_path: Path, broken_off_after: int):
+    config = tiny(bonus="rnd", gate="episode", decay="performance", planner="shortest_path", seeds=(0, 1))
+    whole = list(train(config, tmp_path / "whole"))
+    broken = list(itertools.islice(train(config, tmp_path / "broken"), broken_off_after))
+    found = checkpoint.newest(tmp_path / "broken" / "checkpoints")
+    known = checkpoint.read(found[0])["run"]["records"] if found else 0
+    rest = list(train(config, tmp_path / "broken", found[0] if found else None))
+    assert same(broken[:known] + rest, whole)
+    assert digest(tmp_path / "broken") == digest(tmp_path / "whole")
+    for seed in ("seed0", "seed1"):
+        for policy in ("policy-last.safetensors", "policy-best.safetensors"):
+            assert (tmp_path / "broken" / seed / policy).read_bytes() == (
+                tmp_path / "whole" / seed / policy
+            ).read_bytes()
+
+
+def test_a_stopped_run_writes_a_checkpoint_where_it_stands_and_goes_on_from_there(tmp_path: Path):
+    config, steps = tiny(), []
+    whole = list(train(config, tmp_path / "whole"))
+    part = list(train(config, tmp_path / "part", stop=lambda: bool(steps.append(0)) or len(steps) > 21))
+    found = checkpoint.newest(tmp_path / "part" / "checkpoints")[0]
+    assert found.name == "step-000000168"  # 21 iterations of 8 rows, no multiple of checkpoint_every
+    rest = list(train(config, tmp_path / "part", found))
+    assert same(part + rest, whole)
+
+
+def test_a_run_of_n_steps_extended_to_2n_ends_as_one_of_2n(tmp_path: Path):
+    list(train(tiny(steps=400), tmp_path / "half"))
+    found = checkpoint.newest(tmp_path / "half" / "checkpoints")[0]
+    list(train(tiny(steps=800), tmp_path / "half", found))
+    list(train(tiny(steps=800), tmp_path / "whole"))
+    assert digest(tmp_path / "half") == digest(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("start", plugins.names("start"))
+@pytest.mark.parametrize("gate", plugins.names("gate"))
+@pytest.mark.parametrize("decay", plugins.names("decay"))
+def test_every_decay_gate_and_start_run_together(decay: str, gate: str, start: str):
+    chosen = plugins.make("start", start, **({} if start == "none" else {"size": 64}))
+    records = list(train(tiny(decay=decay, gate=gate, start=chosen, steps=200, eval_every=100)))
+    assert records[-1].kind == "final"
+    rates = np.array([r.values["curriculum/planning_rate"] for r in records if r.kind == "collect"])
+    assert rates.shape == (5, 1)
+    assert ((rates >= 0) & (rates <= 1)).all()
+
+
+@pytest.mark.parametrize(
+    ("decay", "expected"),
+    [
+        (plugins.make("decay", "constant", value=0.3), [0.3, 0.3, 0.3]),
+        (plugins.make("decay", "linear", duration=400), [0.75, 0.5, 0.0]),
+        (plugins.make("decay", "exponential", half_life=100), [0.5, 0.25, 0.0625]),
+        (plugins.make("decay", "cosine", duration=400), [(2 + 2**0.5) / 4, 0.5, 0.0]),
+        (plugins.make("decay", "staircase", duration=400, stairs=2), [1.0, 0.5, 0.0]),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_the_rates_a_run_reports_are_those_of_its_schedule(decay: Any, expected: list[float]):
+    records = train(tiny(decay=decay, log_every=100, rows=10))
+    rates = {r.step: r.values["curriculum/planning_rate"][0] for r in records if r.kind == "collect"}
+    np.testing.assert_allclose([rates[step] for step in (100, 200, 400)], expected, atol=1e-12)
+
+
+@pytest.mark.parametrize("gate", ["step", "episode"])
+def test_the_planner_acts_as_often_as_the_rate_says(gate: str):
+    config = tiny(
+        decay=plugins.make("decay", "constant", value=0.4), gate=gate, steps=8_000, updates_per_step=0, log_every=8_000
+    )
+    records = list(train(replace(config, eval_every=8_000)))
+    share = next(r.values["curriculum/expert_action_share"][0] for r in records if r.kind == "collect")
+    calls = next(r.values["planner/calls_total"][0] for r in records if r.kind == "collect")
+    assert calls == 64 + round(share * 8_000)
+    if gate == "step":  # 8,000 coins: standard error 0.0055
+        assert share == pytest.approx(0.4, abs=0.02)
+
+
+@pytest.mark.parametrize(("store", "source"), [("planner", 1), ("learner", 2)])
+def test_store_keeps_whose_transitions_it_names(store: Any, source: int):
+    run = Run(tiny(store=store, decay=plugins.make("decay", "constant", value=0.5)))
+    list(run.begin())
+    while run.step < 400:
+        run.collect()
+    size = run.buffer.size[0]
+    assert set(run.buffer.columns["source"][0, :size]) == {0, source}  # the start's, and theirs
+    assert 64 < size < 64 + 400
+
+
+def test_the_buffer_holds_what_the_environment_rewarded_and_no_bonus():
+    run = Run(tiny(bonus="rnd"))
+    list(run.begin())
+    for _ in range(20):
+        run.collect()
+        run.update()
+    held = run.buffer.columns["reward"][0, : run.buffer.size[0]]
+    assert set(np.unique(held.round(4)).tolist()) <= {float(np.float32(-0.1).round(4)), 10.0}
+    assert run.bonus_log["bonus_mean"].item() > 0
+
+
+def test_the_score_is_zero_for_random_play_and_one_for_the_planner():
+    run = Run(tiny(eval_episodes=20))
+    baseline = next(run.begin())
+    assert (
+        baseline.values["eval/planner_reward"][0] == run.ceiling > run.floor == baseline.values["eval/random_reward"][0]
+    )
+
+
+def test_a_decay_that_needs_a_score_refuses_a_planner_no_better_than_random_play():
+    with pytest.raises(ValueError, match="choose another planner or decay"):
+        next(train(tiny(planner="random", decay="performance")))
+
+
+def test_best_is_scored_again_on_episodes_that_did_not_choose_it(monkeypatch: pytest.MonkeyPatch):
+    used = []
+    monkeypatch.setattr(loop, "play_learner", lambda *a: used.append(set(a[2])) or evaluate.play_learner(*a))
+    records = list(train(tiny()))
+    chosen_on, rescored_on = used[:-2], used[-2:]
+    assert len(chosen_on) == len([r for r in records if r.kind == "evaluate"])
+    assert not set.union(*chosen_on) & set.union(*rescored_on)
+    assert rescored_on[0] == rescored_on[1]  # last and best meet the same episodes
+    assert records[-1].values["final/best_step"][0] in [r.step for r in records if r.kind == "evaluate"]
+
+
+def test_the_previous_best_weights_come_back_when_the_learner_falls():
+    run = Run(tiny(decay=plugins.make("decay", "performance")))
+    list(run.begin())
+    good = run.learner.snapshot()
+    run.decay.observe = lambda scores: np.array([True])  # says that this seed fell
+    run.best_reward[:] = np.inf  # so that the present weights do not become the best
+    run.learner.nets["q"].weights.vector.add_(1.0)
+    list(run.evaluate())
+    assert bool((run.learner.nets["q"].weights.vector == good["net/q"]).all())
+    assert run.rollbacks[0] == 1
