@@ -1,6 +1,5 @@
 """The replay buffer: one ring per seed, every transition tagged with who chose it and at what planning rate."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Self
 
@@ -39,14 +38,6 @@ class Buffer:
         within(self, 1, float("inf"), "capacity")
         if self.sampling not in SAMPLINGS:
             raise ValueError(f"no sampling {self.sampling!r}; there are: {', '.join(SAMPLINGS)}")
-        unknown = sorted(set(self.shares) - set(SOURCES))
-        if unknown:
-            raise ValueError(f"shares names {', '.join(unknown)}; sources are: {', '.join(SOURCES)}")
-        if (self.sampling == "fixed") != bool(self.shares):
-            raise ValueError("fixed sampling and shares go together: --sampling fixed --shares planner=0.5 learner=0.5")
-        weights = self.shares.values()
-        if weights and not (min(weights) >= 0 and 0 < sum(weights) < float("inf")):
-            raise ValueError(f"shares must be weights of at least 0, not all 0, got {self.shares}")
 
     def setup(self, spec: Spec, seeds: tuple[int, ...], rows_each: int) -> Self:
         """Allocate the rings for `rows_each` environment rows per seed."""
@@ -219,12 +210,3 @@ def estimate_bytes(spec: Spec, seeds: int, capacity: int) -> int:
     obs = int(np.prod(spec.obs_shape)) * np.dtype(spec.obs_dtype).itemsize
     action = 8 if spec.actions else 4 * spec.action_size
     return seeds * capacity * (2 * obs + action + 4 + 1 + 1 + 1 + 4 + 4 + 4 + 4 * len(SOURCES))
-
-
-def parse_shares(shares: Sequence[str]) -> dict[str, float]:
-    """Read ("planner=0.5", "learner=0.5")."""
-    pairs = [share.partition("=") for share in shares]
-    try:
-        return {name: float(value) for name, _, value in pairs}
-    except ValueError:
-        raise ValueError(f"shares look like planner=0.5 learner=0.5, got {' '.join(shares)}") from None

@@ -4,7 +4,7 @@ from dataclasses import dataclass, fields
 from typing import Any, Literal
 
 from curriculum import plugins
-from curriculum.types import within
+from curriculum.types import SOURCES, within
 
 
 @dataclass(kw_only=True)
@@ -37,7 +37,7 @@ class Config:
     checkpoint_every: int = 5_000  # environment steps between checkpoints
     compress_every: int = 0  # environment steps between compression checkpoints, 0 for none
     threads: int = 1  # of the processor, for matrix products: more pays for wide networks on an idle machine only
-    device: str = "cpu"  # where networks live: cpu or cuda
+    device: Literal["cpu", "cuda"] = "cpu"  # where networks live
     name: str = ""  # of the run's folder; default: planner-learner-decay
     runs_dir: str = "runs"  # runs lie in <runs-dir>/<env>/<name>
 
@@ -61,8 +61,24 @@ class Config:
             raise ValueError(
                 f"seeds must be different whole numbers of at least 0, got {' '.join(map(str, self.seeds))}"
             )
+        self.source_shares()
         if self.compress_every and not self.techniques:
             self.techniques = tuple(plugins.names("technique"))
+
+    def source_shares(self) -> dict[str, float]:
+        """Weight of each source that `shares` names; ValueError where they make no sense."""
+        pairs = [share.partition("=") for share in self.shares]
+        try:
+            weights = {source: float(weight) for source, _, weight in pairs}
+        except ValueError:
+            raise ValueError(f"shares look like planner=0.5 learner=0.5, got {' '.join(self.shares)}") from None
+        if unknown := sorted(set(weights) - set(SOURCES)):
+            raise ValueError(f"shares names {', '.join(unknown)}; sources are: {', '.join(SOURCES)}")
+        if weights and (min(weights.values()) < 0 or not sum(weights.values())):
+            raise ValueError(f"shares must be weights of at least 0 and not all 0, got {' '.join(self.shares)}")
+        if (self.sampling == "fixed") != bool(weights):
+            raise ValueError("fixed sampling and shares go together: --sampling fixed --shares planner=0.5 learner=0.5")
+        return weights
 
     def plugged(self) -> dict[str, Any]:
         """An instance of every plug-in, by flag; None for a bonus of "none"."""

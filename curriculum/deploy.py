@@ -106,7 +106,7 @@ def imitate(
     obs: Tensor,
     rng: np.random.Generator,
     *,
-    epochs: int,
+    updates: int,
     batch: int,
     learning_rate: float,
     temperature: float,
@@ -130,16 +130,16 @@ def imitate(
         for weights in student[-1].parameters():
             weights.div_(tau)
     adam = torch.optim.Adam(student.parameters(), learning_rate, fused=True)
-    pieces = math.ceil(len(obs) / batch)
-    for epoch in range(epochs):
-        adam.param_groups[0]["lr"] = learning_rate * (1 - epoch / epochs)
-        for rows in np.array_split(rng.permutation(len(obs)), pieces):
-            index = torch.from_numpy(rows)
-            guess = functional.log_softmax(student(obs[index]), -1)
-            loss = functional.kl_div(guess, target[index], reduction="batchmean")
-            adam.zero_grad()
-            loss.backward()
-            adam.step()
+    pieces: list[np.ndarray] = []
+    for update in range(updates):
+        pieces = pieces or np.array_split(rng.permutation(len(obs)), math.ceil(len(obs) / batch))
+        index = torch.from_numpy(pieces.pop())
+        adam.param_groups[0]["lr"] = learning_rate * (1 - update / updates)
+        guess = functional.log_softmax(student(obs[index]), -1)
+        loss = functional.kl_div(guess, target[index], reduction="batchmean")
+        adam.zero_grad()
+        loss.backward()
+        adam.step()
     with torch.no_grad():
         for weights in student[-1].parameters():
             weights.mul_(tau)

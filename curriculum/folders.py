@@ -1,6 +1,7 @@
 """Run folders: `<runs-dir>/<env>/<name>/`, made once, never overwritten, found again to resume."""
 
 import json
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -68,7 +69,7 @@ def _intact(checkpoints: list[Path]) -> Path | None:
             checkpoint.read(path)
             return path
         except ValueError as error:
-            print(f"passed over: {error}")
+            print(f"passed over: {error}", file=sys.stderr)
     return None
 
 

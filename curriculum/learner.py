@@ -27,9 +27,7 @@ class Learner:
     learning_rate: float = 1e-3  # Adam's step size
     batch_size: int = 128  # transitions per update and seed
     discount: float = 0.99  # 0 sees one step ahead, towards 1 the whole future counts
-    n_step: int = (
-        1  # rewards summed before bootstrapping: more carries reward faster, and with it the behaviour's mistakes
-    )
+    n_step: int = 1  # rewards summed before bootstrapping: more carry reward faster, and the behaviour's mistakes
     polyak: float = 0.01  # how far target networks move per update: 1 is no target network, towards 0 a frozen one
     grad_clip: float = 10.0  # largest gradient norm of a network of one seed, 0 for no limit
     exploration: float = 0.05  # share of uniformly random actions while the learner collects
@@ -75,6 +73,8 @@ class Learner:
         """Where the world states no bounds: standardise by the first observations, [n, *O] for every seed."""
         if not self.from_bounds:
             for p, seen in enumerate(obs):
+                if len(seen) < 2:  # nothing to standardise by
+                    continue
                 flat = torch.as_tensor(seen, dtype=torch.float32).flatten(1)
                 self.mean[p], self.scale[p] = flat.mean(0), 1 / flat.std(0).clamp(min=1e-3)
 
@@ -160,11 +160,11 @@ class Learner:
     def state(self) -> State:
         """Everything needed to go on exactly from here."""
         generators = [g.bit_generator.state for g in self.explorers]
-        normalizer = {"mean": self.mean, "scale": self.scale}
+        normalizer = {"mean": self.mean.clone(), "scale": self.scale.clone()}
         return {
             "updates": self.updates,
             "stacks": self.snapshot(),
-            "adam_steps": dict(self.counts),
+            "adam_steps": {name: count.clone() for name, count in self.counts.items()},
             "normalizer": normalizer,
             "exploration": generators,
             "last_losses": dict(self.last_losses),
@@ -175,7 +175,8 @@ class Learner:
         self.updates = state["updates"]
         self.mean[:], self.scale[:] = state["normalizer"]["mean"], state["normalizer"]["scale"]
         self.restore(state["stacks"], np.ones(len(self.seeds), bool))
-        self.counts = {name: count.to(self.device) for name, count in state["adam_steps"].items()}
+        for name, count in state["adam_steps"].items():
+            self.counts[name].copy_(count)
         self.last_losses = {name: loss.to(self.device) for name, loss in state["last_losses"].items()}
         for generator, saved in zip(self.explorers, state["exploration"], strict=True):
             generator.bit_generator.state = saved

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from curriculum import checkpoint, plugins
-from curriculum.buffer import SOURCE, Buffer, Transition, parse_shares
+from curriculum.buffer import SOURCE, Buffer, Transition
 from curriculum.compress import measure
 from curriculum.config import Config
 from curriculum.deploy import deployable, save
@@ -58,6 +58,8 @@ class Run:
     """Everything a run is made of, and the verbs of the loop above."""
 
     def __init__(self, config: Config, folder: Path | None = None):
+        if config.device == "cuda" and not torch.cuda.is_available():
+            raise ValueError("this machine has no CUDA device that torch can use; choose --device cpu")
         self.config, self.folder, self.seeds = config, folder, config.seeds
         self.shape = (len(self.seeds), config.rows)
         self.parts = copy.deepcopy(config.plugged())
@@ -65,7 +67,7 @@ class Run:
         self.rows = Rows(self.world, [stream(seed, "environment") for seed in self.seeds], config.rows)
         self.spec = spec_of(self.world)
         self.learner = copy.deepcopy(self.parts["learner"]).setup(self.spec, self.seeds, config.device)
-        self.buffer = Buffer(capacity=config.capacity, sampling=config.sampling, shares=parse_shares(config.shares))
+        self.buffer = Buffer(capacity=config.capacity, sampling=config.sampling, shares=config.source_shares())
         self.buffer.setup(self.spec, self.seeds, config.rows)
         self.bonus = self.parts["bonus"] and copy.deepcopy(self.parts["bonus"]).setup(
             self.spec, self.seeds, config.device

@@ -1,8 +1,12 @@
 """Train: `python -m curriculum.train --decay exponential`."""
 
+import itertools
+import shutil
 import signal
 import sys
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,21 +21,33 @@ def main(argv: list[str] | None = None) -> None:
     """Parse flags, find or make the run's folder, train, report."""
     argv = sys.argv[1:] if argv is None else argv
     config, resume = cli.parse(argv, PROG)
-    stopped: list[int] = []
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda signum, frame: stopped.append(signum))
+    with signals() as stopped:
+        try:
+            config, folder, checkpoint = place(config, resume, argv)
+            finished = run(config, folder, checkpoint, lambda: bool(stopped))
+        except (ValueError, OSError) as error:
+            cli.fail(PROG, error, status=1)
+    if not finished:
+        name = signal.Signals(stopped[0]).name
+        cli.fail(PROG, f"stopped by {name} with a checkpoint; go on with: {PROG} --resume {folder}", 128 + stopped[0])
+
+
+@contextmanager
+def signals() -> Iterator[list[int]]:
+    """Collect SIGINT and SIGTERM instead of dying of them; a second SIGINT does end the program at once."""
+    caught: list[int] = []
+
+    def catch(number: int, frame: Any) -> None:
+        if caught:
+            raise KeyboardInterrupt
+        caught.append(number)
+
+    before = {number: signal.signal(number, catch) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        config, folder, checkpoint = place(config, resume, argv)
-        finished = run(config, folder, checkpoint, lambda: bool(stopped))
-    except (ValueError, OSError) as error:
-        cli.fail(PROG, error, status=1)
-    if stopped and not finished:
-        command = f"{PROG} --resume {folder}"
-        cli.fail(
-            PROG,
-            f"stopped by {signal.Signals(stopped[0]).name}; a checkpoint is written, go on with: {command}",
-            128 + stopped[0],
-        )
+        yield caught
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def place(config: Config, resume: str, argv: list[str]) -> tuple[Config, Path, Path | None]:
@@ -70,12 +86,19 @@ def run(config: Config, folder: Path, checkpoint: Path | None, stop: Any) -> boo
     memory = estimate_bytes(spec_of(parts["env"]), len(config.seeds), config.capacity)
     print(f"run {folder}  buffer memory {memory / 1e6:.0f} MB", file=sys.stderr)
     settings, history = flat(config), folders.history(folder, checkpoint)
+    records = train(config, folder, checkpoint, stop)
+    try:
+        first = next(records)
+    except Exception:  # what cannot even begin leaves nothing behind
+        if checkpoint is None:
+            shutil.rmtree(folder)
+        raise
     listeners = [plugins.make("listener", name).open(folder, settings, history) for name in LISTENERS]
     last: dict[str, Any] = {"baseline": {}, "final": {}, "compress": {}, "time": {}}
     last |= {line["kind"]: line["values"] for line in history}
     (folder / "result.json").unlink(missing_ok=True)
     try:
-        for record in train(config, folder, checkpoint, stop):
+        for record in itertools.chain([first], records):
             for listener in listeners:
                 listener(record)
             last[record.kind] = record.values

@@ -396,7 +396,7 @@ def test_a_seed_alone_samples_as_among_others(law):
 
 
 @pytest.mark.parametrize("law", LAWS, ids=lambda law: law["sampling"])
-@pytest.mark.parametrize("steps", [8, 20, 90])  # a part of the ring, just full for one seed, round several times
+@pytest.mark.parametrize("steps", [8, 19, 20, 90])  # part of the ring, exactly full, just gone round, several times
 def test_a_buffer_resumes_exactly(law, steps, tmp_path):
     seeds = (5, 6)
     buffer, other = (buffer_of(seeds, 2, capacity=37, **law) for _ in range(2))

@@ -20,7 +20,7 @@ from curriculum.techniques.distil import Distil
 from curriculum.techniques.prune import Prune
 from curriculum.techniques.quantize import Quantize
 
-TECHNIQUES: list[Any] = [Quantize(), Prune(epochs=2), Distil(hidden=(16, 16), epochs=2)]
+TECHNIQUES: list[Any] = [Quantize(), Prune(updates=20), Distil(hidden=(16, 16), updates=20)]
 
 
 def policy_of(*widths: int, seed: int = 0) -> nn.Sequential:
@@ -102,7 +102,7 @@ def test_rebuilt_layers_are_smaller_and_equal_their_masked_twin(share, width):
 def test_tuning_wins_back_what_pruning_lost():
     policy, obs = policy_of(4, 64, 64, 3), observations(1_000, 4)
     best = scores(policy, obs).argmax(1)
-    cut, tuned = (Prune(share=0.75, epochs=epochs).compress(policy, obs, 0)["pruned"].module for epochs in (0, 50))
+    cut, tuned = (Prune(share=0.75, updates=updates).compress(policy, obs, 0)["pruned"].module for updates in (0, 400))
     before, after = ((scores(module, obs).argmax(1) == best).mean() for module in (cut, tuned))
     assert after > max(0.95, before + 0.05)
 
@@ -118,7 +118,7 @@ def test_a_student_acts_like_its_teacher_and_speaks_in_its_unit():
     for unit in (1 / 64, 1, 64):
         last = (weight * np.float32(unit), bias * np.float32(unit))
         teacher = assemble(Normalize(torch.zeros(2), torch.ones(2)), [first, last])
-        taught[unit] = scores(Distil(epochs=40).compress(teacher, obs, 0)["student"].module, fresh)
+        taught[unit] = scores(Distil(updates=600).compress(teacher, obs, 0)["student"].module, fresh)
     x, y = fresh.numpy().T
     best = np.argmax([x, y, 1 - x - y], 0)
     assert min(np.bincount(best)) > 100
@@ -145,7 +145,7 @@ def test_compression_repeats_itself_and_leaves_policy_and_global_randomness_alon
 def test_smaller_variants_take_a_quarter_of_the_bytes(tmp_path):
     policy, obs = policy_of(4, 128, 128, 3), observations(200, 4)
     made = {"fp32": deployable(policy)}
-    for technique in [*TECHNIQUES[:2], Distil(epochs=1)]:
+    for technique in [*TECHNIQUES[:2], Distil(updates=8)]:
         made |= technique.compress(policy, obs, 0)
     size = {}
     for name, variant in made.items():

@@ -41,7 +41,10 @@ class RND:
 
     def reward(self, batch: Batch, step: int) -> tuple[Tensor, dict[str, Tensor]]:
         """See `curriculum.types.Bonus`."""
-        error = self.networks.errors(self.networks.normalize(batch.next_obs)).detach()  # [P, B]
+        if not self.networks.updates:
+            self.networks.fit_normalizer([seen.cpu().numpy() for seen in batch.next_obs])
+        with torch.no_grad():
+            error = self.networks.errors(self.networks.normalize(batch.next_obs))  # [P, B]
         self.networks.update(batch)
         ones = torch.full_like(error[:, 0], error.shape[-1])
         self.moments += torch.stack([ones, error.sum(-1), error.square().sum(-1)])
@@ -54,12 +57,12 @@ class RND:
 
     def state(self) -> State:
         """Everything needed to go on exactly from here."""
-        return {"networks": self.networks.state(), "moments": self.moments}
+        return {"networks": self.networks.state(), "moments": self.moments.clone()}
 
     def load(self, state: State) -> None:
         """Go back to what `state` returned."""
         self.networks.load(state["networks"])
-        self.moments = state["moments"].to(self.moments.device)
+        self.moments.copy_(state["moments"])
 
 
 @dataclass(kw_only=True)

@@ -18,9 +18,12 @@ class Table:
     def open(self, folder: Path, config: dict[str, Any], history: list[dict[str, Any]]) -> Self:
         """Begin in a run's folder; `history` holds the lines of an interrupted run that its checkpoint knows of."""
         self.seeds: list[int] = config["seeds"]
-        self.last: dict[str, list] = {}
+        self.last: dict[str, list] = {}  # newest values by tag, without what a clock measured
+        self.rows: list[dict[str, Any]] = []
         self.columns: list[str] = []
-        self.lines, self.rows = ((folder / name).open("w") for name in ("metrics.jsonl", "progress.csv"))
+        self.lines, self.progress = (folder / name for name in ("metrics.jsonl", "progress.csv"))
+        for path in (self.lines, self.progress):
+            path.write_text("")
         for line in history:
             self._write(**line)
         return self
@@ -31,25 +34,29 @@ class Table:
         self._write(record.kind, record.step, time.time(), numbers)
 
     def _write(self, kind: str, step: int, time: float, values: dict[str, list]) -> None:
-        self.lines.write(json.dumps({"kind": kind, "step": step, "time": time, "values": values}) + "\n")
-        self.lines.flush()
+        with self.lines.open("a") as file:
+            file.write(json.dumps({"kind": kind, "step": step, "time": time, "values": values}) + "\n")
         self.last |= {tag: column for tag, column in values.items() if kind != "time"}
         if kind == "evaluate":
-            self._row(step)
+            self._rows(step)
 
-    def _row(self, step: int) -> None:
-        writer = csv.writer(self.rows, lineterminator="\n")
-        if not self.columns:
-            self.columns = sorted(self.last)
-            writer.writerow(["step", "seed", *self.columns])
-        for p, seed in enumerate(self.seeds):
-            writer.writerow([step, seed, *(self.last[tag][p] for tag in self.columns)])
-        self.rows.flush()
+    def _rows(self, step: int) -> None:
+        new = [
+            {"step": step, "seed": seed} | {tag: column[p] for tag, column in self.last.items()}
+            for p, seed in enumerate(self.seeds)
+        ]
+        self.rows += new
+        wider = set(new[0]) - set(self.columns)
+        if wider:  # then the file begins again, with a column for everything known by now
+            self.columns = ["step", "seed", *sorted((set(self.columns) | wider) - {"step", "seed"})]
+        with self.progress.open("w" if wider else "a", newline="") as file:
+            writer = csv.DictWriter(file, self.columns, lineterminator="\n")
+            if wider:
+                writer.writeheader()
+            writer.writerows(self.rows if wider else new)
 
     def close(self) -> None:
-        """Close both files."""
-        self.lines.close()
-        self.rows.close()
+        """Nothing is left to write."""
 
 
 def _plain(x: Any) -> float | int | None:

@@ -20,9 +20,9 @@ class Prune:
     """Structured pruning: a mask alone changes neither bytes nor time, so every Linear is rebuilt without the units."""
 
     share: float = 0.5  # hidden units removed from each layer, in [0, 1); one unit always stays
-    epochs: int = 100  # passes over the observations to win back what the removal cost; 0: none
+    updates: int = 1000  # gradient steps; 1,000 of them take about a second
     batch: int = 128  # observations per gradient step
-    learning_rate: float = 0.001  # of Adam, falling to zero epoch by epoch
+    learning_rate: float = 0.001  # of Adam, falling to zero step by step
     temperature: float = 0.03  # tau in units of the spread of scores; small: the best action counts, large: all do
 
     def compress(self, policy: nn.Sequential, obs: Tensor, seed: int) -> dict[str, Deployable]:
@@ -33,7 +33,7 @@ class Prune:
             policy,
             obs,
             stream(seed, "prune"),
-            epochs=self.epochs,
+            updates=self.updates,
             batch=self.batch,
             learning_rate=self.learning_rate,
             temperature=self.temperature,

@@ -1,0 +1,222 @@
+"""Who acts in which row, what the planner is shown and asked, what it costs, and what is refused."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from curriculum import checkpoint, plugins
+from curriculum.buffer import SOURCE
+from curriculum.gates.episode import Episode
+from curriculum.gates.horizon import Horizon
+from curriculum.gates.step import Step
+from curriculum.mixture import Mixture
+from curriculum.types import Spec
+from planners.random import Random
+
+PLANNER, LEARNER = SOURCE["planner"], SOURCE["learner"]
+SPEC = Spec((1,), "float32", np.zeros(1), np.ones(1), actions=4)
+
+
+class Still:
+    """A learner that always chooses action 0, of four."""
+
+    head = SimpleNamespace(actions=4)
+
+    def act(self, obs: np.ndarray, explore: bool) -> np.ndarray:
+        self.explored = explore
+        return np.zeros(obs.shape[:2], np.int64)
+
+
+class Telling:
+    """A planner whose action in row r is 1 + r % 3, and that remembers what it was asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[np.ndarray, np.ndarray]] = []
+
+    def act(self, obs: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        self.asked.append((obs.copy(), rows.copy()))
+        obs[:] = -1  # what it does with its copy is its own business
+        return 1 + rows % 3
+
+
+class Chosen:
+    """A gate that gives the planner the rows it was told to."""
+
+    def __init__(self, *masks: list) -> None:
+        self.masks = [np.array(mask, bool) for mask in masks]
+
+    def planner_acts(self, rate: np.ndarray, time: np.ndarray, coin: np.ndarray) -> np.ndarray:
+        return self.masks.pop(0)
+
+
+def mixture_of(seeds=(0, 1), rows=3, planner: Any = None, gate: Any = None, name: str = "gate") -> Mixture:
+    return Mixture(planner or Telling(), Still(), gate or Step(), seeds, rows, name)
+
+
+def act(mixture: Mixture, rate=0.5, age=0, explore=True) -> tuple[np.ndarray, np.ndarray]:
+    """Actions and sources [P, E] for observations that number the rows."""
+    obs = np.arange(np.prod(mixture.shape), dtype=np.float32).reshape(*mixture.shape, 1)
+    rates = np.broadcast_to(np.asarray(rate, float), mixture.shape[:1])
+    return mixture.act(obs, np.full(mixture.shape, age), rates, explore)
+
+
+def sources(mixture: Mixture, steps: int, rate=0.5) -> np.ndarray:
+    """Whether the planner acted, [steps, P, E], in episodes of ten steps."""
+    return np.array([act(mixture, rate, age=t % 10)[1] == PLANNER for t in range(steps)])
+
+
+MASK = [[False, True, False], [True, False, True]]  # rows 1, 3 and 5
+
+
+def test_the_planner_acts_in_its_rows_and_the_learner_in_the_others():
+    action, source = act(mixture_of(gate=Chosen(MASK)))
+    assert action.tolist() == [[0, 2, 0], [1, 0, 3]]
+    assert source.tolist() == [[LEARNER, PLANNER, LEARNER], [PLANNER, LEARNER, PLANNER]]
+
+
+def test_the_planner_sees_only_its_rows_with_their_numbers():
+    planner = Telling()
+    obs = np.arange(60, dtype=np.float32).reshape(2, 3, 2, 5)
+    before = obs.copy()
+    Mixture(planner, Still(), Chosen(MASK), (0, 1), 3).act(obs, np.zeros((2, 3)), np.ones(2), explore=True)
+    ((seen, rows),) = planner.asked
+    assert rows.tolist() == [1, 3, 5]
+    np.testing.assert_array_equal(seen, before.reshape(6, 2, 5)[[1, 3, 5]])
+    np.testing.assert_array_equal(obs, before)
+
+
+def test_a_planner_without_rows_is_not_asked():
+    planner = Telling()
+    mixture = mixture_of(planner=planner)
+    action, source = act(mixture, rate=0.0)
+    assert planner.asked == []
+    assert not action.any()
+    assert (source == LEARNER).all()
+    assert mixture.calls.tolist() == [0, 0]
+
+
+def test_calls_are_counted_for_every_seed():
+    masks = [MASK, [[True] * 3, [False] * 3], [[False] * 3, [False] * 3], MASK]
+    mixture = mixture_of(gate=Chosen(*masks))
+    counts = []
+    for _ in masks:
+        act(mixture)
+        counts.append(mixture.calls.tolist())
+    assert counts == [[1, 2], [4, 2], [4, 2], [5, 4]]
+    mixture.plan(np.zeros((2, 3, 1)), np.array([[True] * 3, [False, False, True]]))  # while the buffer is seeded
+    assert mixture.calls.tolist() == [8, 5]
+
+
+def test_the_time_a_planner_takes_is_shared_out_by_rows(monkeypatch):
+    moments = iter([10.0, 16.0, 20.0, 21.0])
+    monkeypatch.setattr("curriculum.mixture.time", SimpleNamespace(perf_counter=lambda: next(moments)))
+    mixture = mixture_of(gate=Chosen(MASK, [[False] * 3, [True] * 3]))
+    act(mixture)
+    assert mixture.seconds.tolist() == [2, 4]
+    act(mixture)
+    assert mixture.seconds.tolist() == [2, 5]
+
+
+@pytest.mark.parametrize("explore", [True, False])
+def test_the_learner_is_told_whether_to_explore(explore):
+    mixture = mixture_of()
+    act(mixture, explore=explore)
+    assert mixture.learner.explored is explore
+
+
+@pytest.mark.parametrize("name", plugins.names("gate"))
+def test_with_any_gate_a_rate_of_one_leaves_all_to_the_planner_and_of_zero_nothing(name):
+    for rate in (0, 1):
+        assert (sources(mixture_of(gate=plugins.make("gate", name)), 30, rate) == bool(rate)).all()
+
+
+def test_rates_ages_and_seeds_reach_the_gate_in_order():
+    mixture = mixture_of(gate=Horizon(steps=10))
+    planned = [act(mixture, rate=(0.2, 0.5), age=age)[1] == PLANNER for age in range(7)]
+    assert np.sum(planned, axis=0).tolist() == [[2] * 3, [5] * 3]
+
+
+def test_every_row_has_fresh_coins_in_every_step():
+    planned = sources(mixture_of((0, 1), rows=2), 4_000).reshape(4_000, 4)
+    error = 4 * np.sqrt(0.25 / 4_000)
+    assert (abs(planned.mean(0) - 0.5) < error).all()
+    for row in range(4):
+        assert abs((planned[1:, row] == planned[:-1, row]).mean() - 0.5) < error  # from step to step
+        for other in range(row):
+            assert abs((planned[:, row] == planned[:, other]).mean() - 0.5) < error  # from row to row
+
+
+@pytest.mark.parametrize("name", plugins.names("gate"))
+def test_a_seed_alone_is_mixed_as_among_others(name):
+    together = sources(mixture_of((4, 2, 7), gate=plugins.make("gate", name)), 50)
+    for p, seed in enumerate((4, 2, 7)):
+        np.testing.assert_array_equal(
+            sources(mixture_of((seed,), gate=plugins.make("gate", name)), 50), together[:, p : p + 1]
+        )
+
+
+def test_an_evaluation_tosses_coins_of_its_own():
+    assert (sources(mixture_of(name="gate"), 50) != sources(mixture_of(name="mixed evaluation"), 50)).any()
+    np.testing.assert_array_equal(sources(mixture_of(name="again"), 50), sources(mixture_of(name="again"), 50))
+
+
+class Wrong:
+    def __init__(self, action: Any) -> None:
+        self.action = action
+
+    def act(self, obs: np.ndarray, rows: np.ndarray) -> Any:
+        return self.action
+
+
+@pytest.mark.parametrize(
+    ("action", "message"),
+    [
+        (np.array([1, 2]), "must return 3 whole numbers, one for each row it is given, got shape (2,) of int64"),
+        (np.zeros(6, np.int64), "must return 3 whole numbers, one for each row it is given, got shape (6,) of int64"),
+        (np.array([[1], [2], [3]]), "must return 3 whole numbers, .*got shape (3, 1) of int64"),
+        (1, "must return 3 whole numbers, .*got shape () of int64"),
+        (None, "must return 3 whole numbers, .*got shape () of object"),
+        (np.array([0.0, 1.0, 2.0]), "must return 3 whole numbers, .*got shape (3,) of float64"),
+        (np.array([True, False, True]), "must return 3 whole numbers, .*got shape (3,) of bool"),
+        (np.array([0, 3, 4]), "must choose actions 0 to 3, got 0 to 4"),
+        (np.array([-1, 2, 3]), "must choose actions 0 to 3, got -1 to 3"),
+    ],
+)
+def test_what_is_no_action_is_refused_in_one_sentence_that_names_the_planner(action, message):
+    pattern = message.replace("(", r"\(").replace(")", r"\)")
+    with pytest.raises(ValueError, match=f"^planner Wrong {pattern}$"):
+        act(mixture_of(planner=Wrong(action), gate=Chosen(MASK)))
+
+
+@pytest.mark.parametrize("action", [[3, 0, 2], (3, 0, 2), np.array([3, 0, 2], np.uint8), np.array([3, 0, 2], np.int32)])
+def test_whole_numbers_of_any_kind_are_actions(action):
+    chosen, _ = act(mixture_of(planner=Wrong(action), gate=Chosen(MASK)))
+    assert chosen.dtype == np.int64
+    assert chosen.tolist() == [[0, 3, 0], [0, 0, 2]]
+
+
+@pytest.mark.parametrize("name", plugins.names("gate"))
+def test_a_mixture_resumes_exactly(name, tmp_path):
+    def mixture() -> Mixture:
+        planner = Random().setup(SimpleNamespace(count=8), SPEC, (3, 5))
+        return mixture_of((3, 5), 4, planner, plugins.make("gate", name))
+
+    def play(mixture: Mixture, ages: range) -> list:
+        return [(*act(mixture, rate=(0.4, 0.7), age=age % 10), mixture.calls.copy()) for age in ages]
+
+    for steps in (0, 14):  # before anything happened, and in the middle of an episode
+        going, resumed = mixture(), mixture()
+        play(going, range(steps))
+        saved = checkpoint.write(tmp_path / f"step-{steps}", {"mixture": going.state()})
+        resumed.load(checkpoint.read(saved)["mixture"])
+        for expected, found in zip(play(going, range(steps, 40)), play(resumed, range(steps, 40)), strict=True):
+            for a, b in zip(expected, found, strict=True):
+                np.testing.assert_array_equal(a, b)
+
+
+def test_a_gate_and_a_planner_without_memory_have_none_in_the_state():
+    assert set(mixture_of().state()) == {"calls", "coins"}
+    assert set(mixture_of(gate=Episode()).state()) == {"calls", "coins", "gate"}
+    mixture_of().load(mixture_of().state())
