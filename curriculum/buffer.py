@@ -186,10 +186,9 @@ class Buffer:
     def state(self) -> State:
         """The filled part of every ring and all counters."""
         filled = int(self.size.max(initial=0))
-        queued = int(self.queue.shape[-1] if (self.added > self.capacity).any() else filled)
         return {
             "columns": {name: column[:, :filled] for name, column in self.columns.items()},
-            "queue": self.queue[..., :queued],
+            "queue": self.queue[..., :filled],
             **{name: getattr(self, name) for name in ("added", "open_slot", "episode", "head", "count", "drawn")},
             "generators": [g.bit_generator.state for g in self.generators],
         }

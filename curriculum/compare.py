@@ -1,7 +1,7 @@
-"""Compare: the same seeds under different settings, e.g. `python -m curriculum.compare --start expert random --seeds 0 1 2`.
+"""Compare settings on shared seeds: `python -m curriculum.compare --start expert random --seeds 0 1 2 3 4`.
 
-Any flag of `curriculum.train` may take several values, and every combination is an arm; `--arm "NAME: FLAGS"` adds one by
-hand; `--with RUN` adds a finished run. All arms share seeds and evaluation episodes, so differences are paired.
+Any flag of `curriculum.train` may take several values, and every combination is an arm; `--arm "NAME: FLAGS"` writes one
+by hand; `--with RUN` adds a finished run. All arms share seeds and evaluation episodes, so differences are paired.
 """
 
 import itertools
@@ -35,9 +35,7 @@ def main(argv: list[str] | None = None) -> None:
     """Train every arm, then draw one figure and write one table."""
     argv = sys.argv[1:] if argv is None else argv
     if "--help" in argv or "-h" in argv:
-        print(
-            f"usage: {PROG} [FLAGS OF curriculum.train, several values each] [--arm 'NAME: FLAGS'] [--with RUN]\n\n{__doc__}"
-        )
+        print(f"usage: {PROG} [FLAGS OF curriculum.train] [--arm 'NAME: FLAGS'] [--with RUN]\n\n{__doc__}")
         return
     try:
         compare(argv)
@@ -180,10 +178,11 @@ def table(curves: dict[str, Curve]) -> str:
             _verdict(statistics.paired_difference(area, areas[base]), name, base),
         ]
         rows.append(f"| {' | '.join(cells)} |")
+    seeds = ", ".join(map(str, reference.seeds))
     note = (
-        f"Mean over seeds {', '.join(map(str, reference.seeds))} +- standard deviation, learner alone. Final: the last policy on "
-        "episodes of its own. Over training: area under the learning curve. Differences: mean and 95 % interval of paired "
-        "per-seed differences (Student's t); a winner is named only where the interval excludes zero."
+        f"Learner alone, mean over seeds {seeds} +- standard deviation. Final: the last policy on episodes of its own. "
+        "Over training: mean height of the learning curve. Differences: mean and 95 % interval of paired per-seed "
+        "differences (Student's t); a winner is named only where the interval excludes zero."
     )
     return "\n".join([*rows, "", note])
 

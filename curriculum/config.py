@@ -9,7 +9,7 @@ from curriculum.types import SOURCES, within
 
 @dataclass(kw_only=True)
 class Config:
-    """Plug-ins are given as instances or, for their defaults, by name: `Config(learner=IQL())`, `Config(learner="iql")`."""
+    """Plug-ins are given as instances or by name: `Config(learner=IQL(expectile=0.9))`, `Config(learner="iql")`."""
 
     env: Any = "gridworld"
     learner: Any = "dqn"
@@ -74,7 +74,7 @@ class Config:
             raise ValueError(f"shares look like planner=0.5 learner=0.5, got {' '.join(self.shares)}") from None
         if unknown := sorted(set(weights) - set(SOURCES)):
             raise ValueError(f"shares names {', '.join(unknown)}; sources are: {', '.join(SOURCES)}")
-        if weights and (min(weights.values()) < 0 or not sum(weights.values())):
+        if weights and not (min(weights.values()) >= 0 and 0 < sum(weights.values()) < float("inf")):
             raise ValueError(f"shares must be weights of at least 0 and not all 0, got {' '.join(self.shares)}")
         if (self.sampling == "fixed") != bool(weights):
             raise ValueError("fixed sampling and shares go together: --sampling fixed --shares planner=0.5 learner=0.5")

@@ -11,7 +11,6 @@ import yaml
 
 from curriculum import checkpoint
 
-
 SEES = {"observation": "what the learner sees", "state": "the simulator's true state, a privilege"}
 
 
@@ -100,7 +99,7 @@ def report(folder: Path, settings: dict[str, Any], last: dict[str, Any], needs: 
     floor, ceiling = values["eval/random_reward"][0], values["eval/planner_reward"][0]
     lines = [
         "",
-        f"{'':<22}{'return':>8}{'success':>9}{'score':>8}   mean of {len(settings['seeds'])} seed(s), lowest in brackets",
+        f"{'':<22}{'return':>8}{'success':>9}{'score':>8}   mean of {len(settings['seeds'])} seed(s), [lowest]",
         f"{'random play':<22}{floor:>8.2f}{'':>9}{0:>8.2f}",
         f"{'planner ' + settings['planner']:<22}{ceiling:>8.2f}{'':>9}{1:>8.2f}",
     ]

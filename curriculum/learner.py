@@ -121,7 +121,7 @@ class Learner:
         return self.head.explore(action, self.exploration, self.explorers) if explore else action
 
     def value(self, obs: np.ndarray) -> np.ndarray:
-        """What states are worth to the learner, [P, n]: V or the best Q where it has one, else its policy's certainty."""
+        """What states are worth to the learner, [P, n]: V, or the best Q, or where it has neither its certainty."""
         with torch.inference_mode():
             seen = self.normalize(torch.as_tensor(obs, device=self.device))
             if "value" in self.nets:

@@ -69,7 +69,7 @@ class Planner(Protocol):
 
 class Decay(Protocol):
     """How the planner withdraws. One that moves on evaluations also has `state()`, `load(state)` and `observe(scores)`,
-    which takes the learner's scores [P, episodes] and returns the seeds whose best weights should come back, [P] bool."""
+    which takes the learner's scores [P, episodes] and gives the seeds whose best weights shall come back, [P] bool."""
 
     def rate(self, step: int, score: np.ndarray) -> np.ndarray:
         """Share of actions the planner takes, [P] in [0, 1].

@@ -63,7 +63,7 @@ class Gridworld:
         return gym.spaces.Box(low, high)
 
     @property
-    def action_space(self) -> gym.Space:
+    def action_space(self) -> gym.spaces.Discrete:
         return gym.spaces.Discrete(3)
 
     def begin(self, rng: Random, rows: int) -> np.ndarray:

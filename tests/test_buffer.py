@@ -2,6 +2,7 @@
 
 import tracemalloc
 from collections import Counter, deque
+from types import SimpleNamespace
 from typing import NamedTuple
 
 import numpy as np
@@ -9,13 +10,12 @@ import pytest
 import torch
 
 from curriculum import checkpoint
-from curriculum.buffer import SOURCE, Buffer, Transition, estimate_bytes, parse_shares
+from curriculum.buffer import SOURCE, Buffer, Transition, estimate_bytes
+from curriculum.config import Config
 from curriculum.types import SOURCES, Batch, Spec
 
-torch.set_num_threads(1)
-
 SPEC = Spec((1,), "float32", np.full(1, -np.inf), np.full(1, np.inf), actions=3)
-EVERY_SOURCE = {name: 1.0 for name in SOURCES}
+EVERY_SOURCE = dict.fromkeys(SOURCES, 1.0)
 ENDS = ("", "terminated", "truncated", "both")
 
 
@@ -343,6 +343,16 @@ def test_within_a_source_every_transition_is_as_likely(settings):
     assert (abs(found - 32_000 * chance) <= 4.5 * np.sqrt(32_000 * chance)).all()
 
 
+def test_rounding_never_draws_what_is_not_wanted():
+    buffer = filled({"random": 1}, sampling="fixed", shares={"expert": 1, "planner": 4, "learner": 1})
+    for number, source in enumerate(("expert", "planner", "learner")):
+        buffer.add(step_of([[number]], source=source))
+    assert 1 / 6 + 4 / 6 + 1 / 6 < 1  # so a coin may fall between the last share and 1
+    coin = SimpleNamespace(random=lambda shape: np.full(shape, np.nextafter(1.0, 0.0)))
+    buffer.generators = [coin]  # type: ignore[list-item]
+    assert set(numbers(buffer.sample(5, 0.9)).tolist()) <= {0, 1, 2}
+
+
 def test_shares_are_read_once_and_span_all_batches_since():
     buffer = filled({"expert": 10, "learner": 10})
     assert np.isnan(buffer.read_shares()).all()
@@ -443,16 +453,6 @@ def test_the_memory_estimate_is_what_is_allocated(shape, dtype, actions, size, e
     [
         ({"capacity": 0}, r"capacity must be at least 1, got 0"),
         ({"sampling": "newest"}, r"no sampling 'newest'; there are: uniform, fixed, symmetric, annealed"),
-        ({"sampling": "fixed"}, r"fixed sampling and shares go together: .*"),
-        ({"shares": {"planner": 1.0}}, r"fixed sampling and shares go together: .*"),
-        (
-            {"sampling": "fixed", "shares": {"planer": 1.0, "learner": 1.0}},
-            r"shares names planer; sources are: expert, planner, learner, random, dataset",
-        ),
-        ({"sampling": "fixed", "shares": {"planner": -1.0, "learner": 2.0}}, r"shares must be weights of at least 0.*"),
-        ({"sampling": "fixed", "shares": {"planner": 0.0}}, r"shares must be weights of at least 0, not all 0.*"),
-        ({"sampling": "fixed", "shares": {"planner": 1.0, "learner": float("nan")}}, r"shares must be weights.*"),
-        ({"sampling": "fixed", "shares": {"planner": float("inf")}}, r"shares must be weights.*"),
     ],
 )
 def test_a_setting_that_makes_no_sense_is_refused_in_one_sentence(settings, message):
@@ -460,15 +460,36 @@ def test_a_setting_that_makes_no_sense_is_refused_in_one_sentence(settings, mess
         Buffer(**settings)
 
 
+@pytest.mark.parametrize(
+    ("sampling", "shares", "message"),
+    [
+        ("fixed", (), r"fixed sampling and shares go together: .*"),
+        ("uniform", ("planner=1",), r"fixed sampling and shares go together: .*"),
+        ("fixed", ("planer=1", "learner=1"), r"shares names planer; sources are: expert, planner, learner, .*"),
+        ("fixed", ("planner=-1", "learner=2"), r"shares must be weights of at least 0.*, got planner=-1 learner=2"),
+        ("fixed", ("planner=0",), r"shares must be weights of at least 0.*, got planner=0"),
+        ("fixed", ("planner=1", "learner=nan"), r"shares must be weights of at least 0.*, got planner=1 learner=nan"),
+        ("fixed", ("planner=inf",), r"shares must be weights of at least 0.*, got planner=inf"),
+        *(
+            ("fixed", ("learner=1", wrong), rf"shares look like planner=0.5 learner=0.5, got learner=1 {wrong}")
+            for wrong in ("planner", "planner=", "planner=half", "planner:0.5")
+        ),
+    ],
+)
+def test_shares_that_make_no_sense_are_refused_in_one_sentence(sampling, shares, message):
+    with pytest.raises(ValueError, match=rf"^{message}$"):
+        Config(sampling=sampling, shares=shares)
+
+
+def test_shares_are_weights_by_source():
+    assert Config(sampling="fixed", shares=("planner=0.5", "learner=2")).source_shares() == {
+        "planner": 0.5,
+        "learner": 2,
+    }
+    assert Config().source_shares() == {}
+
+
 def test_a_ring_shorter_than_two_steps_is_refused():
     assert buffer_of(rows=4, capacity=8).size.tolist() == [0]
     with pytest.raises(ValueError, match=r"^capacity must be at least two steps of all rows \(8\), got 7$"):
         buffer_of(rows=4, capacity=7)
-
-
-def test_shares_are_read_from_flags():
-    assert parse_shares(("planner=0.5", "learner=2")) == {"planner": 0.5, "learner": 2.0}
-    assert parse_shares(()) == {}
-    for wrong in ("planner", "planner=", "planner=half", "planner:0.5"):
-        with pytest.raises(ValueError, match=rf"^shares look like planner=0.5 learner=0.5, got learner=1 {wrong}$"):
-            parse_shares(("learner=1", wrong))

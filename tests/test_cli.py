@@ -16,8 +16,8 @@ from curriculum import cli, compare, train
 from curriculum.config import Config, flat
 from curriculum.plugins import make
 
-SMALL = "--steps 400 --eval-every 200 --eval-episodes 4 --checkpoint-every 80 --log-every 40 --start.size 64".split()
-NETS = "--learner.hidden 16 --learner.batch-size 16".split()
+WORDS = "--steps 400 --eval-every 200 --eval-episodes 4 --checkpoint-every 80 --log-every 40 --start.size 64"
+SMALL, NETS = WORDS.split(), ["--learner.hidden", "16", "--learner.batch-size", "16"]
 
 
 def command(*words: str, cwd: Path | None = None, module: str = "train") -> subprocess.Popen:
@@ -45,7 +45,11 @@ def everything(folder: Path) -> dict[str, bytes]:
 
 
 def test_help_shows_every_choice_and_imports_no_torch():
-    code = "import sys; from curriculum import train\ntry: train.main(['--learner', 'iql', '--help'])\nfinally: print('torch' in sys.modules)"
+    code = (
+        "import sys; from curriculum import train\n"
+        "try: train.main(['--learner', 'iql', '--help'])\n"
+        "finally: print('torch' in sys.modules)"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     for expected in (
         "--decay staircase",
@@ -207,8 +211,8 @@ def killed_and_resumed(whole: Path, tmp_path: Path, seconds: float) -> None:
 def longer(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of about two seconds, with a checkpoint every tenth of a second."""
     runs = tmp_path_factory.mktemp("longer")
-    words = "--steps 3200 --checkpoint-every 160 --eval-every 800 --eval-episodes 4 --start.size 400 --bonus rnd --name whole"
-    train.main([*words.split(), *NETS, "--runs-dir", str(runs)])
+    words = "--steps 3200 --checkpoint-every 160 --eval-every 800 --eval-episodes 4 --start.size 400 --bonus rnd"
+    train.main([*words.split(), *NETS, "--name", "whole", "--runs-dir", str(runs)])
     return runs / "gridworld" / "whole"
 
 
@@ -266,8 +270,8 @@ def test_a_planner_from_a_file_outside_the_project_works_and_is_reported(tmp_pat
 
 
 def test_flags_yaml_and_config_say_the_same_thing(tmp_path: Path):
-    words = "--learner iql --learner.expectile 0.9 --learner.hidden 8 8 --gate horizon --no-eval-mixed --seeds 4 5 --techniques prune"
-    config, _ = cli.parse(words.split())
+    learner = "--learner iql --learner.expectile 0.9 --learner.hidden 8 8"
+    config, _ = cli.parse(f"{learner} --gate horizon --no-eval-mixed --seeds 4 5 --techniques prune".split())
     assert config.learner == make("learner", "iql", expectile=0.9, hidden=(8, 8))
     assert (config.seeds, config.eval_mixed, config.techniques) == ((4, 5), False, ("prune",))
     path = tmp_path / "config.yaml"
@@ -280,7 +284,9 @@ def test_flags_yaml_and_config_say_the_same_thing(tmp_path: Path):
 
 
 def test_arms_are_the_product_of_flags_with_several_values():
-    named, finished = compare.arms("--start expert random --decay.half-life 5 --seeds 0 1 --with a b".split())
+    named, finished = compare.arms(
+        ["--start", "expert", "random", "--decay.half-life", "5", "--seeds", "0", "1", "--with", "a", "b"]
+    )
     assert list(named) == ["start expert", "start random"]
     assert named["start random"] == ["--decay.half-life", "5", "--seeds", "0", "1", "--start", "random"]
     assert finished == [Path("a"), Path("b")]

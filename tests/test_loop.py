@@ -99,9 +99,9 @@ def test_a_run_broken_off_anywhere_and_resumed_equals_one_that_was_not(tmp_path:
 
 
 def test_a_stopped_run_writes_a_checkpoint_where_it_stands_and_goes_on_from_there(tmp_path: Path):
-    config, steps = tiny(), []
+    config, asked = tiny(), itertools.count()
     whole = list(train(config, tmp_path / "whole"))
-    part = list(train(config, tmp_path / "part", stop=lambda: bool(steps.append(0)) or len(steps) > 21))
+    part = list(train(config, tmp_path / "part", stop=lambda: next(asked) == 21))
     found = checkpoint.newest(tmp_path / "part" / "checkpoints")[0]
     assert found.name == "step-000000168"  # 21 iterations of 8 rows, no multiple of checkpoint_every
     rest = list(train(config, tmp_path / "part", found))
@@ -194,12 +194,17 @@ def test_a_decay_that_needs_a_score_refuses_a_planner_no_better_than_random_play
 
 
 def test_best_is_scored_again_on_episodes_that_did_not_choose_it(monkeypatch: pytest.MonkeyPatch):
-    used = []
-    monkeypatch.setattr(loop, "play_learner", lambda *a: used.append(set(a[2])) or evaluate.play_learner(*a))
+    used: list[set[int]] = []
+
+    def watched(learner: Any, world: Any, episodes: range) -> evaluate.Episodes:
+        used.append(set(episodes))
+        return evaluate.play_learner(learner, world, episodes)
+
+    monkeypatch.setattr(loop, "play_learner", watched)
     records = list(train(tiny()))
     chosen_on, rescored_on = used[:-2], used[-2:]
     assert len(chosen_on) == len([r for r in records if r.kind == "evaluate"])
-    assert not set.union(*chosen_on) & set.union(*rescored_on)
+    assert not set().union(*chosen_on) & set().union(*rescored_on)
     assert rescored_on[0] == rescored_on[1]  # last and best meet the same episodes
     assert records[-1].values["final/best_step"][0] in [r.step for r in records if r.kind == "evaluate"]
 

@@ -1,7 +1,7 @@
 """Who acts in which row, what the planner is shown and asked, what it costs, and what is refused."""
 
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import pytest
@@ -29,7 +29,16 @@ class Still:
         return np.zeros(obs.shape[:2], np.int64)
 
 
-class Telling:
+class Actor:
+    """What every planner has beside `act`."""
+
+    needs: ClassVar[str] = "observation"
+
+    def setup(self, env: Any, spec: Spec, seeds: tuple[int, ...]) -> Self:
+        return self
+
+
+class Telling(Actor):
     """A planner whose action in row r is 1 + r % 3, and that remembers what it was asked."""
 
     def __init__(self) -> None:
@@ -162,7 +171,7 @@ def test_an_evaluation_tosses_coins_of_its_own():
     np.testing.assert_array_equal(sources(mixture_of(name="again"), 50), sources(mixture_of(name="again"), 50))
 
 
-class Wrong:
+class Wrong(Actor):
     def __init__(self, action: Any) -> None:
         self.action = action
 
