@@ -1,6 +1,6 @@
 """Compare settings on shared seeds: `python -m curriculum.compare --start expert random --seeds 0 1 2 3 4`.
 
-Any flag of `curriculum.train` may take several values, and every combination is an arm; `--arm "NAME: FLAGS"` writes one
+Any flag of `curriculum.train` may take several values, and every combination is an arm; `--arm "NAME: FLAGS"` is one
 by hand; `--with RUN` adds a finished run. All arms share seeds and evaluation episodes, so differences are paired.
 """
 

@@ -109,7 +109,7 @@ def learning_curves(
 def visits(counts: np.ndarray, walls: np.ndarray | None = None) -> Figure:
     """Draw how often each cell was visited, `counts` [rows, cols]; the mask `walls` has the same shape."""
     seen = np.ma.masked_less_equal(np.ma.masked_invalid(counts), 0)
-    figure, axes = _map("Visits of each cell (white: none)", seen.shape, walls)
+    figure, axes = _map("Steps taken in each cell (white: none)", seen.shape, walls)
     low, high = (seen.min(), seen.max()) if seen.count() else (1, 1)
     _scale(figure, axes, axes.imshow(seen, DEEP, LogNorm(low, max(high, 10 * low))), "visits", EngFormatter(sep=""))
     return figure

@@ -204,9 +204,10 @@ class Run:
 
     def _buffer_values(self) -> dict[str, np.ndarray]:
         size = self.buffer.size
-        held = {f"buffer/share_{name}": self.buffer.count[:, s] / np.maximum(size, 1) for s, name in enumerate(SOURCES)}
+        present = [(s, name) for s, name in enumerate(SOURCES) if self.buffer.count[:, s].any()]
+        held = {f"buffer/share_{name}": self.buffer.count[:, s] / np.maximum(size, 1) for s, name in present}
         shares = self.buffer.read_shares()
-        drawn = {f"buffer/batch_share_{name}": shares[:, s] for s, name in enumerate(SOURCES)}
+        drawn = {f"buffer/batch_share_{name}": shares[:, s] for s, name in present}
         return {"buffer/size": size} | held | drawn
 
     def evaluate(self) -> Iterator[Record]:
@@ -319,5 +320,5 @@ def maps(learner, world) -> dict[str, np.ndarray]:
         after = world.cell(world.step(states, action[p], stream(0, "maps"))[0])
         np.add.at(moved[p], (row, column), np.stack(np.divmod(after, world.cells[1]), -1) - np.stack([row, column], -1))
     count = np.bincount(cell, minlength=int(np.prod(world.cells))).reshape(world.cells)
-    with np.errstate(invalid="ignore"):
-        return {"value": value_sum / count, "arrow": moved / count[..., None]}
+    value = np.where(world.walls, np.nan, value_sum / count)
+    return {"value": value, "arrow": moved / count[..., None]}

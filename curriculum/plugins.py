@@ -11,7 +11,7 @@ import importlib.util
 import inspect
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_type_hints
 
 PACKAGES = {  # flag -> package whose files are its choices
     "env": "envs",
@@ -81,8 +81,8 @@ def describe(family: str, name: str) -> Description:
     if ":" not in name:
         return read_class(_folder(PACKAGES[family]) / f"{_known(family, name)}.py")
     plugin = _foreign(family, name)
-    fields = dataclasses.fields(plugin) if dataclasses.is_dataclass(plugin) else ()
-    listed = [Field(f.name, f.type, f.default, "") for f in fields if f.default is not dataclasses.MISSING]
+    fields, types = dataclasses.fields(plugin) if dataclasses.is_dataclass(plugin) else (), get_type_hints(plugin)
+    listed = [Field(f.name, types[f.name], f.default, "") for f in fields if f.default is not dataclasses.MISSING]
     return Description((inspect.getdoc(plugin) or "").split("\n")[0], tuple(listed))
 
 
@@ -127,7 +127,7 @@ def _foreign(family: str, name: str) -> type:
     try:
         return getattr(importlib.import_module(module), attribute)
     except ModuleNotFoundError as error:
-        if error.name and module.startswith(error.name):
+        if f"{module}.".startswith(f"{error.name}."):
             raise ValueError(
                 f"--{family} {name}: no module {module!r} on the Python path; run where it can be imported"
             ) from None

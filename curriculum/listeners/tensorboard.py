@@ -65,6 +65,8 @@ class Tensorboard:
         for name, figure in drawn.items():
             figures.save(figure, self.folder / "figures" / f"{name}.png")
         for p, writer in enumerate(self.writers):
+            for name, figure in self._maps(p).items():
+                figures.save(figure, self.folder / "figures" / f"{name}-seed{self.seeds[p]}.png")
             for name, figure in (self._curves(slice(p, p + 1)) | self._maps(p)).items():
                 writer.add_image(f"figures/{name}", figures.to_array(figure), self.past[-1].step, dataformats="HWC")
             writer.flush()

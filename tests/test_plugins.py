@@ -1,0 +1,155 @@
+"""Plug-ins: a file is a flag, `--help` tells the truth without importing it, and a wrong name is told what is right."""
+
+import dataclasses
+import inspect
+import subprocess
+import sys
+from importlib import import_module
+from pathlib import Path
+from typing import get_type_hints
+
+import pytest
+
+from curriculum import plugins
+
+ALL = [(family, name) for family in plugins.PACKAGES for name in plugins.names(family)]
+every_plugin = pytest.mark.parametrize(("family", "name"), ALL)
+FOREIGN = '''"""A planner from elsewhere."""
+
+from dataclasses import dataclass
+
+
+@dataclass(kw_only=True)
+class Patient:
+    """Waits before it acts.
+
+    And then it waits on."""
+
+    wait: int = 3
+    tone: "str" = "kind"
+
+
+class Plain:
+    """Has no settings."""
+'''
+
+
+@every_plugin
+def test_what_help_says_is_what_the_class_has(family, name):
+    plugin, described = plugins.find(family, name), plugins.describe(family, name)
+    hints = get_type_hints(plugin)
+    real = {field.name: (hints[field.name], field.default) for field in dataclasses.fields(plugin)}
+    assert {field.name: (field.type, field.default) for field in described.fields} == real
+    own = [field.name for field in described.fields if field.name in plugin.__annotations__]
+    assert [field.name for field in described.fields][: len(own)] == own  # its own settings come first
+
+
+@every_plugin
+def test_every_setting_is_explained_and_summed_up_in_one_line(family, name):
+    described = plugins.describe(family, name)
+    assert [field.name for field in described.fields if not field.help] == []
+    doc = (import_module(f"{plugins.PACKAGES[family]}.{name}").__doc__ or "").split("\n")
+    assert described.summary == doc[0]
+    assert 10 < len(doc[0]) <= 120
+    assert doc[1:2] in ([], [""])  # the summary is a line of its own
+
+
+@every_plugin
+def test_a_file_has_one_public_class_and_its_name_leads_there_and_back(family, name):
+    module = import_module(f"{plugins.PACKAGES[family]}.{name}")
+    public = [k for k, v in vars(module).items() if inspect.isclass(v) and v.__module__ == module.__name__]
+    assert [k for k in public if not k.startswith("_")] == [plugins.find(family, name).__name__]
+    assert plugins.name_of(family, plugins.make(family, name)) == name  # made of its defaults
+
+
+@every_plugin
+def test_settings_are_given_by_keyword_only(family, name):
+    if plugins.describe(family, name).fields:
+        with pytest.raises(TypeError, match="positional"):
+            plugins.find(family, name)(1)
+
+
+def test_parts_of_a_package_are_no_choices():
+    assert not {"make", "dynamics", "__init__"} & set(plugins.names("env"))
+
+
+def test_describing_needs_neither_torch_nor_the_plugin_itself():
+    code = (
+        "import sys; from curriculum import plugins\n"
+        "for family in plugins.PACKAGES: [plugins.describe(family, name) for name in plugins.names(family)]\n"
+        "assert not [m for m in sys.modules if m in ('torch', 'gymnasium', 'curriculum.learners.dqn')]"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+# --- wrong names ---
+
+
+def message(family: str, name: str) -> str:
+    messages = []
+    for ask in (plugins.find, plugins.describe):
+        with pytest.raises(ValueError, match=name.partition(":")[0]) as caught:
+            ask(family, name)
+        messages.append(str(caught.value))
+    assert messages[0] == messages[1]
+    assert "\n" not in messages[0]
+    return messages[0]
+
+
+def test_a_wrong_name_is_answered_by_all_names_and_the_nearest():
+    assert message("start", "expret") == "no start 'expret'; there are: expert, none, random (perhaps you meant expert)"
+    assert message("start", "xyz") == "no start 'xyz'; there are: expert, none, random"
+
+
+@pytest.mark.parametrize("family", plugins.PACKAGES)
+def test_every_family_suggests_the_nearest_name(family):
+    for name in plugins.names(family):
+        said = message(family, f"{name}x")
+        assert said.startswith(f"no {family} '{name}x'; there are: ")
+        assert said.endswith(f" (perhaps you meant {name})")
+
+
+@pytest.mark.parametrize("name", ["", "__init__", "../learner", "DQN"])
+def test_what_is_no_file_of_the_family_is_no_name(name):
+    with pytest.raises(ValueError, match="no learner"):
+        plugins.find("learner", name)
+
+
+# --- plug-ins from elsewhere ---
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """A folder on the Python path, whose modules are forgotten afterwards."""
+    before = set(sys.modules)
+    (tmp_path / "patience.py").write_text(FOREIGN)
+    (tmp_path / "patience_2.py").write_text("import patience_1\n")
+    (tmp_path / "patience_3.py").write_text("import patience_\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    yield tmp_path
+    for module in set(sys.modules) - before:
+        del sys.modules[module]
+
+
+@pytest.mark.usefixtures("elsewhere")
+def test_a_class_from_anywhere_on_the_path_is_a_plugin():
+    made = plugins.make("planner", "patience:Patient", wait=5)
+    assert (made.wait, made.tone) == (5, "kind")
+    assert plugins.name_of("planner", made) == "patience:Patient"
+    assert plugins.make("planner", made) is made
+    described = plugins.describe("planner", "patience:Patient")
+    assert described.summary == "Waits before it acts."
+    assert [(f.name, f.type, f.default) for f in described.fields] == [("wait", int, 3), ("tone", str, "kind")]
+    assert plugins.describe("planner", "patience:Plain") == plugins.Description("Has no settings.", ())
+
+
+@pytest.mark.usefixtures("elsewhere")
+def test_what_is_wrong_elsewhere_is_told_in_a_sentence():
+    at = "--planner patience"
+    assert message("planner", "patience:Hasty") == f"{at}:Hasty: patience has no 'Hasty'; its classes: Patient, Plain"
+    missing = "no module 'patience_9' on the Python path; run where it can be imported"
+    assert message("planner", "patience_9:Patient") == f"{at}_9:Patient: {missing}"
+    needs = "needs the module 'patience_1', which is not installed"
+    assert message("planner", "patience_2:Patient") == f"{at}_2:Patient: patience_2 {needs}"
+    needs = "needs the module 'patience_', which is not installed"
+    assert message("planner", "patience_3:Patient") == f"{at}_3:Patient: patience_3 {needs}"
