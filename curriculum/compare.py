@@ -27,6 +27,7 @@ class Curve(NamedTuple):
     steps: np.ndarray  # [U] of the evaluations
     reward: np.ndarray  # [U, P] mean return of each
     final: dict[str, np.ndarray]  # tag -> [P]
+    first_success: np.ndarray  # [P] environment step of the first success while collecting, nan where none came
     seconds: float
     ends: dict[str, float]  # returns of "random" play and of the "planner"
 
@@ -150,52 +151,71 @@ def read(run: Path) -> Curve:
     ends = {name: float(last["baseline"][f"eval/{name}_reward"][0]) for name in ("random", "planner")}
     seeds = json.loads((run / "result.json").read_text())["seeds"]
     steps = np.array([line["step"] for line in evaluations])
-    return Curve(seeds, steps, reward, last["final"], float(last["time"]["time/time_elapsed"].max()), ends)
+    first_success = last.get("collect", {}).get("rollout/first_success_step", np.full(len(seeds), np.nan))
+    return Curve(
+        seeds, steps, reward, last["final"], first_success, float(last["time"]["time/time_elapsed"].max()), ends
+    )
 
 
 def table(curves: dict[str, Curve]) -> str:
-    """Markdown: what every arm reached and cost, and its paired differences to the first arm."""
+    """Markdown: what every arm reached and cost, then its paired differences to the first arm."""
     from curriculum import statistics
 
-    (base, reference), *_ = curves.items()
-    rows = [
-        f"| arm | final return | success | score | return over training | planner calls | s | final: minus {base} | "
-        f"over training: minus {base} |",
-        "|:--|--:|--:|--:|--:|--:|--:|:--|:--|",
+    (base, reference), *others = curves.items()
+    measures = {name: _measures(curve) for name, curve in curves.items()}
+    lines = [
+        "| arm | final return | success | score | return over training | first success at step | planner calls | s |",
+        "|:--|--:|--:|--:|--:|--:|--:|--:|",
     ]
-    areas = {name: statistics.area_under_curve(c.steps, c.reward.T) for name, c in curves.items()}
     for name, curve in curves.items():
-        final, area = curve.final["final/last_mean_reward"], areas[name]
-        cells = [
-            name,
-            _spread(final),
-            f"{curve.final['final/last_success_rate'].mean():.2f}",
-            f"{curve.final['final/last_score'].mean():.2f}",
-            _spread(area),
-            f"{curve.final['final/planner_calls'].mean():,.0f}",
-            f"{curve.seconds:.0f}",
-            _verdict(statistics.paired_difference(final, reference.final["final/last_mean_reward"]), name, base),
-            _verdict(statistics.paired_difference(area, areas[base]), name, base),
-        ]
-        rows.append(f"| {' | '.join(cells)} |")
+        final, area, first = (_spread(values) for values in measures[name].values())
+        success, score, calls = (
+            curve.final[f"final/{tag}"].mean() for tag in ("last_success_rate", "last_score", "planner_calls")
+        )
+        costs = f"{calls:,.0f} | {curve.seconds:.0f}"
+        lines.append(f"| {name} | {final} | {success:.2f} | {score:.2f} | {area} | {first} | {costs} |")
+    if others:
+        lines += ["", f"| minus {base} | {' | '.join(measures[base])} |", "|:--|:--|:--|:--|"]
+    for name, _ in others:
+        differences = [statistics.paired_difference(measures[name][m], measures[base][m]) for m in measures[base]]
+        signs = (1, 1, -1)  # a late first success is no win
+        verdicts = [_verdict(d, name if d.winner == sign else base) for d, sign in zip(differences, signs, strict=True)]
+        lines.append(f"| {name} | {' | '.join(verdicts)} |")
     seeds = ", ".join(map(str, reference.seeds))
     note = (
         f"Learner alone, mean over seeds {seeds} +- standard deviation. Final: the last policy on episodes of its own. "
         "Over training: mean height of the learning curve. Differences: mean and 95 % interval of paired per-seed "
         "differences (Student's t); a winner is named only where the interval excludes zero."
     )
-    return "\n".join([*rows, "", note])
+    return "\n".join([*lines, "", note])
+
+
+def _measures(curve: Curve) -> dict[str, np.ndarray]:
+    from curriculum import statistics
+
+    return {
+        "final return": curve.final["final/last_mean_reward"],
+        "return over training": statistics.area_under_curve(curve.steps, curve.reward.T),
+        "first success at step": curve.first_success,
+    }
 
 
 def _spread(values: np.ndarray) -> str:
-    return f"{values.mean():.2f} +- {values.std(ddof=1):.2f}" if len(values) > 1 else f"{values.mean():.2f}"
+    values = values[np.isfinite(values)]
+    if not len(values):
+        return "-"
+    digits = 2 if abs(values).max() < 100 else 0
+    mean = f"{values.mean():,.{digits}f}"
+    return f"{mean} +- {values.std(ddof=1):,.{digits}f}" if len(values) > 1 else mean
 
 
-def _verdict(difference: Any, name: str, base: str) -> str:
-    if name == base:
-        return ""
-    interval = f"{difference.mean:+.2f} [{difference.low:+.2f}, {difference.high:+.2f}]"
-    return interval + {1: f", {name} wins", -1: f", {base} wins", 0: ", no winner"}[difference.winner]
+def _verdict(difference: Any, winner: str) -> str:
+    if not difference.n:
+        return "-"
+    digits = 2 if abs(difference.mean) < 100 else 0
+    interval = ", ".join(f"{bound:+,.{digits}f}" for bound in (difference.low, difference.high))
+    verdict = f"{winner} wins" if difference.winner else "no winner"
+    return f"{difference.mean:+,.{digits}f} [{interval}], {verdict}"
 
 
 if __name__ == "__main__":

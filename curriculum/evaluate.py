@@ -82,7 +82,8 @@ def play_mixed(
 
     def act(obs: np.ndarray, now: np.ndarray) -> np.ndarray:
         together = rows.obs.reshape(*shape, *rows.obs.shape[1:])
-        return mixture.act(together, rows.time.reshape(shape), rate, explore=False)[0].reshape(-1)[now]
+        playing = np.isin(np.arange(rows.count), now).reshape(shape)
+        return mixture.act(together, rows.time.reshape(shape), rate, False, playing)[0].reshape(-1)[now]
 
     played = Episodes(*(x.reshape(shape) for x in play(act, rows)))
     return played, mixture.calls

@@ -19,10 +19,16 @@ class Mixture:
         self.calls = np.zeros(len(seeds), np.int64)  # actions the planner was asked for
         self.seconds = np.zeros(len(seeds))  # wall time spent in the planner, shared out by rows
 
-    def act(self, obs: np.ndarray, age: np.ndarray, rate: np.ndarray, explore: bool) -> tuple[np.ndarray, np.ndarray]:
-        """Actions and sources, [P, E] each, for observations [P, E, *O] in episodes that are `age` [P, E] steps old."""
+    def act(
+        self, obs: np.ndarray, age: np.ndarray, rate: np.ndarray, explore: bool, playing: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Actions and sources, [P, E] each, for observations [P, E, *O] in episodes that are `age` [P, E] steps old.
+
+        Where a mask `playing` [P, E] is given, the planner is not asked for other rows."""
         coin = np.stack([g.random(self.shape[1]) for g in self.coins])
         planned = self.gate.planner_acts(rate, age, coin)
+        if playing is not None:
+            planned = planned & playing
         action = self.learner.act(obs, explore)
         if planned.any():
             action[planned] = self.plan(obs, planned)

@@ -243,30 +243,20 @@ def test_a_signal_writes_a_checkpoint_and_says_how_to_go_on(tmp_path: Path, numb
     assert "Traceback" not in message
 
 
-def test_a_planner_from_a_file_outside_the_project_works_and_is_reported(tmp_path: Path):
+def test_the_planner_in_the_readme_works_from_outside_the_project_and_is_reported(tmp_path: Path):
+    readme = (Path(__file__).parents[1] / "README.md").read_text()
     (tmp_path / "my_lab").mkdir()
-    (tmp_path / "my_lab" / "search.py").write_text(
-        '"""Walks towards the goal."""\n'
-        "from dataclasses import dataclass\n"
-        "import numpy as np\n\n"
-        "@dataclass\nclass Greedy:\n"
-        '    """Turn towards the goal, rows first."""\n'
-        '    needs = "observation"\n    patience: int = 3\n\n'
-        "    def setup(self, env, spec, seeds):\n        return self\n\n"
-        "    def act(self, obs, rows):\n"
-        "        down = obs[:, 0] < obs[:, 4]\n"
-        "        wanted = np.where(down, 2, 1)\n"
-        "        heading = np.where(obs[:, 2] != 0, 1 + obs[:, 2], 2 - obs[:, 3]).astype(int)\n"
-        "        return np.where(wanted == heading, 1, np.where((wanted - heading) % 4 == 1, 2, 0))\n"
-    )
-    words = ["--planner", "my_lab.search:Greedy", "--planner.patience", "4", *SMALL, *NETS, "--runs-dir", "out"]
+    (tmp_path / "my_lab" / "search.py").write_text(readme.split("```python\n")[1].split("```")[0])
+    words = ["--planner", "my_lab.search:Greedy", "--planner.clumsiness", "0.1", *SMALL, *NETS, "--runs-dir", "out"]
     output, message = command(*words, cwd=tmp_path).communicate(timeout=120)
     assert "planner my_lab.search:Greedy" in output, message
-    assert "sees what the learner sees" in output
+    assert "my_lab.search:Greedy, which sees what the learner sees" in output
     [run] = (tmp_path / "out" / "gridworld").iterdir()
     settings = yaml.safe_load((run / "config.yaml").read_text())
     assert settings["planner"] == "my_lab.search:Greedy"
-    assert settings["planner.patience"] == 4
+    assert settings["planner.clumsiness"] == 0.1
+    baseline = json.loads((run / "metrics.jsonl").read_text().splitlines()[0])["values"]
+    assert baseline["eval/planner_reward"][0] > 8  # it really walks to the goal
 
 
 def test_flags_yaml_and_config_say_the_same_thing(tmp_path: Path):

@@ -251,9 +251,9 @@ def test_an_export_acts_exactly_as_the_learner(name, world):
 @every_learner
 def test_each_loss_moves_the_network_of_its_own_name_alone(name):
     for only in make(name).losses(random_batch()):
-        learner = make(name)
+        learner: Any = make(name)
         losses, before = learner.losses, weights(learner)
-        learner.losses = lambda batch, losses=losses, only=only: {only: losses(batch)[only]}  # type: ignore[method-assign]
+        learner.losses = lambda batch, losses=losses, only=only: {only: losses(batch)[only]}
         learner.update(random_batch())
         moved = {key for key, vector in weights(learner).items() if not torch.equal(vector, before[key])}
         assert moved - {f"target/{only}"} == {f"net/{only}", f"adam0/{only}", f"adam1/{only}"}
@@ -362,6 +362,22 @@ def test_impossible_settings_are_refused_in_a_sentence(name, setting, said):
 # --- what they share ---
 
 
+def test_updates_are_those_of_a_plain_pytorch_loop():
+    """Adam of torch.optim, clip_grad_norm_ and cross_entropy, a seed at a time."""
+    for seed in SEEDS:
+        learner = make("bc", (seed,), grad_clip=0.5, learning_rate=3e-3)
+        policy = learner.export(0)
+        adam = torch.optim.Adam(policy.parameters(), lr=3e-3)
+        for number in range(30):
+            batch = random_batch((seed,), number)
+            adam.zero_grad()
+            torch.nn.functional.cross_entropy(policy(batch.obs[0]), batch.action[0]).backward()
+            torch.nn.utils.clip_grad_norm_(policy.parameters(), 0.5)  # cuts some of the gradients
+            adam.step()
+        for mine, theirs in zip(train(learner, 30).export(0).parameters(), policy.parameters(), strict=True):
+            torch.testing.assert_close(mine, theirs, atol=1e-5, rtol=0)
+
+
 def test_known_bounds_are_mapped_to_plus_minus_one():
     low, high = np.array([0, -10, 5], np.float32), np.array([9, 30, 5], np.float32)
     learner = DQN().setup(Spec((3,), "float32", low, high, 2), (0, 1))
@@ -382,13 +398,13 @@ def test_unbounded_observations_are_standardised_by_each_seeds_own_first_data():
 
 def test_states_are_worth_v_or_the_best_q_or_the_policys_certainty():
     obs = np.array([[[0], [1]], [[1], [0]]], np.float32)
-    values = [[[[1, 2], [3, 0]]], [[[0, 1], [2, 2.5]]]]
     certainty = np.log([[[[0.25, 0.75], [0.5, 0.5]]], [[[0.9, 0.1], [0.2, 0.8]]]])
-    for learner, network, entries, expected in [
-        (DQN(), "q", values, [[2, 3], [2.5, 1]]),
+    cases: list[tuple[Learner, str, Any, list]] = [
+        (DQN(), "q", [[[[1, 2], [3, 0]]], [[[0, 1], [2, 2.5]]]], [[2, 3], [2.5, 1]]),
         (IQL(), "value", [[[[1], [2]]], [[[0], [-2]]]], [[1, 2], [-2, 0]]),
         (BC(), "policy", certainty, [[0.75, 0.5], [0.8, 0.9]]),
-    ]:
+    ]
+    for learner, network, entries, expected in cases:
         learner.setup(spec(1, 2), (0, 1)).nets[network] = table(entries)  # type: ignore[assignment]
         np.testing.assert_allclose(learner.value(obs), expected, rtol=1e-6)
 
@@ -446,8 +462,8 @@ def test_cql_draws_the_values_of_what_it_saw_together_as_far_as_alpha_says():
 def test_iql_finds_the_expectile_and_the_policy_that_follows_from_it():
     # the 0.8-expectile of a fair coin is 0.8: 0.8 (1 - v) = 0.2 v; the advantages 0.2 and -0.8 lie 1 apart, so that
     # the policy's odds are exp(temperature) to 1: 1 / (1 + e^-2) = 0.8808
-    settings = {"hidden": (64,), "learning_rate": 1e-2, "polyak": 0.1}
-    learner = learnt_by_heart(IQL(expectile=0.8, temperature=2.0, **settings), coin_toss(), updates=600)
+    learner: Any = IQL(expectile=0.8, temperature=2.0, hidden=(64,), learning_rate=1e-2, polyak=0.1)
+    learnt_by_heart(learner, coin_toss(), updates=600)
     torch.testing.assert_close(
         learner.net.value(torch.ones(3, 1, 4)).flatten(), torch.full((3,), 0.8), atol=0.01, rtol=0
     )
@@ -465,18 +481,18 @@ def scripted_path(leaving: bool) -> Batch:
     """The 18 steps from the corner down and then right to the goal; with `leaving` also the 36 steps off that path,
     each of which ends the episode."""
     world, rng = Gridworld(observation="pose", start="fixed"), np.random.default_rng(0)
-    state, on, off = world.begin(rng, 1), [], []
+    state, on, off = world.begin(rng, 1), [], []  # type: ignore[var-annotated]
     for best in [2, *[1] * 8, 0, *[1] * 8]:
+        here = state
         for action in range(3):
-            following, reward, terminated = world.step(state, np.array([action]), rng)
+            following, reward, terminated = world.step(here, np.array([action]), rng)
             ends = terminated[0] or action != best
-            step = (world.observe(state)[0], action, reward[0], 0.0 if ends else 0.99, world.observe(following)[0])
+            step = (world.observe(here)[0], action, reward[0], 0.0 if ends else 0.99, world.observe(following)[0])
             (on if action == best else off).append(step)
-        state = world.step(state, np.array([best]), rng)[0]
-    obs, action, reward, discount, next_obs = zip(*(on + off if leaving else on), strict=True)
-    floats = [torch.tensor(np.array(column), dtype=torch.float32) for column in (obs, reward, discount, next_obs)]
-    columns = (floats[0], torch.tensor(action), *floats[1:])
-    return Batch(*(column.expand(3, *column.shape) for column in columns))
+            state = following if action == best else state
+    columns = [np.stack(column) for column in zip(*(on + off if leaving else on), strict=True)]
+    tensors = [torch.as_tensor(c, dtype=torch.float32 if c.dtype != np.int64 else None) for c in columns]
+    return Batch(*(tensor.expand(3, *tensor.shape) for tensor in tensors))
 
 
 @pytest.mark.parametrize(

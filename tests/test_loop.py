@@ -220,3 +220,11 @@ def test_the_previous_best_weights_come_back_when_the_learner_falls():
     stack = run.learner.nets["q"].weights
     assert all(bool((a == b).all()) for a, b in zip(stack.blocks, stack.split(good["net/q"]), strict=True))
     assert run.rollbacks[0] == 1
+
+
+def test_the_mixed_evaluation_asks_the_planner_only_in_running_episodes():
+    run = Run(tiny(decay=plugins.make("decay", "constant", value=1.0), seeds=(0, 1)))
+    list(run.begin())
+    values = next(run.evaluate()).values
+    np.testing.assert_array_equal(values["eval_mixed/planner_calls"], 4 * values["eval_mixed/mean_ep_length"])
+    assert values["eval_mixed/score"].tolist() == [1.0, 1.0]
