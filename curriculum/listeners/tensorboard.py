@@ -1,5 +1,6 @@
 """TensorBoard: one run folder a seed, SB3's tags where they exist, hyperparameters with metrics really logged."""
 
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -27,16 +28,17 @@ class Tensorboard:
     """Writes `seed<k>/events.*`, x being environment steps of one seed; draws the run's figures when it ends."""
 
     def open(self, folder: Path, config: dict[str, Any], history: list[dict[str, Any]]) -> Self:
-        """Begin in a run's folder, or go on behind the lines in `history`: what was logged later is purged."""
+        """Begin in a run's folder, or again with the lines in `history`; what an interrupted run logged later goes."""
         self.folder, self.seeds = folder, config["seeds"]
-        self.past = [
-            Record(h["kind"], h["step"], {t: np.array(v, float) for t, v in h["values"].items()}) for h in history
-        ]
-        purge = self.past[-1].step + 1 if self.past else None
-        self.writers = [SummaryWriter(str(folder / f"seed{seed}"), purge_step=purge) for seed in self.seeds]
-        if not self.past:
-            for seed, writer in zip(self.seeds, self.writers, strict=True):
-                self._describe(writer, config | {"seeds": seed})
+        for old in folder.glob("seed*/events.*"):
+            old.unlink()
+        self.writers = [SummaryWriter(str(folder / f"seed{seed}")) for seed in self.seeds]
+        for seed, writer in zip(self.seeds, self.writers, strict=True):
+            self._describe(writer, config | {"seeds": seed})
+        self.past: list[Record] = []
+        for line in history:
+            values = {tag: np.array(column, float) for tag, column in line["values"].items()}
+            self._log(Record(line["kind"], line["step"], values), line["time"])
         return self
 
     def _describe(self, writer: SummaryWriter, config: dict[str, Any]) -> None:
@@ -51,13 +53,16 @@ class Tensorboard:
         if record.kind == "maps":
             self.maps = record
             return
+        self._log(record, time.time())
+        if record.kind == "final":
+            self._draw()
+
+    def _log(self, record: Record, moment: float) -> None:
         self.past.append(record)
         for p, writer in enumerate(self.writers):
             for tag, values in record.values.items():
                 if np.isfinite(values[p]):
-                    writer.add_scalar(tag, values[p], record.step, new_style=True)
-        if record.kind == "final":
-            self._draw()
+                    writer.add_scalar(tag, values[p], record.step, walltime=moment, new_style=True)
 
     def _draw(self) -> None:
         drawn = self._curves(slice(None))

@@ -1,0 +1,158 @@
+"""What listeners make of records: tables that a resumed run continues, TensorBoard files that nothing enters twice."""
+
+import csv
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
+from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
+
+from curriculum import folders, plugins
+from curriculum.checkpoint import newest
+from curriculum.config import Config, flat
+from curriculum.learners.dqn import DQN
+from curriculum.listeners.tensorboard import METRICS
+from curriculum.loop import train
+from curriculum.starts.expert import Expert
+from curriculum.types import Record
+
+CONFIG = Config(
+    learner=DQN(hidden=(16,), batch_size=16),
+    start=Expert(size=64),
+    steps=400,
+    log_every=40,
+    eval_every=200,
+    eval_episodes=4,
+    checkpoint_every=80,
+    seeds=(3, 7),
+)
+
+
+def listen(name: str, folder: Path, history: list[dict[str, Any]], records: Any) -> None:
+    listener = plugins.make("listener", name).open(folder, flat(CONFIG), history)
+    for record in records:
+        listener(record)
+    listener.close()
+
+
+def record(kind: str, step: int, **values: Any) -> Record:
+    return Record(kind, step, {tag.replace("__", "/"): np.array(v) for tag, v in values.items()})
+
+
+def test_metrics_hold_one_record_a_line_and_missing_numbers_as_null(tmp_path: Path):
+    listen(
+        "table",
+        tmp_path,
+        [],
+        [record("collect", 8, rollout__x=[1.5, np.nan]), record("maps", 8, visits=[[1, 2], [3, 4]])],
+    )
+    first, second = (json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines())
+    assert {k: first[k] for k in ("kind", "step", "values")} == {
+        "kind": "collect",
+        "step": 8,
+        "values": {"rollout/x": [1.5, None]},
+    }
+    assert second["values"] == {}  # pictures are no numbers
+    assert first["time"] <= second["time"]
+
+
+def test_progress_has_a_row_for_each_evaluation_and_seed_and_widens_for_new_columns(tmp_path: Path):
+    records = [
+        record("evaluate", 0, eval__score=[0.1, 0.2]),
+        record("collect", 8, rollout__x=[5, 6]),
+        record("time", 8, time__fps=[9.0, 9.0]),
+        record("evaluate", 16, eval__score=[0.3, 0.4]),
+    ]
+    listen("table", tmp_path, [], records)
+    rows = list(csv.DictReader((tmp_path / "progress.csv").open()))
+    assert [(r["step"], r["seed"], r["eval/score"], r["rollout/x"]) for r in rows] == [
+        ("0", "3", "0.1", ""),
+        ("0", "7", "0.2", ""),
+        ("16", "3", "0.3", "5"),
+        ("16", "7", "0.4", "6"),
+    ]
+    assert "time/fps" not in rows[0]  # what a clock measured differs from run to run
+
+
+def interrupted(folder: Path, listener: str) -> None:
+    """A run whose process died 23 records on, after records that its last checkpoint does not know of; then resumed."""
+    folder.mkdir()
+    records = train(CONFIG, folder)
+    listen(listener, folder, [], (next(records) for _ in range(23)))
+    checkpoint = newest(folder / "checkpoints")[0]
+    history = folders.history(folder, checkpoint)
+    assert 0 < len(history) < 23
+    listen(listener, folder, history, train(CONFIG, folder, checkpoint))
+
+
+def test_tables_of_a_resumed_run_are_those_of_one_that_never_stopped(tmp_path: Path):
+    interrupted(tmp_path / "broken", "table")
+    (tmp_path / "whole").mkdir()
+    listen("table", tmp_path / "whole", [], train(CONFIG))
+    assert (tmp_path / "broken" / "progress.csv").read_bytes() == (tmp_path / "whole" / "progress.csv").read_bytes()
+
+
+@pytest.fixture(scope="module")
+def logged(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run with TensorBoard files, interrupted and resumed."""
+    folder = tmp_path_factory.mktemp("logged")
+    records = list(train(CONFIG, folder / "run"))
+    cut = next(i for i, r in enumerate(records) if r.step > 160)
+    (folder / "run").mkdir(exist_ok=True)
+    listen("table", folder / "run", [], records[:cut])
+    history = [json.loads(line) for line in (folder / "run" / "metrics.jsonl").read_text().splitlines()]
+    listen("tensorboard", folder / "run", [], records[: cut + 3])  # three records more than the checkpoint knows
+    listen("tensorboard", folder / "run", history, records[cut:])
+    return folder / "run"
+
+
+def test_tensorboard_shows_every_point_once_after_a_resume(logged: Path):
+    for seed in CONFIG.seeds:
+        events = EventAccumulator(str(logged / f"seed{seed}"), size_guidance={"tensors": 0}).Reload()
+        points = Counter(e.step for e in events.Tensors("curriculum/planning_rate"))
+        assert sorted(points) == list(range(40, 401, 40))
+        assert set(points.values()) == {1}
+        np.testing.assert_allclose(
+            [e.step for e in events.Tensors("eval/mean_reward")], [0, 200, 400]
+        )  # environment steps of one seed
+
+
+def test_hyperparameters_stand_in_the_runs_own_file_with_metrics_that_are_really_logged(logged: Path):
+    [folder] = [p for p in logged.iterdir() if p.name == "seed3"]
+    assert [p for p in folder.iterdir() if p.is_dir()] == []  # no sub-run
+    [first] = folder.glob("events.*")
+    found, tags = {}, set()
+    for path in folder.glob("events.*"):
+        tags |= {v.tag for event in EventFileLoader(str(path)).Load() for v in event.summary.value}
+    for event in EventFileLoader(str(first)).Load():
+        for value in event.summary.value:
+            if value.metadata.plugin_data.plugin_name == "hparams":
+                found[value.tag] = HParamsPluginData.FromString(value.metadata.plugin_data.content)
+    described = found["_hparams_/experiment"].experiment
+    assert [m.name.tag for m in described.metric_infos] == list(METRICS)
+    assert set(METRICS) <= tags
+    given = found["_hparams_/session_start_info"].session_start_info.hparams
+    assert given["learner"].string_value == "dqn"
+    assert given["learner.hidden"].string_value == "[16]"
+    assert given["seeds"].number_value == 3
+
+
+def test_the_figures_are_drawn_for_every_seed(logged: Path):
+    for seed in CONFIG.seeds:
+        events = EventAccumulator(str(logged / f"seed{seed}"), size_guidance={"tensors": 0}).Reload()
+        shown = {tag for tag in events.Tags()["tensors"] + events.Tags()["images"] if tag.startswith("figures/")}
+        assert shown == {f"figures/{name}" for name in ("rate_and_return", "return_against_calls", "visits", "policy")}
+    assert (logged / "figures" / "policy-seed7.png").stat().st_size > 10_000
+
+
+def test_progress_prints_plain_lines_where_there_is_no_terminal(tmp_path: Path, capsys: pytest.CaptureFixture):
+    listen("progress", tmp_path, [], train(CONFIG))
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0].startswith("        0/400 steps  rate 1.00  learner alone: return")
+    assert lines[-1].startswith("      400/400 steps")
+    assert "planner calls" in lines[-1]
