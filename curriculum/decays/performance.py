@@ -21,7 +21,7 @@ class Performance:
     either only after `patience` evaluations in a row that say the same."""
 
     threshold: float = 0.9  # score at which the learner acts alone: 0 random play, 1 the planner's return
-    stages: int = 10  # steps from planner to learner: 1 a switch, many a slope
+    stages: int = 5  # steps from planner to learner: 1 a switch, many a slope
     z: float = 1.0  # width of the confidence bound in standard errors: 0 trusts the mean, 2 asks for strong evidence
     patience: int = 1  # evaluations in a row before the rate moves
     hysteresis: float = 0.1  # how far (in score) below a stage's demand the learner must fall to lose it
@@ -50,7 +50,8 @@ class Performance:
         memory["stage"] = np.clip(memory["stage"] + move, 0, self.stages)
         memory["streak"] = np.where(move, 0, memory["streak"])
         collapsed = high < memory["best"]
-        memory["best"] = np.fmax(memory["best"], low)  # the lower bound: only a significant fall undercuts it
+        best = np.fmax(memory["best"], low)  # the lower bound: only a significant fall undercuts it
+        memory["best"] = np.where(collapsed, -np.inf, best)  # weights brought back get time before they are judged again
         return collapsed & self.rollback
 
     def state(self) -> State:
