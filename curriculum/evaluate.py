@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -106,3 +106,20 @@ def summary(episodes: Episodes, floor: float, ceiling: float) -> dict[str, np.nd
 def score(reward: np.ndarray, floor: float, ceiling: float) -> np.ndarray:
     """Returns on a scale from 0 (random play) to 1 (the planner); nan where the planner is no better than that."""
     return (reward - floor) / (ceiling - floor) if ceiling > floor else np.full(reward.shape, np.nan)
+
+
+def maps(learner: Learner, world: Any) -> dict[str, np.ndarray]:
+    """For a world of cells: what each is worth, [P, rows, columns], and where the learner goes, [..., 2]."""
+    states = world.states()
+    obs = np.stack([world.observe(states)] * len(learner.seeds))
+    value, action = learner.value(obs), learner.act(obs)  # [P, S]
+    cell, seeds = world.cell(states), np.arange(len(action))[:, None]
+    value_sum, moved = np.zeros((len(action), *world.cells)), np.zeros((len(action), *world.cells, 2))
+    row, column = np.divmod(cell, world.cells[1])
+    np.add.at(value_sum, (seeds, row, column), value)
+    for p in range(len(action)):
+        after = world.cell(world.step(states, action[p], stream(0, "maps"))[0])
+        np.add.at(moved[p], (row, column), np.stack(np.divmod(after, world.cells[1]), -1) - np.stack([row, column], -1))
+    count = np.bincount(cell, minlength=int(np.prod(world.cells))).reshape(world.cells)
+    value = np.where(world.walls, np.nan, value_sum / count)
+    return {"value": value, "arrow": moved / count[..., None]}

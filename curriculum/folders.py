@@ -113,6 +113,7 @@ def report(folder: Path, settings: dict[str, Any], last: dict[str, Any], needs: 
         "",
         f"planner        {settings['planner']}, which sees {SEES[needs]}",
         f"planner calls  {calls.mean():,.0f} a seed, {seconds.sum():.1f} s in all",
+        f"updates        {values['train/n_updates'].mean():,.0f} of each seed's networks",
         f"time           {values['time/time_elapsed'][0]:.0f} s for {settings['steps']:,} steps of each seed",
         f"files          {folder}",
         f"watch          tensorboard --logdir {folder}",

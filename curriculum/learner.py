@@ -174,7 +174,8 @@ class Learner:
         """Go back to what `state` returned."""
         self.updates = state["updates"]
         self.mean[:], self.scale[:] = state["normalizer"]["mean"], state["normalizer"]["scale"]
-        self.restore(state["stacks"], np.ones(len(self.seeds), bool))
+        stacks = {name: vector.to(self.device) for name, vector in state["stacks"].items()}
+        self.restore(stacks, np.ones(len(self.seeds), bool))
         for name, count in state["adam_steps"].items():
             self.counts[name].copy_(count)
         self.last_losses = {name: loss.to(self.device) for name, loss in state["last_losses"].items()}

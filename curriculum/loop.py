@@ -4,6 +4,7 @@ import copy
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +15,10 @@ from curriculum.buffer import SOURCE, Buffer, Transition
 from curriculum.compress import measure
 from curriculum.config import Config
 from curriculum.deploy import deployable, save
-from curriculum.evaluate import evaluation_rows, play_learner, play_mixed, play_planner, score, summary
+from curriculum.evaluate import evaluation_rows, maps, play_learner, play_mixed, play_planner, score, summary
 from curriculum.mixture import Mixture
 from curriculum.rollout import Rollout
-from curriculum.types import SOURCES, Record, Spec, State, stream
+from curriculum.types import SOURCES, Planner, Record, Spec, State, stream
 from envs.dynamics import Dynamics, Rows
 
 RESCORE = 1_000_000  # first of the episode seeds that re-score the last and the best policy
@@ -69,9 +70,9 @@ class Run:
         self.learner = copy.deepcopy(self.parts["learner"]).setup(self.spec, self.seeds, config.device)
         self.buffer = Buffer(capacity=config.capacity, sampling=config.sampling, shares=config.source_shares())
         self.buffer.setup(self.spec, self.seeds, config.rows)
-        self.bonus = self.parts["bonus"] and copy.deepcopy(self.parts["bonus"]).setup(
-            self.spec, self.seeds, config.device
-        )
+        self.bonus = copy.deepcopy(self.parts["bonus"])
+        if self.bonus:
+            self.bonus.setup(self.spec, self.seeds, config.device)
         planner = copy.deepcopy(self.parts["planner"]).setup(self.rows, self.spec, self.seeds)
         self.mixture = Mixture(planner, self.learner, copy.deepcopy(self.parts["gate"]), self.seeds, config.rows)
         self.decay = copy.deepcopy(self.parts["decay"])
@@ -118,7 +119,7 @@ class Run:
         yield self.record("start", self._buffer_values())
         yield from self.evaluate()
 
-    def _seed_buffer(self, random) -> None:
+    def _seed_buffer(self, random: Planner) -> None:
         start = self.parts["start"]
         source = np.full(self.shape, SOURCE[start.source])
         actor = start.actor(self.mixture.planner, random)
@@ -141,7 +142,9 @@ class Run:
         transition, success = self._advance(action, source, np.repeat(rate[:, None], self.shape[1], 1), keep)
         self.rollout.add(self.step, transition, success)
 
-    def _advance(self, action, source, rate, keep=None) -> tuple[Transition, np.ndarray]:
+    def _advance(
+        self, action: np.ndarray, source: np.ndarray, rate: np.ndarray, keep: np.ndarray | None = None
+    ) -> tuple[Transition, np.ndarray]:
         """Step the world with `action` [P, E] and store what came of it; also returns the successes [P, E]."""
         obs, step = self.obs, self.rows.step(action.reshape(-1))
         reward, terminated, truncated, success = (
@@ -193,14 +196,12 @@ class Run:
         (step, moment), now = self.clock, time.perf_counter()
         self.clock = (self.step, now)
         clock = {
-            "time/fps": (self.step - step) * seeds / (now - moment),
-            "time/time_elapsed": self.elapsed + now - self.began,
+            "time/fps": np.full(seeds, (self.step - step) * seeds / (now - moment)),
+            "time/time_elapsed": np.full(seeds, self.elapsed + now - self.began),
+            "planner/ms_per_call": 1000 * self.mixture.seconds / np.maximum(self.mixture.calls, 1),
+            "planner/seconds_total": self.mixture.seconds.copy(),
         }
-        per_call = 1000 * self.mixture.seconds / np.maximum(self.mixture.calls, 1)
-        values = {tag: np.full(seeds, value) for tag, value in clock.items()}
-        yield self.record(
-            "time", values | {"planner/ms_per_call": per_call, "planner/seconds_total": self.mixture.seconds.copy()}
-        )
+        yield self.record("time", clock)
 
     def _buffer_values(self) -> dict[str, np.ndarray]:
         size = self.buffer.size
@@ -238,15 +239,11 @@ class Run:
     def compress(self) -> Iterator[Record]:
         """Measure what every seed's policy would cost when deployed."""
         folder = (self.folder or Path(tempfile.mkdtemp())) / "compressed" / f"step-{self.step:09d}"
+        rows = partial(evaluation_rows, self.world, range(self.config.eval_episodes))
         measured = []
-        for p, obs in enumerate(self.buffer.distinct_obs(4_096)):
-            rows = lambda: evaluation_rows(self.world, range(self.config.eval_episodes))  # noqa: E731
-            policy = self.learner.export(p)
-            measured.append(
-                measure(
-                    policy, torch.from_numpy(obs), self.techniques, rows, folder / f"seed{self.seeds[p]}", self.seeds[p]
-                )
-            )
+        for p, (seed, seen) in enumerate(zip(self.seeds, self.buffer.distinct_obs(4_096), strict=True)):
+            policy, obs = self.learner.export(p), torch.from_numpy(seen)
+            measured.append(measure(policy, obs, self.techniques, rows, folder / f"seed{seed}", seed))
         tags = [(variant, name) for variant, row in measured[0].items() for name in row]
         yield self.record("compress", {f"compress/{v}/{n}": np.array([m[v][n] for m in measured]) for v, n in tags})
 
@@ -297,6 +294,7 @@ class Run:
         self.obs = self.rows.load(state["environment"])
         for name, value in state["run"].items():
             setattr(self, name, value)
+        self.best = {name: weights.to(self.config.device) for name, weights in self.best.items()}
         self.elapsed, self.mixture.seconds = state["clock"]["elapsed"], np.array(state["clock"]["planner"])
         self.clock = (self.step, time.perf_counter())
 
@@ -305,20 +303,3 @@ def spec_of(world: Dynamics) -> Spec:
     """What a learner must know of a world."""
     seen, acted = world.observation_space, world.action_space
     return Spec(seen.shape, str(seen.dtype), seen.low, seen.high, int(acted.n))
-
-
-def maps(learner, world) -> dict[str, np.ndarray]:
-    """For a world of cells: what each is worth, [P, rows, columns], and where the learner goes, [..., 2]."""
-    states = world.states()
-    obs = np.stack([world.observe(states)] * len(learner.seeds))
-    value, action = learner.value(obs), learner.act(obs)  # [P, S]
-    cell, seeds = world.cell(states), np.arange(len(action))[:, None]
-    value_sum, moved = np.zeros((len(action), *world.cells)), np.zeros((len(action), *world.cells, 2))
-    row, column = np.divmod(cell, world.cells[1])
-    np.add.at(value_sum, (seeds, row, column), value)
-    for p in range(len(action)):
-        after = world.cell(world.step(states, action[p], stream(0, "maps"))[0])
-        np.add.at(moved[p], (row, column), np.stack(np.divmod(after, world.cells[1]), -1) - np.stack([row, column], -1))
-    count = np.bincount(cell, minlength=int(np.prod(world.cells))).reshape(world.cells)
-    value = np.where(world.walls, np.nan, value_sum / count)
-    return {"value": value, "arrow": moved / count[..., None]}

@@ -94,7 +94,7 @@ def run(config: Config, folder: Path, checkpoint: Path | None, stop: Any) -> boo
             shutil.rmtree(folder)
         raise
     listeners = [plugins.make("listener", name).open(folder, settings, history) for name in LISTENERS]
-    last: dict[str, Any] = {"baseline": {}, "final": {}, "compress": {}, "time": {}}
+    last: dict[str, Any] = {"baseline": {}, "final": {}, "compress": {}, "time": {}, "update": {}}
     last |= {line["kind"]: line["values"] for line in history}
     (folder / "result.json").unlink(missing_ok=True)
     try:

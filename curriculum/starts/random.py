@@ -11,7 +11,7 @@ class Random:
     """Seed the buffer with random play; it costs no planner calls."""
 
     source: ClassVar[str] = "random"
-    size: int = 10_000  # transitions per seed
+    size: int = 10_000  # transitions per seed, rounded up to a step of all its environments
 
     def __post_init__(self) -> None:
         within(self, 0, float("inf"), "size")
