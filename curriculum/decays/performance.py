@@ -51,9 +51,7 @@ class Performance:
         memory["streak"] = np.where(move, 0, memory["streak"])
         collapsed = high < memory["best"]
         best = np.fmax(memory["best"], low)  # the lower bound: only a significant fall undercuts it
-        memory["best"] = np.where(
-            collapsed, -np.inf, best
-        )  # weights brought back get time before they are judged again
+        memory["best"] = np.where(collapsed, -np.inf, best)  # weights brought back set the bar anew
         return collapsed & self.rollback
 
     def state(self) -> State:
