@@ -59,7 +59,7 @@ class Learner:
             self.mean[:], self.scale[:] = (high + low) / 2, 2 / (high - low).clamp(min=1e-6)
         nets = self.build()
         for name, net in nets.items():
-            net.setup([stream(seed, f"init {type(self).__name__} {name}") for seed in seeds], device)
+            net.setup([stream(seed, f"init {name}") for seed in seeds], device)
         self.nets, self.net = nets, SimpleNamespace(**nets)
         self.target = SimpleNamespace(**{name: nets[name].twin() for name in self.targets})
         self.gradients = {name: Stack(net.weights.shapes, device) for name, net in nets.items()}

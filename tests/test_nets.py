@@ -82,6 +82,7 @@ def test_blocks_lie_in_the_vector_one_after_the_other():
     stack.vector[:10] = torch.arange(10.0)
     assert [block.tolist() for block in stack.blocks] == [[[[0, 1, 2]], [[3, 4, 5]]], [[6, 7], [8, 9]]]
     assert [block.tolist() for block in stack.split(stack.vector * 2)][1] == [[12, 14], [16, 18]]
+    assert len(stack.vector) % 16 == 0  # no rest that a processor would round in another way than whole registers
 
 
 def test_copy_seeds_touches_the_masked_seeds_alone():
