@@ -1,6 +1,8 @@
 """Flags and YAML to a `Config` in two passes: which plug-ins, then their fields. Needs no torch until that is done."""
 
+import contextlib
 import dataclasses
+import io
 import sys
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -37,7 +39,14 @@ def parse(argv: list[str], prog: str = "python -m curriculum.train") -> tuple[Co
         fail(prog, error)
     if "--help" in argv or "-h" in argv:
         print(_choices())
-    options: Any = tyro.cli(_options(described), prog=prog, args=[*_as_flags(written), *argv])
+    complaint = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(complaint):
+            options: Any = tyro.cli(_options(described), prog=prog, args=[*_as_flags(written), *argv])
+    except SystemExit as leaving:
+        if leaving.code:
+            fail(prog, _sentence(complaint.getvalue()))
+        raise
     try:
         return _build(options, chosen, described)
     except ValueError as error:
@@ -48,6 +57,12 @@ def fail(prog: str, error: object, status: int = 2) -> NoReturn:
     """Print one sentence and leave."""
     print(f"{prog}: {error}", file=sys.stderr)
     raise SystemExit(status)
+
+
+def _sentence(box: str) -> str:
+    """What tyro says in a box, as one line: the error, then the flags that are meant or might have been."""
+    lines = [line.strip("╭╮╰╯│─ ") for line in box.splitlines()[1:]]
+    return " ".join(line for line in lines if line).replace(" Argument helptext:", "; it takes")
 
 
 def _options(described: dict[str, plugins.Description]) -> type:
