@@ -23,6 +23,9 @@ METRICS = (
 )
 
 
+HOUSEKEEPING = ("name", "runs_dir", "threads", "log_every", "checkpoint_every", "compress_every", "techniques")
+
+
 @dataclass(kw_only=True)
 class Tensorboard:
     """Writes `seed<k>/events.*`, x being environment steps of one seed; draws the run's figures when it ends."""
@@ -44,7 +47,8 @@ class Tensorboard:
     def _describe(self, writer: SummaryWriter, config: dict[str, Any]) -> None:
         """The configuration as text and as hyperparameters, in the run's own file instead of a sub-run."""
         writer.add_text("config", "```yaml\n" + yaml.safe_dump(config, sort_keys=False) + "```")
-        plain = {k: v if isinstance(v, bool | int | float | str) else str(v) for k, v in config.items()}
+        given = {k: v for k, v in config.items() if k not in HOUSEKEEPING and not k.startswith("eval_")}
+        plain = {k: v if isinstance(v, bool | int | float | str) else str(v) for k, v in given.items()}
         for summary in hparams(plain, dict.fromkeys(METRICS, 0.0)):
             writer._get_file_writer().add_summary(summary)
 
