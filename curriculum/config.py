@@ -35,7 +35,9 @@ class Config:
     eval_mixed: bool = True  # also evaluate planner and learner mixed at the current rate
     log_every: int = 500  # environment steps between records of collecting and updating
     checkpoint_every: int = 5_000  # environment steps between checkpoints
-    compress_every: int = 0  # environment steps between compression checkpoints, 0 for none
+    compress_every: int = (
+        0  # environment steps between compression checkpoints, 0 for none but those that --techniques asks for
+    )
     threads: int = 1  # of the processor, for matrix products: more pays for wide networks on an idle machine only
     device: Literal["cpu", "cuda"] = "cpu"  # where networks live
     name: str = ""  # of the run's folder; default: planner-learner-decay
@@ -43,27 +45,17 @@ class Config:
 
     def __post_init__(self) -> None:
         infinity = float("inf")
-        within(
-            self,
-            1,
-            infinity,
-            "steps",
-            "rows",
-            "threads",
-            "eval_every",
-            "eval_episodes",
-            "log_every",
-            "checkpoint_every",
-        )
+        within(self, 1, infinity, "steps", "rows", "capacity", "threads")
+        within(self, 1, infinity, "eval_every", "eval_episodes", "log_every", "checkpoint_every")
         within(self, 0, infinity, "updates_per_step", "pretrain_updates", "compress_every")
-        within(self, 1, infinity, "capacity")
         if not self.seeds or len(set(self.seeds)) < len(self.seeds) or min(self.seeds) < 0:
-            raise ValueError(
-                f"seeds must be different whole numbers of at least 0, got {' '.join(map(str, self.seeds))}"
-            )
+            given = " ".join(map(str, self.seeds)) or "none"
+            raise ValueError(f"seeds must be different whole numbers of at least 0, got {given}")
         self.source_shares()
         if self.compress_every and not self.techniques:
             self.techniques = tuple(plugins.names("technique"))
+        if self.techniques and not self.compress_every:
+            self.compress_every = self.steps  # at the end
 
     def source_shares(self) -> dict[str, float]:
         """Weight of each source that `shares` names; ValueError where they make no sense."""

@@ -26,7 +26,7 @@ class RND:
     duration: int = 10_000  # environment steps until the weight has fallen linearly to 0
     embedding: int = 32  # numbers that target and predictor give a state
     width: int = 64  # hidden units of both networks
-    learning_rate: float = 1e-4  # the predictor's: too fast and nothing stays new
+    learning_rate: float = 3e-3  # the predictor's: too fast and nothing stays new, too slow and everything does
 
     def __post_init__(self) -> None:
         within(self, 0, float("inf"), "coef", "learning_rate")
