@@ -201,12 +201,13 @@ def _measures(curve: Curve) -> dict[str, np.ndarray]:
 
 
 def _spread(values: np.ndarray) -> str:
-    values = values[np.isfinite(values)]
-    if not len(values):
+    known = values[np.isfinite(values)]
+    if not len(known):
         return "-"
-    digits = 2 if abs(values).max() < 100 else 0
-    mean = f"{values.mean():,.{digits}f}"
-    return f"{mean} +- {values.std(ddof=1):,.{digits}f}" if len(values) > 1 else mean
+    digits = 2 if abs(known).max() < 100 else 0
+    spread = f" +- {known.std(ddof=1):,.{digits}f}" if len(known) > 1 else ""
+    missing = f" ({len(known)} of {len(values)} seeds)" if len(known) < len(values) else ""
+    return f"{known.mean():,.{digits}f}{spread}{missing}"
 
 
 def _verdict(difference: Any, winner: str) -> str:

@@ -147,7 +147,7 @@ def test_the_figures_are_drawn_for_every_seed(logged: Path):
         events = EventAccumulator(str(logged / f"seed{seed}"), size_guidance={"tensors": 0}).Reload()
         shown = {tag for tag in events.Tags()["tensors"] + events.Tags()["images"] if tag.startswith("figures/")}
         assert shown == {f"figures/{name}" for name in ("rate_and_return", "return_against_calls", "visits", "policy")}
-    assert (logged / "figures" / "policy-seed7.png").stat().st_size > 10_000
+    assert (logged / "figures" / "policy-seed3.png").stat().st_size > 10_000
 
 
 def test_progress_prints_plain_lines_where_there_is_no_terminal(tmp_path: Path, capsys: pytest.CaptureFixture):

@@ -69,13 +69,11 @@ class Tensorboard:
                     writer.add_scalar(tag, values[p], record.step, walltime=moment, new_style=True)
 
     def _draw(self) -> None:
-        drawn = self._curves(slice(None))
+        first = {f"{name}-seed{self.seeds[0]}": figure for name, figure in self._maps(0).items()}
         (self.folder / "figures").mkdir(exist_ok=True)
-        for name, figure in drawn.items():
+        for name, figure in (self._curves(slice(None)) | first).items():
             figures.save(figure, self.folder / "figures" / f"{name}.png")
         for p, writer in enumerate(self.writers):
-            for name, figure in self._maps(p).items():
-                figures.save(figure, self.folder / "figures" / f"{name}-seed{self.seeds[p]}.png")
             for name, figure in (self._curves(slice(p, p + 1)) | self._maps(p)).items():
                 writer.add_image(f"figures/{name}", figures.to_array(figure), self.past[-1].step, dataformats="HWC")
             writer.flush()
