@@ -30,8 +30,15 @@ def create(parent: Path, name: str, settings: dict[str, Any], file: str = "confi
             folder = parent / f"{name}-{number}"
         except OSError as error:
             raise ValueError(f"cannot write to {parent} ({error.strerror}); choose another --runs-dir") from None
-    (folder / file).write_text(yaml.safe_dump(settings, sort_keys=False))
+    write(folder / file, settings)
     return folder
+
+
+def write(path: Path, settings: dict[str, Any]) -> None:
+    """Write settings as YAML, whole or not at all."""
+    draft = path.with_name(f".{path.name}")
+    draft.write_text(yaml.safe_dump(settings, sort_keys=False))
+    draft.replace(path)
 
 
 def find(parent: Path, name: str, resume: str) -> tuple[Path | None, Path | None]:

@@ -27,6 +27,8 @@ def main(argv: list[str] | None = None) -> None:
             finished = run(config, folder, checkpoint, lambda: bool(stopped))
         except (ValueError, OSError) as error:
             cli.fail(PROG, error, status=1)
+        except KeyboardInterrupt:
+            cli.fail(PROG, "stopped at once; the last checkpoint stands", 130)
     if not finished:
         name = signal.Signals(stopped[0]).name
         cli.fail(PROG, f"stopped by {name} with a checkpoint; go on with: {PROG} --resume {folder}", 128 + stopped[0])
@@ -68,6 +70,7 @@ def place(config: Config, resume: str, argv: list[str]) -> tuple[Config, Path, P
     if changed:
         given = ", ".join(f"{k} {new[k]}" for k in changed)
         raise ValueError(f"{folder} cannot go on with other settings ({given}); leave them out or start a new run")
+    folders.write(folder / "config.yaml", new)
     return wanted, folder, checkpoint
 
 
@@ -88,7 +91,7 @@ def run(config: Config, folder: Path, checkpoint: Path | None, stop: Any) -> boo
     settings, history = flat(config), folders.history(folder, checkpoint)
     records = train(config, folder, checkpoint, stop)
     try:
-        first = next(records)
+        first = list(itertools.islice(records, 1))
     except Exception:  # what cannot even begin leaves nothing behind
         if checkpoint is None:
             shutil.rmtree(folder)
@@ -98,12 +101,13 @@ def run(config: Config, folder: Path, checkpoint: Path | None, stop: Any) -> boo
     last |= {line["kind"]: line["values"] for line in history}
     (folder / "result.json").unlink(missing_ok=True)
     try:
-        for record in itertools.chain([first], records):
+        for record in itertools.chain(first, records):
             for listener in listeners:
                 listener(record)
             last[record.kind] = record.values
     except Exception:
         (folder / "error.txt").write_text(traceback.format_exc())
+        print(f"the traceback stands in {folder / 'error.txt'}", file=sys.stderr)
         raise
     finally:
         for listener in listeners:

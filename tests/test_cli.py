@@ -171,6 +171,15 @@ def test_a_finished_run_can_be_extended(finished: Path, tmp_path: Path):
     assert steps == sorted(steps)
     assert steps[-1] == 480
     assert json.loads((run / "result.json").read_text())["steps"] == 480
+    assert yaml.safe_load((run / "config.yaml").read_text())["steps"] == 480
+
+
+def test_a_run_stopped_before_its_first_step_is_left_as_it_was(finished: Path, tmp_path: Path):
+    run = tmp_path / "run"
+    shutil.copytree(finished, run)
+    config, _ = cli.parse(["--config", str(run / "config.yaml"), "--steps", "800"])
+    assert not train.run(config, run, run / "checkpoints" / "step-000000400", lambda: True)
+    assert timeless(run) == timeless(finished)[:-2]  # without the maps and the final scores, which come again
 
 
 def timeless(run: Path) -> list[dict]:
