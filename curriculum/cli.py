@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import io
+import signal
 import sys
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -38,6 +39,8 @@ def parse(argv: list[str], prog: str = "python -m curriculum.train") -> tuple[Co
     except ValueError as error:
         fail(prog, error)
     if "--help" in argv or "-h" in argv:
+        if hasattr(signal, "SIGPIPE"):  # `--help | head` ends quietly
+            signal.signal(signal.SIGPIPE, signal.SIG_DFL)
         print(_choices())
     complaint = io.StringIO()
     try:
@@ -110,7 +113,7 @@ def _choices() -> str:
     lines = ["Choices (each has fields of its own: --learner iql --help):", ""]
     for family in [*FAMILIES, "technique"]:
         flag = "techniques" if family == "technique" else family
-        lines += [f"  --{flag} {n:<14} {plugins.describe(family, n).summary}" for n in plugins.names(family)]
+        lines += [f"  {f'--{flag} {n}':<25} {plugins.describe(family, n).summary}" for n in plugins.names(family)]
     return "\n".join([*lines, ""])
 
 
