@@ -42,6 +42,8 @@ def main(argv: list[str] | None = None) -> None:
         compare(argv)
     except (ValueError, OSError) as error:
         cli.fail(PROG, error, status=1)
+    except KeyboardInterrupt:
+        cli.fail(PROG, "stopped; the arms that were finished stand in their folders, to be used --with", 130)
 
 
 def compare(argv: list[str]) -> Path:
@@ -53,9 +55,11 @@ def compare(argv: list[str]) -> Path:
     first = next(iter(configs.values()))
     if len({config.seeds for config in configs.values()}) > 1:
         raise ValueError("all arms must share their seeds; give --seeds once")
-    parent = train.parent_of(first)
+    beside = {path.name: read(path) for path in finished}
+    if any(curve.seeds != list(first.seeds) for curve in beside.values()):
+        raise ValueError(f"every arm must have the seeds {list(first.seeds)}; a run given by --with has others")
     folder = folders.create(
-        parent, first.name or "compare", {"command": shlex.join([PROG, *argv])}, file="compare.yaml"
+        train.parent_of(first), first.name or "compare", {"command": shlex.join([PROG, *argv])}, file="compare.yaml"
     )
     curves: dict[str, Curve] = {}
     for name, config in configs.items():
@@ -63,9 +67,7 @@ def compare(argv: list[str]) -> Path:
         run = folders.create(folder, re.sub(r"[^\w.-]+", "-", name), flat(config))
         train.run(config, run, None, lambda: False)
         curves[name] = read(run)
-    curves |= {path.name: read(path) for path in finished}
-    if any(curve.seeds != list(first.seeds) for curve in curves.values()):
-        raise ValueError(f"every arm must have the seeds {list(first.seeds)}; a run given by --with has others")
+    curves |= beside
     ends: Any = curves[next(iter(configs))].ends
     drawn = figures.learning_curves({n: (c.steps, c.reward) for n, c in curves.items()}, **ends)
     figures.save(drawn, folder / "curves.png")
@@ -96,7 +98,11 @@ def arms(argv: list[str]) -> tuple[dict[str, list[str]], list[Path]]:
             written[name.strip()] = _groups(shlex.split(flags))
         base = [] if named.keys() == {"as given"} else list(named.items())
         named = written if not base else {f"{w}, {n}": [*g, *h] for (n, g) in base for w, h in written.items()}
-    return {name: _flags(common, own) for name, own in named.items()}, finished
+    lines = {name: _flags(common, own) for name, own in named.items()}
+    for flag, _ in common:
+        if not any(f"--{flag}" in words for words in lines.values()):
+            raise ValueError(f"--{flag}: no arm has a plug-in with such a setting")
+    return lines, finished
 
 
 def _flags(common: list[tuple[str, list[str]]], own: list[tuple[str, list[str]]]) -> list[str]:
@@ -142,6 +148,8 @@ def read(run: Path) -> Curve:
     """The curve of a finished run."""
     import json
 
+    if not (run / "metrics.jsonl").is_file():
+        raise ValueError(f"{run} is no run: it has no metrics.jsonl")
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     last = {line["kind"]: {t: np.array(v, float) for t, v in line["values"].items()} for line in lines}
     if "final" not in last:

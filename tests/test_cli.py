@@ -332,6 +332,25 @@ def test_compare_writes_one_figure_and_one_table_and_names_no_winner_without_evi
     assert text.strip() in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (
+            ["--start", "expert", "random", "--start.sise", "5"],
+            "--start.sise: no arm has a plug-in with such a setting",
+        ),
+        (["--start", "expert", "nowhere"], "no start 'nowhere'"),
+        (["--with", "nowhere"], "nowhere is no run"),
+        (["--arm", "no colon"], "--arm looks like"),
+    ],
+)
+def test_compare_finds_mistakes_before_it_trains(
+    capsys: pytest.CaptureFixture, tmp_path: Path, words: list[str], says: str
+):
+    assert says in fails(capsys, [*words, "--runs-dir", str(tmp_path)], compare.main)
+    assert os.listdir(tmp_path) == []
+
+
 def test_compare_refuses_arms_with_different_seeds(capsys: pytest.CaptureFixture, tmp_path: Path):
     words = ["--arm", "a: --seeds 0", "--arm", "b: --seeds 1", "--runs-dir", str(tmp_path)]
     assert "all arms must share their seeds" in fails(capsys, words, compare.main)
