@@ -116,7 +116,8 @@ class Run:
         self.learner.fit_normalizer(self.buffer.recent_obs(10_000))
         for _ in range(self.config.pretrain_updates):
             self._learn()
-        yield self.record("start", self._buffer_values())
+        rate = {"curriculum/planning_rate": self.decay.rate(0, self.score)}
+        yield self.record("start", self._buffer_values() | rate)
         yield from self.evaluate()
 
     def _seed_buffer(self, random: Planner) -> None:
