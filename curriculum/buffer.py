@@ -113,6 +113,7 @@ class Buffer:
     def sample(self, batch_size: int, discount: float, n_step: int = 1, progress: float = 0.0) -> Batch:
         """Draw [P, B] transitions with n-step rewards; every seed draws from its own generator.
 
+        A seed that holds nothing yet gets rows of zeros, which its learner must leave aside.
         `progress` in [0, 1] is the share of the run that is over, for annealed sampling."""
         coins = np.stack([g.random((2, batch_size)) for g in self.generators], axis=1)  # [2, P, B]
         if self.sampling == "uniform":
@@ -120,8 +121,9 @@ class Buffer:
         else:
             slot = self._by_source(coins, self._weights(progress))
         seed = np.arange(len(slot))[:, None]
-        for p, sources in enumerate(self.columns["source"][seed, slot]):
-            self.drawn[p] += np.bincount(sources, minlength=len(SOURCES))
+        sources = self.columns["source"][seed, slot]
+        for p in np.flatnonzero(self.size):
+            self.drawn[p] += np.bincount(sources[p], minlength=len(SOURCES))
         return self._window(seed, slot, discount, n_step)
 
     def _weights(self, progress: float) -> np.ndarray:
@@ -135,7 +137,8 @@ class Buffer:
             )
             wanted = np.where(OFFLINE, offline, 1 - offline) * self.count / np.maximum(group, 1)
         total = wanted.sum(-1, keepdims=True)
-        return np.where(total > 0, wanted, self.count) / np.where(total > 0, total, self.count.sum(-1, keepdims=True))
+        held = np.maximum(self.count.sum(-1, keepdims=True), 1)
+        return np.where(total > 0, wanted, self.count) / np.where(total > 0, total, held)
 
     def _by_source(self, coins: np.ndarray, weights: np.ndarray) -> np.ndarray:
         bounds = weights.cumsum(-1)

@@ -35,9 +35,7 @@ class Config:
     eval_mixed: bool = True  # also evaluate planner and learner mixed at the current rate
     log_every: int = 500  # environment steps between records of collecting and updating
     checkpoint_every: int = 5_000  # environment steps between checkpoints
-    compress_every: int = (
-        0  # environment steps between compression checkpoints, 0 for none but those that --techniques asks for
-    )
+    compress_every: int = 0  # environment steps between compressions; 0: one at the end if --techniques are given
     threads: int = 1  # of the processor, for matrix products: more pays for wide networks on an idle machine only
     device: Literal["cpu", "cuda"] = "cpu"  # where networks live
     name: str = ""  # of the run's folder; default: planner-learner-decay

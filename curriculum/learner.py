@@ -82,10 +82,15 @@ class Learner:
         """Observations [P, B, *O] as the networks take them, [P, B, O]."""
         return (obs.float().flatten(2) - self.mean.unsqueeze(1)) * self.scale.unsqueeze(1)
 
-    def update(self, batch: Batch) -> None:
-        """Take one gradient step in every network that has a loss; `last_losses` holds the losses, [P] each."""
+    def update(self, batch: Batch, has_data: np.ndarray | None = None) -> None:
+        """Take one gradient step in every network that has a loss; `last_losses` holds the losses, [P] each.
+
+        Seeds outside the mask `has_data` [P] stay as they are: their rows of the batch mean nothing."""
         batch = batch._replace(obs=self.normalize(batch.obs), next_obs=self.normalize(batch.next_obs))
         losses = self.losses(batch)
+        if has_data is not None and not has_data.all():
+            learns = torch.as_tensor(has_data, device=self.device)
+            losses = {name: loss * learns for name, loss in losses.items()}
         gradients = {}
         for name, loss in losses.items():
             gradients[name] = torch.autograd.grad(loss.sum(), self.nets[name].parameters, retain_graph=len(losses) > 1)

@@ -83,7 +83,7 @@ class Run:
         self.step, self.records = 0, 0  # environment steps of one seed since the start; records yielded
         self.score = np.full(seeds, np.nan)  # of the learner alone: 0 random play, 1 the planner
         self.best, self.best_reward = self.learner.snapshot(), np.full(seeds, -np.inf)
-        self.best_step, self.rollbacks = np.zeros(seeds, np.int64), np.zeros(seeds, np.int64)
+        self.best_step, self.rollbacks, self.updates = (np.zeros(seeds, np.int64) for _ in range(3))
         self.bonus_log: dict[str, torch.Tensor] = {}
         self.elapsed, self.began, self.clock = 0.0, time.perf_counter(), (0, time.perf_counter())
 
@@ -169,8 +169,9 @@ class Run:
             self._learn()
 
     def _learn(self) -> None:
-        learner = self.learner
-        if self.buffer.size.min() < learner.batch_size:
+        learner, rows = self.learner, self.shape[1]
+        offered = -(-self.parts["start"].size // rows) * rows + self.step
+        if offered < learner.batch_size:  # the same moment for every seed, whatever --store keeps of it
             return
         progress = min(self.step / self.config.steps, 1.0)
         batch = self.buffer.sample(learner.batch_size, learner.discount, learner.n_step, progress)
@@ -178,7 +179,9 @@ class Run:
         if self.bonus:
             reward, self.bonus_log = self.bonus.reward(batch, self.step)
             batch = batch._replace(reward=batch.reward + reward)
-        learner.update(batch)
+        has_data = self.buffer.size > 0
+        learner.update(batch, has_data)
+        self.updates += has_data
 
     def report(self) -> Iterator[Record]:
         """What collecting and updating brought since the last report, and how long it took."""
@@ -190,7 +193,7 @@ class Run:
         losses = {f"train/loss_{name}": loss.cpu().numpy() for name, loss in self.learner.last_losses.items()}
         total = {
             "train/loss": np.sum(list(losses.values()), axis=0),
-            "train/n_updates": np.full(seeds, self.learner.updates),
+            "train/n_updates": self.updates.copy(),
         }
         bonus = {f"rnd/{name}": value.cpu().numpy() for name, value in self.bonus_log.items()}
         yield self.record("update", total | losses | bonus)
@@ -280,7 +283,12 @@ class Run:
             name: getattr(self, name)
             for name in ("step", "records", "floor", "ceiling", "score", "best", "best_reward")
         }
-        own |= {"best_step": self.best_step, "rollbacks": self.rollbacks, "bonus_log": dict(self.bonus_log)}
+        own |= {
+            "best_step": self.best_step,
+            "rollbacks": self.rollbacks,
+            "updates": self.updates,
+            "bonus_log": dict(self.bonus_log),
+        }
         clock = {"elapsed": self.elapsed + time.perf_counter() - self.began, "planner": self.mixture.seconds.tolist()}
         return {**parts, "environment": self.rows.save(), "run": own, "clock": clock, "seeds": list(self.seeds)}
 

@@ -81,6 +81,37 @@ def test_a_seed_alone_lives_the_life_it_has_among_others():
         np.testing.assert_allclose(mine[0].detach(), theirs[3].detach(), atol=1e-6, rtol=0)
 
 
+@pytest.mark.parametrize(("store", "rate"), [("learner", 0.97), ("planner", 0.15)])
+def test_a_seed_does_not_wait_for_others_whose_buffers_fill_later(store: Any, rate: float):
+    decay = plugins.make("decay", "constant", value=rate)
+    config = tiny(store=store, decay=decay, gate="episode", start="none", rows=2, sampling="symmetric", steps=600)
+    alone, among = Run(replace(config, seeds=(3,))), Run(replace(config, seeds=(0, 1, 2, 3, 4)))
+    filled = []
+    for run in (alone, among):
+        list(run.begin())
+        while run.step < config.steps:
+            run.collect()
+            run.update()
+            filled.append(len(set((run.buffer.size > 0).tolist())))
+    assert max(filled) == 2  # at some time some seeds had data and others none
+    for mine, theirs in zip(alone.learner.nets["q"].parameters, among.learner.nets["q"].parameters, strict=True):
+        np.testing.assert_allclose(mine[0].detach(), theirs[3].detach(), atol=1e-6, rtol=0)
+    assert alone.updates[0] == among.updates[3] > 0
+
+
+def test_a_seed_without_data_learns_nothing_and_says_so():
+    run = Run(tiny(store="planner", decay=plugins.make("decay", "constant", value=0.0), start="none"))
+    list(run.begin())
+    before = run.learner.nets["q"].weights.vector.clone()
+    while run.step < 200:
+        run.collect()
+        run.update()
+    assert bool((run.learner.nets["q"].weights.vector == before).all())
+    report = {tag: value for record in run.report() for tag, value in record.values.items()}
+    assert report["train/n_updates"].tolist() == [0]
+    assert np.isnan(run.buffer.read_shares()).all()
+
+
 @pytest.mark.parametrize("broken_off_after", [1, 2, 4, 6, 9, 11, 14, 19, 23, 28])
 def test_a_run_broken_off_anywhere_and_resumed_equals_one_that_was_not(tmp_path: Path, broken_off_after: int):
     config = tiny(bonus="rnd", gate="episode", decay="performance", planner="shortest_path", seeds=(0, 1))

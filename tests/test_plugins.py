@@ -153,3 +153,9 @@ def test_what_is_wrong_elsewhere_is_told_in_a_sentence():
     assert message("planner", "patience_2:Patient") == f"{at}_2:Patient: patience_2 {needs}"
     needs = "needs the module 'patience_', which is not installed"
     assert message("planner", "patience_3:Patient") == f"{at}_3:Patient: patience_3 {needs}"
+
+
+def test_every_setting_of_a_run_is_explained_in_help():
+    settings = plugins.read_class(Path(plugins.__file__).with_name("config.py")).fields
+    unexplained = [f.name for f in settings if not f.help and f.name not in (*plugins.CHOSEN, "techniques")]
+    assert unexplained == []

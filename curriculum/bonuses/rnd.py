@@ -42,18 +42,18 @@ class RND:
     def reward(self, batch: Batch, step: int) -> tuple[Tensor, dict[str, Tensor]]:
         """See `curriculum.types.Bonus`."""
         if not self.networks.updates:
-            self.networks.fit_normalizer([seen.cpu().numpy() for seen in batch.next_obs])
+            self.networks.fit_normalizer([obs.cpu().numpy() for obs in batch.next_obs])
         with torch.no_grad():
             error = self.networks.errors(self.networks.normalize(batch.next_obs))  # [P, B]
         self.networks.update(batch)
-        ones = torch.full_like(error[:, 0], error.shape[-1])
-        self.moments += torch.stack([ones, error.sum(-1), error.square().sum(-1)])
+        seen = torch.full_like(error[:, 0], error.shape[-1])
+        self.moments += torch.stack([seen, error.sum(-1), error.square().sum(-1)])
         count, total, squares = self.moments
         deviation = (squares / count - (total / count) ** 2).clamp(min=1e-12).sqrt().float()  # [P]
         coef = self.coef * max(0.0, 1 - step / self.duration)
         bonus = coef * error / deviation.unsqueeze(-1)
         log = {"bonus_mean": bonus.mean(-1), "bonus_std": bonus.std(-1), "predictor_loss": error.mean(-1)}
-        return bonus, log | {"coef": torch.full_like(ones, coef)}
+        return bonus, log | {"coef": torch.full_like(seen, coef)}
 
     def state(self) -> State:
         """Everything needed to go on exactly from here."""
