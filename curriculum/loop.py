@@ -311,4 +311,5 @@ class Run:
 def spec_of(world: Dynamics) -> Spec:
     """What a learner must know of a world."""
     seen, acted = world.observation_space, world.action_space
-    return Spec(seen.shape, str(seen.dtype), seen.low, seen.high, int(acted.n))
+    actions, size = int(getattr(acted, "n", 0)), int(np.prod(acted.shape))  # a box space has no n
+    return Spec(seen.shape, str(seen.dtype), seen.low, seen.high, actions, 0 if actions else size, getattr(world, "frames", 0))

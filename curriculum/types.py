@@ -33,6 +33,7 @@ class Spec(NamedTuple):
     obs_high: np.ndarray  # [*O], inf where unbounded
     actions: int  # number of discrete actions, 0 where actions are a box
     action_size: int = 0  # length of a box action, which lies in [-1, 1]
+    frames: int = 0  # pictures that an observation [frames, height, width] stacks, oldest first; 0: it is no stack
 
 
 class Batch(NamedTuple):
@@ -43,6 +44,7 @@ class Batch(NamedTuple):
     reward: Tensor  # [P, B] float32: n-step sum, bonus added
     discount: Tensor  # [P, B] float32: gamma**n, 0 only where the episode truly terminated
     next_obs: Tensor  # [P, B, *O], n steps later
+    mc_return: Tensor | None = None  # [P, B] float32: discounted return of the episode from here on, -inf while unknown
 
 
 class Record(NamedTuple):
