@@ -175,7 +175,6 @@ class Run:
             return
         progress = min(self.step / self.config.steps, 1.0)
         batch = self.buffer.sample(learner.batch_size, learner.discount, learner.n_step, progress)
-        batch = type(batch)(*(x.to(self.config.device) for x in batch))
         if self.bonus:
             reward, self.bonus_log = self.bonus.reward(batch, self.step)
             batch = batch._replace(reward=batch.reward + reward)
@@ -311,5 +310,6 @@ class Run:
 def spec_of(world: Dynamics) -> Spec:
     """What a learner must know of a world."""
     seen, acted = world.observation_space, world.action_space
-    actions, size = int(getattr(acted, "n", 0)), int(np.prod(acted.shape))  # a box space has no n
-    return Spec(seen.shape, str(seen.dtype), seen.low, seen.high, actions, 0 if actions else size, getattr(world, "frames", 0))
+    actions = int(getattr(acted, "n", 0))  # a box space has no n
+    action_size, frames = 0 if actions else int(np.prod(acted.shape)), getattr(world, "frames", 0)
+    return Spec(seen.shape, str(seen.dtype), seen.low, seen.high, actions, action_size, frames)
