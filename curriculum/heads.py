@@ -1,40 +1,123 @@
-"""All that differs between kinds of actions. A learner calls these and never asks which kind it has.
+"""All that differs between discrete and box actions. A learner calls these and never asks which kind it has.
 
-`Discrete` is the first head; one for box actions offers the same methods, its critics taking the action as an input.
+Both heads offer the same methods: networks (`critic`, `state_value`, `actor`), questions to critics (`values`), policies
+(`policy`, `squashed`, `deterministic`); what only one kind needs comes back empty from the other. Letters: P seeds, K
+critics, N sampled actions, B batch, A length of a box action; the batch is the last dimension of a value.
 """
 
+import math
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from types import SimpleNamespace
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn import functional
 
-from curriculum.nets import MLP
-from curriculum.types import Spec
+from curriculum.nets import MLP, Network, Scalar
+from curriculum.types import Spec, State, stream
 
 
-class Values:
-    """One pass of a critic over discrete actions, shared by every question about it."""
+@dataclass(frozen=True)
+class Body:
+    """What all networks of a learner have in common."""
 
-    def __init__(self, q: Tensor):
-        self.q = q  # [P, K, B, actions]
+    hidden: tuple[int, ...] = (128, 128)
+    layer_norm: bool = False  # in critics and state values
+
+
+class Head:
+    """What both kinds share: sizes, networks, and noise that every seed draws from a generator of its own."""
+
+    actions = 0  # how many discrete actions there are
+    size = 0  # length of a box action
+
+    def __init__(self, spec: Spec, body: Body, seeds: Sequence[int] = (0,), device: str = "cpu"):
+        self.inputs, self.actions, self.size = int(np.prod(spec.obs_shape)), spec.actions, spec.action_size
+        self.body, self.device = body, device
+        self.generators = [
+            torch.Generator(device).manual_seed(int(stream(seed, "noise").integers(2**62))) for seed in seeds
+        ]
+
+    def network(self, outputs: int, members: int = 1, extra: int = 0, layer_norm: bool = False) -> MLP:
+        """A network over observations, with `extra` inputs beside them."""
+        return MLP(self.inputs + extra, outputs, self.body.hidden, members, layer_norm)
+
+    def state_value(self) -> MLP:
+        """A network for V(obs)."""
+        return self.network(1, layer_norm=self.body.layer_norm)
+
+    def normal(self, *shape: int) -> Tensor:
+        """Standard normal numbers [P, *shape]."""
+        noise = torch.empty(len(self.generators), *shape, device=self.device)
+        for row, generator in zip(noise, self.generators, strict=True):
+            row.normal_(generator=generator)
+        return noise
+
+    def uniform(self, *shape: int) -> Tensor:
+        """Uniform numbers [P, *shape] in [0, 1)."""
+        noise = torch.empty(len(self.generators), *shape, device=self.device)
+        for row, generator in zip(noise, self.generators, strict=True):
+            row.uniform_(generator=generator)
+        return noise
+
+    def subset(self, values: Tensor, size: int) -> Tensor:
+        """`size` of the K critics [P, K, B], each seed's own random choice, [P, size, B]."""
+        chosen = self.uniform(values.shape[1]).topk(size).indices  # [P, size]
+        return values.gather(1, chosen.unsqueeze(-1).expand(-1, -1, values.shape[-1]))
+
+    def state(self) -> State:
+        """Where the noise stands."""
+        return {"noise": torch.stack([g.get_state() for g in self.generators])}
+
+    def load(self, state: State) -> None:
+        """Go back to what `state` returned."""
+        for generator, saved in zip(self.generators, torch.as_tensor(state["noise"]), strict=True):
+            generator.set_state(saved)
+
+
+# --- discrete actions -------------------------------------------------------------------------------------------------
+
+
+class DiscreteValues:
+    """One pass of a critic, shared by every question about it."""
+
+    def __init__(self, atoms: Tensor):
+        self.atoms = atoms  # [P, K, B, actions, quantiles]
+        self.q = atoms.squeeze(-1) if atoms.shape[-1] == 1 else atoms.mean(-1)  # [P, K, B, actions]
 
     def of(self, action: Tensor) -> Tensor:
         """Values of `action` [P, B], as [P, K, B]."""
         index = action[:, None, :, None].expand(-1, self.q.shape[1], -1, 1)
         return self.q.gather(-1, index).squeeze(-1)
 
+    def atoms_of(self, action: Tensor) -> Tensor:
+        """All quantiles of the value of `action` [P, B], as [P, K, B, quantiles]."""
+        if self.atoms.shape[-1] == 1:
+            return self.of(action).unsqueeze(-1)
+        index = action[:, None, :, None, None].expand(-1, self.q.shape[1], -1, 1, self.atoms.shape[-1])
+        return self.atoms.gather(-2, index).squeeze(-2)
+
+    def least_atoms_of(self, action: Tensor) -> Tensor:
+        """The same of the member with the least value, [P, 1, B, quantiles]."""
+        return least(self.atoms_of(action))
+
     def best(self) -> Tensor:
         """The action that the members' mean values highest, [P, B]."""
-        return self.q.mean(1).argmax(-1)
+        return (self.q[:, 0] if self.q.shape[1] == 1 else self.q.mean(1)).argmax(-1)
 
     def expected(self, policy: "Categorical") -> Tensor:
         """Mean value under `policy`, [P, K, B]."""
-        return (policy.log_probs.exp().unsqueeze(1) * self.q).sum(-1)
+        return (policy.probs.unsqueeze(1) * self.q).sum(-1)
 
-    def logsumexp(self) -> Tensor:
-        """Soft maximum over all actions, [P, K, B]."""
-        return self.q.logsumexp(-1)
+    def conservative(
+        self, action: Tensor, policy: "Categorical | None", samples: int, floor: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Quantiles of `action` [P, K, B, quantiles] and logsumexp over all actions [P, K, B], none below `floor`."""
+        q = self.q if floor is None else self.q.maximum(floor[:, None, :, None])
+        return self.atoms_of(action), q.logsumexp(-1)
 
 
 class Categorical:
@@ -43,54 +126,349 @@ class Categorical:
     def __init__(self, logits: Tensor):
         self.log_probs = logits.log_softmax(-1)  # [P, B, actions]
 
+    @cached_property
+    def probs(self) -> Tensor:
+        """Probability of every action, [P, B, actions]."""
+        return self.log_probs.exp()
+
     def log_prob(self, action: Tensor) -> Tensor:
         """Log-probability of `action` [P, B], as [P, B]."""
         return self.log_probs.gather(-1, action.unsqueeze(-1)).squeeze(-1)
 
+    def distance(self, action: Tensor) -> Tensor:
+        """How far the policy is from always choosing `action` [P, B]: its surprise, [P, B]."""
+        return -self.log_prob(action)
 
-class Discrete:
+    def entropy(self) -> Tensor:
+        """Entropy, [P, B]."""
+        return -(self.probs * self.log_probs).sum(-1)
+
+    def smoothed(self, deviation: float, limit: float) -> "Categorical":
+        """Itself: its own spread is smooth enough."""
+        return self
+
+
+class Discrete(Head):
     """Actions 0 .. n-1."""
 
-    def __init__(self, spec: Spec):
-        self.inputs, self.actions = int(np.prod(spec.obs_shape)), spec.actions
+    critics = 1  # that learners with a free choice use
 
-    def critic(self, hidden: Sequence[int], members: int = 1) -> MLP:
+    @property
+    def target_entropy(self) -> float:
+        """What an entropy-regularised policy shall keep: as if 3 actions in 10 were open, n^0.3 equal choices."""
+        return 0.3 * math.log(self.actions)
+
+    def critic(self, members: int = 1, quantiles: int = 1) -> MLP:
         """A network for Q(obs, action)."""
-        return MLP(self.inputs, self.actions, hidden, members)
+        return self.network(self.actions * quantiles, members, layer_norm=self.body.layer_norm)
 
-    def state_value(self, hidden: Sequence[int]) -> MLP:
-        """A network for V(obs)."""
-        return MLP(self.inputs, 1, hidden)
-
-    def actor(self, hidden: Sequence[int]) -> MLP:
+    def actor(self) -> MLP:
         """A network for a policy."""
-        return MLP(self.inputs, self.actions, hidden)
+        return self.network(self.actions)
 
-    def values(self, critic: MLP, obs: Tensor) -> Values:
+    deterministic_actor = actor
+
+    def values(self, critic: MLP, obs: Tensor) -> DiscreteValues:
         """Ask `critic` about `obs` [P, B, O]."""
-        return Values(critic(obs))
+        return DiscreteValues(critic(obs).unflatten(-1, (self.actions, -1)))
 
     def policy(self, actor: MLP, obs: Tensor) -> Categorical:
         """Ask `actor` about `obs` [P, B, O]."""
         return Categorical(actor(obs).squeeze(1))
 
-    def act(self, network: MLP, obs: Tensor) -> Tensor:
-        """The action [P, B] that an actor or a critic ranks highest."""
-        return network(obs).mean(1).argmax(-1)
+    squashed = deterministic = policy
+
+    def mode(self, actor: MLP, obs: Tensor) -> Tensor:
+        """The likeliest action, [P, B]."""
+        return actor(obs).squeeze(1).argmax(-1)
+
+    def td_error(self, q: Tensor, target: Tensor) -> Tensor:
+        """Huber loss [P, K, B] of atoms [P, K, B, quantiles] (Mnih et al. 2015: the clipped error term)."""
+        return quantile_huber(q, target) if q.shape[-1] > 1 else huber(q - target).squeeze(-1)
+
+    def maximizer(self) -> dict[str, Network]:
+        """Networks that find the best action: none, a critic's argmax does."""
+        return {}
+
+    def maximizer_losses(self, net: SimpleNamespace, obs: Tensor) -> dict[str, Tensor]:
+        """Losses of `maximizer`'s networks."""
+        return {}
+
+    def best(self, net: SimpleNamespace, obs: Tensor) -> Tensor:
+        """The action the critic `net.q` values highest, [P, B]."""
+        return self.values(net.q, obs).best()
+
+    def proposal(self, net: SimpleNamespace, obs: Tensor) -> None:
+        """A policy to sample actions from: not needed, all can be listed."""
+
+    def export(self, network: MLP, seed: int) -> list[nn.Module]:
+        """Plain modules of an actor or a single critic: scores [n, actions], the largest acts."""
+        *layers, last = network.export(seed)
+        quantiles = last.out_features // self.actions  # a mean of linear outputs is one linear output
+        mean = nn.Linear(last.in_features, self.actions)
+        mean.weight.data = last.weight.data.unflatten(0, (-1, quantiles)).mean(1)
+        mean.bias.data = last.bias.data.unflatten(0, (-1, quantiles)).mean(1)
+        return [*layers, mean]
 
     def explore(self, action: np.ndarray, share: float, generators: Sequence[np.random.Generator]) -> np.ndarray:
         """Replace a share of `action` [P, n] by uniformly random ones; every seed draws for itself."""
         drawn = np.stack([g.random((2, action.shape[1])) for g in generators], axis=1)  # [2, P, n]
         return np.where(drawn[0] < share, (drawn[1] * self.actions).astype(action.dtype), action)
 
+    def numpy_noise(self, generators: Sequence[np.random.Generator], rows: int) -> np.ndarray:
+        """What `drawn_by` needs to draw [P, rows] actions."""
+        return np.stack([g.gumbel(size=(rows, self.actions)) for g in generators])
 
-def head(spec: Spec) -> Discrete:
+    def drawn_by(self, actor: MLP, obs: Tensor, noise: np.ndarray) -> Tensor:
+        """A draw of the policy, [P, B] (the Gumbel-max trick)."""
+        return (actor(obs).squeeze(1) + torch.as_tensor(noise, device=obs.device)).argmax(-1)
+
+
+# --- box actions ------------------------------------------------------------------------------------------------------
+
+
+class BoxValues:
+    """A critic at fixed observations, asked about one action or many of every state."""
+
+    def __init__(self, critic: MLP, obs: Tensor):
+        self.critic, self.seen = critic, critic.encode(obs)  # [P, B, features]
+
+    def join(self, action: Tensor) -> Tensor:
+        """Inputs of the critic for `action` [P, N, B, A], [P, N * B, features + A]."""
+        seen = self.seen.unsqueeze(1).expand(-1, action.shape[1], -1, -1)
+        return torch.cat([seen, action], -1).flatten(1, 2)
+
+    def atoms_of(self, action: Tensor) -> Tensor:
+        """All quantiles of the value of `action` [P, B, A] or [P, N, B, A], as [P, K, (N,) B, quantiles]."""
+        if action.dim() == 3:
+            return self.critic.body(torch.cat([self.seen, action], -1))
+        return self.critic.body(self.join(action)).unflatten(2, action.shape[1:3])
+
+    def least_atoms_of(self, action: Tensor) -> Tensor:
+        """The same of the member with the least value, [P, 1, B, quantiles]."""
+        return least(self.atoms_of(action))
+
+    def of(self, action: Tensor) -> Tensor:
+        """Values of `action` [P, B, A] or [P, N, B, A], as [P, K, (N,) B]."""
+        atoms = self.atoms_of(action)
+        return atoms.squeeze(-1) if atoms.shape[-1] == 1 else atoms.mean(-1)
+
+    def expected(self, policy: "Gaussian") -> Tensor:
+        """Value of one draw of `policy`, [P, K, B]; slopes pass through the draw."""
+        return self.of(policy.drawn)
+
+    def conservative(
+        self, action: Tensor, policy: "TanhNormal", samples: int, floor: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Quantiles of `action` [P, K, B, quantiles] and an estimate of log of the integral of exp(Q) over the box,
+        [P, K, B]: `samples` uniform draws and as many of `policy`, weighed by their densities (Kumar et al. 2020,
+        appendix F). Values of the policy's draws count as no less than `floor` [P, B]."""
+        head, batch = policy.head, action.shape[-2]
+        with torch.no_grad():
+            uniform = head.uniform(samples, batch, head.size) * 2 - 1
+            proposed, log_prob = policy.draw(samples)
+        atoms = self.atoms_of(torch.cat([action.unsqueeze(1), uniform, proposed], 1))
+        of_uniform, of_proposed = atoms.mean(-1)[:, :, 1:].split(samples, -2)  # [P, K, N, B]
+        if floor is not None:
+            of_proposed = of_proposed.maximum(floor[:, None, None, :])
+        weighed = torch.cat([of_uniform + head.size * math.log(2), of_proposed - log_prob.unsqueeze(1)], -2)
+        return atoms[:, :, 0], weighed.logsumexp(-2) - math.log(2 * samples)
+
+    def slope(self, action: Tensor) -> Tensor:
+        """Gradient of every critic with respect to `action` [P, B, A], as [P, K, B, A]; can be differentiated again."""
+        return self.critic.slope(torch.cat([self.seen, action], -1), action.shape[-1])
+
+
+class Gaussian:
+    """A normal distribution around tanh of the actor's first outputs, its draws cut off at the borders of the box."""
+
+    log_std_range = (-5.0, 2.0)
+
+    def __init__(self, outputs: Tensor, head: "Box"):
+        self.head = head
+        self.location, log_std = outputs.chunk(2, -1)  # [P, B, A]
+        self.log_std = log_std.clamp(*self.log_std_range)
+
+    def log_prob(self, action: Tensor) -> Tensor:
+        """Log-density of `action` [P, B, A], summed over its numbers, as [P, B]."""
+        return normal_log_prob((action - self.location.tanh()) * (-self.log_std).exp(), self.log_std)
+
+    @cached_property
+    def drawn(self) -> Tensor:
+        """One draw, [P, B, A]."""
+        noise = self.head.normal(*self.location.shape[1:])
+        return (self.location.tanh() + self.log_std.exp() * noise).clamp(-1, 1)
+
+
+class TanhNormal(Gaussian):
+    """tanh of a normal distribution (Haarnoja et al. 2018, arXiv 1801.01290, appendix C)."""
+
+    log_std_range = (-10.0, 2.0)
+
+    def draw(self, samples: int) -> tuple[Tensor, Tensor]:
+        """Draws [P, N, B, A] and their log-densities [P, N, B]."""
+        noise = self.head.normal(samples, *self.location.shape[1:])
+        before = self.location.unsqueeze(1) + self.log_std.exp().unsqueeze(1) * noise
+        return before.tanh(), self._density(noise, before, self.log_std.unsqueeze(1))
+
+    @staticmethod
+    def _density(noise: Tensor, before: Tensor, log_std: Tensor) -> Tensor:
+        squeezed = 2 * (math.log(2) - before - functional.softplus(-2 * before))  # log(1 - tanh^2), exact far out too
+        return normal_log_prob(noise, log_std) - squeezed.sum(-1)
+
+    def log_prob(self, action: Tensor) -> Tensor:
+        """Log-density of `action` [P, B, A] inside the box, as [P, B]."""
+        before = action.clamp(-1 + 1e-6, 1 - 1e-6).atanh()
+        return self._density((before - self.location) * (-self.log_std).exp(), before, self.log_std)
+
+    @cached_property
+    def _draw(self) -> tuple[Tensor, Tensor]:
+        action, log_prob = self.draw(1)
+        return action.squeeze(1), log_prob.squeeze(1)
+
+    @property
+    def drawn(self) -> Tensor:  # type: ignore[override]
+        """One draw, [P, B, A]; slopes pass through it."""
+        return self._draw[0]
+
+    def entropy(self) -> Tensor:
+        """Surprise of the same draw, which is the entropy on average, [P, B]."""
+        return -self._draw[1]
+
+
+class Deterministic:
+    """One action for every state: tanh of the actor's outputs."""
+
+    def __init__(self, outputs: Tensor, head: "Box"):
+        self.drawn, self.head = outputs.tanh(), head  # [P, B, A]
+
+    def distance(self, action: Tensor) -> Tensor:
+        """Mean squared difference from `action` [P, B, A], [P, B]."""
+        return (self.drawn - action).square().mean(-1)
+
+    def smoothed(self, deviation: float, limit: float) -> SimpleNamespace:
+        """The same with cut-off normal noise on it (Fujimoto et al. 2018, arXiv 1802.09477)."""
+        noise = (self.head.normal(*self.drawn.shape[1:]) * deviation).clamp(-limit, limit)
+        return SimpleNamespace(drawn=(self.drawn + noise).clamp(-1, 1))
+
+
+class Box(Head):
+    """Actions of `size` numbers in [-1, 1]."""
+
+    critics = 2  # that learners with a free choice use
+
+    @property
+    def target_entropy(self) -> float:
+        """What an entropy-regularised policy shall keep (Haarnoja et al. 2018): -1 a number."""
+        return -float(self.size)
+
+    def critic(self, members: int = 1, quantiles: int = 1) -> MLP:
+        """A network for Q(obs, action)."""
+        return self.network(quantiles, members, self.size, self.body.layer_norm)
+
+    def actor(self) -> MLP:
+        """A network for a policy with a spread."""
+        return self.network(2 * self.size)
+
+    def deterministic_actor(self) -> MLP:
+        """A network for a policy without one."""
+        return self.network(self.size)
+
+    def values(self, critic: MLP, obs: Tensor) -> BoxValues:
+        """Ask `critic` about `obs` [P, B, O]."""
+        return BoxValues(critic, obs)
+
+    def policy(self, actor: MLP, obs: Tensor) -> Gaussian:
+        """Ask `actor` about `obs` [P, B, O]: a policy that is fitted to given actions."""
+        return Gaussian(actor(obs).squeeze(1), self)
+
+    def squashed(self, actor: MLP, obs: Tensor) -> TanhNormal:
+        """Ask `actor` about `obs` [P, B, O]: a policy that draws its own actions."""
+        return TanhNormal(actor(obs).squeeze(1), self)
+
+    def deterministic(self, actor: MLP, obs: Tensor) -> Deterministic:
+        """Ask `actor` about `obs` [P, B, O]: one action a state."""
+        return Deterministic(actor(obs).squeeze(1), self)
+
+    def mode(self, actor: MLP, obs: Tensor) -> Tensor:
+        """The action without noise, [P, B, A]."""
+        return actor(obs).squeeze(1)[..., : self.size].tanh()
+
+    def td_error(self, q: Tensor, target: Tensor) -> Tensor:
+        """Squared error [P, K, B] of atoms [P, K, B, quantiles]; quantile regression where there are many."""
+        return quantile_huber(q, target) if q.shape[-1] > 1 else (q - target).square().squeeze(-1)
+
+    def maximizer(self) -> dict[str, Network]:
+        """Networks that find the best action: soft actor-critic's policy and temperature (arXiv 1812.05905)."""
+        return {"policy": self.actor(), "temperature": Scalar(0.0)}
+
+    def maximizer_losses(self, net: SimpleNamespace, obs: Tensor) -> dict[str, Tensor]:
+        """Losses of `maximizer`'s networks: the policy climbs the least of the critics `net.q`."""
+        policy, temperature = self.squashed(net.policy, obs), net.temperature().exp()  # [P]
+        entropy, q = policy.entropy(), self.values(net.q, obs).expected(policy).amin(-2)  # [P, B]
+        spare = (entropy - self.target_entropy).mean(-1).detach()
+        return {
+            "policy": -(q + temperature.detach().unsqueeze(-1) * entropy).mean(-1),
+            "temperature": temperature * spare,
+        }
+
+    def best(self, net: SimpleNamespace, obs: Tensor) -> Tensor:
+        """An action of the policy that climbs the critic, [P, B, A]."""
+        return self.squashed(net.policy, obs).drawn
+
+    def proposal(self, net: SimpleNamespace, obs: Tensor) -> TanhNormal:
+        """A policy to sample actions from."""
+        return self.squashed(net.policy, obs)
+
+    def export(self, network: MLP, seed: int) -> list[nn.Module]:
+        """Plain modules of an actor: the action itself, [n, A]."""
+        *layers, last = network.export(seed)
+        mean = nn.Linear(last.in_features, self.size)
+        mean.weight.data, mean.bias.data = last.weight.data[: self.size].clone(), last.bias.data[: self.size].clone()
+        return [*layers, mean, nn.Tanh()]
+
+    def explore(self, action: np.ndarray, share: float, generators: Sequence[np.random.Generator]) -> np.ndarray:
+        """Add normal noise of standard deviation `share` to `action` [P, n, A]; every seed draws for itself."""
+        noise = np.stack([g.standard_normal(action.shape[1:]) for g in generators])
+        return np.clip(action + share * noise, -1, 1).astype(np.float32)
+
+    def numpy_noise(self, generators: Sequence[np.random.Generator], rows: int) -> np.ndarray:
+        """What `drawn_by` needs to draw [P, rows, A] actions."""
+        return np.stack([g.standard_normal((rows, self.size), np.float32) for g in generators])
+
+    def drawn_by(self, actor: MLP, obs: Tensor, noise: np.ndarray) -> Tensor:
+        """A draw of the squashed policy, [P, B, A]."""
+        policy = self.squashed(actor, obs)
+        return (policy.location + policy.log_std.exp() * torch.as_tensor(noise, device=obs.device)).tanh()
+
+
+def head(spec: Spec, body: Body, seeds: Sequence[int] = (0,), device: str = "cpu") -> Discrete | Box:
     """The head for a world's actions."""
-    if not spec.actions:
-        raise ValueError("this world has box actions; learners here take discrete ones: choose --env gridworld")
-    return Discrete(spec)
+    return (Discrete if spec.actions else Box)(spec, body, seeds, device)
+
+
+def least(atoms: Tensor) -> Tensor:
+    """Of the members' atoms [P, K, B, quantiles] those with the least mean, [P, 1, B, quantiles]."""
+    if atoms.shape[1] == 1:
+        return atoms
+    if atoms.shape[-1] == 1:
+        return atoms.amin(1, keepdim=True)
+    index = atoms.mean(-1, keepdim=True).argmin(1, keepdim=True)
+    return atoms.gather(1, index.expand(-1, -1, -1, atoms.shape[-1]))
 
 
 def huber(error: Tensor) -> Tensor:
-    """Huber loss with threshold 1, element by element (Mnih et al. 2015: the clipped error term)."""
-    return torch.nn.functional.huber_loss(error, torch.zeros_like(error), reduction="none")
+    """Huber loss with threshold 1, element by element."""
+    return functional.huber_loss(error, torch.zeros_like(error), reduction="none")
+
+
+def quantile_huber(q: Tensor, target: Tensor) -> Tensor:
+    """Quantile regression [P, K, B] of atoms [P, K, B, N] (Dabney et al. 2018, arXiv 1710.10044, eq. 10)."""
+    share = (torch.arange(q.shape[-1], device=q.device) + 0.5) / q.shape[-1]
+    error = target.unsqueeze(-2) - q.unsqueeze(-1)  # [P, K, B, N of q, N of target]
+    return ((share.unsqueeze(-1) - (error < 0).float()).abs() * huber(error)).mean(-1).sum(-1)
+
+
+def normal_log_prob(noise: Tensor, log_std: Tensor) -> Tensor:
+    """Log-density [...] of a normal draw [..., A] that lies `noise` standard deviations from its mean."""
+    return -(0.5 * noise.square() + log_std + 0.5 * math.log(2 * math.pi)).sum(-1)

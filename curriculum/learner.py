@@ -1,16 +1,17 @@
 """What all learners share: setup, update, act, export and state. The only place that touches an optimiser."""
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from types import SimpleNamespace
-from typing import ClassVar, Self
+from typing import ClassVar, Literal, Self
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.optim.adam import adam
 
-from curriculum.heads import head
-from curriculum.nets import MLP, Normalize, Stack
+from curriculum.heads import Body, head
+from curriculum.nets import Network, Normalize, Precision, Stack, keep_freed_memory
 from curriculum.types import Batch, Spec, State, stream, within
 
 
@@ -18,28 +19,39 @@ from curriculum.types import Batch, Spec, State, stream, within
 class Learner:
     """A learner is the networks it has and one loss for each; its fields are its hyperparameters.
 
-    Each loss moves only the network of its own name, so it may run through other networks without detaching them."""
+    Each loss moves only the network of its own name, so it may run through other networks without detaching them.
+    A network without a loss in some update rests."""
 
+    kinds: ClassVar[tuple[str, ...]] = ("discrete", "box")  # of actions that it takes
     targets: ClassVar[tuple[str, ...]] = ()  # networks that keep a slow copy in `self.target`
-    acts_by: ClassVar[str] = "policy"  # the network whose outputs rank actions
+    needs_returns: ClassVar[bool] = False  # whether batches must come with `mc_return`
 
     hidden: tuple[int, ...] = (128, 128)  # widths of the hidden layers of every network
+    layer_norm: bool = False  # normalise the hidden layers of critics and state values
     learning_rate: float = 1e-3  # Adam's step size
+    schedule: Literal["constant", "linear", "cosine"] = "constant"  # how the step size falls to 0
+    schedule_updates: int = 0  # updates until it has fallen; only constant goes without
     batch_size: int = 128  # transitions per update and seed
     discount: float = 0.99  # 0 sees one step ahead, towards 1 the whole future counts
     n_step: int = 1  # rewards summed before bootstrapping: more carry reward faster, and the behaviour's mistakes
     polyak: float = 0.01  # how far target networks move per update: 1 is no target network, towards 0 a frozen one
+    target_every: int = 0  # updates between hard copies of target networks; 0: they follow by polyak
     grad_clip: float = 10.0  # largest gradient norm of a network of one seed, 0 for no limit
-    exploration: float = 0.05  # share of uniformly random actions while the learner collects
+    normalize_obs: bool = True  # map observations to [-1, 1] by their bounds, or standardise by the first ones
+    reward_scale: float = 1.0  # rewards count so many times
+    return_range: bool = False  # also scale rewards so that the start's returns span 1000 (IQL's rule for locomotion)
+    exploration: float = 0.05  # while collecting: share of random actions, for box actions deviation of added noise
 
     def __post_init__(self) -> None:
         within(self, 0, 1, "discount", "polyak", "exploration")
-        within(self, 0, float("inf"), "learning_rate", "grad_clip")
+        within(self, 0, float("inf"), "learning_rate", "grad_clip", "schedule_updates", "target_every", "reward_scale")
         within(self, 1, float("inf"), "batch_size", "n_step")
         if not self.hidden or min(self.hidden) < 1:
             raise ValueError(f"hidden must name at least one positive layer width, got {self.hidden}")
+        if (self.schedule == "constant") != (self.schedule_updates == 0):
+            raise ValueError("schedule and schedule_updates go together: --learner.schedule cosine with the updates")
 
-    def build(self) -> dict[str, MLP]:
+    def build(self) -> dict[str, Network]:
         """The networks of one seed, by name."""
         raise NotImplementedError
 
@@ -47,102 +59,181 @@ class Learner:
         """Network name -> loss [P]; observations come normalised."""
         raise NotImplementedError
 
-    def setup(self, spec: Spec, seeds: tuple[int, ...], device: str = "cpu") -> Self:
+    def choose(self, obs: Tensor) -> Tensor:
+        """The best action known, [P, B] or [P, B, A], at normalised observations."""
+        if "policy" in self.nets:
+            return self.head.mode(self.net.policy, obs)
+        return self.head.values(self.net.q, obs).best()
+
+    def setup(self, spec: Spec, seeds: tuple[int, ...], device: str = "cpu", precision: Precision = "fp32") -> Self:
         """Make the networks of all seeds, each drawn from its own seed's stream."""
+        kind = "discrete" if spec.actions else "box"
+        if kind not in self.kinds:
+            name = type(self).__name__
+            raise ValueError(f"{name} takes {self.kinds[0]} actions, this world's are {kind}; choose another --learner")
+        keep_freed_memory()
         self.seeds, self.device, self.updates = seeds, device, 0
-        self.head = head(spec)
-        shape = (len(seeds), self.head.inputs)
-        self.mean, self.scale = torch.zeros(shape, device=device), torch.ones(shape, device=device)
-        self.from_bounds = bool(np.isfinite(spec.obs_low).all() and np.isfinite(spec.obs_high).all())
-        if self.from_bounds:  # known bounds are mapped to [-1, 1]; unknown ones are read off the first data
+        self.head = head(spec, Body(tuple(self.hidden), self.layer_norm), seeds, device)
+        self._setup_normalizer(spec)
+        self.nets = self.build()
+        for name, net in self.nets.items():
+            net.precision = precision
+            net.setup([stream(seed, f"init {name}") for seed in seeds], device)
+        self.net = SimpleNamespace(**self.nets)
+        self.target = SimpleNamespace(**{name: net.twin() for name, net in self.nets.items() if name in self.targets})
+        layouts = {name: net.weights.shapes for name, net in self.nets.items()}
+        self.moments = {name: [Stack(shapes, device) for _ in range(2)] for name, shapes in layouts.items()}
+        self.counts = {name: torch.zeros((), device=device) for name in self.nets}  # Adam's steps, which it counts
+        self.explorers = [stream(seed, "exploration") for seed in seeds]
+        self.ones = torch.ones(len(seeds), device=device)
+        self.last_losses = {name: torch.full((len(seeds),), torch.nan, device=device) for name in self.nets}
+        return self
+
+    # --- observations and rewards ---
+
+    def _setup_normalizer(self, spec: Spec) -> None:
+        shape = (len(self.seeds), self.head.inputs)
+        self.pixels = bool(spec.frames)  # pictures are scaled where they are encoded
+        self.mean, self.scale = torch.zeros(shape, device=self.device), torch.ones(shape, device=self.device)
+        self.reward_factor = torch.full((len(self.seeds), 1), self.reward_scale, device=self.device)
+        known = bool(np.isfinite(spec.obs_low).all() and np.isfinite(spec.obs_high).all())
+        self.reads_data = self.normalize_obs and not known and not self.pixels
+        if self.normalize_obs and known and not self.pixels:
             low, high = (torch.as_tensor(b, dtype=torch.float32).flatten() for b in (spec.obs_low, spec.obs_high))
             self.mean[:], self.scale[:] = (high + low) / 2, 2 / (high - low).clamp(min=1e-6)
-        nets = self.build()
-        for name, net in nets.items():
-            net.setup([stream(seed, f"init {name}") for seed in seeds], device)
-        self.nets, self.net = nets, SimpleNamespace(**nets)
-        self.target = SimpleNamespace(**{name: nets[name].twin() for name in self.targets})
-        self.gradients = {name: Stack(net.weights.shapes, device) for name, net in nets.items()}
-        self.moments = {name: [Stack(net.weights.shapes, device) for _ in range(2)] for name, net in nets.items()}
-        self.counts = {name: torch.zeros((), device=device) for name in nets}  # Adam's steps, which it counts itself
-        self.explorers = [stream(seed, "exploration") for seed in seeds]
-        self.last_losses = {name: torch.full((len(seeds),), torch.nan, device=device) for name in nets}
-        return self
 
     def fit_normalizer(self, obs: list[np.ndarray]) -> None:
         """Where the world states no bounds: standardise by the first observations, [n, *O] for every seed."""
-        if not self.from_bounds:
+        if self.reads_data:
             for p, seen in enumerate(obs):
                 if len(seen) < 2:  # nothing to standardise by
                     continue
                 flat = torch.as_tensor(seen, dtype=torch.float32).flatten(1)
                 self.mean[p], self.scale[p] = flat.mean(0), 1 / flat.std(0).clamp(min=1e-3)
 
+    def fit_rewards(self, returns: list[np.ndarray]) -> None:
+        """For `return_range`: scale rewards by the range of these whole episodes' returns, one array a seed."""
+        if self.return_range:
+            for p, seen in enumerate(returns):
+                if len(seen) > 1 and np.ptp(seen) > 0:
+                    self.reward_factor[p] = self.reward_scale * 1000 / float(np.ptp(seen))
+
     def normalize(self, obs: Tensor) -> Tensor:
-        """Observations [P, B, *O] as the networks take them, [P, B, O]."""
+        """Observations [P, B, *O] as the networks take them: [P, B, O], pictures as they are."""
+        if self.pixels:
+            return obs
         return (obs.float().flatten(2) - self.mean.unsqueeze(1)) * self.scale.unsqueeze(1)
+
+    # --- learning ---
 
     def update(self, batch: Batch, has_data: np.ndarray | None = None) -> None:
         """Take one gradient step in every network that has a loss; `last_losses` holds the losses, [P] each.
 
         Seeds outside the mask `has_data` [P] stay as they are: their rows of the batch mean nothing."""
-        batch = batch._replace(obs=self.normalize(batch.obs), next_obs=self.normalize(batch.next_obs))
-        losses = self.losses(batch)
+        share = None
         if has_data is not None and not has_data.all():
-            learns = torch.as_tensor(has_data, device=self.device)
-            losses = {name: loss * learns for name, loss in losses.items()}
-        gradients = {}
-        for name, loss in losses.items():
-            gradients[name] = torch.autograd.grad(loss.sum(), self.nets[name].parameters, retain_graph=len(losses) > 1)
+            share = torch.as_tensor(has_data, dtype=torch.float32, device=self.device)
+        self.step(batch, self.rate(), share)
         self.updates += 1
+        if self.target_every and self.updates % self.target_every == 0:
+            self.follow(1.0)
+
+    def rate(self) -> float:
+        """Adam's step size now."""
+        if self.schedule == "constant":
+            return self.learning_rate
+        done = min(self.updates / self.schedule_updates, 1.0)
+        return self.learning_rate * (1 - done if self.schedule == "linear" else 0.5 * (1 + math.cos(math.pi * done)))
+
+    def step(self, batch: Batch, rate: float | Tensor, share: Tensor | None = None) -> None:
+        """One update, without a look back at the host: all gradients first, then all steps, then the targets."""
+        reward = batch.reward * self.reward_factor
+        mc_return = None if batch.mc_return is None else batch.mc_return * self.reward_factor
+        obs, next_obs = self.normalize(batch.obs), self.normalize(batch.next_obs)
+        losses = self.losses(batch._replace(obs=obs, next_obs=next_obs, reward=reward, mc_return=mc_return))
+        weight = self.ones if share is None else share
+        gradients = {name: self.gradient(name, loss, weight) for name, loss in losses.items()}
         with torch.no_grad():
-            for name, blocks in gradients.items():
-                self._step(name, blocks)
-            for name in self.targets:
-                getattr(self.target, name).weights.vector.lerp_(self.nets[name].weights.vector, self.polyak)
+            for name, gradient in gradients.items():
+                self._descend(name, gradient, rate)
+            if not self.target_every:
+                self.follow(self.polyak)
         self.last_losses |= {name: loss.detach() for name, loss in losses.items()}
 
-    def _step(self, name: str, blocks: tuple[Tensor, ...]) -> None:
-        gradient = self.gradients[name]
-        for mine, block in zip(gradient.blocks, blocks, strict=True):
-            mine.copy_(block)
-        if self.grad_clip:  # each seed's network has a norm of its own
-            norms = torch.stack([torch.linalg.vector_norm(b.flatten(1), dim=1) for b in gradient.blocks], -1)
-            share = (self.grad_clip / norms.norm(dim=-1).clamp(min=1e-12)).clamp(max=1)  # [P]
-            for block in gradient.blocks:
-                block.mul_(share[:, None, None, None])
+    def follow(self, share: float) -> None:
+        """Move the target networks by a share of their distance."""
+        for name, slow in vars(self.target).items():
+            slow.weights.vector.lerp_(self.nets[name].weights.vector, share)
+
+    def gradient(self, name: str, loss: Tensor, weight: Tensor | None = None) -> Tensor:
+        """Gradient of `loss` [P] with respect to the network `name`, laid out as its weights' vector."""
+        Network.mover = net = self.nets[name]
+        try:
+            found = torch.autograd.grad(loss, net.leaves, self.ones if weight is None else weight, retain_graph=True)
+        finally:
+            Network.mover = None
+        return found[0] if len(found) == 1 else torch.cat(found)
+
+    def _descend(self, name: str, gradient: Tensor, rate: float | Tensor) -> None:
+        net = self.nets[name]
+        if self.grad_clip:
+            self._clip(net.weights.split(gradient), gradient)
         first, second = (m.vector for m in self.moments[name])
-        weights, counts = self.nets[name].weights.vector, self.counts[name]
-        step = {"params": [weights], "grads": [gradient.vector], "state_steps": [counts]}
-        moments = {"exp_avgs": [first], "exp_avg_sqs": [second], "max_exp_avg_sqs": []}
-        betas = {"beta1": 0.9, "beta2": 0.999, "eps": 1e-8, "weight_decay": 0.0}
-        adam(**step, **moments, **betas, lr=self.learning_rate, amsgrad=False, maximize=False, fused=True)  # type: ignore[arg-type]
+        settings = {"beta1": 0.9, "beta2": 0.999, "eps": 1e-8, "weight_decay": 0.0, "amsgrad": False, "maximize": False}
+        count = self.counts[name]
+        count += 1
+        torch._fused_adam_([net.weights.vector], [gradient], [first], [second], [], [count], lr=rate, **settings)
+
+    def _clip(self, blocks: list[Tensor], gradient: Tensor) -> None:
+        """Shorten the gradient of every seed whose norm is beyond `grad_clip`."""
+        if len(self.seeds) == 1:
+            gradient.mul_((self.grad_clip / torch.linalg.vector_norm(gradient).clamp(min=1e-12)).clamp(max=1))
+            return
+        norms = torch.stack([torch.linalg.vector_norm(b.reshape(len(b), -1), dim=1) for b in blocks], -1)
+        share = (self.grad_clip / torch.linalg.vector_norm(norms, dim=-1).clamp(min=1e-12)).clamp(max=1)  # [P]
+        for block in blocks:
+            block.mul_(share.view(-1, *[1] * (block.dim() - 1)))
+
+    # --- acting ---
 
     def act(self, obs: np.ndarray, explore: bool = False) -> np.ndarray:
-        """Actions [P, n] for observations [P, n, *O]: the best known, or a share of random ones where it explores."""
-        with torch.inference_mode():
-            seen = self.normalize(torch.as_tensor(obs, device=self.device))
-            action = self.head.act(self.nets[self.acts_by], seen).cpu().numpy()
+        """Actions [P, n] or [P, n, A] for observations [P, n, *O]: the best known, with noise where it explores."""
+        action = self._ask(self.choose, obs)
         return self.head.explore(action, self.exploration, self.explorers) if explore else action
 
     def value(self, obs: np.ndarray) -> np.ndarray:
-        """What states are worth to the learner, [P, n]: V, or the best Q, or where it has neither its certainty."""
+        """What states are worth to the learner, [P, n]: V, or the Q of its action, or where it has neither its
+        likelihood."""
+        return self._ask(self._value, obs)
+
+    def _ask(self, question: Callable[[Tensor], Tensor], obs: np.ndarray) -> np.ndarray:
         with torch.inference_mode():
-            seen = self.normalize(torch.as_tensor(obs, device=self.device))
-            if "value" in self.nets:
-                return self.nets["value"](seen)[:, 0, :, 0].cpu().numpy()
-            ranks = self.nets[self.acts_by](seen).mean(1)
-            return (ranks.softmax(-1) if self.acts_by == "policy" else ranks).amax(-1).cpu().numpy()
+            return question(self.normalize(torch.as_tensor(obs, device=self.device))).cpu().numpy()
+
+    def _value(self, obs: Tensor) -> Tensor:
+        if "value" in self.nets:
+            return self.net.value(obs)[:, 0, :, 0]
+        action = self.choose(obs)
+        if "q" in self.nets:
+            return self.head.values(self.net.q, obs).of(action).mean(1)
+        return self.head.policy(self.net.policy, obs).log_prob(action).exp()
 
     def export(self, seed: int) -> nn.Sequential:
-        """The policy of the seed at this index as plain modules on the CPU, with its normaliser: [n, *O] -> scores."""
-        normalize = Normalize(self.mean[seed].cpu().clone(), self.scale[seed].cpu().clone())
-        return nn.Sequential(normalize, *self.nets[self.acts_by].export(seed))
+        """The policy of the seed at this index as plain modules on the CPU, with its normaliser: [n, *O] -> scores, the
+        largest of which acts, or for box actions [n, A] the action itself."""
+        acts = self.net.policy if "policy" in self.nets else self.net.q
+        return nn.Sequential(self.normalizer(seed), *self.head.export(acts, seed))
+
+    def normalizer(self, seed: int) -> nn.Module:
+        """The first layer of an exported policy."""
+        return Normalize(self.mean[seed].cpu().clone(), self.scale[seed].cpu().clone())
+
+    # --- state ---
 
     def stacks(self) -> dict[str, Stack]:
         """All that training moves: weights, target weights and Adam's moments."""
         weights = {f"net/{name}": net.weights for name, net in self.nets.items()}
-        targets = {f"target/{name}": getattr(self.target, name).weights for name in self.targets}
+        targets = {f"target/{name}": net.weights for name, net in vars(self.target).items()}
         moments = {f"adam{i}/{name}": m for name, pair in self.moments.items() for i, m in enumerate(pair)}
         return weights | targets | moments
 
@@ -164,25 +255,27 @@ class Learner:
 
     def state(self) -> State:
         """Everything needed to go on exactly from here."""
-        generators = [g.bit_generator.state for g in self.explorers]
-        normalizer = {"mean": self.mean.clone(), "scale": self.scale.clone()}
+        scales = {"mean": self.mean, "scale": self.scale, "reward": self.reward_factor}
         return {
             "updates": self.updates,
             "stacks": self.snapshot(),
             "adam_steps": {name: count.clone() for name, count in self.counts.items()},
-            "normalizer": normalizer,
-            "exploration": generators,
+            "normalizer": {name: scale.clone() for name, scale in scales.items()},
+            "exploration": [g.bit_generator.state for g in self.explorers],
+            "head": self.head.state(),
             "last_losses": dict(self.last_losses),
         }
 
     def load(self, state: State) -> None:
         """Go back to what `state` returned."""
         self.updates = state["updates"]
-        self.mean[:], self.scale[:] = state["normalizer"]["mean"], state["normalizer"]["scale"]
+        for mine, name in ((self.mean, "mean"), (self.scale, "scale"), (self.reward_factor, "reward")):
+            mine[:] = state["normalizer"][name]
         stacks = {name: vector.to(self.device) for name, vector in state["stacks"].items()}
         self.restore(stacks, np.ones(len(self.seeds), bool))
         for name, count in state["adam_steps"].items():
             self.counts[name].copy_(count)
+        self.head.load(state["head"])
         self.last_losses = {name: loss.to(self.device) for name, loss in state["last_losses"].items()}
         for generator, saved in zip(self.explorers, state["exploration"], strict=True):
             generator.bit_generator.state = saved

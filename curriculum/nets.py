@@ -1,11 +1,17 @@
 """Stacked networks: P seeds x K members of one architecture, computed as batched matrix products."""
 
+import ctypes
+import os
 from collections.abc import Sequence
-from typing import Self
+from contextlib import contextmanager
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+
+Precision = Literal["fp32", "bf32", "bf16"]
+WIDE = 64  # a product pays for lower precision where both of its sides are so wide
 
 
 class Stack:
@@ -13,15 +19,15 @@ class Stack:
 
     def __init__(self, shapes: Sequence[tuple[int, ...]], device: str = "cpu"):
         self.shapes = list(shapes)
-        size = sum(int(np.prod(s)) for s in self.shapes)
+        self.sizes = [int(np.prod(s)) for s in self.shapes]
+        self.size = sum(self.sizes)
         # whole vector registers: what a register cannot take rounds differently, and a seed may lie anywhere
-        self.vector = torch.zeros(-(-size // 64) * 64, device=device)
+        self.vector = torch.zeros(-(-self.size // 64) * 64, device=device)
         self.blocks = self.split(self.vector)
 
     def split(self, vector: Tensor) -> list[Tensor]:
         """Views of `vector`, one a block."""
-        sizes = [int(np.prod(s)) for s in self.shapes]
-        parts = vector[: sum(sizes)].split(sizes)
+        parts = vector[: self.size].split(self.sizes)
         return [part.view(shape) for part, shape in zip(parts, self.shapes, strict=True)]
 
     def copy_seeds(self, vector: Tensor, seeds: Tensor) -> None:
@@ -30,60 +36,218 @@ class Stack:
             mine[seeds] = other[seeds]
 
 
-class MLP:
-    """Multilayer perceptrons with ReLU, one for every seed and member: [P, B, inputs] -> [P, K, B, outputs]."""
+class Network:
+    """What an optimiser can move: weights in one `Stack`, and the `leaves` through which gradients reach them."""
 
-    def __init__(self, inputs: int, outputs: int, hidden: Sequence[int], members: int = 1):
-        self.sizes, self.members = (inputs, *hidden, outputs), members
+    mover: ClassVar["Network | None"] = None  # the network whose weights a running backward pass is for; None: all
+    precision: Precision = "fp32"
 
-    def setup(self, generators: Sequence[np.random.Generator], device: str = "cpu") -> Self:
-        """Draw every seed's weights from its own generator (uniform in +-1/sqrt(inputs), as `torch.nn.Linear`)."""
-        pairs = list(zip(self.sizes, self.sizes[1:], strict=False))
-        lead = (len(generators), self.members)
-        self.weights = Stack([(*lead, *s) for i, o in pairs for s in ((i, o), (1, o))], device)
-        for p, generator in enumerate(generators):
-            for layer, (fan_in, _) in enumerate(pairs):
-                for block in self.weights.blocks[2 * layer : 2 * layer + 2]:
-                    drawn = generator.uniform(-1, 1, block.shape[1:]) / np.sqrt(fan_in)
-                    block[p] = torch.as_tensor(drawn, dtype=torch.float32)
-        self._track()
+    def shapes(self, seeds: int) -> list[tuple[int, ...]]:
+        """Shapes of the blocks, [P, ...] each."""
+        raise NotImplementedError
+
+    def draw(self, seed: int, generator: np.random.Generator) -> None:
+        """Fill the blocks of one seed."""
+        raise NotImplementedError
+
+    def bind(self, weights: Stack, trains: bool) -> Self:
+        """Use `weights`; where it `trains`, gradients are recorded."""
+        self.weights = weights
+        self.leaves = [weights.vector.detach().requires_grad_(trains)]
         return self
 
-    def twin(self) -> "MLP":
+    def setup(self, generators: Sequence[np.random.Generator], device: str = "cpu") -> Self:
+        """Draw every seed's weights from its own generator."""
+        self.bind(Stack(self.shapes(len(generators)), device), trains=True)
+        for p, generator in enumerate(generators):
+            self.draw(p, generator)
+        return self
+
+    def twin(self) -> Self:
         """A copy with weights of its own, which no gradient moves."""
-        twin = MLP(self.sizes[0], self.sizes[-1], self.sizes[1:-1], self.members)
-        twin.weights = Stack(self.weights.shapes, str(self.weights.vector.device))
-        twin.weights.vector.copy_(self.weights.vector)
-        twin.parameters = twin.weights.blocks
-        return twin
+        twin = object.__new__(type(self))
+        twin.__dict__.update(self.__dict__)
+        weights = Stack(self.weights.shapes, str(self.weights.vector.device))
+        weights.vector.copy_(self.weights.vector)
+        return twin.bind(weights, trains=False)
 
-    def _track(self) -> None:
-        # leaves that share the vector's storage: gradients come a block each, the optimiser moves the vector
-        self.parameters = [block.detach().requires_grad_() for block in self.weights.blocks]
 
-    def __call__(self, x: Tensor) -> Tensor:
-        seeds, batch = x.shape[0], x.shape[-2]
-        h = x.unsqueeze(1).expand(-1, self.members, -1, -1).reshape(seeds * self.members, batch, -1)
-        flat = [p.flatten(0, 1) for p in self.parameters]
-        layers = list(zip(flat[::2], flat[1::2], strict=True))
-        for weight, bias in layers[:-1]:
-            h = torch.baddbmm(bias, h, weight).relu_()
-        weight, bias = layers[-1]
+class Scalar(Network):
+    """One number for each seed, [P]."""
+
+    def __init__(self, initial: float):
+        self.initial = initial
+
+    def shapes(self, seeds: int) -> list[tuple[int, ...]]:
+        """See `Network`."""
+        return [(seeds,)]
+
+    def draw(self, seed: int, generator: np.random.Generator) -> None:
+        """See `Network`."""
+        self.weights.blocks[0][seed] = self.initial
+
+    def __call__(self) -> Tensor:
+        return self.leaves[0][: self.weights.size]
+
+
+class MLP(Network):
+    """Multilayer perceptrons with ReLU, one for every seed and member: [P, B, inputs] -> [P, K, B, outputs].
+
+    `layer_norm` normalises every hidden layer before its ReLU, without learnt scale and shift."""
+
+    def __init__(self, inputs: int, outputs: int, hidden: Sequence[int], members: int = 1, layer_norm: bool = False):
+        self.sizes, self.members, self.layer_norm = (inputs, *hidden, outputs), members, layer_norm
+
+    def shapes(self, seeds: int) -> list[tuple[int, ...]]:
+        """Weight [P, K, in, out] and bias [P, K, 1, out] of every layer."""
+        lead = (seeds, self.members)
+        return [(*lead, *s) for i, o in zip(self.sizes, self.sizes[1:], strict=False) for s in ((i, o), (1, o))]
+
+    def draw(self, seed: int, generator: np.random.Generator) -> None:
+        """Uniform in +-1/sqrt(inputs), as `torch.nn.Linear`."""
+        for layer, fan_in in enumerate(self.sizes[:-1]):
+            for block in self.weights.blocks[2 * layer : 2 * layer + 2]:
+                drawn = generator.uniform(-1, 1, block.shape[1:]) / np.sqrt(fan_in)
+                block[seed] = torch.as_tensor(drawn, dtype=torch.float32)
+
+    def bind(self, weights: Stack, trains: bool) -> Self:
+        """See `Network`."""
+        super().bind(weights, trains)
+        flat = [block.flatten(0, 1) for block in weights.blocks]
+        self.layers = list(zip(flat[::2], flat[1::2], strict=True))  # views [P * K, in, out] and [P * K, 1, out]
+        return self
+
+    def encode(self, obs: Tensor) -> Tensor:
+        """What `body` takes in of observations [P, B, O]: themselves."""
+        return obs
+
+    def body(self, x: Tensor) -> Tensor:
+        """Outputs [P, K, B, outputs] for inputs [P, B, inputs]."""
+        out = _Forward.apply(x, self.leaves[0], self)
+        return out.view(x.shape[0], self.members, x.shape[-2], -1)
+
+    def __call__(self, obs: Tensor) -> Tensor:
+        return self.body(self.encode(obs))
+
+    def slope(self, x: Tensor, columns: int) -> Tensor:
+        """Gradient of the single output with respect to the last `columns` inputs, [P, K, B, columns].
+
+        Written out, so that it can be differentiated once more; ReLU's own kinks count as constant."""
+        if self.layer_norm:
+            raise ValueError("this learner needs the slope of its critics, which is written for layer_norm False")
+        with torch.no_grad():
+            inner = self.activations(self.stacked(x))[0][1:]
+        flat = [block.flatten(0, 1) for block in self.weights.split(self.leaves[0])]
+        slope = flat[-2].transpose(-1, -2).expand(-1, x.shape[-2], -1)  # [P * K, B, width]
+        for h, weight in zip(reversed(inner), reversed(flat[:-2:2]), strict=True):
+            slope = (slope * (h > 0)) @ weight.transpose(-1, -2)
+        return slope[..., -columns:].unflatten(0, (x.shape[0], self.members))
+
+    def stacked(self, x: Tensor) -> Tensor:
+        """The input [P, B, inputs] repeated for every member, [P * K, B, inputs]."""
+        return x if self.members == 1 else x.unsqueeze(1).expand(-1, self.members, -1, -1).flatten(0, 1)
+
+    def activations(self, h: Tensor) -> tuple[list[Tensor], Tensor, list[tuple[Tensor, Tensor, Tensor]]]:
+        """Inputs of all layers, the output, and what the layers' normalisation needs on its way back."""
+        inner, norms = [h], []
+        for weight, bias in self.layers[:-1]:
+            h = product(h, weight, self.precision, bias)
+            if self.layer_norm:
+                z = h
+                h, mean, deviation = torch.native_layer_norm(z, z.shape[-1:], None, None, 1e-5)
+                norms.append((z, mean, deviation))
+            h = h.relu_()
+            inner.append(h)
+        weight, bias = self.layers[-1]
         if weight.shape[-1] > 1:
-            out = torch.baddbmm(bias, h, weight)
-        else:  # a product with one column runs in another kernel when seeds are stacked, so sum it by hand
-            out = (h * weight.transpose(-1, -2)).sum(-1, keepdim=True) + bias
-        return out.view(seeds, self.members, batch, -1)
+            return inner, product(h, weight, self.precision, bias), norms
+        # a product with one column runs in another kernel when seeds are stacked, so sum it by hand
+        return inner, (h * weight.transpose(-1, -2)).sum(-1, keepdim=True) + bias, norms
 
     def export(self, seed: int, member: int = 0) -> list[nn.Module]:
         """The layers of one seed and member as plain modules."""
         layers: list[nn.Module] = []
-        blocks = [b[seed, member].detach().cpu() for b in self.weights.blocks]
-        for weight, bias in zip(blocks[::2], blocks[1::2], strict=True):
-            linear = nn.Linear(*weight.shape)
-            linear.weight.data, linear.bias.data = weight.T.clone(), bias[0].clone()
-            layers += [linear, nn.ReLU()]
-        return layers[:-1]
+        for weight, bias in self.layers:
+            linear = nn.Linear(*weight.shape[1:])
+            at = seed * self.members + member
+            linear.weight.data, linear.bias.data = (
+                weight[at].T.detach().cpu().clone(),
+                bias[at, 0].detach().cpu().clone(),
+            )
+            norm = [nn.LayerNorm(linear.out_features, elementwise_affine=False)] if self.layer_norm else []
+            layers += [linear, *norm, nn.ReLU()]
+        return layers[: -2 if self.layer_norm else -1]
+
+
+class _Forward(torch.autograd.Function):
+    """An MLP's forward and backward pass written out: fewer, larger operations, and none that nobody asked for."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, leaf: Tensor, net: MLP) -> Tensor:
+        inner, out, norms = net.activations(net.stacked(x))
+        ctx.net, ctx.inner, ctx.norms = net, inner, norms
+        return out
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
+        net, inner = ctx.net, ctx.inner
+        trains = ctx.needs_input_grad[1] and (Network.mover is None or Network.mover is net)
+        gradient = torch.empty_like(net.leaves[0]) if trains else None
+        if gradient is not None:
+            gradient[net.weights.size :] = 0
+            blocks = [block.flatten(0, 1) for block in net.weights.split(gradient)]
+        for i in range(len(net.layers) - 1, -1, -1):
+            h, (weight, _) = inner[i], net.layers[i]
+            if gradient is not None:
+                product(h.transpose(-1, -2), slope, net.precision, out=blocks[2 * i])
+                torch.sum(slope, -2, keepdim=True, out=blocks[2 * i + 1])
+            if i == 0 and not ctx.needs_input_grad[0]:
+                return None, gradient, None
+            slope = product(slope, weight.transpose(-1, -2), net.precision)
+            if i > 0:
+                torch.ops.aten.threshold_backward.grad_input(slope, h, 0, grad_input=slope)
+                if net.layer_norm:
+                    z, mean, deviation = ctx.norms[i - 1]
+                    wanted = (slope, z, z.shape[-1:], mean, deviation, None, None, [True, False, False])
+                    slope = torch.ops.aten.native_layer_norm_backward(*wanted)[0]
+        return slope.unflatten(0, (-1, net.members)).sum(1), gradient, None
+
+
+def product(
+    a: Tensor, b: Tensor, precision: Precision, bias: Tensor | None = None, out: Tensor | None = None
+) -> Tensor:
+    """Batched matrix product [N, i, j] x [N, j, k], plus `bias` [N, 1, k]."""
+    if precision != "fp32" and min(a.shape[-1], b.shape[-1], a.shape[-2]) >= WIDE:
+        if precision == "bf16":
+            c = torch.bmm(a.bfloat16(), b.bfloat16())
+            if out is not None:
+                return out.copy_(c)
+            return c.float() if bias is None else c.float().add_(bias)
+        with bf32():
+            return torch.bmm(a, b, out=out) if bias is None else torch.baddbmm(bias, a, b)
+    return torch.bmm(a, b, out=out) if bias is None else torch.baddbmm(bias, a, b)
+
+
+@contextmanager
+def bf32():
+    """Multiply float32 matrices from bfloat16 roundings of their numbers, for as long as this lasts."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("medium")
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
+def keep_freed_memory() -> None:
+    """Have glibc keep freed memory instead of handing it back: activations come and go thousands of times a second.
+
+    Where there is no glibc, nothing happens."""
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if os.name == "posix" else None
+    if mallopt:
+        mallopt(-3, 1 << 30)  # M_MMAP_THRESHOLD, bytes
+        mallopt(-1, (1 << 31) - 1)  # M_TRIM_THRESHOLD, bytes
 
 
 class Normalize(nn.Module):

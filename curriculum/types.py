@@ -46,6 +46,11 @@ class Batch(NamedTuple):
     next_obs: Tensor  # [P, B, *O], n steps later
     mc_return: Tensor | None = None  # [P, B] float32: discounted return of the episode from here on, -inf while unknown
 
+    def backup(self, value: Tensor) -> Tensor:
+        """Reward plus discounted `value` of the next state, of shape [P, K, B] or [P, K, B, quantiles]."""
+        reward, discount = (x.unsqueeze(1) if value.dim() == 3 else x[:, None, :, None] for x in self[2:4])
+        return reward + discount * value
+
 
 class Record(NamedTuple):
     """Everything the outside ever sees of a training run."""

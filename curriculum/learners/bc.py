@@ -2,7 +2,8 @@
 
     L(pi) = -E[log pi(a | s)]
 
-Clones whoever filled the buffer; with `--store planner` that is the planner alone.
+Clones whoever filled the buffer; with `--store planner` that is the planner alone. Box actions: a normal distribution
+around tanh of the actor's output, with a learnt spread.
 """
 
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from curriculum.learner import Learner
-from curriculum.nets import MLP
+from curriculum.nets import Network
 from curriculum.types import Batch
 
 
@@ -18,9 +19,9 @@ from curriculum.types import Batch
 class BC(Learner):
     """Maximise the likelihood of the actions in the buffer."""
 
-    def build(self) -> dict[str, MLP]:
+    def build(self) -> dict[str, Network]:
         """See `Learner`."""
-        return {"policy": self.head.actor(self.hidden)}
+        return {"policy": self.head.actor()}
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """See `Learner`."""

@@ -2,7 +2,9 @@
 
     L(Q) = E[huber(Q(s, a) - r - discount * Q_target(s', argmax_b Q(s', b)))]
 
-Differs from the paper: the target network follows by `polyak` averaging instead of copies at intervals.
+With `quantiles` the critic gives a distribution of returns and the loss is quantile regression (QR-DQN: Dabney et al.
+2018, arXiv 1710.10044). Differs from the papers: target networks follow by `polyak` averaging, unless `target_every`
+says otherwise; Adam for all.
 """
 
 from dataclasses import dataclass
@@ -11,28 +13,34 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from curriculum.heads import huber
 from curriculum.learner import Learner
-from curriculum.nets import MLP
-from curriculum.types import Batch
+from curriculum.nets import Network
+from curriculum.types import Batch, within
 
 
 @dataclass(kw_only=True)
 class DQN(Learner):
     """Learn what each action is worth; act by the best."""
 
+    kinds: ClassVar[tuple[str, ...]] = ("discrete",)
     targets: ClassVar[tuple[str, ...]] = ("q",)
-    acts_by: ClassVar[str] = "q"
 
-    def build(self) -> dict[str, MLP]:
+    double: bool = True  # the online network chooses the action that the target network values, else the target does
+    quantiles: int = 1  # of the return that a critic foretells: 1 is its mean
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        within(self, 1, float("inf"), "quantiles")
+
+    def build(self) -> dict[str, Network]:
         """See `Learner`."""
-        return {"q": self.head.critic(self.hidden)}
+        return {"q": self.head.critic(quantiles=self.quantiles)}
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """See `Learner`."""
         with torch.no_grad():
-            best = self.head.values(self.net.q, batch.next_obs).best()  # [P, B]
-            next_q = self.head.values(self.target.q, batch.next_obs).of(best)  # [P, K, B]
-            target = batch.reward.unsqueeze(-2) + batch.discount.unsqueeze(-2) * next_q
-        q = self.head.values(self.net.q, batch.obs).of(batch.action)
-        return {"q": huber(q - target).mean(-1).sum(-1)}
+            slow = self.head.values(self.target.q, batch.next_obs)
+            best = self.head.best(self.net, batch.next_obs) if self.double else slow.best()  # [P, B]
+            target = batch.backup(slow.atoms_of(best))  # [P, K, B, quantiles]
+        q = self.head.values(self.net.q, batch.obs).atoms_of(batch.action)
+        return {"q": self.head.td_error(q, target).mean(-1).sum(-1)}

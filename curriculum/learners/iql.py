@@ -4,7 +4,8 @@
     L(Q)  = E[(r + discount * V(s') - Q_k(s, a))^2], summed over the critics k       (eq. 6)
     L(pi) = -E[exp(temperature * (min_k Q_target,k(s, a) - V(s))) log pi(a | s)]     (eq. 7), weights cut at 100
 
-Differs from the paper: discrete actions take a categorical policy; the rest is the same.
+Box actions: a normal distribution around tanh of the actor's output, as in the authors' code, but with a spread that
+depends on the state. Discrete actions, an extension: a categorical policy; the rest is the same.
 """
 
 from dataclasses import dataclass
@@ -14,8 +15,8 @@ import torch
 from torch import Tensor
 
 from curriculum.learner import Learner
-from curriculum.nets import MLP
-from curriculum.types import Batch
+from curriculum.nets import Network
+from curriculum.types import Batch, within
 
 
 @dataclass(kw_only=True)
@@ -27,19 +28,19 @@ class IQL(Learner):
     expectile: float = 0.8  # 0.5 is the behaviour's mean value, towards 1 the best action seen
     temperature: float = 3.0  # 0 clones the behaviour, large values take only its best actions
 
-    def build(self) -> dict[str, MLP]:
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        within(self, 0, 1, "expectile")
+        within(self, 0, float("inf"), "temperature")
+
+    def build(self) -> dict[str, Network]:
         """See `Learner`."""
-        return {
-            "q": self.head.critic(self.hidden, members=2),
-            "value": self.head.state_value(self.hidden),
-            "policy": self.head.actor(self.hidden),
-        }
+        return {"q": self.head.critic(members=2), "value": self.head.state_value(), "policy": self.head.actor()}
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """See `Learner`."""
         with torch.no_grad():
-            next_value = self.net.value(batch.next_obs).squeeze(-1)  # [P, 1, B]
-            target = batch.reward.unsqueeze(-2) + batch.discount.unsqueeze(-2) * next_value
+            target = batch.backup(self.net.value(batch.next_obs).squeeze(-1))  # [P, 1, B]
             best = self.head.values(self.target.q, batch.obs).of(batch.action).amin(-2)  # [P, B]
         q = self.head.values(self.net.q, batch.obs).of(batch.action)  # [P, K, B]
         advantage = best - self.net.value(batch.obs).squeeze(-1).squeeze(-2)  # [P, B]
