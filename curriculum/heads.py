@@ -16,7 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from curriculum.nets import MLP, Network, Scalar
+from curriculum.nets import MLP, Network, Normalize, Scalar
+from curriculum.pixels import Encoder, Pixels, Scale
 from curriculum.types import Spec, State, stream
 
 
@@ -26,6 +27,7 @@ class Body:
 
     hidden: tuple[int, ...] = (128, 128)
     layer_norm: bool = False  # in critics and state values
+    encoder: Encoder = "nature"  # of pictures
 
 
 class Head:
@@ -35,7 +37,8 @@ class Head:
     size = 0  # length of a box action
 
     def __init__(self, spec: Spec, body: Body, seeds: Sequence[int] = (0,), device: str = "cpu"):
-        self.inputs, self.actions, self.size = int(np.prod(spec.obs_shape)), spec.actions, spec.action_size
+        self.shape, self.pixels = spec.obs_shape, bool(spec.frames)
+        self.actions, self.size = spec.actions, spec.action_size
         self.body, self.device = body, device
         self.generators = [
             torch.Generator(device).manual_seed(int(stream(seed, "noise").integers(2**62))) for seed in seeds
@@ -43,7 +46,14 @@ class Head:
 
     def network(self, outputs: int, members: int = 1, extra: int = 0, layer_norm: bool = False) -> MLP:
         """A network over observations, with `extra` inputs beside them."""
-        return MLP(self.inputs + extra, outputs, self.body.hidden, members, layer_norm)
+        hidden = self.body.hidden
+        if self.pixels:
+            return Pixels(self.shape, outputs, hidden, members, extra, layer_norm, self.body.encoder)
+        return MLP(math.prod(self.shape) + extra, outputs, hidden, members, layer_norm)
+
+    def normalizer(self, mean: Tensor, scale: Tensor) -> nn.Module:
+        """The first layer of an exported policy."""
+        return Scale() if self.pixels else Normalize(mean.cpu().clone(), scale.cpu().clone())
 
     def state_value(self) -> MLP:
         """A network for V(obs)."""

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from curriculum.heads import Body, head
-from curriculum.nets import Network, Normalize, Precision, Stack, keep_freed_memory
+from curriculum.nets import Network, Precision, Stack, keep_freed_memory
 from curriculum.types import Batch, Spec, State, stream, within
 
 
@@ -28,6 +28,9 @@ class Learner:
 
     hidden: tuple[int, ...] = (128, 128)  # widths of the hidden layers of every network
     layer_norm: bool = False  # normalise the hidden layers of critics and state values
+    encoder: Literal["nature", "impala"] = (
+        "nature"  # of pictures: the network of DQN (2015), or the deeper one of IMPALA (2018)
+    )
     learning_rate: float = 1e-3  # Adam's step size
     schedule: Literal["constant", "linear", "cosine"] = "constant"  # how the step size falls to 0
     schedule_updates: int = 0  # updates until it has fallen; only constant goes without
@@ -73,7 +76,7 @@ class Learner:
             raise ValueError(f"{name} takes {self.kinds[0]} actions, this world's are {kind}; choose another --learner")
         keep_freed_memory()
         self.seeds, self.device, self.updates = seeds, device, 0
-        self.head = head(spec, Body(tuple(self.hidden), self.layer_norm), seeds, device)
+        self.head = head(spec, Body(tuple(self.hidden), self.layer_norm, self.encoder), seeds, device)
         self._setup_normalizer(spec)
         self.nets = self.build()
         for name, net in self.nets.items():
@@ -92,8 +95,8 @@ class Learner:
     # --- observations and rewards ---
 
     def _setup_normalizer(self, spec: Spec) -> None:
-        shape = (len(self.seeds), self.head.inputs)
-        self.pixels = bool(spec.frames)  # pictures are scaled where they are encoded
+        self.pixels = self.head.pixels  # pictures are scaled where they are encoded
+        shape = (len(self.seeds), 1 if self.pixels else math.prod(spec.obs_shape))
         self.mean, self.scale = torch.zeros(shape, device=self.device), torch.ones(shape, device=self.device)
         self.reward_factor = torch.full((len(self.seeds), 1), self.reward_scale, device=self.device)
         known = bool(np.isfinite(spec.obs_low).all() and np.isfinite(spec.obs_high).all())
@@ -226,7 +229,7 @@ class Learner:
 
     def normalizer(self, seed: int) -> nn.Module:
         """The first layer of an exported policy."""
-        return Normalize(self.mean[seed].cpu().clone(), self.scale[seed].cpu().clone())
+        return self.head.normalizer(self.mean[seed], self.scale[seed])
 
     # --- state ---
 

@@ -14,21 +14,28 @@ Precision = Literal["fp32", "bf32", "bf16"]
 WIDE = 64  # a product pays for lower precision where both of its sides are so wide
 
 
-class Stack:
-    """Blocks [P, K, ...] of all seeds in one contiguous vector, so that an optimiser touches a single tensor."""
+class Layout:
+    """Blocks of these shapes, one after the other in a vector."""
 
-    def __init__(self, shapes: Sequence[tuple[int, ...]], device: str = "cpu"):
+    def __init__(self, shapes: Sequence[tuple[int, ...]]):
         self.shapes = list(shapes)
         self.sizes = [int(np.prod(s)) for s in self.shapes]
         self.size = sum(self.sizes)
-        # whole vector registers: what a register cannot take rounds differently, and a seed may lie anywhere
-        self.vector = torch.zeros(-(-self.size // 64) * 64, device=device)
-        self.blocks = self.split(self.vector)
 
     def split(self, vector: Tensor) -> list[Tensor]:
         """Views of `vector`, one a block."""
         parts = vector[: self.size].split(self.sizes)
         return [part.view(shape) for part, shape in zip(parts, self.shapes, strict=True)]
+
+
+class Stack(Layout):
+    """Blocks [P, K, ...] of all seeds in one contiguous vector, so that an optimiser touches a single tensor."""
+
+    def __init__(self, shapes: Sequence[tuple[int, ...]], device: str = "cpu"):
+        super().__init__(shapes)
+        # whole vector registers: what a register cannot take rounds differently, and a seed may lie anywhere
+        self.vector = torch.zeros(-(-self.size // 64) * 64, device=device)
+        self.blocks = self.split(self.vector)
 
     def copy_seeds(self, vector: Tensor, seeds: Tensor) -> None:
         """Take over the blocks of the seeds in mask [P] from another vector of this layout."""
@@ -113,7 +120,8 @@ class MLP(Network):
     def bind(self, weights: Stack, trains: bool) -> Self:
         """See `Network`."""
         super().bind(weights, trains)
-        flat = [block.flatten(0, 1) for block in weights.blocks]
+        self.dense = Layout(weights.shapes[: 2 * len(self.sizes) - 2])
+        flat = [block.flatten(0, 1) for block in weights.blocks[: len(self.dense.shapes)]]
         self.layers = list(zip(flat[::2], flat[1::2], strict=True))  # views [P * K, in, out] and [P * K, 1, out]
         return self
 
@@ -137,7 +145,7 @@ class MLP(Network):
             raise ValueError("this learner needs the slope of its critics, which is written for layer_norm False")
         with torch.no_grad():
             inner = self.activations(self.stacked(x))[0][1:]
-        flat = [block.flatten(0, 1) for block in self.weights.split(self.leaves[0])]
+        flat = [block.flatten(0, 1) for block in self.dense.split(self.leaves[0])]
         slope = flat[-2].transpose(-1, -2).expand(-1, x.shape[-2], -1)  # [P * K, B, width]
         for h, weight in zip(reversed(inner), reversed(flat[:-2:2]), strict=True):
             slope = (slope * (h > 0)) @ weight.transpose(-1, -2)
@@ -166,6 +174,14 @@ class MLP(Network):
 
     def export(self, seed: int, member: int = 0) -> list[nn.Module]:
         """The layers of one seed and member as plain modules."""
+        return [*self.export_encoder(seed), *self.export_body(seed, member)]
+
+    def export_encoder(self, seed: int) -> list[nn.Module]:
+        """What comes before the dense layers: nothing."""
+        return []
+
+    def export_body(self, seed: int, member: int = 0) -> list[nn.Module]:
+        """The dense layers as plain modules."""
         layers: list[nn.Module] = []
         for weight, bias in self.layers:
             linear = nn.Linear(*weight.shape[1:])
@@ -195,8 +211,8 @@ class _Forward(torch.autograd.Function):
         trains = ctx.needs_input_grad[1] and (Network.mover is None or Network.mover is net)
         gradient = torch.empty_like(net.leaves[0]) if trains else None
         if gradient is not None:
-            gradient[net.weights.size :] = 0
-            blocks = [block.flatten(0, 1) for block in net.weights.split(gradient)]
+            gradient[net.dense.size :] = 0
+            blocks = [block.flatten(0, 1) for block in net.dense.split(gradient)]
         for i in range(len(net.layers) - 1, -1, -1):
             h, (weight, _) = inner[i], net.layers[i]
             if gradient is not None:

@@ -97,7 +97,7 @@ class Generated:
 
     def export(self, net: SimpleNamespace, seed: int) -> nn.Module:
         """Actions [n, A] for normalised observations, as a plain module."""
-        nets = (nn.Sequential(*n.export(seed)) for n in (net.decoder, net.perturbation, net.q))
+        nets = (Asked(n, seed) for n in (net.decoder, net.perturbation, net.q))
         return GeneratedPolicy(*nets, self.latents[seed, :, 0].cpu().clone(), self.reach)
 
 
@@ -133,20 +133,32 @@ class ListedPolicy(nn.Module):
         return self.critic(obs).masked_fill(~likely(self.imitator(obs), self.threshold), NEVER)
 
 
+class Asked(nn.Module):
+    """A network that takes in something beside the observation, as a plain module."""
+
+    def __init__(self, net: MLP, seed: int):
+        super().__init__()
+        self.encoder, self.body = nn.Sequential(*net.export_encoder(seed)), nn.Sequential(*net.export_body(seed))
+
+    def forward(self, obs: Tensor, extra: Tensor) -> Tensor:
+        """Normalised observations [n, *O] with N times E numbers each, [n, N, E] -> outputs [n, N, outputs]."""
+        seen = self.encoder(obs).unsqueeze(1).expand(-1, extra.shape[1], -1)
+        return self.body(torch.cat([seen, extra], -1))
+
+
 class GeneratedPolicy(nn.Module):
     """The best of the actions decoded from fixed latent draws."""
 
     latents: Tensor
 
-    def __init__(self, decoder: nn.Module, perturbation: nn.Module, critic: nn.Module, latents: Tensor, reach: float):
+    def __init__(self, decoder: Asked, perturbation: Asked, critic: Asked, latents: Tensor, reach: float):
         super().__init__()
         self.decoder, self.perturbation, self.critic, self.reach = decoder, perturbation, critic, reach
         self.register_buffer("latents", latents)
 
     def forward(self, obs: Tensor) -> Tensor:
         """Normalised observations [n, O] -> actions [n, A]."""
-        seen = obs.unsqueeze(1).expand(-1, len(self.latents), -1)
-        action = self.decoder(torch.cat([seen, self.latents.expand(len(obs), -1, -1)], -1)).tanh()  # [n, N, A]
-        moved = (action + self.reach * self.perturbation(torch.cat([seen, action], -1)).tanh()).clamp(-1, 1)
-        best = self.critic(torch.cat([seen, moved], -1)).argmax(1)  # [n, 1]
+        action = self.decoder(obs, self.latents.expand(len(obs), -1, -1)).tanh()  # [n, N, A]
+        moved = (action + self.reach * self.perturbation(obs, action).tanh()).clamp(-1, 1)
+        best = self.critic(obs, moved).argmax(1)  # [n, 1]
         return moved.gather(1, best.unsqueeze(-1).expand(-1, -1, moved.shape[-1])).squeeze(1)

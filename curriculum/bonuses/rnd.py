@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from curriculum.learner import Learner
-from curriculum.nets import MLP
+from curriculum.nets import Network
 from curriculum.types import Batch, Spec, State, within
 
 
@@ -69,10 +69,10 @@ class RND:
 class _Distillation(Learner):
     embedding: int = 32
 
-    def build(self) -> dict[str, MLP]:
+    def build(self) -> dict[str, Network]:
         return {
-            "target": MLP(self.head.inputs, self.embedding, self.hidden),
-            "predictor": MLP(self.head.inputs, self.embedding, self.hidden),
+            "target": self.head.network(self.embedding),
+            "predictor": self.head.network(self.embedding),
         }
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
