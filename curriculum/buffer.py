@@ -1,4 +1,9 @@
-"""The replay buffer: one ring per seed, every transition tagged with who chose it and at what planning rate."""
+"""The replay buffer: one ring per seed, every transition tagged with who chose it and at what planning rate.
+
+What a batch needs of a transition is one packed float32 row, so that a call gathers it in one go: observation, action,
+reward, discount, next observation, return. Observations of uint8 that are no stacks of pictures are float32 there, four
+times their size. What no batch needs stands in numpy columns.
+"""
 
 from dataclasses import dataclass, field
 from typing import NamedTuple, Self
@@ -6,18 +11,23 @@ from typing import NamedTuple, Self
 import numpy as np
 import torch
 
+from curriculum import chains
+from curriculum.batches import Batches, widths
+from curriculum.chains import Chains
+from curriculum.frames import Frames, ring_bytes
+from curriculum.law import SAMPLINGS, Law
 from curriculum.types import SOURCES, Batch, Spec, State, stream, within
 
 SOURCE = {name: index for index, name in enumerate(SOURCES)}
-SAMPLINGS = ("uniform", "fixed", "symmetric", "annealed")
-OFFLINE = np.isin(SOURCES, ("expert", "random", "dataset"))  # sources that fill the buffer before training
+TAGS = {"source": np.uint8, "planning_rate": np.float32}
+COUNT_AFTER = 32_768  # rows drawn whose sources are counted at once
 
 
 class Transition(NamedTuple):
     """One step of every environment row of every seed."""
 
     obs: np.ndarray  # [P, E, *O]
-    action: np.ndarray  # [P, E]
+    action: np.ndarray  # [P, E], or [P, E, A]
     reward: np.ndarray  # [P, E], the environment's alone
     terminated: np.ndarray  # [P, E] bool
     truncated: np.ndarray  # [P, E] bool
@@ -39,176 +49,239 @@ class Buffer:
         if self.sampling not in SAMPLINGS:
             raise ValueError(f"no sampling {self.sampling!r}; there are: {', '.join(SAMPLINGS)}")
 
-    def setup(self, spec: Spec, seeds: tuple[int, ...], rows_each: int) -> Self:
-        """Allocate the rings for `rows_each` environment rows per seed."""
+    def setup(
+        self, spec: Spec, seeds: tuple[int, ...], rows_each: int, device: str = "cpu", discount: float | None = None
+    ) -> Self:
+        """Allocate the rings for `rows_each` environment rows per seed; what batches need of them lies on `device`.
+
+        With a `discount` every transition also gets the discounted return of its episode, once that is over."""
         if self.capacity < 2 * rows_each:
             raise ValueError(f"capacity must be at least two steps of all rows ({2 * rows_each}), got {self.capacity}")
-        lead, obs = (len(seeds), self.capacity), (spec.obs_shape, spec.obs_dtype)
-        self.columns = {
-            "obs": np.zeros((*lead, *obs[0]), obs[1]),
-            "action": np.zeros(lead, np.int64) if spec.actions else np.zeros((*lead, spec.action_size), np.float32),
-            "reward": np.zeros(lead, np.float32),
-            "terminated": np.zeros(lead, bool),
-            "truncated": np.zeros(lead, bool),
-            "next_obs": np.zeros((*lead, *obs[0]), obs[1]),
-            "source": np.zeros(lead, np.uint8),
-            "planning_rate": np.zeros(lead, np.float32),
-            "episode": np.zeros(lead, np.int32),
-            "successor": np.full(lead, -1, np.int32),  # slot of the same episode's next transition, -1 for none (yet)
-        }
+        lead, self.spec, self.device, self.discount = (len(seeds), self.capacity), spec, device, discount
+        self.widths = widths(spec, discount is not None)
+        rows = np.zeros((*lead, sum(self.widths.values())), np.float32)  # numpy asks for huge pages, torch does not
+        self.rows = torch.from_numpy(rows).to(device)  # [P, capacity, W]
+        self.flat = self.rows.view(-1, self.rows.shape[-1])
+        self.first = np.arange(len(seeds))[:, None] * self.capacity  # [P, 1], where each ring begins in `flat`
+        self.row_discount = 1.0  # what the rows state as the discount of one step
+        self.chains = Chains(*lead, rows_each)
+        self.columns = self.chains.columns | {name: np.zeros(lead, dtype) for name, dtype in TAGS.items()}
+        self.frames = Frames(spec, *lead, rows_each, device) if spec.frames else None
+        if self.frames:
+            self.columns["frames"] = np.zeros((*lead, spec.frames + 1), np.int64)  # numbers of the pictures it shows
+        self.law = Law(self.sampling, self.shares, *lead)
         self.added = np.zeros(len(seeds), np.int64)  # transitions ever stored; modulo capacity the next slot
-        self.open_slot = np.full((len(seeds), rows_each), -1, np.int64)  # where a row's running episode was stored last
-        self.episode = np.tile(np.arange(rows_each), (len(seeds), 1))  # id of each row's running episode
-        self.queue = np.zeros((len(seeds), len(SOURCES), self.capacity), np.int32)  # each source's slots, oldest first
-        self.head = np.zeros((len(seeds), len(SOURCES)), np.int64)
-        self.count = np.zeros((len(seeds), len(SOURCES)), np.int64)
-        self.drawn = np.zeros((len(seeds), len(SOURCES)), np.int64)  # sampled since the shares were last read
+        self.gone = np.zeros(len(seeds), np.int64)  # the first so many of them are no longer held
+        self.held = np.zeros((len(seeds), 1), np.int64)  # the others
+        self.uncounted: list[np.ndarray] = []  # rows drawn whose sources the law has not counted yet
         self.generators = [stream(seed, "batch") for seed in seeds]
+        self.room: Batches | None = None
         return self
 
     @property
     def size(self) -> np.ndarray:
         """Transitions held by each seed, [P]."""
-        return np.minimum(self.added, self.capacity)
+        return self.held[:, 0]
+
+    @property
+    def count(self) -> np.ndarray:
+        """Transitions of each source held by each seed, [P, S]."""
+        return self.law.count
 
     @property
     def memory_bytes(self) -> int:
         """What the rings occupy, full or not."""
-        return sum(c.nbytes for c in self.columns.values()) + self.queue.nbytes
+        pictures = self.frames.memory_bytes if self.frames else 0
+        return self.rows.nbytes + sum(c.nbytes for c in self.columns.values()) + self.law.queue.nbytes + pictures
 
     def add(self, step: Transition, keep: np.ndarray | None = None) -> None:
         """Append one step of all rows, or those in mask `keep` [P, E]."""
+        self._count_drawn()
         over = step.terminated | step.truncated
         keep = np.ones(over.shape, bool) if keep is None else keep
-        for p in range(len(over)):
-            rows = np.flatnonzero(keep[p])
-            slots = (self.added[p] + np.arange(rows.size)) % self.capacity
-            self._retire(p, slots)
-            for name, values in zip(Transition._fields, step, strict=True):
-                self.columns[name][p, slots] = values[p, rows]
-            self.columns["episode"][p, slots] = self.episode[p, rows]
-            self.columns["successor"][p, slots] = -1
-            before = self.open_slot[p, rows]
-            self.columns["successor"][p, before[before >= 0]] = slots[before >= 0]
-            self.open_slot[p] = -1  # a step that is not kept breaks its episode's chain
-            self.open_slot[p, rows] = np.where(over[p, rows], -1, slots)
-            self._enqueue(p, slots, step.source[p, rows])
-            self.added[p] += rows.size
-        self.episode += over * self.episode.shape[1]
+        seed, row = at = np.nonzero(keep)  # [n] each, seed by seed
+        number = self.added[seed] + keep.cumsum(1)[at] - 1
+        slot = number % self.capacity
+        self.added = self.added + keep.sum(1)
+        oldest = self.added - self.capacity
+        if self.frames:
+            before = self.chains.open_number[at]
+            shown = self.columns["frames"][seed, before % self.capacity]
+            shown, intact = self.frames.add(step.obs, step.next_obs, (seed, row), shown, before >= 0, number)
+            oldest = np.maximum(oldest, intact)
+        self._retire(np.maximum(oldest, self.gone))
+        values = step._asdict()
+        for name in TAGS:
+            self.columns[name][seed, slot] = values[name][at]
+        if self.frames:
+            self.columns["frames"][seed, slot] = shown
+        self.law.add(seed, step.source[at], slot)
+        self.chains.add(seed, row, number, values)
+        values |= {"discount": ~step.terminated * self.row_discount, "mc_return": np.full(over.shape, -np.inf)}
+        parts = [values[name][at].reshape(len(seed), width) for name, width in self.widths.items() if width]
+        packed = torch.from_numpy(np.concatenate(parts, 1, dtype=np.float32, casting="unsafe"))
+        places = torch.from_numpy(self.first[seed, 0] + slot)
+        self.flat.index_copy_(0, places.to(self.device), packed.to(self.device))
+        if self.discount is not None:
+            for p, last in zip(seed[over[at]].tolist(), number[over[at]].tolist(), strict=True):
+                slots, returns = self.chains.returns(p, last, int(self.gone[p]), self.discount)
+                self.rows[p, slots, -1] = torch.tensor(returns, device=self.device)
 
-    def _retire(self, p: int, slots: np.ndarray) -> None:
-        # the oldest transition of the ring is also the oldest of its source, so it stands at its queue's head
-        old = slots[self.added[p] + np.arange(slots.size) >= self.capacity]
-        gone = np.bincount(self.columns["source"][p, old], minlength=len(SOURCES))
-        self.head[p] = (self.head[p] + gone) % self.capacity
-        self.count[p] -= gone
+    def _retire(self, oldest: np.ndarray) -> None:
+        """Let go of what every seed stored before transition `oldest` [P]."""
+        n = oldest - self.gone
+        seed = np.arange(len(n)).repeat(n)
+        number = (self.gone - n.cumsum() + n)[seed] + np.arange(n.sum())
+        self.law.retire(seed, self.columns["source"][seed, number % self.capacity])
+        self.gone, self.held = oldest, (self.added - oldest)[:, None]
 
-    def _enqueue(self, p: int, slots: np.ndarray, source: np.ndarray) -> None:
-        for s in np.unique(source):
-            mine = slots[source == s]
-            end = self.head[p, s] + self.count[p, s]
-            self.queue[p, s, (end + np.arange(mine.size)) % self.capacity] = mine
-            self.count[p, s] += mine.size
+    def sample(
+        self, batch_size: int, discount: float, n_step: int = 1, progress: float = 0.0, batches: int = 1
+    ) -> list[Batch]:
+        """Draw `batches` batches [P, B] with n-step rewards; every seed draws from its own generator.
 
-    def sample(self, batch_size: int, discount: float, n_step: int = 1, progress: float = 0.0) -> Batch:
-        """Draw [P, B] transitions with n-step rewards; every seed draws from its own generator.
-
-        A seed that holds nothing yet gets rows of zeros, which its learner must leave aside.
-        `progress` in [0, 1] is the share of the run that is over, for annealed sampling."""
-        coins = np.stack([g.random((2, batch_size)) for g in self.generators], axis=1)  # [2, P, B]
-        if self.sampling == "uniform":
-            slot = (coins[1] * self.size[:, None]).astype(np.int64)
+        Their tensors are filled anew by the next call: copy what shall outlive it. Change none in place: stacked
+        pictures share memory between `obs` and `next_obs`. A seed that holds nothing yet gets rows of zeros, which its
+        learner must leave aside. `progress` in [0, 1] is the share of the run that is over, for annealed sampling."""
+        room, sizes, far = self.room, (batches, len(self.held), batch_size), n_step > 1
+        if room is None or room.sizes != sizes or room.far != far:
+            room = self.room = Batches(self.spec, self.widths, sizes, self.law.coins, far, self.device)
+        if discount != self.row_discount:
+            self._rewrite_discounts(discount)
+        self._draw(room, progress)
+        last = room.index
+        if far:
+            last, reward, factor = self.chains.windows(room.index, self.first, discount, n_step)
+        if self.frames:
+            found = room.gather(self.flat, self.frames.pictures, self._shown(room.index, last))
         else:
-            slot = self._by_source(coins, self._weights(progress))
-        seed = np.arange(len(slot))[:, None]
-        sources = self.columns["source"][seed, slot]
-        for p in np.flatnonzero(self.size):
-            self.drawn[p] += np.bincount(sources[p], minlength=len(SOURCES))
-        return self._window(seed, slot, discount, n_step)
+            found = room.gather(self.flat, self.flat, last if far else None)
+        if far:
+            room.reward.copy_(torch.from_numpy(reward))
+            room.discount.copy_(torch.from_numpy(factor))
+        return found
 
-    def _weights(self, progress: float) -> np.ndarray:
-        """Probability of each source [P, S], never of one that is empty."""
-        if self.sampling == "fixed":
-            wanted = np.array([self.shares.get(name, 0.0) for name in SOURCES]) * (self.count > 0)
-        else:  # a share for all that was there before training, in proportion to what is held
-            offline = 0.5 if self.sampling == "symmetric" else 1 - progress
-            group = np.where(
-                OFFLINE, (self.count * OFFLINE).sum(-1, keepdims=True), (self.count * ~OFFLINE).sum(-1, keepdims=True)
-            )
-            wanted = np.where(OFFLINE, offline, 1 - offline) * self.count / np.maximum(group, 1)
-        total = wanted.sum(-1, keepdims=True)
-        held = np.maximum(self.count.sum(-1, keepdims=True), 1)
-        return np.where(total > 0, wanted, self.count) / np.where(total > 0, total, held)
+    def _draw(self, room: Batches, progress: float) -> None:
+        """Choose the rows of `flat`; a batch is the same however many are drawn at once."""
+        for generator, coins in zip(self.generators, room.coins, strict=True):
+            generator.random(out=coins)
+        if self.sampling != "uniform":
+            room.index[:] = self.law.draw(room.turned, progress)
+        else:
+            np.multiply(room.turned[:, :, 0], self.held, out=room.index, casting="unsafe")
+            if self.frames:  # elsewhere the slots that are held begin at 0
+                room.index[:] = (room.index + self.gone[:, None]) % self.capacity
+        if len(self.first) > 1:
+            room.index += self.first
+        self.uncounted.append(room.index.copy())
+        if len(self.uncounted) * room.index.size > COUNT_AFTER:
+            self._count_drawn()
 
-    def _by_source(self, coins: np.ndarray, weights: np.ndarray) -> np.ndarray:
-        bounds = weights.cumsum(-1)
-        bounds[:, -1] = 1.0
-        seed = np.arange(len(weights))[:, None]
-        source = (coins[0][..., None] >= bounds[:, None]).sum(-1)  # [P, B]
-        source = np.where(self.count[seed, source] > 0, source, weights.argmax(-1)[:, None])  # rounding at a bound
-        place = self.head[seed, source] + (coins[1] * self.count[seed, source]).astype(np.int64)
-        return self.queue[seed, source, place % self.capacity]
+    def _rewrite_discounts(self, discount: float) -> None:
+        """State another discount of one step in all rows, so that no batch must be multiplied by it."""
+        filled = self.filled
+        column = sum(list(self.widths.values())[: list(self.widths).index("discount")])
+        stated = (discount * ~self.columns["terminated"][:, :filled]).astype(np.float32)
+        self.rows[:, :filled, column] = torch.from_numpy(stated).to(self.device)
+        self.row_discount = discount
 
-    def _window(self, seed: np.ndarray, slot: np.ndarray, discount: float, n_step: int) -> Batch:
-        columns = self.columns
-        reward, last, factor = columns["reward"][seed, slot], slot, np.full(slot.shape, discount, np.float32)
-        for _ in range(n_step - 1):
-            following = columns["successor"][seed, last]
-            goes_on = following >= 0
-            last = np.where(goes_on, following, last)
-            reward = reward + np.where(goes_on, factor * columns["reward"][seed, last], np.float32(0))
-            factor = np.where(goes_on, factor * np.float32(discount), factor)
-        return Batch(
-            torch.from_numpy(columns["obs"][seed, slot]),
-            torch.from_numpy(columns["action"][seed, slot]),
-            torch.from_numpy(reward),
-            torch.from_numpy(factor * ~columns["terminated"][seed, last]),
-            torch.from_numpy(columns["next_obs"][seed, last]),
-        )
+    def _shown(self, index: np.ndarray, last: np.ndarray) -> np.ndarray:
+        """Where the pictures of windows from rows `index` to rows `last` stand, [batches, P, B, F + 1 or 2F]."""
+        assert self.frames
+        frames = self.columns["frames"].reshape(-1, self.spec.frames + 1)
+        numbers = frames[index]
+        if last is not index:
+            numbers = np.concatenate((numbers[..., :-1], frames[last][..., 1:]), -1)
+        return self.frames.places(numbers, np.arange(len(self.held))[:, None, None])
 
-    def recent_obs(self, n: int) -> list[np.ndarray]:
-        """Up to `n` of the newest observations of every seed, [n, *O] each."""
-        newest = [
-            (added - 1 - np.arange(min(n, size))) % self.capacity
-            for added, size in zip(self.added, self.size, strict=True)
-        ]
-        return [self.columns["obs"][p, slots] for p, slots in enumerate(newest)]
-
-    def distinct_obs(self, n: int) -> list[np.ndarray]:
-        """Up to `n` different observations of every seed, [n, *O] each, spread over all that it holds."""
-        held = [np.unique(self.columns["obs"][p, :size], axis=0) for p, size in enumerate(self.size)]
-        return [obs[np.linspace(0, len(obs) - 1, min(n, len(obs)), dtype=int)] for obs in held]
+    def _count_drawn(self) -> None:
+        """Count the sources of what was drawn, before any slot gets another one."""
+        if self.uncounted:
+            drawn = np.concatenate([index.reshape(-1) for index in self.uncounted])
+            counted = self.law.by_source(drawn // self.capacity, self.columns["source"].reshape(-1)[drawn])
+            self.law.drawn += counted * (self.held > 0)
+            self.uncounted.clear()
 
     def read_shares(self) -> np.ndarray:
         """Share of each source [P, S] in what was sampled since this was last asked; nan where nothing was."""
-        total = self.drawn.sum(-1, keepdims=True)
-        shares = np.where(total > 0, self.drawn / np.maximum(total, 1), np.nan)
-        self.drawn[:] = 0
-        return shares
+        self._count_drawn()
+        return self.law.read_shares()
+
+    def recent_obs(self, n: int) -> list[np.ndarray]:
+        """Up to `n` of the newest observations of every seed, [n, *O] each."""
+        return [self._obs(p, slots[::-1][:n]) for p, slots in enumerate(self._slots())]
+
+    def distinct_obs(self, n: int) -> list[np.ndarray]:
+        """Up to `n` different observations of every seed, [n, *O] each, spread over all that it holds.
+
+        Of stacked pictures only `n` are looked at, and those among them that are equal make it fewer."""
+        found = []
+        for p, slots in enumerate(self._slots()):
+            obs = self._obs(p, slots[_spread(len(slots), n)] if self.frames else slots)
+            different = np.array(list({o.tobytes(): i for i, o in enumerate(obs)}.values()), int)
+            found.append(obs[different[_spread(len(different), n)]])
+        return found
+
+    def episode_returns(self) -> list[np.ndarray]:
+        """Undiscounted returns of the episodes that each seed holds from their first step to their end."""
+        return [self.chains.whole_returns(p, slots) for p, slots in enumerate(self._slots())]
+
+    def _slots(self) -> list[np.ndarray]:
+        """The slots that each seed holds, oldest first."""
+        return [np.arange(gone, added) % self.capacity for gone, added in zip(self.gone, self.added, strict=True)]
+
+    def _obs(self, p: int, slots: np.ndarray) -> np.ndarray:
+        if self.frames:
+            return self.frames.stacks(self.columns["frames"][p, slots, :-1], p)
+        rows = self.rows[p, :, : self.widths["obs"]][torch.from_numpy(slots.copy()).to(self.device)]
+        return rows.cpu().numpy().reshape(-1, *self.spec.obs_shape)
+
+    @property
+    def filled(self) -> int:
+        """Slots that any seed ever wrote to."""
+        return min(int(self.added.max(initial=0)), self.capacity)
 
     def state(self) -> State:
         """The filled part of every ring and all counters."""
-        filled = int(self.size.max(initial=0))
+        self._count_drawn()
         return {
-            "columns": {name: column[:, :filled] for name, column in self.columns.items()},
-            "queue": self.queue[..., :filled],
-            **{name: getattr(self, name) for name in ("added", "open_slot", "episode", "head", "count", "drawn")},
+            "rows": self.rows[:, : self.filled],
+            "columns": {name: column[:, : self.filled] for name, column in self.columns.items()},
+            "chains": self.chains.state(),
+            "frames": self.frames.state() if self.frames else {},
+            "law": self.law.state(self.filled),
+            **{name: getattr(self, name) for name in ("added", "gone", "row_discount")},
             "generators": [g.bit_generator.state for g in self.generators],
         }
 
     def load(self, state: State) -> None:
         """Go back to what `state` returned."""
+        self.added[:], self.gone[:], self.row_discount = state["added"], state["gone"], state["row_discount"]
+        self.held = (self.added - self.gone)[:, None]
+        self.rows[:, : self.filled] = torch.as_tensor(state["rows"], device=self.device)
         for name, column in self.columns.items():
-            column[:, : state["columns"][name].shape[1]] = state["columns"][name]
-        self.queue[..., : state["queue"].shape[-1]] = state["queue"]
-        for name in ("added", "open_slot", "episode", "head", "count", "drawn"):
-            getattr(self, name)[:] = state[name]
+            column[:, : self.filled] = state["columns"][name]
+        self.chains.load(state["chains"])
+        if self.frames:
+            self.frames.load(state["frames"])
+        self.law.load(state["law"])
+        self.uncounted.clear()
         for generator, saved in zip(self.generators, state["generators"], strict=True):
             generator.bit_generator.state = saved
 
 
-def estimate_bytes(spec: Spec, seeds: int, capacity: int) -> int:
-    """Memory that the buffer of a run will take."""
-    obs = int(np.prod(spec.obs_shape)) * np.dtype(spec.obs_dtype).itemsize
-    action = 8 if spec.actions else 4 * spec.action_size
-    return seeds * capacity * (2 * obs + action + 4 + 1 + 1 + 1 + 4 + 4 + 4 + 4 * len(SOURCES))
+def estimate_bytes(
+    spec: Spec, seeds: int, capacity: int, rows_each: int = 1, sampling: str = "uniform", discount: float | None = None
+) -> int:
+    """Memory that the buffer of a run will take; `rows_each` matters to stacked pictures alone, and there little."""
+    each = 4 * sum(widths(spec, discount is not None).values())
+    each += sum(np.dtype(dtype).itemsize for dtype in (*chains.COLUMNS.values(), *TAGS.values()))
+    each += 0 if sampling == "uniform" else 4 * len(SOURCES)
+    if not spec.frames:
+        return seeds * capacity * each
+    return seeds * (capacity * (each + 8 * (spec.frames + 1)) + ring_bytes(spec, capacity, rows_each))
+
+
+def _spread(size: int, n: int) -> np.ndarray:
+    """Up to `n` places spread evenly over `size`."""
+    return np.linspace(0, size - 1, min(n, size), dtype=int)

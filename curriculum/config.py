@@ -37,7 +37,9 @@ class Config:
     checkpoint_every: int = 5_000  # environment steps between checkpoints
     compress_every: int = 0  # environment steps between compressions; 0: one at the end if --techniques are given
     threads: int = 1  # of the processor, for matrix products: more pays for wide networks on an idle machine only
-    device: Literal["cpu", "cuda"] = "cpu"  # where networks live
+    device: Literal["cpu", "cuda"] = "cpu"  # where networks and the buffer live
+    precision: Literal["fp32", "bf32", "bf16"] = "fp32"  # of products at least 64 wide: bf* pays with AMX or on a GPU
+    compile: Literal["auto", "on", "off"] = "auto"  # of updates: torch.compile, or on a GPU one captured graph
     name: str = ""  # of the run's folder; default: planner-learner-decay
     runs_dir: str = "runs"  # runs lie in <runs-dir>/<env>/<name>
 

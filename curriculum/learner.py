@@ -62,6 +62,11 @@ class Learner:
         """Network name -> loss [P]; observations come normalised."""
         raise NotImplementedError
 
+    @property
+    def cycle(self) -> int:
+        """After how many updates the same networks have a loss again."""
+        return 1
+
     def choose(self, obs: Tensor) -> Tensor:
         """The best action known, [P, B] or [P, B, A], at normalised observations."""
         if "policy" in self.nets:
@@ -137,6 +142,10 @@ class Learner:
         if has_data is not None and not has_data.all():
             share = torch.as_tensor(has_data, dtype=torch.float32, device=self.device)
         self.step(batch, self.rate(), share)
+        self.count_update()
+
+    def count_update(self) -> None:
+        """Take note that `step` has run; hard copies of targets happen here."""
         self.updates += 1
         if self.target_every and self.updates % self.target_every == 0:
             self.follow(1.0)
@@ -172,7 +181,7 @@ class Learner:
         """Gradient of `loss` [P] with respect to the network `name`, laid out as its weights' vector."""
         Network.mover = net = self.nets[name]
         try:
-            found = torch.autograd.grad(loss, net.leaves, self.ones if weight is None else weight, retain_graph=True)
+            found = torch.autograd.grad(loss, net.leaves, self.ones if weight is None else weight, retain_graph=len(self.nets) > 1)
         finally:
             Network.mover = None
         return found[0] if len(found) == 1 else torch.cat(found)
@@ -266,7 +275,7 @@ class Learner:
             "normalizer": {name: scale.clone() for name, scale in scales.items()},
             "exploration": [g.bit_generator.state for g in self.explorers],
             "head": self.head.state(),
-            "last_losses": dict(self.last_losses),
+            "last_losses": {name: loss.clone() for name, loss in self.last_losses.items()},
         }
 
     def load(self, state: State) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from curriculum import checkpoint, plugins
+from curriculum import checkpoint, engine, plugins
 from curriculum.buffer import SOURCE, Buffer, Transition
 from curriculum.compress import measure
 from curriculum.config import Config
@@ -21,6 +21,7 @@ from curriculum.rollout import Rollout
 from curriculum.types import SOURCES, Planner, Record, Spec, State, stream
 from envs.dynamics import Dynamics, Rows
 
+CHUNK = 32  # batches sampled at once before the first step
 RESCORE = 1_000_000  # first of the episode seeds that re-score the last and the best policy
 
 
@@ -67,9 +68,12 @@ class Run:
         self.world: Dynamics = self.parts["env"]
         self.rows = Rows(self.world, [stream(seed, "environment") for seed in self.seeds], config.rows)
         self.spec = spec_of(self.world)
-        self.learner = copy.deepcopy(self.parts["learner"]).setup(self.spec, self.seeds, config.device)
+        self.learner = copy.deepcopy(self.parts["learner"])
+        self.learner.setup(self.spec, self.seeds, config.device, config.precision)
+        self.learn = engine.updater(self.learner, engine.choose(config.compile, config.device)[0])
         self.buffer = Buffer(capacity=config.capacity, sampling=config.sampling, shares=config.source_shares())
-        self.buffer.setup(self.spec, self.seeds, config.rows)
+        discount = self.learner.discount if self.learner.needs_returns else None
+        self.buffer.setup(self.spec, self.seeds, config.rows, config.device, discount)
         self.bonus = copy.deepcopy(self.parts["bonus"])
         if self.bonus:
             self.bonus.setup(self.spec, self.seeds, config.device)
@@ -114,8 +118,9 @@ class Run:
         self.obs = self.rows.reset()
         self._seed_buffer(random.setup(self.rows, self.spec, self.seeds))
         self.learner.fit_normalizer(self.buffer.recent_obs(10_000))
-        for _ in range(self.config.pretrain_updates):
-            self._learn()
+        self.learner.fit_rewards(self.buffer.episode_returns())
+        for done in range(0, self.config.pretrain_updates, CHUNK):
+            self._learn(min(CHUNK, self.config.pretrain_updates - done))
         rate = {"curriculum/planning_rate": self.decay.rate(0, self.score)}
         yield self.record("start", self._buffer_values() | rate)
         yield from self.evaluate()
@@ -129,7 +134,7 @@ class Run:
                 action = self.mixture.plan(self._stacked(self.obs), np.ones(self.shape, bool))
             else:
                 action = actor.act(self.obs, np.arange(self.rows.count))
-            self._advance(action.reshape(self.shape), source, np.full(self.shape, actor is self.mixture.planner))
+            self._advance(action.reshape(*self.shape, *action.shape[1:]), source, np.full(self.shape, actor is self.mixture.planner))
 
     def collect(self) -> None:
         """Take one step in every row: whoever the gate chooses acts, the buffer grows."""
@@ -146,8 +151,8 @@ class Run:
     def _advance(
         self, action: np.ndarray, source: np.ndarray, rate: np.ndarray, keep: np.ndarray | None = None
     ) -> tuple[Transition, np.ndarray]:
-        """Step the world with `action` [P, E] and store what came of it; also returns the successes [P, E]."""
-        obs, step = self.obs, self.rows.step(action.reshape(-1))
+        """Step the world with `action` [P, E] or [P, E, A] and store what came of it; also returns the successes [P, E]."""
+        obs, step = self.obs, self.rows.step(action.reshape(-1, *action.shape[2:]))
         reward, terminated, truncated, success = (
             x.reshape(self.shape) for x in (step.reward, step.terminated, step.truncated, step.success)
         )
@@ -165,22 +170,20 @@ class Run:
     def update(self) -> None:
         """Take the gradient updates that the last step earned."""
         per_step = self.config.updates_per_step
-        for _ in range(int(self.step * per_step) - int((self.step - self.shape[1]) * per_step)):
-            self._learn()
+        self._learn(int(self.step * per_step) - int((self.step - self.shape[1]) * per_step))
 
-    def _learn(self) -> None:
+    def _learn(self, updates: int) -> None:
         learner, rows = self.learner, self.shape[1]
         offered = -(-self.parts["start"].size // rows) * rows + self.step
-        if offered < learner.batch_size:  # the same moment for every seed, whatever --store keeps of it
+        if offered < learner.batch_size or not updates:  # the same moment for every seed, whatever --store keeps of it
             return
-        progress = min(self.step / self.config.steps, 1.0)
-        batch = self.buffer.sample(learner.batch_size, learner.discount, learner.n_step, progress)
-        if self.bonus:
-            reward, self.bonus_log = self.bonus.reward(batch, self.step)
-            batch = batch._replace(reward=batch.reward + reward)
-        has_data = self.buffer.size > 0
-        learner.update(batch, has_data)
-        self.updates += has_data
+        progress, has_data = min(self.step / self.config.steps, 1.0), self.buffer.size > 0
+        for batch in self.buffer.sample(learner.batch_size, learner.discount, learner.n_step, progress, updates):
+            if self.bonus:
+                reward, self.bonus_log = self.bonus.reward(batch, self.step)
+                batch = batch._replace(reward=batch.reward + reward)
+            self.learn(batch, has_data)
+        self.updates += has_data * updates
 
     def report(self) -> Iterator[Record]:
         """What collecting and updating brought since the last report, and how long it took."""

@@ -83,11 +83,13 @@ def run(config: Config, folder: Path, checkpoint: Path | None, stop: Any) -> boo
     """Train in a folder with all listeners; returns whether the run came to its end."""
     from curriculum import folders
     from curriculum.buffer import estimate_bytes
+    from curriculum.engine import choose
     from curriculum.loop import spec_of, train
 
     parts = config.plugged()
     memory = estimate_bytes(spec_of(parts["env"]), len(config.seeds), config.capacity)
     print(f"run {folder}  buffer memory {memory / 1e6:.0f} MB", file=sys.stderr)
+    print(f"updates run {choose(config.compile, config.device)[1]}", file=sys.stderr)
     settings, history = flat(config), folders.history(folder, checkpoint)
     records = train(config, folder, checkpoint, stop)
     try:

@@ -63,13 +63,13 @@ def test_states_seen_often_earn_less_and_less_beside_states_never_seen(name):
 @every_bonus
 def test_the_bonus_comes_apart_from_the_worlds_reward_and_ignores_it(name):
     batch = random_batch()
-    before = [column.clone() for column in batch]
+    before = [column.clone() for column in batch[:5]]
     reward, log = ready(plugins.make("bonus", name)).reward(batch, 0)
     assert reward.shape == (3, 16)
     assert (reward >= 0).all()
     assert not reward.requires_grad
     assert all(value.shape == (3,) for value in log.values())
-    assert all(torch.equal(mine, old) for mine, old in zip(batch, before, strict=True))
+    assert all(torch.equal(mine, old) for mine, old in zip(batch[:5], before, strict=True))
     richer = batch._replace(reward=batch.reward + 1000)
     assert torch.equal(ready(plugins.make("bonus", name)).reward(richer, 0)[0], reward)
 

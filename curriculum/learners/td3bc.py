@@ -34,6 +34,11 @@ class TD3BC(Learner):
         within(self, 0, float("inf"), "alpha", "target_noise", "noise_limit")
         within(self, 1, float("inf"), "delay")
 
+    @property
+    def cycle(self) -> int:
+        """See `Learner`."""
+        return self.delay
+
     def build(self) -> dict[str, Network]:
         """See `Learner`."""
         return {"q": self.head.critic(members=2), "policy": self.head.deterministic_actor()}
