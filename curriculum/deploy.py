@@ -1,62 +1,48 @@
-"""A policy on its way out: taken apart, imitated, rounded, written to a file, and run from that file by numpy alone."""
+"""A policy on its way out: rounded, written to a file, and run from that file by numpy alone.
+
+A policy that is not made of dense layers (convolutions, a search among candidate actions) runs in torch alone; its file
+holds its state_dict.
+"""
 
 from __future__ import annotations
 
-import math
+import copy
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from itertools import pairwise
+from math import prod
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from safetensors import SafetensorError
 from safetensors import numpy as safetensors
 
+from curriculum.layers import Layer, Unsupported, array_of, dense
 from curriculum.types import Deployable
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
-
-Layer = tuple[np.ndarray, np.ndarray]  # weight [out, in] and bias [out], float32
-
-
-def dense(policy: nn.Sequential) -> list[Layer]:
-    """Copy the dense layers out of `policy`, which is normaliser, Linear, ReLU, ..., Linear; TypeError if it is not."""
     from torch import nn
 
-    first, *rest = policy
-    alternate = all(isinstance(part, nn.ReLU if i % 2 else nn.Linear) for i, part in enumerate(rest))
-    if not (hasattr(first, "mean") and hasattr(first, "scale") and alternate and len(rest) % 2):
-        kinds = ", ".join(type(part).__name__ for part in policy)
-        raise TypeError(f"a policy to deploy is a normaliser, then Linear, ReLU, ..., Linear; this one is {kinds}")
-    return [(_copy(layer.weight), _copy(layer.bias)) for layer in rest[::2]]
+Arrays = dict[str, np.ndarray]
+Expected = dict[str, tuple[str, tuple[int, ...]]]  # name -> type and shape
+MARK = np.ones(1, np.uint8)  # an array whose presence says something
 
 
-def _copy(tensor) -> np.ndarray:
-    return tensor.detach().cpu().numpy().astype(np.float32)
-
-
-def assemble(normaliser: nn.Module, layers: list[Layer]) -> nn.Sequential:
-    """Build the policy of these dense layers, the inverse of `dense`; draws no random numbers."""
-    import torch
-    from torch import nn
-
-    parts = [normaliser]
-    for weight, bias in layers:
-        linear = nn.Linear(weight.shape[1], weight.shape[0], device="meta")  # "meta": nothing is initialised
-        linear.weight, linear.bias = nn.Parameter(torch.tensor(weight)), nn.Parameter(torch.tensor(bias))
-        parts += [linear, nn.ReLU()]
-    return nn.Sequential(*parts[:-1])
-
-
-def deployable(policy: nn.Sequential) -> Deployable:
-    """Take down everything the file of `policy` will hold, in float32; ValueError where a number is not finite."""
-    layers = dense(policy)
-    arrays = {"mean": _copy(policy[0].mean), "scale": _copy(policy[0].scale)}
-    for i, (weight, bias) in enumerate(layers):
-        arrays |= {f"{i}.weight": weight, f"{i}.bias": bias}
+def deployable(policy: nn.Module) -> Deployable:
+    """Take down everything the file of `policy` will hold; ValueError where a number is not finite."""
+    try:
+        layers = dense(policy)
+    except Unsupported:
+        arrays = {name: tensor.detach().cpu().numpy().copy() for name, tensor in policy.state_dict().items()}
+        arrays["torch"] = MARK
+    else:
+        first: Any = next(policy.children())
+        arrays = {"mean": array_of(first.mean), "scale": array_of(first.scale)}
+        for i, (weight, bias, eps, tanh) in enumerate(layers):
+            arrays |= {f"{i}.weight": weight, f"{i}.bias": bias}
+            arrays |= {f"{i}.eps": np.array([eps], np.float32)} if eps else {}
+            arrays |= {"tanh": MARK} if tanh else {}
     if broken := [name for name, array in arrays.items() if not np.isfinite(array).all()]:
         raise ValueError(
             f"a policy with numbers that are not finite cannot be deployed; they are in {', '.join(broken)}"
@@ -65,138 +51,135 @@ def deployable(policy: nn.Sequential) -> Deployable:
 
 
 def quantized(policy: Deployable) -> Deployable:
-    """Round the weights to int8: symmetric, one scale per output channel, its largest weight over 127."""
-    arrays = dict(policy.arrays)
-    for name in [name for name in arrays if name.endswith(".weight")]:
-        weight = arrays[name]
-        scale = np.abs(weight).max(-1) / 127  # [out]
+    """Round the weights of Linear and Conv2d to int8: symmetric, one scale per output channel, its largest over 127."""
+    import torch
+    from torch import nn
+
+    arrays, module = dict(policy.arrays), copy.deepcopy(policy.module)
+    found = module.named_modules(remove_duplicate=False)  # a file holds a layer used twice under both its names
+    layers = [(name, layer) for name, layer in found if isinstance(layer, nn.Linear | nn.Conv2d)]
+    for i, (name, layer) in enumerate(layers):
+        key = f"{name if 'torch' in arrays else i}.weight".removeprefix(".")
+        if key not in arrays:  # a weight that the module computes from others
+            continue
+        weight = arrays[key]
+        scale = np.abs(weight).reshape(len(weight), -1).max(-1) / 127  # [out]
         scale[scale == 0] = 1  # a channel of zeros stays zero
-        arrays[name] = np.rint(weight / scale[:, None]).astype(np.int8)
-        arrays[f"{name}_scale"] = scale
-    return Deployable(assemble(next(policy.module.children()), _layers(arrays)), arrays)
+        arrays[key] = np.rint(weight / _broad(scale, weight)).astype(np.int8)
+        arrays[f"{key}_scale"] = scale
+        layer.weight.data = torch.tensor(_whole(arrays, key))
+    return Deployable(module, arrays)
 
 
-def _layers(arrays: dict[str, np.ndarray]) -> list[Layer]:
-    layers = []
-    for i in range(sum(name.endswith(".bias") for name in arrays)):
-        weight = arrays[f"{i}.weight"].astype(np.float32)
-        if f"{i}.weight_scale" in arrays:
-            weight *= arrays[f"{i}.weight_scale"][:, None]
-        layers.append((weight, arrays[f"{i}.bias"]))
-    return layers
+def _broad(scale: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    return scale.reshape(-1, *[1] * (weight.ndim - 1))  # [out, 1, ...]
 
 
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Let torch use one thread: as fast for small networks, far faster on a busy machine, and always the same sums."""
-    import torch
-
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
-
-
-@one_thread()
-def imitate(
-    student: nn.Sequential,
-    teacher: nn.Sequential,
-    obs: Tensor,
-    rng: np.random.Generator,
-    *,
-    updates: int,
-    batch: int,
-    learning_rate: float,
-    temperature: float,
-) -> None:
-    """Train `student`, in place, until it acts on `obs` [n, *O] as `teacher` does.
-
-    Minimises KL(softmax(q_T / tau) || softmax(q_S)), Rusu et al. 2015, arXiv 1511.06295. Their tau of 0.01 suits their
-    Q-values; here tau is `temperature` times the teacher's spread over actions (root mean square about their mean, over
-    all of `obs`), so that Q-values 0.1 apart and logits 20 apart pose the same task. The student's scores keep the
-    teacher's unit, only while it learns tau is their unit; but a small tau teaches their order, not their size."""
-    import torch
-    from torch.nn import functional
-
-    if not len(obs):
-        raise ValueError("there are no observations to imitate the policy on")
-    with torch.no_grad():
-        scores = teacher(obs)
-        advantage = scores - scores.mean(-1, keepdim=True)  # [n, actions]
-        tau = temperature * float(advantage.square().mean().sqrt()) or 1.0
-        target = functional.softmax(advantage / tau, -1)
-        for weights in student[-1].parameters():
-            weights.div_(tau)
-    adam = torch.optim.Adam(student.parameters(), learning_rate, fused=True)
-    pieces: list[np.ndarray] = []
-    for update in range(updates):
-        pieces = pieces or np.array_split(rng.permutation(len(obs)), math.ceil(len(obs) / batch))
-        index = torch.from_numpy(pieces.pop())
-        adam.param_groups[0]["lr"] = learning_rate * (1 - update / updates)
-        guess = functional.log_softmax(student(obs[index]), -1)
-        loss = functional.kl_div(guess, target[index], reduction="batchmean")
-        adam.zero_grad()
-        loss.backward()
-        adam.step()
-    with torch.no_grad():
-        for weights in student[-1].parameters():
-            weights.mul_(tau)
+def _whole(arrays: Arrays, name: str) -> np.ndarray:
+    scale = arrays.get(f"{name}_scale")
+    return arrays[name] if scale is None else arrays[name].astype(np.float32) * _broad(scale, arrays[name])
 
 
 def save(policy: Deployable, path: Path) -> None:
     """Write the arrays of `policy` to `path`, which holds the old file or the new one and never a part."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_bytes(safetensors.save({k: np.ascontiguousarray(v) for k, v in policy.arrays.items()}))
+    temporary.write_bytes(safetensors.save({k: np.asarray(v, order="C") for k, v in policy.arrays.items()}))
     temporary.replace(path)
 
 
 def load(path: Path) -> Callable[[np.ndarray], np.ndarray]:
-    """Read a policy back as a function: observations [*O] or [n, *O] -> scores [actions] or [n, actions], float32.
+    """Read a dense policy back as a function: observations [*O] or [n, *O] -> scores [actions] or [n, actions], or box
+    actions [A] or [n, A] in [-1, 1], float32.
 
-    Needs no torch; raises ValueError where the file is not a whole policy. int8 weights become float32 here, once.
-    Preallocated buffers were measured to save nothing here, so calls share no memory."""
-    arrays = _read(Path(path))
+    Needs no torch; raises ValueError where the file is not a whole policy or one that only torch can run. int8 weights
+    become float32 here, once. Preallocated buffers were measured to save nothing here, so calls share no memory."""
+    arrays = _read(path := Path(path))
+    if "torch" in arrays:
+        raise ValueError(
+            f"{path} is a policy that only torch can run: load the run's checkpoint; its learner's export(seed) is the "
+            f"module, into which curriculum.deploy.fill(module, path) puts the weights of this file"
+        )
+    _check(path, arrays, _expected(arrays))
+    for name, array in arrays.items():
+        if (name == "tanh" and array != MARK) or (name.endswith(".eps") and array <= 0):
+            should = 1 if name == "tanh" else "positive"
+            raise ValueError(f"{path} is not a policy: array {name!r} should be {should}, it is {array[0]}")
     mean, scale = arrays["mean"], arrays["scale"]
-    *hidden, (last_weight, last_bias) = [(weight.T, bias) for weight, bias in _layers(arrays)]
+    *hidden, (last_weight, last_bias, _, tanh) = [_ready(layer) for layer in _layers(arrays)]
     zero = np.float32(0)  # a Python 0 costs 0.3 us more, each time
 
     def forward(obs: np.ndarray) -> np.ndarray:
         x = np.asarray(obs, np.float32)
-        many = x.ndim > 1 and math.prod(x.shape[1:]) == mean.size
+        many = x.ndim > 1 and prod(x.shape[1:]) == mean.size
         x = (x.reshape((-1, mean.size) if many else mean.size) - mean) * scale
-        for weight, bias in hidden:
+        for weight, bias, eps, _ in hidden:
             x = x.dot(weight)
             x += bias
+            if eps:
+                x /= np.sqrt(np.vecdot(x, x) / len(bias) + eps)[..., None]
             np.maximum(x, zero, out=x)
-        return x.dot(last_weight) + last_bias
+        x = x.dot(last_weight) + last_bias
+        return np.tanh(x) if tanh else x
 
     return forward
 
 
-def _read(path: Path) -> dict[str, np.ndarray]:
+def _layers(arrays: Arrays) -> list[Layer]:
+    layers = []
+    for i in range(sum(name.endswith(".bias") for name in arrays)):
+        eps = float(arrays[f"{i}.eps"][0]) if f"{i}.eps" in arrays else 0.0
+        layers.append(Layer(_whole(arrays, f"{i}.weight"), arrays[f"{i}.bias"], eps))
+    layers[-1] = layers[-1]._replace(tanh="tanh" in arrays)
+    return layers
+
+
+def _ready(layer: Layer) -> Layer:
+    weight, bias, eps, tanh = layer
+    if eps:  # LayerNorm's subtraction of the mean is linear: done once, here
+        weight, bias = weight - weight.mean(0, np.float64), bias - bias.mean(dtype=np.float64)
+    return Layer(weight.astype(np.float32).T, bias.astype(np.float32), eps, tanh)
+
+
+def fill(module: nn.Module, path: Path) -> None:
+    """Give `module` the weights of a file that `load` refuses; it must be built as that policy was.
+
+    int8 weights become float32 here. Raises ValueError where the file is not whole or of another module."""
+    import torch
+
+    arrays = _read(path)
+    expected: Expected = {"torch": ("uint8", (1,))}
+    state = {name: tensor.cpu().numpy() for name, tensor in module.state_dict().items()}
+    for name, array in state.items():
+        rounded = f"{name}_scale" in arrays and array.ndim > 1
+        expected[name] = ("int8" if rounded else str(array.dtype), array.shape)
+        expected |= {f"{name}_scale": ("float32", array.shape[:1])} if rounded else {}
+    _check(path, arrays, expected)
+    module.load_state_dict({name: torch.tensor(_whole(arrays, name)) for name in state})
+
+
+def _read(path: Path) -> Arrays:
     try:
-        arrays = safetensors.load(path.read_bytes())
+        return safetensors.load(path.read_bytes())
     except (SafetensorError, KeyError, ValueError) as error:  # KeyError: a type that numpy does not have
         raise ValueError(f"{path} is not a whole safetensors file: {error}") from None
+
+
+def _check(path: Path, arrays: Arrays, expected: Expected) -> None:
     found = {name: (str(array.dtype), array.shape) for name, array in arrays.items()}
-    expected = _expected(arrays)
     for name in sorted(expected | found, key=found.__contains__):  # absent arrays first: others' shapes depend on them
         if expected.get(name) != found.get(name):
             should, found_here = expected.get(name, "absent"), found.get(name, "absent")
             raise ValueError(f"{path} is not a policy: array {name!r} should be {should}, it is {found_here}")
         if not np.isfinite(arrays[name]).all():
             raise ValueError(f"{path} is not a policy: array {name!r} holds numbers that are not finite")
-    return arrays
 
 
-def _expected(arrays: dict[str, np.ndarray]) -> dict[str, tuple[str, tuple[int, ...]]]:
-    """Type and shape that each array must have, given the length of the mean and of every bias."""
+def _expected(arrays: Arrays) -> Expected:
+    """Type and shape that each array of a dense policy must have, given the length of the mean and of every bias."""
     depth = len({"0"} | {name.split(".")[0] for name in arrays if name[:1].isdigit()})
     widths = [arrays[name].size if name in arrays else 0 for name in ("mean", *(f"{i}.bias" for i in range(depth)))]
-    expected: dict[str, tuple[str, tuple[int, ...]]] = {}
+    expected: Expected = {"tanh": ("uint8", (1,))} if "tanh" in arrays else {}
     expected["mean"] = expected["scale"] = ("float32", (widths[0],))
     for i, (fan_in, fan_out) in enumerate(pairwise(widths)):
         rounded = f"{i}.weight_scale" in arrays
@@ -204,4 +187,6 @@ def _expected(arrays: dict[str, np.ndarray]) -> dict[str, tuple[str, tuple[int, 
         expected[f"{i}.bias"] = ("float32", (fan_out,))
         if rounded:
             expected[f"{i}.weight_scale"] = ("float32", (fan_out,))
+        if f"{i}.eps" in arrays and i < depth - 1:
+            expected[f"{i}.eps"] = ("float32", (1,))
     return expected

@@ -10,7 +10,7 @@ from curriculum import statistics
 from curriculum.learner import Learner
 from curriculum.mixture import Mixture
 from curriculum.types import Gate, Planner, Spec, stream
-from envs.dynamics import Dynamics, Rows
+from envs.dynamics import Dynamics, Rows, native
 
 FREE_RUN = 1_000  # steps after which an evaluation episode of a world without a time limit is stopped
 
@@ -59,7 +59,7 @@ def play_learner(learner: Learner, world: Dynamics, episodes: Sequence[int]) -> 
     rows = evaluation_rows(world, episodes, copies=shape[0])
 
     def act(obs: np.ndarray, now: np.ndarray) -> np.ndarray:
-        return learner.act(rows.obs.reshape(*shape, *rows.obs.shape[1:])).reshape(-1)[now]
+        return _in_rows(learner.act(rows.obs.reshape(*shape, *rows.obs.shape[1:])))[now]
 
     return Episodes(*(x.reshape(shape) for x in play(act, rows)))
 
@@ -83,10 +83,15 @@ def play_mixed(
     def act(obs: np.ndarray, now: np.ndarray) -> np.ndarray:
         together = rows.obs.reshape(*shape, *rows.obs.shape[1:])
         playing = np.isin(np.arange(rows.count), now).reshape(shape)
-        return mixture.act(together, rows.time.reshape(shape), rate, False, playing)[0].reshape(-1)[now]
+        return _in_rows(mixture.act(together, rows.time.reshape(shape), rate, False, playing)[0])[now]
 
     played = Episodes(*(x.reshape(shape) for x in play(act, rows)))
     return played, mixture.calls
+
+
+def _in_rows(action: np.ndarray) -> np.ndarray:
+    """Actions [P, E] or [P, E, A] of rows in order of seeds, [N] or [N, A]."""
+    return action.reshape(-1, *action.shape[2:])
 
 
 def summary(episodes: Episodes, floor: float, ceiling: float) -> dict[str, np.ndarray]:
@@ -118,7 +123,7 @@ def maps(learner: Learner, world: Any) -> dict[str, np.ndarray]:
     row, column = np.divmod(cell, world.cells[1])
     np.add.at(value_sum, (seeds, row, column), value)
     for p in range(len(action)):
-        after = world.cell(world.step(states, action[p], stream(0, "maps"))[0])
+        after = world.cell(world.step(states, native(action[p], world.action_space), stream(0, "maps"))[0])
         np.add.at(moved[p], (row, column), np.stack(np.divmod(after, world.cells[1]), -1) - np.stack([row, column], -1))
     count = np.bincount(cell, minlength=int(np.prod(world.cells))).reshape(world.cells)
     value = np.where(world.walls, np.nan, value_sum / count)

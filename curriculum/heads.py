@@ -85,7 +85,7 @@ class Head:
     def load(self, state: State) -> None:
         """Go back to what `state` returned."""
         for generator, saved in zip(self.generators, torch.as_tensor(state["noise"]), strict=True):
-            generator.set_state(saved)
+            generator.set_state(saved.clone())  # it reads from the start of the memory, whatever a view begins at
 
 
 # --- discrete actions -------------------------------------------------------------------------------------------------

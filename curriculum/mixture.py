@@ -8,6 +8,8 @@ import numpy as np
 from curriculum.buffer import SOURCE
 from curriculum.types import Gate, Planner, State, stream
 
+OVERSHOOT = 1e-6  # by how much rounding may carry a box action over its bounds
+
 
 class Mixture:
     """Acts for P seeds of E rows each, rows in order of seeds."""
@@ -22,9 +24,10 @@ class Mixture:
     def act(
         self, obs: np.ndarray, age: np.ndarray, rate: np.ndarray, explore: bool, playing: np.ndarray | None = None
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Actions and sources, [P, E] each, for observations [P, E, *O] in episodes that are `age` [P, E] steps old.
+        """Actions [P, E] or [P, E, A], and sources [P, E], for observations [P, E, *O].
 
-        Where a mask `playing` [P, E] is given, the planner is not asked for other rows."""
+        The episodes are `age` [P, E] steps old. Where a mask `playing` [P, E] is given, the planner is not asked for
+        other rows."""
         coin = np.stack([g.random(self.shape[1]) for g in self.coins])
         planned = self.gate.planner_acts(rate, age, coin)
         if playing is not None:
@@ -40,11 +43,11 @@ class Mixture:
         action = np.asarray(self.planner.act(obs[rows], np.flatnonzero(rows)))
         self.seconds += (time.perf_counter() - began) * rows.sum(1) / rows.sum()
         self.calls += rows.sum(1)
-        self.check(action, int(rows.sum()))
-        return action
+        check = self._whole if self.learner.head.actions else self._box
+        return check(action, int(rows.sum()))
 
-    def check(self, action: np.ndarray, rows: int) -> None:
-        """Refuse what cannot be an action, before it reaches the world or the buffer."""
+    def _whole(self, action: np.ndarray, rows: int) -> np.ndarray:
+        """The action as it is; refuses what cannot be one, before it reaches the world or the buffer."""
         actions, name = self.learner.head.actions, type(self.planner).__name__
         if action.shape != (rows,) or not np.issubdtype(action.dtype, np.integer):
             raise ValueError(
@@ -55,6 +58,22 @@ class Mixture:
             raise ValueError(
                 f"planner {name} must choose actions 0 to {actions - 1}, got {action.min()} to {action.max()}"
             )
+        return action
+
+    def _box(self, action: np.ndarray, rows: int) -> np.ndarray:
+        """The action within [-1, 1] to the last digit; refuses what cannot be one."""
+        size, name = self.learner.head.size, type(self.planner).__name__
+        if action.shape != (rows, size) or not np.issubdtype(action.dtype, np.floating):
+            raise ValueError(
+                f"planner {name} must return floating numbers of shape ({rows}, {size}), an action for each row it is "
+                f"given, got shape {action.shape} of {action.dtype}"
+            )
+        if not (np.abs(action) <= 1 + OVERSHOOT).all():  # neither is nan
+            raise ValueError(
+                f"planner {name} must choose actions between -1 and 1, which are scaled to the world's bounds later, "
+                f"got {action.min():.7g} to {action.max():.7g}"
+            )
+        return action.clip(-1, 1).astype(np.float32)
 
     def state(self) -> State:
         """Counters, coins, and the gate's and the planner's memory where they have one."""

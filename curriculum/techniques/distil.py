@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from curriculum.deploy import assemble, dense, deployable, imitate, quantized
+from curriculum.deploy import deployable, quantized
+from curriculum.imitation import imitate
+from curriculum.layers import Layer, assemble, dense
 from curriculum.types import Deployable, stream
 
 if TYPE_CHECKING:
@@ -17,11 +19,11 @@ if TYPE_CHECKING:
 
 @dataclass(kw_only=True)
 class Distil:
-    """Minimise KL(softmax(q_T / tau) || softmax(q_S)) with a small tau.
+    """Scores: minimise KL(softmax(q_T / tau) || softmax(q_S)) with a small tau. Box actions: their mean squared error.
 
     Two actions' Q-values often differ by 1 %: at tau = 1 their softmax is flat and hides which one is best; a small tau
     sharpens it. The paper fixes tau = 0.01; here tau is `temperature` times the spread of the teacher's scores over
-    actions, which is right for Q-values and for logits of any size."""
+    actions, which is right for Q-values and for logits of any size. Box actions have no temperature."""
 
     hidden: tuple[int, ...] = (32, 32)  # widths of the student's hidden layers
     updates: int = 4000  # gradient steps; 1,000 of them take about a second
@@ -29,7 +31,7 @@ class Distil:
     learning_rate: float = 0.003  # of Adam, falling to zero step by step
     temperature: float = 0.03  # tau in units of the spread of scores; small: the best action counts, large: all do
 
-    def compress(self, policy: nn.Sequential, obs: Tensor, seed: int) -> dict[str, Deployable]:
+    def compress(self, policy: nn.Module, obs: Tensor, seed: int) -> dict[str, Deployable]:
         """The student, and the same with int8 weights."""
         rng = stream(seed, "distil")
         small = self.student(policy, rng)
@@ -46,13 +48,15 @@ class Distil:
         student = deployable(small)
         return {"student": student, "student-int8": quantized(student)}
 
-    def student(self, policy: nn.Sequential, rng: np.random.Generator) -> nn.Sequential:
-        """An untrained student: He-uniform layers, but zeros in the last, so that every action starts equal."""
+    def student(self, policy: nn.Module, rng: np.random.Generator) -> nn.Sequential:
+        """An untrained student without LayerNorm: He-uniform layers, but zeros in the last, so that every action starts
+        equal, or 0 where it is a box action."""
         layers = dense(policy)
-        widths = [layers[0][0].shape[1], *self.hidden, len(layers[-1][1])]
-        fresh: list[tuple[np.ndarray, np.ndarray]] = []
+        widths = [layers[0].weight.shape[1], *self.hidden, len(layers[-1].bias)]
+        fresh: list[Layer] = []
         for fan_in, fan_out in pairwise(widths):
             bound = np.sqrt(6 / fan_in) if len(fresh) < len(self.hidden) else 0
             weight = rng.uniform(-bound, bound, (fan_out, fan_in)).astype(np.float32)
-            fresh.append((weight, np.zeros(fan_out, np.float32)))
-        return assemble(policy[0], fresh)
+            fresh.append(Layer(weight, np.zeros(fan_out, np.float32)))
+        fresh[-1] = fresh[-1]._replace(tanh=layers[-1].tanh)
+        return assemble(next(policy.children()), fresh)

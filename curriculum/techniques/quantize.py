@@ -19,6 +19,6 @@ class Quantize:
     One observation through a policy of 128 to 256 units is a few small products that take less time than rounding the
     activations to int8 would add; int8 arithmetic pays for large batches, or from about 1,000 units on."""
 
-    def compress(self, policy: nn.Sequential, obs: Tensor, seed: int) -> dict[str, Deployable]:
+    def compress(self, policy: nn.Module, obs: Tensor, seed: int) -> dict[str, Deployable]:
         """The policy with rounded weights, each off by at most half its channel's scale."""
         return {"int8": quantized(deployable(policy))}
