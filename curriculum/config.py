@@ -72,6 +72,11 @@ class Config:
             raise ValueError("fixed sampling and shares go together: --sampling fixed --shares planner=0.5 learner=0.5")
         return weights
 
+    @property
+    def updates(self) -> float:
+        """Gradient updates of the whole run."""
+        return self.pretrain_updates + self.steps * self.updates_per_step
+
     def plugged(self) -> dict[str, Any]:
         """An instance of every plug-in, by flag; None for a bonus of "none"."""
         chosen = {family: getattr(self, family) for family in plugins.CHOSEN}

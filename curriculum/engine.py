@@ -12,29 +12,60 @@ from curriculum.types import Batch
 Mode = Literal["eager", "compiled", "captured"]
 Update = Callable[[Batch, np.ndarray | None], None]
 WARM_UP = 3  # updates before a graph is captured, so that libraries have chosen their kernels
+WORTH = 200_000  # updates of a run from which on compiling was measured to earn its time (benchmarks/README.md)
 
 
-def choose(compile: str, device: str) -> tuple[Mode, str]:
-    """How updates will run under `--compile`, and why, in one clause."""
-    if compile == "on":
-        return "compiled", "compiled by torch.compile; the first ones take long"
+def choose(compile: str, device: str, updates: float) -> tuple[Mode, str]:
+    """How a run of so many updates will make them under `--compile`, and why, in one clause."""
     if compile == "off":
         return "eager", "as written (--compile off)"
-    if device == "cuda":
+    if device == "cuda" and compile == "auto":
         return "captured", "captured once as a CUDA graph, then replayed"
-    return "eager", "as written: on a processor no run is long enough to earn the time of compiling (benchmarks/README.md)"
+    if compile == "on":
+        return "compiled", "compiled (--compile on); the first one takes 10 s and more"
+    if updates >= WORTH:
+        return "compiled", f"compiled, since there are {updates:,.0f}; the first one takes 10 s and more"
+    return "eager", f"as written: compiling takes longer than {updates:,.0f} of them can win back"
 
 
 def updater(learner: Learner, mode: Mode) -> Update:
     """The function that takes the place of `learner.update`."""
-    if mode == "captured":
-        return Captured(learner)
-    if mode == "compiled":
-        import torch._functorch.config
+    return {
+        "eager": lambda: learner.update,
+        "compiled": lambda: Compiled(learner),
+        "captured": lambda: Captured(learner),
+    }[mode]()
 
-        torch._functorch.config.donated_buffer = False  # several networks' gradients share a forward pass
-        learner.losses = torch.compile(learner.losses, dynamic=False)  # type: ignore[method-assign]
-    return learner.update
+
+class Compiled:
+    """Updates as one call of compiled code: losses, gradients, Adam and targets together.
+
+    Compiled code cannot draw from the seeds' generators, so noise is drawn ahead: a first, ordinary update of every
+    phase takes note of what the losses ask for."""
+
+    def __init__(self, learner: Learner):
+        import torch._dynamo.config
+
+        torch._dynamo.config.trace_autograd_ops = True  # lets a compiled function ask for gradients
+        self.learner, self.rate = learner, torch.zeros((), device=learner.device)
+        self.asked: dict[int, list[tuple[str, tuple[int, ...]]]] = {}
+        self.step = torch.compile(self._step, dynamic=False, fullgraph=True)
+
+    def __call__(self, batch: Batch, has_data: np.ndarray | None = None) -> None:
+        learner, head = self.learner, self.learner.head
+        learner.phase = learner.updates % learner.cycle
+        if learner.phase not in self.asked or (has_data is not None and not has_data.all()):
+            head.asked = []
+            learner.update(batch, has_data)
+            self.asked[learner.phase], head.asked = head.asked, None
+            return
+        noise = [head.draw(kind, shape) for kind, shape in self.asked[learner.phase]]
+        self.rate.fill_(learner.rate())
+        learner.count_update(self.step(batch, self.rate, noise))
+
+    def _step(self, batch: Batch, rate: torch.Tensor, noise: list[torch.Tensor]) -> dict[str, torch.Tensor]:
+        self.learner.head.drawn = list(noise)
+        return self.learner.step(batch, rate)
 
 
 class Captured:
@@ -62,23 +93,21 @@ class Captured:
         for own, given in zip(self.batch, batch, strict=True):
             if own is not None:
                 own.copy_(given)
+        learner.phase = learner.updates % learner.cycle
         self.rate.fill_(learner.rate())
         if masked:
             self.share.copy_(torch.as_tensor(has_data, dtype=torch.float32))
-        key = (learner.updates % learner.cycle, masked)
+        key = (learner.phase, masked)
         if key not in self.graphs:
             self._capture(key)
         self.graphs[key].replay()
-        learner.last_losses |= self.losses[key]
-        learner.count_update()
+        learner.count_update(self.losses[key])
 
     def _capture(self, key: tuple[int, bool]) -> None:
-        graph, before = torch.cuda.CUDAGraph(), dict(self.learner.last_losses)
+        graph = torch.cuda.CUDAGraph()
         for generator in self.learner.head.generators:
             graph.register_generator_state(generator)
         assert self.batch is not None
         with torch.cuda.graph(graph):
-            self.learner.step(self.batch, self.rate, self.share if key[1] else None)
-        after = self.learner.last_losses
-        self.losses[key] = {name: loss for name, loss in after.items() if loss is not before[name]}
+            self.losses[key] = self.learner.step(self.batch, self.rate, self.share if key[1] else None)
         self.graphs[key] = graph

@@ -130,12 +130,13 @@ def report(folder: Path, settings: dict[str, Any], last: dict[str, Any], needs: 
 
 def compression(folder: Path, settings: dict[str, Any], values: dict[str, Any]) -> str:
     """What each variant of the policy would cost when deployed, mean over seeds."""
-    from curriculum.compress import table
+    from curriculum.compress import refusals, table
 
     variants: dict[str, dict[str, float]] = {}
     for tag, value in values.items():
         _, variant, name = tag.split("/")
         variants.setdefault(variant, {})[name] = float(np.mean(value))
-    text = f"mean of {len(settings['seeds'])} seed(s), the policy at the end of training\n\n{table(variants)}"
+    figures = table(variants, refusals(folder / "compressed"))
+    text = f"mean of {len(settings['seeds'])} seed(s), the policy at the end of training\n\n{figures}"
     (folder / "compression.md").write_text(text + "\n")
     return f"\n{text}"

@@ -1,14 +1,13 @@
 """All that differs between discrete and box actions. A learner calls these and never asks which kind it has.
 
-Both heads offer the same methods: networks (`critic`, `state_value`, `actor`), questions to critics (`values`), policies
-(`policy`, `squashed`, `deterministic`); what only one kind needs comes back empty from the other. Letters: P seeds, K
-critics, N sampled actions, B batch, A length of a box action; the batch is the last dimension of a value.
+Both heads offer the same methods: networks (`critic`, `state_value`, `actor`), questions to critics (`values`),
+policies (`policy`, `squashed`, `deterministic`); what only one kind needs comes back empty from the other. Letters: P
+seeds, K critics, N sampled actions, B batch, A length of a box action; the batch is the last dimension of a value.
 """
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from types import SimpleNamespace
 
 import numpy as np
@@ -40,6 +39,8 @@ class Head:
         self.shape, self.pixels = spec.obs_shape, bool(spec.frames)
         self.actions, self.size = spec.actions, spec.action_size
         self.body, self.device = body, device
+        self.asked: list[tuple[str, tuple[int, ...]]] | None = None  # where a list: what noise losses ask for
+        self.drawn: list[Tensor] = []  # noise drawn ahead, for compiled losses that cannot draw
         self.generators = [
             torch.Generator(device).manual_seed(int(stream(seed, "noise").integers(2**62))) for seed in seeds
         ]
@@ -61,16 +62,22 @@ class Head:
 
     def normal(self, *shape: int) -> Tensor:
         """Standard normal numbers [P, *shape]."""
-        noise = torch.empty(len(self.generators), *shape, device=self.device)
-        for row, generator in zip(noise, self.generators, strict=True):
-            row.normal_(generator=generator)
-        return noise
+        return self._noise("normal_", shape)
 
     def uniform(self, *shape: int) -> Tensor:
         """Uniform numbers [P, *shape] in [0, 1)."""
+        return self._noise("uniform_", shape)
+
+    def _noise(self, kind: str, shape: tuple[int, ...]) -> Tensor:
+        return self.drawn.pop(0) if self.drawn else self.draw(kind, shape)
+
+    def draw(self, kind: str, shape: tuple[int, ...]) -> Tensor:
+        """Noise of this kind, each seed's from its own generator."""
         noise = torch.empty(len(self.generators), *shape, device=self.device)
         for row, generator in zip(noise, self.generators, strict=True):
-            row.uniform_(generator=generator)
+            getattr(row, kind)(generator=generator)
+        if self.asked is not None:
+            self.asked.append((kind, shape))
         return noise
 
     def subset(self, values: Tensor, size: int) -> Tensor:
@@ -100,8 +107,7 @@ class DiscreteValues:
 
     def of(self, action: Tensor) -> Tensor:
         """Values of `action` [P, B], as [P, K, B]."""
-        index = action[:, None, :, None].expand(-1, self.q.shape[1], -1, 1)
-        return self.q.gather(-1, index).squeeze(-1)
+        return self.q.gather(-1, action[:, None, :, None].expand(-1, self.q.shape[1], -1, 1)).squeeze(-1)
 
     def atoms_of(self, action: Tensor) -> Tensor:
         """All quantiles of the value of `action` [P, B], as [P, K, B, quantiles]."""
@@ -136,7 +142,7 @@ class Categorical:
     def __init__(self, logits: Tensor):
         self.log_probs = logits.log_softmax(-1)  # [P, B, actions]
 
-    @cached_property
+    @property
     def probs(self) -> Tensor:
         """Probability of every action, [P, B, actions]."""
         return self.log_probs.exp()
@@ -194,7 +200,9 @@ class Discrete(Head):
 
     def td_error(self, q: Tensor, target: Tensor) -> Tensor:
         """Huber loss [P, K, B] of atoms [P, K, B, quantiles] (Mnih et al. 2015: the clipped error term)."""
-        return quantile_huber(q, target) if q.shape[-1] > 1 else huber(q - target).squeeze(-1)
+        if q.shape[-1] > 1:
+            return quantile_huber(q, target)
+        return functional.huber_loss(q, target.expand_as(q), reduction="none").squeeze(-1)
 
     def maximizer(self) -> dict[str, Network]:
         """Networks that find the best action: none, a critic's argmax does."""
@@ -214,6 +222,7 @@ class Discrete(Head):
     def export(self, network: MLP, seed: int) -> list[nn.Module]:
         """Plain modules of an actor or a single critic: scores [n, actions], the largest acts."""
         *layers, last = network.export(seed)
+        assert isinstance(last, nn.Linear)
         quantiles = last.out_features // self.actions  # a mean of linear outputs is one linear output
         mean = nn.Linear(last.in_features, self.actions)
         mean.weight.data = last.weight.data.unflatten(0, (-1, quantiles)).mean(1)
@@ -298,16 +307,33 @@ class Gaussian:
         self.head = head
         self.location, log_std = outputs.chunk(2, -1)  # [P, B, A]
         self.log_std = log_std.clamp(*self.log_std_range)
+        self.draws: tuple[Tensor, Tensor] | None = None  # an action and its log-density, once one has been drawn
 
     def log_prob(self, action: Tensor) -> Tensor:
         """Log-density of `action` [P, B, A], summed over its numbers, as [P, B]."""
         return normal_log_prob((action - self.location.tanh()) * (-self.log_std).exp(), self.log_std)
 
-    @cached_property
+    def draw(self, samples: int) -> tuple[Tensor, Tensor]:
+        """Draws [P, N, B, A] and their log-densities [P, N, B]."""
+        noise = self.head.normal(samples, *self.location.shape[1:])
+        deviation = self.log_std.exp().unsqueeze(1)
+        action = (self.location.tanh().unsqueeze(1) + deviation * noise).clamp(-1, 1)
+        return action, normal_log_prob(noise, self.log_std.unsqueeze(1))
+
+    @property
     def drawn(self) -> Tensor:
-        """One draw, [P, B, A]."""
-        noise = self.head.normal(*self.location.shape[1:])
-        return (self.location.tanh() + self.log_std.exp() * noise).clamp(-1, 1)
+        """One draw, always the same, [P, B, A]; slopes pass through it."""
+        return self._one()[0]
+
+    def entropy(self) -> Tensor:
+        """Surprise of that draw, which is the entropy on average, [P, B]."""
+        return -self._one()[1]
+
+    def _one(self) -> tuple[Tensor, Tensor]:
+        if self.draws is None:
+            action, log_prob = self.draw(1)
+            self.draws = action.squeeze(1), log_prob.squeeze(1)
+        return self.draws
 
 
 class TanhNormal(Gaussian):
@@ -331,35 +357,21 @@ class TanhNormal(Gaussian):
         before = action.clamp(-1 + 1e-6, 1 - 1e-6).atanh()
         return self._density((before - self.location) * (-self.log_std).exp(), before, self.log_std)
 
-    @cached_property
-    def _draw(self) -> tuple[Tensor, Tensor]:
-        action, log_prob = self.draw(1)
-        return action.squeeze(1), log_prob.squeeze(1)
-
-    @property
-    def drawn(self) -> Tensor:  # type: ignore[override]
-        """One draw, [P, B, A]; slopes pass through it."""
-        return self._draw[0]
-
-    def entropy(self) -> Tensor:
-        """Surprise of the same draw, which is the entropy on average, [P, B]."""
-        return -self._draw[1]
-
 
 class Deterministic:
-    """One action for every state: tanh of the actor's outputs."""
+    """One action for every state, [P, B, A]."""
 
-    def __init__(self, outputs: Tensor, head: "Box"):
-        self.drawn, self.head = outputs.tanh(), head  # [P, B, A]
+    def __init__(self, action: Tensor, head: "Box"):
+        self.drawn, self.head = action, head
 
     def distance(self, action: Tensor) -> Tensor:
         """Mean squared difference from `action` [P, B, A], [P, B]."""
         return (self.drawn - action).square().mean(-1)
 
-    def smoothed(self, deviation: float, limit: float) -> SimpleNamespace:
+    def smoothed(self, deviation: float, limit: float) -> "Deterministic":
         """The same with cut-off normal noise on it (Fujimoto et al. 2018, arXiv 1802.09477)."""
         noise = (self.head.normal(*self.drawn.shape[1:]) * deviation).clamp(-limit, limit)
-        return SimpleNamespace(drawn=(self.drawn + noise).clamp(-1, 1))
+        return Deterministic((self.drawn + noise).clamp(-1, 1), self.head)
 
 
 class Box(Head):
@@ -398,7 +410,7 @@ class Box(Head):
 
     def deterministic(self, actor: MLP, obs: Tensor) -> Deterministic:
         """Ask `actor` about `obs` [P, B, O]: one action a state."""
-        return Deterministic(actor(obs).squeeze(1), self)
+        return Deterministic(actor(obs).squeeze(1).tanh(), self)
 
     def mode(self, actor: MLP, obs: Tensor) -> Tensor:
         """The action without noise, [P, B, A]."""
@@ -433,6 +445,7 @@ class Box(Head):
     def export(self, network: MLP, seed: int) -> list[nn.Module]:
         """Plain modules of an actor: the action itself, [n, A]."""
         *layers, last = network.export(seed)
+        assert isinstance(last, nn.Linear)
         mean = nn.Linear(last.in_features, self.size)
         mean.weight.data, mean.bias.data = last.weight.data[: self.size].clone(), last.bias.data[: self.size].clone()
         return [*layers, mean, nn.Tanh()]
@@ -467,18 +480,15 @@ def least(atoms: Tensor) -> Tensor:
     return atoms.gather(1, index.expand(-1, -1, -1, atoms.shape[-1]))
 
 
-def huber(error: Tensor) -> Tensor:
-    """Huber loss with threshold 1, element by element."""
-    return functional.huber_loss(error, torch.zeros_like(error), reduction="none")
-
-
 def quantile_huber(q: Tensor, target: Tensor) -> Tensor:
     """Quantile regression [P, K, B] of atoms [P, K, B, N] (Dabney et al. 2018, arXiv 1710.10044, eq. 10)."""
     share = (torch.arange(q.shape[-1], device=q.device) + 0.5) / q.shape[-1]
-    error = target.unsqueeze(-2) - q.unsqueeze(-1)  # [P, K, B, N of q, N of target]
-    return ((share.unsqueeze(-1) - (error < 0).float()).abs() * huber(error)).mean(-1).sum(-1)
+    q, target = torch.broadcast_tensors(q.unsqueeze(-1), target.unsqueeze(-2))  # [P, K, B, N of q, N of target]
+    weight = (share.unsqueeze(-1) - (target < q).float()).abs()
+    return (weight * functional.huber_loss(q, target, reduction="none")).mean(-1).sum(-1)
 
 
 def normal_log_prob(noise: Tensor, log_std: Tensor) -> Tensor:
     """Log-density [...] of a normal draw [..., A] that lies `noise` standard deviations from its mean."""
-    return -(0.5 * noise.square() + log_std + 0.5 * math.log(2 * math.pi)).sum(-1)
+    constant = -0.5 * math.log(2 * math.pi) * noise.shape[-1]
+    return constant - torch.addcmul(log_std, noise, noise, value=0.5).sum(-1)

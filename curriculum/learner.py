@@ -1,10 +1,10 @@
 """What all learners share: setup, update, act, export and state. The only place that touches an optimiser."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import SimpleNamespace
-from typing import ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import torch
@@ -64,7 +64,7 @@ class Learner:
 
     @property
     def cycle(self) -> int:
-        """After how many updates the same networks have a loss again."""
+        """After how many updates the same networks have a loss again; `phase` counts up to it."""
         return 1
 
     def choose(self, obs: Tensor) -> Tensor:
@@ -80,8 +80,8 @@ class Learner:
             name = type(self).__name__
             raise ValueError(f"{name} takes {self.kinds[0]} actions, this world's are {kind}; choose another --learner")
         keep_freed_memory()
-        self.seeds, self.device, self.updates = seeds, device, 0
-        self.head = head(spec, Body(tuple(self.hidden), self.layer_norm, self.encoder), seeds, device)
+        self.seeds, self.device, self.updates, self.phase = seeds, device, 0, 0
+        self.head: Any = head(spec, Body(tuple(self.hidden), self.layer_norm, self.encoder), seeds, device)
         self._setup_normalizer(spec)
         self.nets = self.build()
         for name, net in self.nets.items():
@@ -89,6 +89,7 @@ class Learner:
             net.setup([stream(seed, f"init {name}") for seed in seeds], device)
         self.net = SimpleNamespace(**self.nets)
         self.target = SimpleNamespace(**{name: net.twin() for name, net in self.nets.items() if name in self.targets})
+        self.slow = SimpleNamespace(**self.nets | vars(self.target))  # slow copies where there are some
         layouts = {name: net.weights.shapes for name, net in self.nets.items()}
         self.moments = {name: [Stack(shapes, device) for _ in range(2)] for name, shapes in layouts.items()}
         self.counts = {name: torch.zeros((), device=device) for name in self.nets}  # Adam's steps, which it counts
@@ -101,7 +102,7 @@ class Learner:
 
     def _setup_normalizer(self, spec: Spec) -> None:
         self.pixels = self.head.pixels  # pictures are scaled where they are encoded
-        shape = (len(self.seeds), 1 if self.pixels else math.prod(spec.obs_shape))
+        shape = (len(self.seeds), 1, 1 if self.pixels else math.prod(spec.obs_shape))
         self.mean, self.scale = torch.zeros(shape, device=self.device), torch.ones(shape, device=self.device)
         self.reward_factor = torch.full((len(self.seeds), 1), self.reward_scale, device=self.device)
         known = bool(np.isfinite(spec.obs_low).all() and np.isfinite(spec.obs_high).all())
@@ -117,7 +118,7 @@ class Learner:
                 if len(seen) < 2:  # nothing to standardise by
                     continue
                 flat = torch.as_tensor(seen, dtype=torch.float32).flatten(1)
-                self.mean[p], self.scale[p] = flat.mean(0), 1 / flat.std(0).clamp(min=1e-3)
+                self.mean[p, 0], self.scale[p, 0] = flat.mean(0), 1 / flat.std(0).clamp(min=1e-3)
 
     def fit_rewards(self, returns: list[np.ndarray]) -> None:
         """For `return_range`: scale rewards by the range of these whole episodes' returns, one array a seed."""
@@ -130,7 +131,17 @@ class Learner:
         """Observations [P, B, *O] as the networks take them: [P, B, O], pictures as they are."""
         if self.pixels:
             return obs
-        return (obs.float().flatten(2) - self.mean.unsqueeze(1)) * self.scale.unsqueeze(1)
+        if obs.dtype != torch.float32 or obs.dim() > 3:
+            obs = obs.float().flatten(2)
+        return (obs - self.mean).mul_(self.scale)
+
+    def prepare(self, batch: Batch) -> Batch:
+        """The batch as losses take it: observations normalised, rewards scaled."""
+        batch = batch._replace(obs=self.normalize(batch.obs), next_obs=self.normalize(batch.next_obs))
+        if self.reward_scale == 1 and not self.return_range:
+            return batch
+        mc_return = None if batch.mc_return is None else batch.mc_return * self.reward_factor
+        return batch._replace(reward=batch.reward * self.reward_factor, mc_return=mc_return)
 
     # --- learning ---
 
@@ -138,15 +149,16 @@ class Learner:
         """Take one gradient step in every network that has a loss; `last_losses` holds the losses, [P] each.
 
         Seeds outside the mask `has_data` [P] stay as they are: their rows of the batch mean nothing."""
+        self.phase = self.updates % self.cycle
         share = None
         if has_data is not None and not has_data.all():
             share = torch.as_tensor(has_data, dtype=torch.float32, device=self.device)
-        self.step(batch, self.rate(), share)
-        self.count_update()
+        self.count_update(self.step(batch, self.rate(), share))
 
-    def count_update(self) -> None:
-        """Take note that `step` has run; hard copies of targets happen here."""
+    def count_update(self, losses: dict[str, Tensor]) -> None:
+        """Take note that `step` has run and of its losses; hard copies of targets happen here."""
         self.updates += 1
+        self.last_losses |= losses
         if self.target_every and self.updates % self.target_every == 0:
             self.follow(1.0)
 
@@ -157,12 +169,11 @@ class Learner:
         done = min(self.updates / self.schedule_updates, 1.0)
         return self.learning_rate * (1 - done if self.schedule == "linear" else 0.5 * (1 + math.cos(math.pi * done)))
 
-    def step(self, batch: Batch, rate: float | Tensor, share: Tensor | None = None) -> None:
-        """One update, without a look back at the host: all gradients first, then all steps, then the targets."""
-        reward = batch.reward * self.reward_factor
-        mc_return = None if batch.mc_return is None else batch.mc_return * self.reward_factor
-        obs, next_obs = self.normalize(batch.obs), self.normalize(batch.next_obs)
-        losses = self.losses(batch._replace(obs=obs, next_obs=next_obs, reward=reward, mc_return=mc_return))
+    def step(self, batch: Batch, rate: float | Tensor, share: Tensor | None = None) -> dict[str, Tensor]:
+        """One update, without a look back at the host: all gradients first, then all steps, then the targets.
+
+        Returns the losses, [P] each. Seeds count with weight `share` [P]."""
+        losses = self.losses(self.prepare(batch))
         weight = self.ones if share is None else share
         gradients = {name: self.gradient(name, loss, weight) for name, loss in losses.items()}
         with torch.no_grad():
@@ -170,31 +181,47 @@ class Learner:
                 self._descend(name, gradient, rate)
             if not self.target_every:
                 self.follow(self.polyak)
-        self.last_losses |= {name: loss.detach() for name, loss in losses.items()}
+        return {name: loss.detach() for name, loss in losses.items()}
 
+    @torch.no_grad()
     def follow(self, share: float) -> None:
         """Move the target networks by a share of their distance."""
         for name, slow in vars(self.target).items():
-            slow.weights.vector.lerp_(self.nets[name].weights.vector, share)
+            for own, leaf in zip(slow.leaves, self.nets[name].leaves, strict=True):
+                own.lerp_(leaf, share)
 
     def gradient(self, name: str, loss: Tensor, weight: Tensor | None = None) -> Tensor:
-        """Gradient of `loss` [P] with respect to the network `name`, laid out as its weights' vector."""
-        Network.mover = net = self.nets[name]
+        """Gradient of `loss` [P] with respect to the network `name`, laid out as its weights' vector.
+
+        It lies in memory of the network's, which the next call fills anew."""
+        net, weight = self.nets[name], self.ones if weight is None else weight
+        if torch.compiler.is_compiling():
+            return _joined(torch.autograd.grad(loss, net.leaves, weight, retain_graph=True))
+        Network.mover, net.taken = net, False
         try:
-            found = torch.autograd.grad(loss, net.leaves, self.ones if weight is None else weight, retain_graph=len(self.nets) > 1)
+            return _joined(torch.autograd.grad(loss, net.leaves, weight, retain_graph=len(self.nets) > 1))
         finally:
             Network.mover = None
-        return found[0] if len(found) == 1 else torch.cat(found)
 
     def _descend(self, name: str, gradient: Tensor, rate: float | Tensor) -> None:
-        net = self.nets[name]
+        """Adam (Kingma & Ba 2015, arXiv 1412.6980)."""
+        net, count = self.nets[name], self.counts[name]
         if self.grad_clip:
             self._clip(net.weights.split(gradient), gradient)
-        first, second = (m.vector for m in self.moments[name])
-        settings = {"beta1": 0.9, "beta2": 0.999, "eps": 1e-8, "weight_decay": 0.0, "amsgrad": False, "maximize": False}
-        count = self.counts[name]
         count += 1
-        torch._fused_adam_([net.weights.vector], [gradient], [first], [second], [], [count], lr=rate, **settings)
+        sizes = [leaf.numel() for leaf in net.leaves]
+        first, second = (m.vector for m in self.moments[name])
+        parts = [net.leaves, *(list(v.split(sizes)) for v in (gradient, first, second))]
+        if torch.compiler.is_compiling():
+            for leaf, slope, mean, square in zip(*parts, strict=True):
+                mean.lerp_(slope, 0.1)
+                square.mul_(0.999).addcmul_(slope, slope, value=0.001)
+                deviation = (square / (1 - 0.999**count)).sqrt() + 1e-8
+                leaf.sub_(rate / (1 - 0.9**count) * mean / deviation)
+            return
+        settings = {"beta1": 0.9, "beta2": 0.999, "eps": 1e-8, "weight_decay": 0.0, "amsgrad": False, "maximize": False}
+        adam: Any = torch._fused_adam_  # what torch.optim.Adam(fused=True) calls
+        adam(*parts, [], [count] * len(sizes), lr=rate, **settings)
 
     def _clip(self, blocks: list[Tensor], gradient: Tensor) -> None:
         """Shorten the gradient of every seed whose norm is beyond `grad_clip`."""
@@ -238,7 +265,7 @@ class Learner:
 
     def normalizer(self, seed: int) -> nn.Module:
         """The first layer of an exported policy."""
-        return self.head.normalizer(self.mean[seed], self.scale[seed])
+        return self.head.normalizer(self.mean[seed, 0], self.scale[seed, 0])
 
     # --- state ---
 
@@ -291,3 +318,7 @@ class Learner:
         self.last_losses = {name: loss.to(self.device) for name, loss in state["last_losses"].items()}
         for generator, saved in zip(self.explorers, state["exploration"], strict=True):
             generator.bit_generator.state = saved
+
+
+def _joined(parts: Sequence[Tensor]) -> Tensor:
+    return parts[0] if len(parts) == 1 else torch.cat(list(parts))

@@ -70,7 +70,7 @@ class Run:
         self.spec = spec_of(self.world)
         self.learner = copy.deepcopy(self.parts["learner"])
         self.learner.setup(self.spec, self.seeds, config.device, config.precision)
-        self.learn = engine.updater(self.learner, engine.choose(config.compile, config.device)[0])
+        self.learn = engine.updater(self.learner, engine.choose(config.compile, config.device, config.updates)[0])
         self.buffer = Buffer(capacity=config.capacity, sampling=config.sampling, shares=config.source_shares())
         discount = self.learner.discount if self.learner.needs_returns else None
         self.buffer.setup(self.spec, self.seeds, config.rows, config.device, discount)
@@ -134,7 +134,8 @@ class Run:
                 action = self.mixture.plan(self._stacked(self.obs), np.ones(self.shape, bool))
             else:
                 action = actor.act(self.obs, np.arange(self.rows.count))
-            self._advance(action.reshape(*self.shape, *action.shape[1:]), source, np.full(self.shape, actor is self.mixture.planner))
+            rate = np.full(self.shape, actor is self.mixture.planner)
+            self._advance(action.reshape(*self.shape, *action.shape[1:]), source, rate)
 
     def collect(self) -> None:
         """Take one step in every row: whoever the gate chooses acts, the buffer grows."""
@@ -151,7 +152,7 @@ class Run:
     def _advance(
         self, action: np.ndarray, source: np.ndarray, rate: np.ndarray, keep: np.ndarray | None = None
     ) -> tuple[Transition, np.ndarray]:
-        """Step the world with `action` [P, E] or [P, E, A] and store what came of it; also returns the successes [P, E]."""
+        """Step the world with `action` [P, E (, A)] and store what came of it; also returns the successes [P, E]."""
         obs, step = self.obs, self.rows.step(action.reshape(-1, *action.shape[2:]))
         reward, terminated, truncated, success = (
             x.reshape(self.shape) for x in (step.reward, step.terminated, step.truncated, step.success)
@@ -314,5 +315,5 @@ def spec_of(world: Dynamics) -> Spec:
     """What a learner must know of a world."""
     seen, acted = world.observation_space, world.action_space
     actions = int(getattr(acted, "n", 0))  # a box space has no n
-    action_size, frames = 0 if actions else int(np.prod(acted.shape)), getattr(world, "frames", 0)
+    action_size, frames = 0 if actions else int(np.prod(acted.shape or ())), getattr(world, "frames", 0)
     return Spec(seen.shape, str(seen.dtype), seen.low, seen.high, actions, action_size, frames)

@@ -48,6 +48,7 @@ class Network:
 
     mover: ClassVar["Network | None"] = None  # the network whose weights a running backward pass is for; None: all
     precision: Precision = "fp32"
+    taken = False  # whether the memory for its gradient is in use
 
     def shapes(self, seeds: int) -> list[tuple[int, ...]]:
         """Shapes of the blocks, [P, ...] each."""
@@ -123,7 +124,20 @@ class MLP(Network):
         self.dense = Layout(weights.shapes[: 2 * len(self.sizes) - 2])
         flat = [block.flatten(0, 1) for block in weights.blocks[: len(self.dense.shapes)]]
         self.layers = list(zip(flat[::2], flat[1::2], strict=True))  # views [P * K, in, out] and [P * K, 1, out]
+        self.transposed = [weight.transpose(-1, -2) for weight in flat[::2]]
+        self.room, self.taken = self._new_room(), False
         return self
+
+    def _new_room(self) -> tuple[Tensor, list[Tensor]]:
+        vector = torch.zeros_like(self.leaves[0], requires_grad=False)
+        return vector, [block.flatten(0, 1) for block in self.dense.split(vector)]
+
+    def gradient_room(self) -> tuple[Tensor, list[Tensor]]:
+        """A vector for a gradient, laid out as the first leaf, and views of its blocks.
+
+        The first taken in a backward pass that is for this network is its own, and filled anew by the next pass."""
+        own, self.taken = Network.mover is self and not self.taken, True
+        return self.room if own else self._new_room()
 
     def encode(self, obs: Tensor) -> Tensor:
         """What `body` takes in of observations [P, B, O]: themselves."""
@@ -131,8 +145,16 @@ class MLP(Network):
 
     def body(self, x: Tensor) -> Tensor:
         """Outputs [P, K, B, outputs] for inputs [P, B, inputs]."""
-        out = _Forward.apply(x, self.leaves[0], self)
+        if torch.compiler.is_compiling():  # a compiler writes the backward pass itself
+            out = self.activations(self.stacked(x), self.traced())[1]
+        else:
+            out = _Forward.apply(x, self.leaves[0], self)
         return out.view(x.shape[0], self.members, x.shape[-2], -1)
+
+    def traced(self) -> list[tuple[Tensor, Tensor]]:
+        """Weight and bias of every layer as views of the leaf, which gradients follow."""
+        flat = [block.flatten(0, 1) for block in self.dense.split(self.leaves[0])]
+        return list(zip(flat[::2], flat[1::2], strict=True))
 
     def __call__(self, obs: Tensor) -> Tensor:
         return self.body(self.encode(obs))
@@ -143,11 +165,11 @@ class MLP(Network):
         Written out, so that it can be differentiated once more; ReLU's own kinks count as constant."""
         if self.layer_norm:
             raise ValueError("this learner needs the slope of its critics, which is written for layer_norm False")
+        layers = self.traced()
         with torch.no_grad():
-            inner = self.activations(self.stacked(x))[0][1:]
-        flat = [block.flatten(0, 1) for block in self.dense.split(self.leaves[0])]
-        slope = flat[-2].transpose(-1, -2).expand(-1, x.shape[-2], -1)  # [P * K, B, width]
-        for h, weight in zip(reversed(inner), reversed(flat[:-2:2]), strict=True):
+            inner = self.activations(self.stacked(x), layers)[0][1:]
+        slope = layers[-1][0].transpose(-1, -2).expand(-1, x.shape[-2], -1)  # [P * K, B, width]
+        for h, (weight, _) in zip(reversed(inner), reversed(layers[:-1]), strict=True):
             slope = (slope * (h > 0)) @ weight.transpose(-1, -2)
         return slope[..., -columns:].unflatten(0, (x.shape[0], self.members))
 
@@ -155,22 +177,24 @@ class MLP(Network):
         """The input [P, B, inputs] repeated for every member, [P * K, B, inputs]."""
         return x if self.members == 1 else x.unsqueeze(1).expand(-1, self.members, -1, -1).flatten(0, 1)
 
-    def activations(self, h: Tensor) -> tuple[list[Tensor], Tensor, list[tuple[Tensor, Tensor, Tensor]]]:
+    def activations(
+        self, h: Tensor, layers: list[tuple[Tensor, Tensor]]
+    ) -> tuple[list[Tensor], Tensor, list[tuple[Tensor, Tensor, Tensor]]]:
         """Inputs of all layers, the output, and what the layers' normalisation needs on its way back."""
         inner, norms = [h], []
-        for weight, bias in self.layers[:-1]:
-            h = product(h, weight, self.precision, bias)
+        for weight, bias in layers[:-1]:
+            h = product(h, weight, self.precision).add_(bias)  # baddbmm takes longer over the bias
             if self.layer_norm:
                 z = h
                 h, mean, deviation = torch.native_layer_norm(z, z.shape[-1:], None, None, 1e-5)
                 norms.append((z, mean, deviation))
             h = h.relu_()
             inner.append(h)
-        weight, bias = self.layers[-1]
+        weight, bias = layers[-1]
         if weight.shape[-1] > 1:
-            return inner, product(h, weight, self.precision, bias), norms
-        # a product with one column runs in another kernel when seeds are stacked, so sum it by hand
-        return inner, (h * weight.transpose(-1, -2)).sum(-1, keepdim=True) + bias, norms
+            return inner, product(h, weight, self.precision).add_(bias), norms
+        # one column takes another kernel where seeds are stacked; seven more, of zeros, keep it the same
+        return inner, torch.bmm(h, nn.functional.pad(weight, (0, 7)))[..., :1] + bias, norms
 
     def export(self, seed: int, member: int = 0) -> list[nn.Module]:
         """The layers of one seed and member as plain modules."""
@@ -200,49 +224,43 @@ class _Forward(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, leaf: Tensor, net: MLP) -> Tensor:
-        inner, out, norms = net.activations(net.stacked(x))
+        inner, out, norms = net.activations(net.stacked(x), net.layers)
         ctx.net, ctx.inner, ctx.norms = net, inner, norms
         return out
 
     @staticmethod
-    @torch.autograd.function.once_differentiable
     def backward(ctx: Any, slope: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
-        net, inner = ctx.net, ctx.inner
+        net, inner, precision = ctx.net, ctx.inner, ctx.net.precision
         trains = ctx.needs_input_grad[1] and (Network.mover is None or Network.mover is net)
-        gradient = torch.empty_like(net.leaves[0]) if trains else None
-        if gradient is not None:
-            gradient[net.dense.size :] = 0
-            blocks = [block.flatten(0, 1) for block in net.dense.split(gradient)]
+        gradient, blocks = net.gradient_room() if trains else (None, [])
         for i in range(len(net.layers) - 1, -1, -1):
-            h, (weight, _) = inner[i], net.layers[i]
-            if gradient is not None:
-                product(h.transpose(-1, -2), slope, net.precision, out=blocks[2 * i])
+            h = inner[i]
+            if trains:
+                product(h.transpose(-1, -2), slope, precision, out=blocks[2 * i])
                 torch.sum(slope, -2, keepdim=True, out=blocks[2 * i + 1])
             if i == 0 and not ctx.needs_input_grad[0]:
                 return None, gradient, None
-            slope = product(slope, weight.transpose(-1, -2), net.precision)
+            slope = product(slope, net.transposed[i], precision)
             if i > 0:
                 torch.ops.aten.threshold_backward.grad_input(slope, h, 0, grad_input=slope)
                 if net.layer_norm:
                     z, mean, deviation = ctx.norms[i - 1]
                     wanted = (slope, z, z.shape[-1:], mean, deviation, None, None, [True, False, False])
                     slope = torch.ops.aten.native_layer_norm_backward(*wanted)[0]
-        return slope.unflatten(0, (-1, net.members)).sum(1), gradient, None
+        if net.members > 1:
+            slope = slope.unflatten(0, (-1, net.members)).sum(1)
+        return slope, gradient, None
 
 
-def product(
-    a: Tensor, b: Tensor, precision: Precision, bias: Tensor | None = None, out: Tensor | None = None
-) -> Tensor:
-    """Batched matrix product [N, i, j] x [N, j, k], plus `bias` [N, 1, k]."""
-    if precision != "fp32" and min(a.shape[-1], b.shape[-1], a.shape[-2]) >= WIDE:
-        if precision == "bf16":
-            c = torch.bmm(a.bfloat16(), b.bfloat16())
-            if out is not None:
-                return out.copy_(c)
-            return c.float() if bias is None else c.float().add_(bias)
+def product(a: Tensor, b: Tensor, precision: Precision, out: Tensor | None = None) -> Tensor:
+    """Batched matrix product [N, i, j] x [N, j, k]."""
+    if precision == "fp32" or min(a.shape[-2], a.shape[-1], b.shape[-1]) < WIDE:
+        return torch.bmm(a, b, out=out)
+    if precision == "bf32":
         with bf32():
-            return torch.bmm(a, b, out=out) if bias is None else torch.baddbmm(bias, a, b)
-    return torch.bmm(a, b, out=out) if bias is None else torch.baddbmm(bias, a, b)
+            return torch.bmm(a, b, out=out)
+    c = torch.bmm(a.bfloat16(), b.bfloat16())
+    return c.float() if out is None else out.copy_(c)
 
 
 @contextmanager

@@ -40,7 +40,8 @@ class Listed:
 
     def export(self, net: SimpleNamespace, seed: int) -> nn.Module:
         """Scores [n, actions] of normalised observations, as a plain module."""
-        return ListedPolicy(*(nn.Sequential(*n.export(seed)) for n in (net.imitator, net.q)), self.threshold)
+        imitator, critic = (nn.Sequential(*n.export(seed)) for n in (net.imitator, net.q))
+        return ListedPolicy(imitator, critic, self.threshold)
 
 
 class Generated:
@@ -97,8 +98,8 @@ class Generated:
 
     def export(self, net: SimpleNamespace, seed: int) -> nn.Module:
         """Actions [n, A] for normalised observations, as a plain module."""
-        nets = (Asked(n, seed) for n in (net.decoder, net.perturbation, net.q))
-        return GeneratedPolicy(*nets, self.latents[seed, :, 0].cpu().clone(), self.reach)
+        decoder, perturbation, critic = (Asked(n, seed) for n in (net.decoder, net.perturbation, net.q))
+        return GeneratedPolicy(decoder, perturbation, critic, self.latents[seed, :, 0].cpu().clone(), self.reach)
 
 
 def _ask(net: MLP, obs: Tensor, extra: Tensor) -> Tensor:

@@ -87,9 +87,11 @@ def run(config: Config, folder: Path, checkpoint: Path | None, stop: Any) -> boo
     from curriculum.loop import spec_of, train
 
     parts = config.plugged()
-    memory = estimate_bytes(spec_of(parts["env"]), len(config.seeds), config.capacity)
+    discount = parts["learner"].discount if parts["learner"].needs_returns else None
+    spec, seeds = spec_of(parts["env"]), len(config.seeds)
+    memory = estimate_bytes(spec, seeds, config.capacity, config.rows, config.sampling, discount)
     print(f"run {folder}  buffer memory {memory / 1e6:.0f} MB", file=sys.stderr)
-    print(f"updates run {choose(config.compile, config.device)[1]}", file=sys.stderr)
+    print(f"updates run {choose(config.compile, config.device, config.updates)[1]}", file=sys.stderr)
     settings, history = flat(config), folders.history(folder, checkpoint)
     records = train(config, folder, checkpoint, stop)
     try:

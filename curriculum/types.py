@@ -122,18 +122,20 @@ class Bonus(Protocol):
 class Deployable(NamedTuple):
     """A policy as it would be shipped."""
 
-    module: nn.Module  # float32 observations [n, *O] -> scores [n, actions]; the largest score acts
-    arrays: dict[
-        str, np.ndarray
-    ]  # all that its file holds: "mean", "scale", then "<i>.weight" [out, in] and "<i>.bias"
-    #   of dense layer i, with "<i>.weight_scale" [out] beside an int8 weight
+    module: nn.Module  # observations [n, *O] -> scores [n, actions], the largest acts, or box actions [n, A]
+    # all that its file holds. Dense layers: "mean", "scale", "<i>.weight" [out, in] and "<i>.bias", with
+    # "<i>.weight_scale" [out] beside an int8 weight, "<i>.eps" [1] where LayerNorm follows, "tanh" [1] for box actions.
+    # Any other module: its state_dict, and "torch" [1]
+    arrays: dict[str, np.ndarray]
 
 
 class Technique(Protocol):
     """A way to make a policy cheaper to deploy."""
 
-    def compress(self, policy: nn.Sequential, obs: Tensor, seed: int) -> dict[str, Deployable]:
-        """Variants of `policy` by name; `obs` [n, *O] are observations it acts on, `seed` owns all randomness."""
+    def compress(self, policy: nn.Module, obs: Tensor, seed: int) -> dict[str, Deployable]:
+        """Variants of `policy` by name; `obs` [n, *O] are observations it acts on, `seed` owns all randomness.
+
+        Raises `curriculum.layers.Unsupported` where it cannot take this kind of policy."""
         ...
 
 

@@ -2,6 +2,9 @@
 
 A world is a pure description. Its state is one array [N, S], so a copy is a copy and a checkpoint is an array; planners
 that search step copies of it, and `Rows` steps the real thing.
+
+Box actions lie in [-1, 1] everywhere in this package but inside a world, which takes them within its own bounds.
+`Rows.step` is where the one becomes the other; a planner that steps copies of a world asks `native` for the same.
 """
 
 from collections.abc import Sequence
@@ -27,13 +30,15 @@ class Dynamics(Protocol):
     @property
     def observation_space(self) -> gym.spaces.Box: ...
     @property
-    def action_space(self) -> gym.spaces.Discrete: ...
+    def action_space(self) -> gym.spaces.Discrete | gym.spaces.Box: ...  # with the world's own bounds
     def begin(self, rng: Random, rows: int) -> np.ndarray:
         """First states [N, S]."""
         ...
 
     def step(self, state: np.ndarray, action: np.ndarray, rng: Random) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Next states [N, S], rewards [N] float64 and terminated [N] bool; `state` is left as it was."""
+        """Next states [N, S], rewards [N] float64 and terminated [N] bool; `state` is left as it was.
+
+        `action` is [N], or [N, A] within the bounds of `action_space`."""
         ...
 
     def observe(self, state: np.ndarray) -> np.ndarray:
@@ -90,6 +95,14 @@ class RowStreams:
         return np.concatenate([g.random((n, *rest)) for g, n in zip(self.generators, self.counts, strict=True) if n])
 
 
+def native(action: np.ndarray, space: gym.spaces.Discrete | gym.spaces.Box) -> np.ndarray:
+    """Box actions [N, A] in [-1, 1] in the units and bounds of `space`; discrete ones as they are."""
+    if isinstance(space, gym.spaces.Discrete):
+        return action
+    centre, reach = (space.high + space.low) / 2, (space.high - space.low) / 2
+    return np.clip(centre + reach * action, space.low, space.high)
+
+
 class Rows:
     """N rows of one native world. A row whose episode is over starts again in the same step."""
 
@@ -98,7 +111,11 @@ class Rows:
         self.streams = Streams(generators, rows_each)
         self.count = len(generators) * rows_each
         self.single_observation_space = dynamics.observation_space
-        self.single_action_space = dynamics.action_space
+        self.single_action_space = self._native_space = dynamics.action_space
+        if isinstance(self._native_space, gym.spaces.Box):
+            if not self._native_space.is_bounded():
+                raise ValueError(f"box actions need finite bounds, to be scaled from [-1, 1]; got {self._native_space}")
+            self.single_action_space = gym.spaces.Box(-1, 1, self._native_space.shape, np.float32)
 
     def reset(self) -> np.ndarray:
         """Start every row; returns observations [N, *O]."""
@@ -108,7 +125,11 @@ class Rows:
         return self.obs
 
     def step(self, action: np.ndarray) -> Step:
-        """Take one step in every row, `action` [N] or [N, A]."""
+        """Take one step in every row, `action` [N] or [N, A] in [-1, 1]."""
+        return self.step_native(native(action, self._native_space))
+
+    def step_native(self, action: np.ndarray) -> Step:
+        """Take one step in every row, `action` [N] or [N, A] within the world's own bounds."""
         self.state, reward, terminated = self.dynamics.step(self.state, action, self.streams)
         self.time += 1
         limit = self.dynamics.max_steps

@@ -1,7 +1,7 @@
 """Worlds behind Gymnasium's interface, one episode at a time or many, and the names they have there.
 
 `import envs.make` registers them (or `gym.make("envs.make:curriculum/Gridworld-v0")`); the fields of a world are
-keywords of `gym.make` and `gym.make_vec`.
+keywords of `gym.make` and `gym.make_vec`. Box actions are taken in the world's own bounds here.
 """
 
 from typing import Any
@@ -14,7 +14,7 @@ from gymnasium.vector import AutoresetMode
 
 from envs.dynamics import Dynamics, Rows
 
-RENDERING: dict[str, Any] = {"render_modes": ["human", "rgb_array"], "render_fps": 10}
+RENDERING: dict[str, Any] = {"render_modes": ["human", "rgb_array"], "render_fps": 10}  # unless a world has its own
 REGISTERED: dict[str, dict[str, Any]] = {
     "curriculum/Gridworld-v0": {"world": "envs.gridworld:Gridworld"},
     "curriculum/GridworldClassic-v0": {
@@ -23,6 +23,8 @@ REGISTERED: dict[str, dict[str, Any]] = {
         "start": "fixed",
         "max_steps": 0,
     },
+    "curriculum/CartPole-v0": {"world": "envs.cartpole:CartPole"},
+    "curriculum/Pendulum-v0": {"world": "envs.pendulum:Pendulum"},
 }
 
 
@@ -33,6 +35,7 @@ class NativeEnv(gym.Env):
 
     def __init__(self, world: Dynamics | str, render_mode: str | None = None, **fields: Any):
         self.dynamics, self.render_mode = _world(world, fields), _mode(render_mode, self.metadata)
+        self.metadata = self.metadata | {"render_fps": getattr(self.dynamics, "fps", self.metadata["render_fps"])}
         self.observation_space, self.action_space = self.dynamics.observation_space, self.dynamics.action_space
         self.window: Any = None
 
@@ -60,7 +63,7 @@ class NativeEnv(gym.Env):
         return self.dynamics.observe(self.state)[0], float(reward[0]), over, truncated, info
 
     def render(self) -> np.ndarray | None:
-        """Return the picture, or show it in a window at 10 frames a second."""
+        """Return the picture, or show it in a window, `metadata["render_fps"]` frames a second."""
         if self.render_mode is None:
             gym.logger.warn("render() needs a render_mode, chosen when the environment is made: human or rgb_array")
             return None
@@ -93,6 +96,7 @@ class NativeVectorEnv(gym.vector.VectorEnv):
 
     def __init__(self, world: Dynamics | str, num_envs: int = 1, render_mode: str | None = None, **fields: Any):
         self.dynamics, self.render_mode = _world(world, fields), _mode(render_mode, self.metadata)
+        self.metadata = self.metadata | {"render_fps": getattr(self.dynamics, "fps", self.metadata["render_fps"])}
         self.num_envs = num_envs
         self.rows = Rows(self.dynamics, [seeding.np_random()[0] for _ in range(num_envs)])
         self.single_observation_space = self.dynamics.observation_space
@@ -111,7 +115,7 @@ class NativeVectorEnv(gym.vector.VectorEnv):
 
     def step(self, actions: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
         """Take one step in every row; `infos["final_obs"]` holds the true last observation where an episode is over."""
-        obs, reward, terminated, truncated, next_obs, success = self.rows.step(np.asarray(actions))
+        obs, reward, terminated, truncated, next_obs, success = self.rows.step_native(np.asarray(actions))
         over = terminated | truncated
         infos: dict[str, Any] = {"is_success": success & ~over, "_is_success": ~over}
         if over.any():

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from curriculum import checkpoint, evaluate, loop, plugins
 from curriculum.config import Config
@@ -71,13 +72,16 @@ def test_a_seed_alone_lives_the_life_it_has_among_others():
     assert alone.learner.updates >= 200
     for name, column in alone.buffer.columns.items():  # what the world did, who acted, which coins fell
         np.testing.assert_array_equal(column[0], among.buffer.columns[name][3], err_msg=name)
+    assert torch.equal(alone.buffer.rows[0], among.buffer.rows[3])
     for mine, theirs in ((alone.rows.streams.generators[0], among.rows.streams.generators[3]),):
         assert mine.bit_generator.state == theirs.bit_generator.state
     for streams in ("buffer.generators", "mixture.coins", "learner.explorers"):
         part, _, field = streams.partition(".")
         mine, theirs = (getattr(getattr(run, part), field)[p] for run, p in ((alone, 0), (among, 3)))
         assert mine.bit_generator.state == theirs.bit_generator.state, streams
-    for mine, theirs in zip(alone.learner.nets["q"].weights.blocks, among.learner.nets["q"].weights.blocks, strict=True):
+    for mine, theirs in zip(
+        alone.learner.nets["q"].weights.blocks, among.learner.nets["q"].weights.blocks, strict=True
+    ):
         np.testing.assert_allclose(mine[0].detach(), theirs[3].detach(), atol=1e-6, rtol=0)
 
 
@@ -94,7 +98,9 @@ def test_a_seed_does_not_wait_for_others_whose_buffers_fill_later(store: Any, ra
             run.update()
             filled.append(len(set((run.buffer.size > 0).tolist())))
     assert max(filled) == 2  # at some time some seeds had data and others none
-    for mine, theirs in zip(alone.learner.nets["q"].weights.blocks, among.learner.nets["q"].weights.blocks, strict=True):
+    for mine, theirs in zip(
+        alone.learner.nets["q"].weights.blocks, among.learner.nets["q"].weights.blocks, strict=True
+    ):
         np.testing.assert_allclose(mine[0].detach(), theirs[3].detach(), atol=1e-6, rtol=0)
     assert alone.updates[0] == among.updates[3] > 0
 

@@ -22,7 +22,7 @@ SPEC = Spec((1,), "float32", np.zeros(1), np.ones(1), actions=4)
 class Still:
     """A learner that always chooses action 0, of four."""
 
-    head = SimpleNamespace(actions=4)
+    head = SimpleNamespace(actions=4, size=0)
 
     def act(self, obs: np.ndarray, explore: bool) -> np.ndarray:
         self.explored = explore
@@ -204,6 +204,70 @@ def test_whole_numbers_of_any_kind_are_actions(action):
     chosen, _ = act(mixture_of(planner=Wrong(action), gate=Chosen(MASK)))
     assert chosen.dtype == np.int64
     assert chosen.tolist() == [[0, 3, 0], [0, 0, 2]]
+
+
+# --- box actions ---
+
+
+class Floating:
+    """A learner that always chooses 0.5 and -0.25."""
+
+    head = SimpleNamespace(actions=0, size=2)
+
+    def act(self, obs: np.ndarray, explore: bool) -> np.ndarray:
+        return np.tile(np.array([0.5, -0.25], np.float32), (*obs.shape[:2], 1))
+
+
+BOX = np.array([[0.1, -1], [0.2, 1], [0.3, 0]])  # for rows 1, 3 and 5
+EDGE = np.nextafter(np.float32(1), np.float32(2))  # the next number above 1
+
+
+def act_in_box(planned: Any) -> np.ndarray:
+    return act(Mixture(Wrong(planned), Floating(), Chosen(MASK), (0, 1), 3))[0]
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+def test_box_actions_of_planner_and_learner_come_together_row_by_row(kind):
+    action = act_in_box(BOX.astype(kind))
+    assert (action.shape, action.dtype) == ((2, 3, 2), np.float32)
+    own = [0.5, -0.25]
+    np.testing.assert_allclose(action, [[own, [0.1, -1], own], [[0.2, 1], own, [0.3, 0]]], rtol=1e-6)
+
+
+def test_a_planner_of_box_actions_that_acts_alone_gives_float32():
+    mixture = Mixture(Wrong(np.tile(BOX, (2, 1))), Floating(), Step(), (0, 1), 3)
+    planned = mixture.plan(np.zeros((2, 3, 1)), np.ones((2, 3), bool))  # while the buffer is seeded
+    assert (planned.shape, planned.dtype) == ((6, 2), np.float32)
+
+
+def test_what_rounding_carries_over_a_bound_is_brought_back():
+    action = act_in_box(np.array([[EDGE, -EDGE], [1 + 9e-7, 0], [0, -1 - 9e-7]]))
+    assert action[0, 1].tolist() == [1, -1]
+    assert action[1].tolist() == [[1, 0], [0.5, -0.25], [0, -1]]
+
+
+@pytest.mark.parametrize(
+    ("action", "message"),
+    [
+        (BOX[:2], "{floating}, got shape (2, 2) of float64"),
+        (BOX[:, :1], "{floating}, got shape (3, 1) of float64"),
+        (BOX[:, 0], "{floating}, got shape (3,) of float64"),
+        (BOX[None], "{floating}, got shape (1, 3, 2) of float64"),
+        (np.zeros((3, 2), np.int64), "{floating}, got shape (3, 2) of int64"),
+        (np.zeros(3, np.int64), "{floating}, got shape (3,) of int64"),
+        (None, "{floating}, got shape () of object"),
+        (BOX + 0.5, "{bounds}, got -0.5 to 1.5"),
+        (BOX * np.float32(1 + 2e-6), "{bounds}, got -1.000002 to 1.000002"),
+        (np.where(BOX == 0, np.nan, BOX), "{bounds}, got nan to nan"),
+        (np.where(BOX == 1, np.inf, BOX), "{bounds}, got -1 to inf"),
+    ],
+)
+def test_what_is_no_box_action_is_refused_in_one_sentence_that_names_the_planner(action, message):
+    floating = "must return floating numbers of shape (3, 2), an action for each row it is given"
+    bounds = "must choose actions between -1 and 1, which are scaled to the world's bounds later"
+    with pytest.raises(ValueError, match="planner Wrong") as caught:
+        act_in_box(action)
+    assert str(caught.value) == f"planner Wrong {message.format(floating=floating, bounds=bounds)}"
 
 
 @pytest.mark.parametrize("name", plugins.names("gate"))

@@ -9,21 +9,34 @@ import pytest
 
 from curriculum import plugins
 from curriculum.types import Spec, stream
+from envs.cartpole import CartPole
 from envs.dynamics import Rows
 from envs.gridworld import Gridworld
+from envs.pendulum import Pendulum
+from planners.balance import Balance
 from planners.random import Random
 from planners.shortest_path import ShortestPath
+from planners.swing_up import SwingUp
 
 FINITE = ["random", "shortest_path"]  # those that play any finite world
+PLAYED = [  # planners and worlds they fit
+    *[(name, Gridworld) for name in FINITE],
+    ("random", CartPole),
+    ("random", Pendulum),
+    ("balance", CartPole),
+    ("swing_up", Pendulum),
+]
+every_match = pytest.mark.parametrize(("name", "world"), PLAYED, ids=lambda given: getattr(given, "__name__", given))
 
 
-def rows_of(*seeds: int, each: int = 4, **fields) -> Rows:
-    return Rows(Gridworld(**fields), [stream(seed, "environment") for seed in seeds], each)
+def rows_of(*seeds: int, each: int = 4, world: Any = Gridworld, **fields) -> Rows:
+    return Rows(world(**fields), [stream(seed, "environment") for seed in seeds], each)
 
 
 def spec_of(rows: Rows, **changes) -> Spec:
-    space: Any = rows.single_observation_space
-    return Spec(space.shape, str(space.dtype), space.low, space.high, actions=3)._replace(**changes)
+    space, acted = rows.single_observation_space, rows.single_action_space
+    number, size = int(getattr(acted, "n", 0)), sum(acted.shape or ())
+    return Spec(space.shape, str(space.dtype), space.low, space.high, number, size)._replace(**changes)
 
 
 def play(rows: Rows, actor, steps: int) -> np.ndarray:
@@ -36,23 +49,27 @@ def play(rows: Rows, actor, steps: int) -> np.ndarray:
     return np.array(actions)
 
 
-@pytest.mark.parametrize("name", FINITE)
-def test_a_planner_gives_an_allowed_action_for_any_of_the_rows(name):
-    rows = rows_of(0, 1)
+def test_every_planner_is_tested_in_some_world():
+    assert {name for name, _ in PLAYED} == set(plugins.names("planner"))
+
+
+@every_match
+def test_a_planner_gives_an_allowed_action_for_any_of_the_rows(name, world):
+    rows = rows_of(0, 1, world=world)
     rows.reset()
     actor = plugins.make("planner", name)
     assert actor.setup(rows, spec_of(rows), (0, 1)) is actor
     assert actor.needs in ("observation", "state")
     for some in (np.arange(8), np.array([1, 6, 7]), np.array([], np.int64)):
         action = actor.act(rows.obs[some], some)
-        assert action.shape == some.shape
-        assert action.dtype == np.int64
-        assert np.isin(action, [0, 1, 2]).all()
+        assert action.shape == (len(some), *(rows.single_action_space.shape or ()))
+        assert action.dtype == (np.float32 if world is Pendulum else np.int64)
+        assert all(rows.single_action_space.contains(one) for one in action)
 
 
-@pytest.mark.parametrize("name", FINITE)
-def test_a_seed_alone_plans_as_among_others(name):
-    together, alone = rows_of(0, 1, 2), rows_of(1)
+@every_match
+def test_a_seed_alone_plans_as_among_others(name, world):
+    together, alone = rows_of(0, 1, 2, world=world), rows_of(1, world=world)
     together.reset()
     alone.reset()
     many = play(together, plugins.make("planner", name).setup(together, spec_of(together), (0, 1, 2)), 40)
@@ -60,9 +77,9 @@ def test_a_seed_alone_plans_as_among_others(name):
     np.testing.assert_array_equal(many[:, 4:8], one)
 
 
-@pytest.mark.parametrize("name", [name for name in FINITE if hasattr(plugins.make("planner", name), "state")])
-def test_a_planner_with_memory_resumes_exactly(name):
-    rows = rows_of(0, 1)
+@pytest.mark.parametrize(("name", "world"), [m for m in PLAYED if hasattr(plugins.make("planner", m[0]), "state")])
+def test_a_planner_with_memory_resumes_exactly(name, world):
+    rows = rows_of(0, 1, world=world)
     rows.reset()
     actor = plugins.make("planner", name).setup(rows, spec_of(rows), (0, 1))
     play(rows, actor, 10)
@@ -154,3 +171,75 @@ def test_worlds_without_a_shortest_path_are_refused():
         ShortestPath().setup(Rows(Hopeless(), [stream(0, "environment")]), spec_of(rows), (0,))
     with pytest.raises(ValueError, match="listed states"):
         ShortestPath().setup(SimpleNamespace(dynamics=object()), spec_of(rows), (0,))
+
+
+def returns(rows: Rows, actor: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Return and success of one episode in every row."""
+    rows.reset()
+    actor.setup(rows, spec_of(rows), (0,))
+    everyone, total, succeeded = np.arange(rows.count), np.zeros(rows.count), np.zeros(rows.count, bool)
+    playing = np.ones(rows.count, bool)
+    while playing.any():
+        step = rows.step(actor.act(rows.obs, everyone))
+        total += playing * step.reward
+        succeeded = np.where(playing, step.success, succeeded)
+        playing &= ~(step.terminated | step.truncated)
+    return total, succeeded
+
+
+def test_balance_keeps_every_pole_up_for_a_whole_episode():
+    reward, success = returns(rows_of(0, each=200, world=CartPole), Balance())
+    assert reward.tolist() == [500] * 200
+    assert success.all()
+
+
+def test_balance_saves_poles_that_already_lean_and_move():
+    rows = rows_of(0, each=200, world=CartPole)
+    rows.reset()
+    actor = Balance().setup(rows, spec_of(rows), (0,))
+    rows.state *= (10, 5, 2, 10)  # up to 0.5 m, 0.25 m/s, 0.1 rad and 0.5 rad/s
+    for _ in range(499):
+        assert not rows.step(actor.act(rows.obs, np.arange(200))).terminated.any()
+
+
+def test_swing_up_is_near_the_best_return_there_is():
+    reward, success = returns(rows_of(0, each=500, world=Pendulum), SwingUp())
+    assert reward.mean() > -155  # the best is about -145
+    assert success.all()
+
+
+def test_swing_up_holds_with_a_share_of_the_motors_limit_and_pumps_along_the_motion():
+    rows = rows_of(0, each=4, world=Pendulum)
+    rows.reset()
+    actor = SwingUp().setup(rows, spec_of(rows), (0,))
+    # held: -8 * 0.1 = -0.8 of 2 N m, and -2 * -0.3 = 0.6 a whole turn on; pumped: 10 J short at the bottom, 0.1 * 10 =
+    # 1; at a quarter turn 5 J short, less 36 / 6 = 6 J of motion: 6 * -1 is braking in full
+    rows.state[:] = [(0.1, 0), (2 * np.pi, -0.3), (np.pi, 0.1), (np.pi / 2, 6)]
+    np.testing.assert_allclose(actor.act(rows.obs, np.arange(4))[:, 0], [-0.4, 0.3, 0.5, -1], atol=1e-3)
+
+
+def test_swing_up_leaves_the_very_bottom():
+    rows = rows_of(0, each=2, world=Pendulum)
+    rows.reset()
+    actor = SwingUp().setup(rows, spec_of(rows), (0,))
+    rows.state[:] = [(np.pi, 0), (-7 * np.pi, 0)]
+    for _ in range(150):
+        step = rows.step(actor.act(rows.obs, np.arange(2)))
+    assert step.success.all()
+
+
+@pytest.mark.parametrize(
+    ("planner", "world", "message"),
+    [
+        (Balance(), Pendulum, r"balance needs a pole on a cart, such as --env cartpole; Pendulum\(.*\) is not one"),
+        (Balance(), Gridworld, r"balance needs a pole on a cart, such as --env cartpole; Gridworld\(.*\) is not one"),
+        (SwingUp(), CartPole, r"swing_up needs a pendulum with a motor, such as --env pendulum; CartPole\(.*\) is not"),
+        (SwingUp(), Gridworld, "swing_up needs a pendulum with a motor"),
+        (ShortestPath(), CartPole, "shortest_path needs a world of listed states"),
+        (ShortestPath(), Pendulum, "shortest_path needs a world of listed states"),
+    ],
+)
+def test_a_planner_refuses_a_world_it_does_not_fit(planner, world, message):
+    rows = rows_of(0, world=world)
+    with pytest.raises(ValueError, match=f"^{message}"):
+        planner.setup(rows, spec_of(rows), (0,))

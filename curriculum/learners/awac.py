@@ -1,9 +1,9 @@
 """AWAC: advantage weighted actor-critic (Nair et al. 2020, arXiv 2006.09359).
 
     L(Q)  = E[(r + discount * min_j Q_target,j(s', b) - Q_k(s, a))^2],  b ~ pi(s'), summed over the critics k
-    L(pi) = -sum_i w_i log pi(a_i | s_i),  w = softmax over the batch of (min_k Q_k(s, a) - V(s)) / temperature   (eq. 13)
+    L(pi) = -sum_i w_i log pi(a_i | s_i),  w = softmax over the batch of (min_k Q_k(s, a) - V(s)) / temperature (eq. 13)
 
-V(s) is min_k Q_k at an action of the policy. Discrete actions, an extension: both expectations over the policy are exact.
+V(s) is min_k Q_k at an action of the policy. Discrete actions, an extension: expectations over the policy are exact.
 Box actions: a normal distribution around tanh of the actor's output; its draws are cut off at the borders.
 """
 

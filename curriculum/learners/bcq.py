@@ -4,14 +4,13 @@
            b among the actions that the data supports at s', summed over the critics k
 
 Box actions: b comes from `samples` decodings of a variational autoencoder of the data's actions, each moved by up to
-`reach` by a network that climbs Q_1; squared error. Discrete actions: b is any action that a cloned policy finds at least
-`threshold` times as likely as its likeliest; Huber error. Acts by the best of b according to Q_1. Differs from the
-papers: discrete actions too have two critics, instead of double Q and one trunk for critic and clone; acting decodes the
-same latent draws for every state, so that the policy is deterministic.
+`reach` by a network that climbs Q_1; squared error. Discrete actions: b is any action that a cloned policy finds at
+least `threshold` times as likely as its likeliest; Huber error. Acts by the best of b according to Q_1. Differs from
+the papers: discrete actions too have two critics, instead of double Q and one trunk for critic and clone; acting
+decodes the same latent draws for every state, so that the policy is deterministic.
 """
 
 from dataclasses import dataclass
-from types import SimpleNamespace
 from typing import ClassVar
 
 import torch
@@ -48,9 +47,8 @@ class BCQ(Learner):
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """See `Learner`."""
         with torch.no_grad():
-            slow = SimpleNamespace(**vars(self.net) | vars(self.target))
-            proposed = self.support.propose(slow, batch.next_obs)
-            next_q = self.support.values(slow.q, batch.next_obs, proposed)  # [P, K, N, B]
+            proposed = self.support.propose(self.slow, batch.next_obs)
+            next_q = self.support.values(self.slow.q, batch.next_obs, proposed)  # [P, K, N, B]
             weighed = self.care * next_q.amin(1, keepdim=True) + (1 - self.care) * next_q.amax(1, keepdim=True)
             target = batch.backup(weighed.amax(-2))  # [P, 1, B]
         q = self.head.values(self.net.q, batch.obs).of(batch.action)

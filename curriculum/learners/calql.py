@@ -4,9 +4,9 @@
          alpha * E[log sum_c exp max(Q_k(s, c), V_mu(s)) - Q_k(s, a)]                                   (eq. 5)
 
 V_mu is the discounted return that the buffer's own episode had from s on; where it is not known yet, there is no bound.
-The Q values stay on the scale of true returns, so that learning online does not begin with unlearning them. Differs from
-the paper: a fixed `alpha`; the return of an episode that was cut short counts up to there. For discrete actions, an
-extension, the bound holds for all actions.
+The Q values stay on the scale of true returns, so that learning online does not begin with unlearning them. Differs
+from the paper: a fixed `alpha`; the return of an episode that was cut short counts up to there. For discrete actions,
+an extension, the bound holds for all actions.
 """
 
 from dataclasses import dataclass

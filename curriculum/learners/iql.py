@@ -48,6 +48,6 @@ class IQL(Learner):
         log_prob = self.head.policy(self.net.policy, batch.obs).log_prob(batch.action)
         return {
             "q": (q - target).square().mean(-1).sum(-1),
-            "value": ((self.expectile - (advantage < 0).float()).abs() * advantage.square()).mean(-1),
+            "value": (torch.where(advantage < 0, 1 - self.expectile, self.expectile) * advantage.square()).mean(-1),
             "policy": -(weight * log_prob).mean(-1),
         }

@@ -4,10 +4,10 @@
     L(pi) = -E[mean_k Q_k(s, b) + T * H],  b ~ pi(s)
     L(T)  = T * E[H - target entropy],  H = -log pi(b | s)
 
-With `--sampling symmetric`, half of every batch from the start's data, this is RLPD (Ball et al. 2023, arXiv 2302.02948):
-the yardstick for learning online from prior data. A random subset of the critics in the target is REDQ's (Chen et al.
-2021, arXiv 2101.05982). Discrete actions, an extension after Christodoulou (2019, arXiv 1910.07207): expectations over
-actions are exact, and so is H. Differs from RLPD: the size of the ensemble is a field; other widths by default.
+With `--sampling symmetric`, half of every batch from the start's data, this is RLPD (Ball et al. 2023, arXiv
+2302.02948): the yardstick for learning online from prior data. A random subset of the critics in the target is REDQ's
+(Chen et al. 2021, arXiv 2101.05982). Discrete actions, an extension after Christodoulou (2019, arXiv 1910.07207):
+expectations over actions are exact, and so is H. Differs from RLPD: network widths, and one update per batch.
 """
 
 from dataclasses import dataclass

@@ -3,8 +3,9 @@
     L(Q)  = E[(r + discount * min_j Q_target,j(s', pi_target(s') + noise) - Q_k(s, a))^2], summed over the critics k
     L(pi) = -alpha / E|Q_1(s, pi(s))| * E[Q_1(s, pi(s))] + E[(pi(s) - a)^2],  every `delay` updates     (eq. 3)
 
-Discrete actions, an extension: pi is categorical, Q(s, pi(s)) its mean value, the last term its surprise -log pi(a | s);
-there is no target noise, the policy's own spread smooths. Differs from the paper: target networks follow in every update.
+Discrete actions, an extension: pi is categorical, Q(s, pi(s)) its mean value, the last term its surprise
+-log pi(a | s); there is no target noise, the policy's own spread smooths. Differs from the paper: target networks
+follow in every update.
 """
 
 from dataclasses import dataclass
@@ -52,7 +53,7 @@ class TD3BC(Learner):
             target = batch.backup(next_q.amin(-2, keepdim=True))
         values = self.head.values(self.net.q, batch.obs)
         losses = {"q": (values.of(batch.action) - target).square().mean(-1).sum(-1)}
-        if (self.updates + 1) % self.delay == 0:
+        if self.phase == self.delay - 1:
             policy = self.head.deterministic(self.net.policy, batch.obs)
             q = values.expected(policy)[:, 0]  # [P, B]
             weight = self.alpha / q.detach().abs().mean(-1).clamp(min=1e-6)  # [P]
