@@ -30,11 +30,9 @@ def choose(compile: str, device: str, updates: float) -> tuple[Mode, str]:
 
 def updater(learner: Learner, mode: Mode) -> Update:
     """The function that takes the place of `learner.update`."""
-    return {
-        "eager": lambda: learner.update,
-        "compiled": lambda: Compiled(learner),
-        "captured": lambda: Captured(learner),
-    }[mode]()
+    if mode == "compiled":
+        return Compiled(learner)
+    return Captured(learner) if mode == "captured" else learner.update
 
 
 class Compiled:
@@ -89,9 +87,9 @@ class Captured:
             learner.update(batch, has_data)
             return
         if self.batch is None:
-            self.batch = Batch(*(None if x is None else x.clone() for x in batch))
+            self.batch = Batch(*(x if x is None else x.clone() for x in batch))  # type: ignore[arg-type]
         for own, given in zip(self.batch, batch, strict=True):
-            if own is not None:
+            if own is not None and given is not None:
                 own.copy_(given)
         learner.phase = learner.updates % learner.cycle
         self.rate.fill_(learner.rate())
