@@ -1,5 +1,7 @@
 """How updates run: as they are written, compiled, or on a GPU as one captured graph."""
 
+import os
+import shutil
 from collections.abc import Callable
 from typing import Literal
 
@@ -12,20 +14,30 @@ from curriculum.types import Batch
 Mode = Literal["eager", "compiled", "captured"]
 Update = Callable[[Batch, np.ndarray | None], None]
 WARM_UP = 3  # updates before a graph is captured, so that libraries have chosen their kernels
-WORTH = 200_000  # updates of a run from which on compiling was measured to earn its time (benchmarks/README.md)
+WORTH = (
+    100_000  # updates of a run from which on compiling earns its time: it saves 0.2 ms of one and more (benchmarks/)
+)
 
 
-def choose(compile: str, device: str, updates: float) -> tuple[Mode, str]:
+def choose(compile: str, device: str, precision: str, updates: float) -> tuple[Mode, str]:
     """How a run of so many updates will make them under `--compile`, and why, in one clause."""
     if compile == "off":
         return "eager", "as written (--compile off)"
     if device == "cuda" and compile == "auto":
         return "captured", "captured once as a CUDA graph, then replayed"
+    if precision == "bf32":
+        obstacle = "precision bf32 is set product by product, which compiled code cannot do"
+    elif not (os.environ.get("CXX") or shutil.which("g++") or shutil.which("clang++")):
+        obstacle = "compiling needs g++ or clang++, and there is none"
+    else:
+        obstacle = ""
     if compile == "on":
-        return "compiled", "compiled (--compile on); the first one takes 10 s and more"
-    if updates >= WORTH:
-        return "compiled", f"compiled, since there are {updates:,.0f}; the first one takes 10 s and more"
-    return "eager", f"as written: compiling takes longer than {updates:,.0f} of them can win back"
+        if obstacle:
+            raise ValueError(f"{obstacle}; choose --compile off")
+        return "compiled", "compiled (--compile on); the first one takes 5 to 30 s"
+    if updates < WORTH:
+        return "eager", f"as written: {updates:,.0f} of them are too few to win back the time of compiling"
+    return ("eager", f"as written: {obstacle}") if obstacle else ("compiled", "compiled; the first one takes 5 to 30 s")
 
 
 def updater(learner: Learner, mode: Mode) -> Update:
@@ -38,8 +50,7 @@ def updater(learner: Learner, mode: Mode) -> Update:
 class Compiled:
     """Updates as one call of compiled code: losses, gradients, Adam and targets together.
 
-    Compiled code cannot draw from the seeds' generators, so noise is drawn ahead: a first, ordinary update of every
-    phase takes note of what the losses ask for."""
+    Compiled code cannot draw from the seeds' generators, so noise is drawn ahead, as much as the losses ask for."""
 
     def __init__(self, learner: Learner):
         import torch._dynamo.config
@@ -50,16 +61,26 @@ class Compiled:
         self.step = torch.compile(self._step, dynamic=False, fullgraph=True)
 
     def __call__(self, batch: Batch, has_data: np.ndarray | None = None) -> None:
-        learner, head = self.learner, self.learner.head
-        learner.phase = learner.updates % learner.cycle
-        if learner.phase not in self.asked or (has_data is not None and not has_data.all()):
-            head.asked = []
+        learner = self.learner
+        if has_data is not None and not has_data.all():
             learner.update(batch, has_data)
-            self.asked[learner.phase], head.asked = head.asked, None
             return
-        noise = [head.draw(kind, shape) for kind, shape in self.asked[learner.phase]]
+        learner.phase = learner.updates % learner.cycle
+        if learner.phase not in self.asked:
+            self.asked[learner.phase] = self._asked(batch)
+        noise = [learner.head.draw(kind, shape) for kind, shape in self.asked[learner.phase]]
         self.rate.fill_(learner.rate())
         learner.count_update(self.step(batch, self.rate, noise))
+
+    @torch.no_grad()
+    def _asked(self, batch: Batch) -> list[tuple[str, tuple[int, ...]]]:
+        """The noise that losses ask for in this phase; none of it is used up."""
+        head = self.learner.head
+        before, head.asked = head.state(), []
+        self.learner.losses(self.learner.prepare(batch))
+        asked, head.asked = head.asked, None
+        head.load(before)
+        return asked
 
     def _step(self, batch: Batch, rate: torch.Tensor, noise: list[torch.Tensor]) -> dict[str, torch.Tensor]:
         self.learner.head.drawn = list(noise)

@@ -70,7 +70,9 @@ class Run:
         self.spec = spec_of(self.world)
         self.learner = copy.deepcopy(self.parts["learner"])
         self.learner.setup(self.spec, self.seeds, config.device, config.precision)
-        self.learn = engine.updater(self.learner, engine.choose(config.compile, config.device, config.updates)[0])
+        self.learn = engine.updater(
+            self.learner, engine.choose(config.compile, config.device, config.precision, config.updates)[0]
+        )
         self.buffer = Buffer(capacity=config.capacity, sampling=config.sampling, shares=config.source_shares())
         discount = self.learner.discount if self.learner.needs_returns else None
         self.buffer.setup(self.spec, self.seeds, config.rows, config.device, discount)

@@ -91,7 +91,7 @@ def run(config: Config, folder: Path, checkpoint: Path | None, stop: Any) -> boo
     spec, seeds = spec_of(parts["env"]), len(config.seeds)
     memory = estimate_bytes(spec, seeds, config.capacity, config.rows, config.sampling, discount)
     print(f"run {folder}  buffer memory {memory / 1e6:.0f} MB", file=sys.stderr)
-    print(f"updates run {choose(config.compile, config.device, config.updates)[1]}", file=sys.stderr)
+    print(f"updates run {choose(config.compile, config.device, config.precision, config.updates)[1]}", file=sys.stderr)
     settings, history = flat(config), folders.history(folder, checkpoint)
     records = train(config, folder, checkpoint, stop)
     try:
