@@ -14,7 +14,8 @@ class Frames:
     def __init__(self, spec: Spec, seeds: int, capacity: int, rows_each: int, device: str):
         self.depth, self.picture, self.device = spec.frames, spec.obs_shape[1:], device
         self.ring = ring_length(spec.frames, capacity, rows_each)
-        self.pictures = torch.zeros((seeds * self.ring, *self.picture), dtype=torch.uint8, device=device)
+        pictures = np.zeros((seeds * self.ring, *self.picture), np.uint8)  # numpy asks for huge pages, torch does not
+        self.pictures = torch.from_numpy(pictures).to(device)
         self.used_by = np.full((seeds, self.ring), -1, np.int64)  # number of the last transition that shows a picture
         self.written = np.zeros(seeds, np.int64)  # pictures ever stored; modulo ring the next place
 

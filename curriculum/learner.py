@@ -47,10 +47,13 @@ class Learner:
 
     def __post_init__(self) -> None:
         within(self, 0, 1, "discount", "polyak", "exploration")
-        within(self, 0, float("inf"), "learning_rate", "grad_clip", "schedule_updates", "target_every", "reward_scale")
+        within(self, 0, float("inf"), "learning_rate", "grad_clip", "schedule_updates", "target_every")
+        within(self, 1e-9, float("inf"), "reward_scale")
         within(self, 1, float("inf"), "batch_size", "n_step")
         if not self.hidden or min(self.hidden) < 1:
             raise ValueError(f"hidden must name at least one positive layer width, got {self.hidden}")
+        if self.schedule not in ("constant", "linear", "cosine"):
+            raise ValueError(f"no schedule {self.schedule!r}; there are: constant, linear, cosine")
         if (self.schedule == "constant") != (self.schedule_updates == 0):
             raise ValueError("schedule and schedule_updates go together: --learner.schedule cosine with the updates")
 
@@ -148,7 +151,8 @@ class Learner:
     def update(self, batch: Batch, has_data: np.ndarray | None = None) -> None:
         """Take one gradient step in every network that has a loss; `last_losses` holds the losses, [P] each.
 
-        Seeds outside the mask `has_data` [P] stay as they are: their rows of the batch mean nothing."""
+        Seeds outside the mask `has_data` [P] have not begun to learn, and stay as they are: their rows mean nothing, but
+        must be finite."""
         self.phase = self.updates % self.cycle
         share = None
         if has_data is not None and not has_data.all():

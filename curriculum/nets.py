@@ -230,6 +230,8 @@ class _Forward(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, slope: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
+        if torch.is_grad_enabled():
+            raise RuntimeError("a network's backward pass cannot be differentiated again; MLP.slope can")
         net, inner, precision = ctx.net, ctx.inner, ctx.net.precision
         trains = ctx.needs_input_grad[1] and (Network.mover is None or Network.mover is net)
         gradient, blocks = net.gradient_room() if trains else (None, [])

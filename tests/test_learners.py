@@ -769,6 +769,7 @@ def test_td3bc_with_an_alpha_of_zero_clones(kind):
     np.testing.assert_allclose(acted, batch.action, atol=0 if kind == "discrete" else 0.1)
 
 
+@pytest.mark.slow
 def test_td3bc_with_a_large_alpha_climbs_the_critic():
     """The clone would act by 0; the reward is the action's first number, and 1 is the border."""
     batch = random_batch("box", rows=64)
@@ -786,6 +787,7 @@ def test_bcq_clones_discrete_actions_and_acts_by_the_best_of_them():
     assert (learner.act(ONE.numpy()) == 1).all()
 
 
+@pytest.mark.slow
 def test_bcq_reconstructs_box_actions_and_proposes_no_others():
     """One action a state leaves nothing to encode: its error and its divergence go to 0 together."""
     batch = random_batch("box", rows=8)
@@ -795,6 +797,7 @@ def test_bcq_reconstructs_box_actions_and_proposes_no_others():
     assert (missed.mean((1, 2)) < 0.1).all()  # a policy that knows nothing misses by 0.5
 
 
+@pytest.mark.slow
 def test_the_perturbation_of_bcq_climbs_within_its_reach():
     batch = random_batch("box")
     batch = batch._replace(obs=ONE.expand(3, 16, 4), action=batch.action * 0.1, discount=torch.zeros(3, 16))
@@ -804,6 +807,7 @@ def test_the_perturbation_of_bcq_climbs_within_its_reach():
     np.testing.assert_allclose(climbed, 0.5, atol=0.1)
 
 
+@pytest.mark.slow
 def test_edac_drives_its_critics_slopes_apart():
     batch = ending("box")
     alike = []
