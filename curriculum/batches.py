@@ -36,6 +36,7 @@ class Batches:
         elif far:
             self.more = torch.zeros_like(self.rows)
             next_obs = self._parts(self.more, width)["next_obs"]
+        self.copied = words(self.more)
         self.reward, self.discount = parts["reward"].squeeze(-1), parts["discount"].squeeze(-1)
         self.stored = parts["action"].squeeze(-1) if spec.actions else None  # a discrete action is a float in its row
         self.action = parts["action"] if self.stored is None else self.stored.to(torch.int64)
@@ -48,13 +49,16 @@ class Batches:
         return dict(zip(width, rows.view(*self.sizes, -1).split(list(width.values()), -1), strict=True))
 
     def gather(self, rows: Tensor, other: Tensor, more: np.ndarray | None) -> list[Batch]:
-        """Take `index` of the packed `rows`, and `more` of `other` where there is more to take."""
+        """Take `index` of the packed `rows`, and `more` of `other`, rows or `words`, where there is more to take."""
         wanted = [(rows, self.index.reshape(-1), self.rows)]
         if more is not None:
-            wanted.append((other, more.reshape(-1), self.more))
+            wanted.append((other, more.reshape(-1), self.copied))
         if self.device == "cpu":
-            for source, places, out in wanted:  # a quarter quicker than index_select
-                np.take(source.numpy(), places, 0, out.numpy(), "clip")
+            for source, places, out in wanted:
+                if out.dtype == torch.float32:  # a quarter quicker than index_select, where rows are short
+                    np.take(source.numpy(), places, 0, out.numpy(), "clip")
+                else:
+                    torch.index_select(source, 0, torch.from_numpy(places), out=out)
         else:
             sizes = [places.size for _, places, _ in wanted]
             sent = torch.from_numpy(np.concatenate([places for _, places, _ in wanted])).to(self.device).split(sizes)
@@ -63,3 +67,11 @@ class Batches:
         if self.stored is not None:
             self.action.copy_(self.stored)
         return list(self.batches)
+
+
+def words(pictures: Tensor) -> Tensor:
+    """Pictures [n, H, W] uint8 as rows of eight pixels a number, which are copied a third quicker; others as is."""
+    if pictures.dtype != torch.uint8:
+        return pictures
+    flat = pictures.view(len(pictures), -1)
+    return flat.view(torch.int64) if flat.shape[1] % 8 == 0 else flat

@@ -153,7 +153,7 @@ class Buffer:
         if far:
             last, reward, factor = self.chains.windows(room.index, self.first, discount, n_step)
         if self.frames:
-            found = room.gather(self.flat, self.frames.pictures, self._shown(room.index, last))
+            found = room.gather(self.flat, self.frames.words, self._shown(room.index, last))
         else:
             found = room.gather(self.flat, self.flat, last if far else None)
         if far:

@@ -3,6 +3,7 @@
 import numpy as np
 import torch
 
+from curriculum.batches import words
 from curriculum.types import Spec, State
 
 
@@ -16,6 +17,7 @@ class Frames:
         self.ring = ring_length(spec.frames, capacity, rows_each)
         pictures = np.zeros((seeds * self.ring, *self.picture), np.uint8)  # numpy asks for huge pages, torch does not
         self.pictures = torch.from_numpy(pictures).to(device)
+        self.words = words(self.pictures)
         self.used_by = np.full((seeds, self.ring), -1, np.int64)  # number of the last transition that shows a picture
         self.written = np.zeros(seeds, np.int64)  # pictures ever stored; modulo ring the next place
 

@@ -151,8 +151,8 @@ class Learner:
     def update(self, batch: Batch, has_data: np.ndarray | None = None) -> None:
         """Take one gradient step in every network that has a loss; `last_losses` holds the losses, [P] each.
 
-        Seeds outside the mask `has_data` [P] have not begun to learn, and stay as they are: their rows mean nothing, but
-        must be finite."""
+        Seeds outside the mask `has_data` [P] have not begun to learn, and stay as they are: their rows mean nothing,
+        but must be finite."""
         self.phase = self.updates % self.cycle
         share = None
         if has_data is not None and not has_data.all():
