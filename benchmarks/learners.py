@@ -163,7 +163,7 @@ def learner(options: Options, name: str, box: bool, seeds: int, rows: int, pixel
     each = [columns(options.device, box, rows, pixels, seed) for seed in range(seeds)]
     obs, action, reward, terminal, next_obs = (torch.stack(column) for column in zip(*each, strict=True))
     batch = Batch(obs, action, reward, GAMMA * (1 - terminal), next_obs)
-    update = engine.updater(made, engine.choose(options.compile, options.device)[0])
+    update = engine.updater(made, engine.choose(options.compile, options.device, options.precision, 0)[0])
     return lambda: update(batch, None)
 
 

@@ -28,9 +28,7 @@ class Learner:
 
     hidden: tuple[int, ...] = (128, 128)  # widths of the hidden layers of every network
     layer_norm: bool = False  # normalise the hidden layers of critics and state values
-    encoder: Literal["nature", "impala"] = (
-        "nature"  # of pictures: the network of DQN (2015), or the deeper one of IMPALA (2018)
-    )
+    encoder: Literal["nature", "impala"] = "nature"  # of pictures: that of DQN (2015), or IMPALA's deeper one (2018)
     learning_rate: float = 1e-3  # Adam's step size
     schedule: Literal["constant", "linear", "cosine"] = "constant"  # how the step size falls to 0
     schedule_updates: int = 0  # updates until it has fallen; only constant goes without

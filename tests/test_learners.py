@@ -380,7 +380,7 @@ def test_lower_precision_moves_losses_by_a_hundredth_and_nothing_where_layers_ar
         ({"hidden": (32, 0)}, r"hidden must name at least one positive layer width, got \(32, 0\)"),
         ({"target_every": -1}, "target_every must be at least 0, got -1"),
         ({"exploration": 1.1}, "exploration must be between 0 and 1, got 1.1"),
-        ({"reward_scale": -1}, "reward_scale must be at least 0, got -1"),
+        ({"reward_scale": -1}, "reward_scale must be at least 1e-09, got -1"),
         ({"schedule": "linear"}, "schedule and schedule_updates go together"),
         ({"schedule_updates": 100}, "schedule and schedule_updates go together"),
     ],
