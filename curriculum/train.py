@@ -91,7 +91,6 @@ def run(config: Config, folder: Path, checkpoint: Path | None, stop: Any) -> boo
     spec, seeds = spec_of(parts["env"]), len(config.seeds)
     memory = estimate_bytes(spec, seeds, config.capacity, config.rows, config.sampling, discount)
     print(f"run {folder}  buffer memory {memory / 1e6:.0f} MB", file=sys.stderr)
-    print(f"updates run {choose(config.compile, config.device, config.precision, config.updates)[1]}", file=sys.stderr)
     settings, history = flat(config), folders.history(folder, checkpoint)
     records = train(config, folder, checkpoint, stop)
     try:
@@ -100,6 +99,7 @@ def run(config: Config, folder: Path, checkpoint: Path | None, stop: Any) -> boo
         if checkpoint is None:
             shutil.rmtree(folder)
         raise
+    print(f"updates run {choose(config.compile, config.device, config.precision, config.updates)[1]}", file=sys.stderr)
     listeners = [plugins.make("listener", name).open(folder, settings, history) for name in LISTENERS]
     last: dict[str, Any] = {"baseline": {}, "final": {}, "compress": {}, "time": {}, "update": {}}
     last |= {line["kind"]: line["values"] for line in history}

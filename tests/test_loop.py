@@ -13,7 +13,11 @@ import torch
 
 from curriculum import checkpoint, evaluate, loop, plugins
 from curriculum.config import Config
+from curriculum.learners.calql import CalQL
 from curriculum.learners.dqn import DQN
+from curriculum.learners.iql import IQL
+from curriculum.learners.sac import SAC
+from curriculum.learners.td3bc import TD3BC
 from curriculum.loop import Run, train
 from curriculum.starts.expert import Expert
 from curriculum.types import Record
@@ -133,6 +137,42 @@ def test_a_run_broken_off_anywhere_and_resumed_equals_one_that_was_not(tmp_path:
             assert (tmp_path / "broken" / seed / policy).read_bytes() == (
                 tmp_path / "whole" / seed / policy
             ).read_bytes()
+
+
+BOX = {"env": "pendulum", "planner": "swing_up"}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        BOX | {"learner": SAC(hidden=(16,), batch_size=16, critics=3), "sampling": "symmetric"},  # draws while it acts
+        BOX | {"learner": CalQL(hidden=(16,), batch_size=16, samples=2)},  # needs returns
+        BOX | {"learner": TD3BC(hidden=(16,), batch_size=16, delay=3, return_range=True)},  # networks rest
+        {"learner": IQL(hidden=(16,), batch_size=16, target_every=7, schedule="cosine", schedule_updates=80)},
+    ],
+)
+def test_a_run_with_noise_returns_and_schedules_resumes_exactly(tmp_path: Path, changes: dict[str, Any]):
+    config = tiny(seeds=(0, 1), **changes)
+    whole = list(train(config, tmp_path / "whole"))
+    broken = list(itertools.islice(train(config, tmp_path / "broken"), 17))
+    found = checkpoint.newest(tmp_path / "broken" / "checkpoints")[0]
+    known = checkpoint.read(found)["run"]["records"]
+    assert found.name > "step-000000000"
+    rest = list(train(config, tmp_path / "broken", found))
+    assert same(broken[:known] + rest, whole)
+    assert digest(tmp_path / "broken") == digest(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("learner", plugins.names("learner"))
+def test_every_learner_takes_over_from_a_planner_in_a_world_of_boxes(learner: str):
+    if "box" not in plugins.find("learner", learner).kinds:
+        pytest.skip(f"{learner} takes discrete actions")
+    made = plugins.make("learner", learner, hidden=(16,), batch_size=16)
+    records = list(train(tiny(**BOX, learner=made, steps=160, eval_every=160, eval_episodes=2)))
+    assert [r.kind for r in records][-1] == "final"
+    assert np.isfinite(records[-1].values["final/last_mean_reward"]).all()
+    losses = next(r for r in reversed(records) if r.kind == "update").values
+    assert all(np.isfinite(value).all() for value in losses.values())
 
 
 def test_a_stopped_run_writes_a_checkpoint_where_it_stands_and_goes_on_from_there(tmp_path: Path):
