@@ -3,6 +3,7 @@
 import os
 import shutil
 from collections.abc import Callable
+from types import FunctionType
 from typing import Literal
 
 import numpy as np
@@ -58,7 +59,9 @@ class Compiled:
         torch._dynamo.config.trace_autograd_ops = True  # lets a compiled function ask for gradients
         self.learner, self.rate = learner, torch.zeros((), device=learner.device)
         self.asked: dict[int, list[tuple[str, tuple[int, ...]]]] = {}
-        self.step = torch.compile(self._step, dynamic=False, fullgraph=True)
+        # compiled code is kept with the function's: a copy for every learner, or each would search what the others left
+        own = FunctionType(_step.__code__.replace(), _step.__globals__)
+        self.step = torch.compile(own, dynamic=False, fullgraph=True)
 
     def __call__(self, batch: Batch, has_data: np.ndarray | None = None) -> None:
         learner = self.learner
@@ -70,7 +73,7 @@ class Compiled:
             self.asked[learner.phase] = self._asked(batch)
         noise = [learner.head.draw(kind, shape) for kind, shape in self.asked[learner.phase]]
         self.rate.fill_(learner.rate())
-        learner.count_update(self.step(batch, self.rate, noise))
+        learner.count_update(self.step(learner, batch, self.rate, noise))
 
     @torch.no_grad()
     def _asked(self, batch: Batch) -> list[tuple[str, tuple[int, ...]]]:
@@ -82,9 +85,10 @@ class Compiled:
         head.load(before)
         return asked
 
-    def _step(self, batch: Batch, rate: torch.Tensor, noise: list[torch.Tensor]) -> dict[str, torch.Tensor]:
-        self.learner.head.drawn = list(noise)
-        return self.learner.step(batch, rate)
+
+def _step(learner: Learner, batch: Batch, rate: torch.Tensor, noise: list[torch.Tensor]) -> dict[str, torch.Tensor]:
+    learner.head.drawn = list(noise)
+    return learner.step(batch, rate)
 
 
 class Captured:

@@ -1,7 +1,7 @@
 """What all learners share: setup, update, act, export and state. The only place that touches an optimiser."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any, ClassVar, Literal, Self
@@ -177,12 +177,15 @@ class Learner:
         Returns the losses, [P] each. Seeds count with weight `share` [P]."""
         losses = self.losses(self.prepare(batch))
         weight = self.ones if share is None else share
-        gradients = {name: self.gradient(name, loss, weight) for name, loss in losses.items()}
-        with torch.no_grad():
-            for name, gradient in gradients.items():
-                self._descend(name, gradient, rate)
-            if not self.target_every:
-                self.follow(self.polyak)
+        if torch.compiler.is_compiling():
+            self._descend_compiled(losses, weight, rate)
+        else:
+            gradients = {name: self.gradient(name, loss, weight) for name, loss in losses.items()}
+            with torch.no_grad():
+                for name, gradient in gradients.items():
+                    self._descend(name, gradient, rate)
+                if not self.target_every:
+                    self.follow(self.polyak)
         return {name: loss.detach() for name, loss in losses.items()}
 
     @torch.no_grad()
@@ -197,38 +200,49 @@ class Learner:
 
         It lies in memory of the network's, which the next call fills anew."""
         net, weight = self.nets[name], self.ones if weight is None else weight
-        if torch.compiler.is_compiling():
-            return _joined(torch.autograd.grad(loss, net.leaves, weight, retain_graph=True))
         Network.mover, net.taken = net, False
         try:
-            return _joined(torch.autograd.grad(loss, net.leaves, weight, retain_graph=len(self.nets) > 1))
+            found = torch.autograd.grad(loss, net.leaves, weight, retain_graph=len(self.nets) > 1)
         finally:
             Network.mover = None
+        return found[0] if len(found) == 1 else torch.cat(found)
 
     def _descend(self, name: str, gradient: Tensor, rate: float | Tensor) -> None:
         """Adam (Kingma & Ba 2015, arXiv 1412.6980)."""
         net, count = self.nets[name], self.counts[name]
-        if self.grad_clip:
-            self._clip(net.weights.split(gradient), gradient)
+        self._clip(net.weights.split(gradient))
         count += 1
         sizes = [leaf.numel() for leaf in net.leaves]
         first, second = (m.vector for m in self.moments[name])
         parts = [net.leaves, *(list(v.split(sizes)) for v in (gradient, first, second))]
-        if torch.compiler.is_compiling():
-            for leaf, slope, mean, square in zip(*parts, strict=True):
-                mean.lerp_(slope, 0.1)
-                square.mul_(0.999).addcmul_(slope, slope, value=0.001)
-                deviation = (square / (1 - 0.999**count)).sqrt() + 1e-8
-                leaf.sub_(rate / (1 - 0.9**count) * mean / deviation)
-            return
         settings = {"beta1": 0.9, "beta2": 0.999, "eps": 1e-8, "weight_decay": 0.0, "amsgrad": False, "maximize": False}
         adam: Any = torch._fused_adam_  # what torch.optim.Adam(fused=True) calls
         adam(*parts, [], [count] * len(sizes), lr=rate, **settings)
 
-    def _clip(self, blocks: list[Tensor], gradient: Tensor) -> None:
-        """Shorten the gradient of every seed whose norm is beyond `grad_clip`."""
-        if len(self.seeds) == 1:
-            gradient.mul_((self.grad_clip / torch.linalg.vector_norm(gradient).clamp(min=1e-12)).clamp(max=1))
+    def _descend_compiled(self, losses: dict[str, Tensor], weight: Tensor, rate: float | Tensor) -> None:
+        """The same gradients, Adam and targets block by block, as a compiler can fuse them."""
+        weights = {name: self.nets[name].pieces for name in losses}
+        found = {
+            name: list(torch.autograd.grad(loss, weights[name], weight, retain_graph=True))
+            for name, loss in losses.items()
+        }
+        with torch.no_grad():
+            for name, gradients in found.items():
+                self._clip(gradients)
+                count = self.counts[name]
+                count += 1
+                moments = (m.blocks for m in self.moments[name])
+                for piece, slope, mean, square in zip(weights[name], gradients, *moments, strict=True):
+                    mean.lerp_(slope, 0.1)
+                    square.mul_(0.999).addcmul_(slope, slope, value=0.001)
+                    piece.sub_(rate / (1 - 0.9**count) * mean / ((square / (1 - 0.999**count)).sqrt() + 1e-8))
+            for name, slow in vars(self.target).items() if not self.target_every else ():
+                for own, piece in zip(slow.pieces, self.nets[name].pieces, strict=True):
+                    own.lerp_(piece, self.polyak)
+
+    def _clip(self, blocks: list[Tensor]) -> None:
+        """Shorten the gradient [P, ...] of every seed whose norm over all blocks is beyond `grad_clip`."""
+        if not self.grad_clip:
             return
         norms = torch.stack([torch.linalg.vector_norm(b.reshape(len(b), -1), dim=1) for b in blocks], -1)
         share = (self.grad_clip / torch.linalg.vector_norm(norms, dim=-1).clamp(min=1e-12)).clamp(max=1)  # [P]
@@ -320,7 +334,3 @@ class Learner:
         self.last_losses = {name: loss.to(self.device) for name, loss in state["last_losses"].items()}
         for generator, saved in zip(self.explorers, state["exploration"], strict=True):
             generator.bit_generator.state = saved
-
-
-def _joined(parts: Sequence[Tensor]) -> Tensor:
-    return parts[0] if len(parts) == 1 else torch.cat(list(parts))

@@ -62,6 +62,7 @@ class Network:
         """Use `weights`; where it `trains`, gradients are recorded."""
         self.weights = weights
         self.leaves = [weights.vector.detach().requires_grad_(trains)]
+        self.pieces = [block.detach().requires_grad_(trains) for block in weights.blocks]  # leaves for a compiler
         return self
 
     def setup(self, generators: Sequence[np.random.Generator], device: str = "cpu") -> Self:
@@ -95,7 +96,7 @@ class Scalar(Network):
         self.weights.blocks[0][seed] = self.initial
 
     def __call__(self) -> Tensor:
-        return self.leaves[0][: self.weights.size]
+        return self.pieces[0] if torch.compiler.is_compiling() else self.leaves[0][: self.weights.size]
 
 
 class MLP(Network):
@@ -152,8 +153,9 @@ class MLP(Network):
         return out.view(x.shape[0], self.members, x.shape[-2], -1)
 
     def traced(self) -> list[tuple[Tensor, Tensor]]:
-        """Weight and bias of every layer as views of the leaf, which gradients follow."""
-        flat = [block.flatten(0, 1) for block in self.dense.split(self.leaves[0])]
+        """Weight and bias of every layer, so that gradients follow."""
+        blocks = self.pieces if torch.compiler.is_compiling() else self.dense.split(self.leaves[0])
+        flat = [block.flatten(0, 1) for block in blocks[: len(self.dense.shapes)]]
         return list(zip(flat[::2], flat[1::2], strict=True))
 
     def __call__(self, obs: Tensor) -> Tensor:

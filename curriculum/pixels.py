@@ -61,7 +61,8 @@ class Pixels(MLP):
     def encode(self, obs: Tensor) -> Tensor:
         """Features [P, B, D] of pictures [P, B, F, H, W]."""
         kind = torch.bfloat16 if self.precision == "bf16" else torch.float32
-        blocks = self.kernels.split(self.leaves[1])
+        compiling = torch.compiler.is_compiling()
+        blocks = self.pieces[len(self.dense.shapes) :] if compiling else self.kernels.split(self.leaves[1])
         features = []
         for p, pictures in enumerate(obs):
             own = [b[p].movedim(-1, 1) if b.dim() > 2 else b[p] for b in blocks]  # inputs last in memory alone

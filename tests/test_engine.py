@@ -58,7 +58,7 @@ def test_compiled_updates_are_the_updates_as_written(name: str, box: bool):
 @pytest.mark.parametrize("box", [False, True])
 @pytest.mark.parametrize("name", plugins.names("learner"))
 def test_every_learner_compiles(name: str, box: bool):
-    if ("box" if box else "discrete") not in plugins.find("learner", name).kinds:
+    if ("box" if box else "discrete") not in plugins.make("learner", name).kinds:
         pytest.skip(f"{name} does not take these actions")
     written, compiled = make(name, box), make(name, box)
     update = Compiled(compiled)

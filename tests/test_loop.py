@@ -165,7 +165,7 @@ def test_a_run_with_noise_returns_and_schedules_resumes_exactly(tmp_path: Path, 
 
 @pytest.mark.parametrize("learner", plugins.names("learner"))
 def test_every_learner_takes_over_from_a_planner_in_a_world_of_boxes(learner: str):
-    if "box" not in plugins.find("learner", learner).kinds:
+    if "box" not in plugins.make("learner", learner).kinds:
         pytest.skip(f"{learner} takes discrete actions")
     made = plugins.make("learner", learner, hidden=(16,), batch_size=16)
     records = list(train(tiny(**BOX, learner=made, steps=160, eval_every=160, eval_episodes=2)))
