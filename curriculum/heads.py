@@ -2,7 +2,7 @@
 
 Both heads offer the same methods: networks (`critic`, `state_value`, `actor`), questions to critics (`values`),
 policies (`policy`, `squashed`, `deterministic`); what only one kind needs comes back empty from the other. Letters: P
-seeds, K critics, N sampled actions, B batch, A length of a box action; the batch is the last dimension of a value.
+seeds, K critics, B batch, A length of a box action.
 """
 
 import math
@@ -17,7 +17,9 @@ from torch.nn import functional
 
 from curriculum.nets import MLP, Network, Normalize, Scalar
 from curriculum.pixels import Encoder, Pixels, Scale
+from curriculum.policies import Categorical, Deterministic, Gaussian, TanhNormal
 from curriculum.types import Spec, State, stream
+from curriculum.values import BoxValues, DiscreteValues, quantile_huber
 
 
 @dataclass(frozen=True)
@@ -95,75 +97,6 @@ class Head:
             generator.set_state(saved.clone())  # it reads from the start of the memory, whatever a view begins at
 
 
-# --- discrete actions -------------------------------------------------------------------------------------------------
-
-
-class DiscreteValues:
-    """One pass of a critic, shared by every question about it."""
-
-    def __init__(self, atoms: Tensor):
-        self.atoms = atoms  # [P, K, B, actions, quantiles]
-        self.q = atoms.squeeze(-1) if atoms.shape[-1] == 1 else atoms.mean(-1)  # [P, K, B, actions]
-
-    def of(self, action: Tensor) -> Tensor:
-        """Values of `action` [P, B], as [P, K, B]."""
-        return self.q.gather(-1, action[:, None, :, None].expand(-1, self.q.shape[1], -1, 1)).squeeze(-1)
-
-    def atoms_of(self, action: Tensor) -> Tensor:
-        """All quantiles of the value of `action` [P, B], as [P, K, B, quantiles]."""
-        if self.atoms.shape[-1] == 1:
-            return self.of(action).unsqueeze(-1)
-        index = action[:, None, :, None, None].expand(-1, self.q.shape[1], -1, 1, self.atoms.shape[-1])
-        return self.atoms.gather(-2, index).squeeze(-2)
-
-    def least_atoms_of(self, action: Tensor) -> Tensor:
-        """The same of the member with the least value, [P, 1, B, quantiles]."""
-        return least(self.atoms_of(action))
-
-    def best(self) -> Tensor:
-        """The action that the members' mean values highest, [P, B]."""
-        return (self.q[:, 0] if self.q.shape[1] == 1 else self.q.mean(1)).argmax(-1)
-
-    def expected(self, policy: "Categorical") -> Tensor:
-        """Mean value under `policy`, [P, K, B]."""
-        return (policy.probs.unsqueeze(1) * self.q).sum(-1)
-
-    def conservative(
-        self, action: Tensor, policy: "Categorical | None", samples: int, floor: Tensor | None = None
-    ) -> tuple[Tensor, Tensor]:
-        """Quantiles of `action` [P, K, B, quantiles] and logsumexp over all actions [P, K, B], none below `floor`."""
-        q = self.q if floor is None else self.q.maximum(floor[:, None, :, None])
-        return self.atoms_of(action), q.logsumexp(-1)
-
-
-class Categorical:
-    """A policy over discrete actions."""
-
-    def __init__(self, logits: Tensor):
-        self.log_probs = logits.log_softmax(-1)  # [P, B, actions]
-
-    @property
-    def probs(self) -> Tensor:
-        """Probability of every action, [P, B, actions]."""
-        return self.log_probs.exp()
-
-    def log_prob(self, action: Tensor) -> Tensor:
-        """Log-probability of `action` [P, B], as [P, B]."""
-        return self.log_probs.gather(-1, action.unsqueeze(-1)).squeeze(-1)
-
-    def distance(self, action: Tensor) -> Tensor:
-        """How far the policy is from always choosing `action` [P, B]: its surprise, [P, B]."""
-        return -self.log_prob(action)
-
-    def entropy(self) -> Tensor:
-        """Entropy, [P, B]."""
-        return -(self.probs * self.log_probs).sum(-1)
-
-    def smoothed(self, deviation: float, limit: float) -> "Categorical":
-        """Itself: its own spread is smooth enough."""
-        return self
-
-
 class Discrete(Head):
     """Actions 0 .. n-1."""
 
@@ -171,7 +104,7 @@ class Discrete(Head):
 
     @property
     def target_entropy(self) -> float:
-        """What an entropy-regularised policy shall keep: as if 3 actions in 10 were open, n^0.3 equal choices."""
+        """What an entropy-regularised policy shall keep: that of n^0.3 equally likely actions."""
         return 0.3 * math.log(self.actions)
 
     def critic(self, members: int = 1, quantiles: int = 1) -> MLP:
@@ -241,137 +174,6 @@ class Discrete(Head):
     def drawn_by(self, actor: MLP, obs: Tensor, noise: np.ndarray) -> Tensor:
         """A draw of the policy, [P, B] (the Gumbel-max trick)."""
         return (actor(obs).squeeze(1) + torch.as_tensor(noise, device=obs.device)).argmax(-1)
-
-
-# --- box actions ------------------------------------------------------------------------------------------------------
-
-
-class BoxValues:
-    """A critic at fixed observations, asked about one action or many of every state."""
-
-    def __init__(self, critic: MLP, obs: Tensor):
-        self.critic, self.seen = critic, critic.encode(obs)  # [P, B, features]
-
-    def join(self, action: Tensor) -> Tensor:
-        """Inputs of the critic for `action` [P, N, B, A], [P, N * B, features + A]."""
-        seen = self.seen.unsqueeze(1).expand(-1, action.shape[1], -1, -1)
-        return torch.cat([seen, action], -1).flatten(1, 2)
-
-    def atoms_of(self, action: Tensor) -> Tensor:
-        """All quantiles of the value of `action` [P, B, A] or [P, N, B, A], as [P, K, (N,) B, quantiles]."""
-        if action.dim() == 3:
-            return self.critic.body(torch.cat([self.seen, action], -1))
-        return self.critic.body(self.join(action)).unflatten(2, action.shape[1:3])
-
-    def least_atoms_of(self, action: Tensor) -> Tensor:
-        """The same of the member with the least value, [P, 1, B, quantiles]."""
-        return least(self.atoms_of(action))
-
-    def of(self, action: Tensor) -> Tensor:
-        """Values of `action` [P, B, A] or [P, N, B, A], as [P, K, (N,) B]."""
-        atoms = self.atoms_of(action)
-        return atoms.squeeze(-1) if atoms.shape[-1] == 1 else atoms.mean(-1)
-
-    def expected(self, policy: "Gaussian") -> Tensor:
-        """Value of one draw of `policy`, [P, K, B]; slopes pass through the draw."""
-        return self.of(policy.drawn)
-
-    def conservative(
-        self, action: Tensor, policy: "TanhNormal", samples: int, floor: Tensor | None = None
-    ) -> tuple[Tensor, Tensor]:
-        """Quantiles of `action` [P, K, B, quantiles] and an estimate of log of the integral of exp(Q) over the box,
-        [P, K, B]: `samples` uniform draws and as many of `policy`, weighed by their densities (Kumar et al. 2020,
-        appendix F). Values of the policy's draws count as no less than `floor` [P, B]."""
-        head, batch = policy.head, action.shape[-2]
-        with torch.no_grad():
-            uniform = head.uniform(samples, batch, head.size) * 2 - 1
-            proposed, log_prob = policy.draw(samples)
-        atoms = self.atoms_of(torch.cat([action.unsqueeze(1), uniform, proposed], 1))
-        of_uniform, of_proposed = atoms.mean(-1)[:, :, 1:].split(samples, -2)  # [P, K, N, B]
-        if floor is not None:
-            of_proposed = of_proposed.maximum(floor[:, None, None, :])
-        weighed = torch.cat([of_uniform + head.size * math.log(2), of_proposed - log_prob.unsqueeze(1)], -2)
-        return atoms[:, :, 0], weighed.logsumexp(-2) - math.log(2 * samples)
-
-    def slope(self, action: Tensor) -> Tensor:
-        """Gradient of every critic with respect to `action` [P, B, A], as [P, K, B, A]; can be differentiated again."""
-        return self.critic.slope(torch.cat([self.seen, action], -1), action.shape[-1])
-
-
-class Gaussian:
-    """A normal distribution around tanh of the actor's first outputs, its draws cut off at the borders of the box."""
-
-    log_std_range = (-5.0, 2.0)
-
-    def __init__(self, outputs: Tensor, head: "Box"):
-        self.head = head
-        self.location, log_std = outputs.chunk(2, -1)  # [P, B, A]
-        self.log_std = log_std.clamp(*self.log_std_range)
-        self.draws: tuple[Tensor, Tensor] | None = None  # an action and its log-density, once one has been drawn
-
-    def log_prob(self, action: Tensor) -> Tensor:
-        """Log-density of `action` [P, B, A], summed over its numbers, as [P, B]."""
-        return normal_log_prob((action - self.location.tanh()) * (-self.log_std).exp(), self.log_std)
-
-    def draw(self, samples: int) -> tuple[Tensor, Tensor]:
-        """Draws [P, N, B, A] and their log-densities [P, N, B]."""
-        noise = self.head.normal(samples, *self.location.shape[1:])
-        deviation = self.log_std.exp().unsqueeze(1)
-        action = (self.location.tanh().unsqueeze(1) + deviation * noise).clamp(-1, 1)
-        return action, normal_log_prob(noise, self.log_std.unsqueeze(1))
-
-    @property
-    def drawn(self) -> Tensor:
-        """One draw, always the same, [P, B, A]; slopes pass through it."""
-        return self._one()[0]
-
-    def entropy(self) -> Tensor:
-        """Surprise of that draw, which is the entropy on average, [P, B]."""
-        return -self._one()[1]
-
-    def _one(self) -> tuple[Tensor, Tensor]:
-        if self.draws is None:
-            action, log_prob = self.draw(1)
-            self.draws = action.squeeze(1), log_prob.squeeze(1)
-        return self.draws
-
-
-class TanhNormal(Gaussian):
-    """tanh of a normal distribution (Haarnoja et al. 2018, arXiv 1801.01290, appendix C)."""
-
-    log_std_range = (-10.0, 2.0)
-
-    def draw(self, samples: int) -> tuple[Tensor, Tensor]:
-        """Draws [P, N, B, A] and their log-densities [P, N, B]."""
-        noise = self.head.normal(samples, *self.location.shape[1:])
-        before = self.location.unsqueeze(1) + self.log_std.exp().unsqueeze(1) * noise
-        return before.tanh(), self._density(noise, before, self.log_std.unsqueeze(1))
-
-    @staticmethod
-    def _density(noise: Tensor, before: Tensor, log_std: Tensor) -> Tensor:
-        squeezed = 2 * (math.log(2) - before - functional.softplus(-2 * before))  # log(1 - tanh^2), exact far out too
-        return normal_log_prob(noise, log_std) - squeezed.sum(-1)
-
-    def log_prob(self, action: Tensor) -> Tensor:
-        """Log-density of `action` [P, B, A] inside the box, as [P, B]."""
-        before = action.clamp(-1 + 1e-6, 1 - 1e-6).atanh()
-        return self._density((before - self.location) * (-self.log_std).exp(), before, self.log_std)
-
-
-class Deterministic:
-    """One action for every state, [P, B, A]."""
-
-    def __init__(self, action: Tensor, head: "Box"):
-        self.drawn, self.head = action, head
-
-    def distance(self, action: Tensor) -> Tensor:
-        """Mean squared difference from `action` [P, B, A], [P, B]."""
-        return (self.drawn - action).square().mean(-1)
-
-    def smoothed(self, deviation: float, limit: float) -> "Deterministic":
-        """The same with cut-off normal noise on it (Fujimoto et al. 2018, arXiv 1802.09477)."""
-        noise = (self.head.normal(*self.drawn.shape[1:]) * deviation).clamp(-limit, limit)
-        return Deterministic((self.drawn + noise).clamp(-1, 1), self.head)
 
 
 class Box(Head):
@@ -468,27 +270,3 @@ class Box(Head):
 def head(spec: Spec, body: Body, seeds: Sequence[int] = (0,), device: str = "cpu") -> Discrete | Box:
     """The head for a world's actions."""
     return (Discrete if spec.actions else Box)(spec, body, seeds, device)
-
-
-def least(atoms: Tensor) -> Tensor:
-    """Of the members' atoms [P, K, B, quantiles] those with the least mean, [P, 1, B, quantiles]."""
-    if atoms.shape[1] == 1:
-        return atoms
-    if atoms.shape[-1] == 1:
-        return atoms.amin(1, keepdim=True)
-    index = atoms.mean(-1, keepdim=True).argmin(1, keepdim=True)
-    return atoms.gather(1, index.expand(-1, -1, -1, atoms.shape[-1]))
-
-
-def quantile_huber(q: Tensor, target: Tensor) -> Tensor:
-    """Quantile regression [P, K, B] of atoms [P, K, B, N] (Dabney et al. 2018, arXiv 1710.10044, eq. 10)."""
-    share = (torch.arange(q.shape[-1], device=q.device) + 0.5) / q.shape[-1]
-    q, target = torch.broadcast_tensors(q.unsqueeze(-1), target.unsqueeze(-2))  # [P, K, B, N of q, N of target]
-    weight = (share.unsqueeze(-1) - (target < q).float()).abs()
-    return (weight * functional.huber_loss(q, target, reduction="none")).mean(-1).sum(-1)
-
-
-def normal_log_prob(noise: Tensor, log_std: Tensor) -> Tensor:
-    """Log-density [...] of a normal draw [..., A] that lies `noise` standard deviations from its mean."""
-    constant = -0.5 * math.log(2 * math.pi) * noise.shape[-1]
-    return constant - torch.addcmul(log_std, noise, noise, value=0.5).sum(-1)

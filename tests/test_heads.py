@@ -9,21 +9,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from curriculum.heads import (
-    Body,
-    Box,
-    BoxValues,
-    Categorical,
-    Deterministic,
-    Discrete,
-    DiscreteValues,
-    Gaussian,
-    TanhNormal,
-    head,
-    least,
-    quantile_huber,
-)
+from curriculum.heads import Body, Box, Discrete, head
+from curriculum.policies import Categorical, Deterministic, Gaussian, TanhNormal
 from curriculum.types import Spec, stream
+from curriculum.values import BoxValues, DiscreteValues, least, quantile_huber
 
 torch.set_num_threads(1)
 

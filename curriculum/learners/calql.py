@@ -27,7 +27,7 @@ class CalQL(Learner):
     targets: ClassVar[tuple[str, ...]] = ("q",)
     needs_returns: ClassVar[bool] = True
 
-    alpha: float = 1.0  # weight of the conservative term: 0 is Q-learning, large values clone the behaviour
+    alpha: float = 1.0  # weight of the conservative term: 0 is Q-learning, large clones; small rewards need a small one
     samples: int = 10  # box actions: draws of either kind that stand for all actions
 
     def __post_init__(self) -> None:

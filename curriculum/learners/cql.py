@@ -26,7 +26,7 @@ class CQL(Learner):
 
     targets: ClassVar[tuple[str, ...]] = ("q",)
 
-    alpha: float = 1.0  # weight of the conservative term: 0 is Q-learning, large values clone the behaviour
+    alpha: float = 1.0  # weight of the conservative term: 0 is Q-learning, large clones; small rewards need a small one
     quantiles: int = 1  # of the return that a critic foretells: 1 is its mean
     samples: int = 10  # box actions: draws of either kind that stand for all actions
 

@@ -26,7 +26,7 @@ class IQL(Learner):
     targets: ClassVar[tuple[str, ...]] = ("q",)
 
     expectile: float = 0.8  # 0.5 is the behaviour's mean value, towards 1 the best action seen
-    temperature: float = 3.0  # 0 clones the behaviour, large values take only its best actions
+    temperature: float = 3.0  # 0 clones, large takes only the best; per unit of return: scale large rewards down
 
     def __post_init__(self) -> None:
         super().__post_init__()
