@@ -150,7 +150,9 @@ def columns(device: str, box: bool, rows: int = ROWS, pixels: bool = False, seed
 # --- ours ---
 
 
-def learner(options: Options, name: str, box: bool, seeds: int, rows: int, pixels: bool, settings: dict) -> Update:
+def learner(
+    options: Options, name: str, box: bool, seeds: int, rows: int, pixels: bool, settings: dict, stacking: bool = False
+) -> Update:
     """An update of our learner, of all seeds at once."""
     shape, bound = (FRAMES, 255) if pixels else ((OBS,), np.inf)
     low, high = np.full(shape, 0 if pixels else -np.inf), np.full(shape, bound)
@@ -163,7 +165,9 @@ def learner(options: Options, name: str, box: bool, seeds: int, rows: int, pixel
     each = [columns(options.device, box, rows, pixels, seed) for seed in range(seeds)]
     obs, action, reward, terminal, next_obs = (torch.stack(column) for column in zip(*each, strict=True))
     batch = Batch(obs, action, reward, GAMMA * (1 - terminal), next_obs)
-    update = engine.updater(made, engine.choose(options.compile, options.device, options.precision, 0)[0])
+    # what is compiled is one seed's update in full precision: else stacking and precision are what is compared
+    compile = options.compile if seeds == 1 and precision == "fp32" and not stacking else "off"
+    update = engine.updater(made, engine.choose(compile, options.device, precision, 0)[0])
     return lambda: update(batch, None)
 
 
@@ -176,7 +180,7 @@ def one_after_another(name: str, seeds: int, box: bool = False, rows: int = ROWS
     """Our learner again, its seeds on their own."""
 
     def build(options: Options) -> tuple[Update, int]:
-        updates = [learner(options, name, box, 1, rows, False, settings) for _ in range(seeds)]
+        updates = [learner(options, name, box, 1, rows, False, settings, stacking=True) for _ in range(seeds)]
         return lambda: [update() for update in updates], seeds
 
     return build

@@ -4,7 +4,7 @@ import os
 import shutil
 from collections.abc import Callable
 from types import FunctionType
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -58,10 +58,8 @@ class Compiled:
 
         torch._dynamo.config.trace_autograd_ops = True  # lets a compiled function ask for gradients
         self.learner, self.rate = learner, torch.zeros((), device=learner.device)
-        self.asked: dict[int, list[tuple[str, tuple[int, ...]]]] = {}
-        # compiled code is kept with the function's: a copy for every learner, or each would search what the others left
-        own = FunctionType(_step.__code__.replace(), _step.__globals__)
-        self.step = torch.compile(own, dynamic=False, fullgraph=True)
+        self.asked: dict[tuple, list[tuple[str, tuple[int, ...]]]] = {}
+        self.steps: dict[tuple, Callable] = {}
 
     def __call__(self, batch: Batch, has_data: np.ndarray | None = None) -> None:
         learner = self.learner
@@ -69,11 +67,12 @@ class Compiled:
             learner.update(batch, has_data)
             return
         learner.phase = learner.updates % learner.cycle
-        if learner.phase not in self.asked:
-            self.asked[learner.phase] = self._asked(batch)
-        noise = [learner.head.draw(kind, shape) for kind, shape in self.asked[learner.phase]]
+        key = (learner.phase, *(None if x is None else (x.shape, x.stride()) for x in batch))
+        if key not in self.steps:
+            self.asked[key], self.steps[key] = self._asked(batch), _compiled()
+        noise = [learner.head.draw(kind, shape) for kind, shape in self.asked[key]]
         self.rate.fill_(learner.rate())
-        learner.count_update(self.step(learner, batch, self.rate, noise))
+        learner.count_update(self.steps[key](learner, batch, self.rate, noise))
 
     @torch.no_grad()
     def _asked(self, batch: Batch) -> list[tuple[str, tuple[int, ...]]]:
@@ -84,6 +83,15 @@ class Compiled:
         asked, head.asked = head.asked, None
         head.load(before)
         return asked
+
+
+def _compiled() -> Callable:
+    """A compiled `_step` of its own for every learner, phase and shape, so that a call needs to check nothing.
+
+    What was compiled is kept with a function's code, hence the copy."""
+    own = FunctionType(_step.__code__.replace(), _step.__globals__)
+    options: Any = {"guard_filter_fn": torch.compiler.skip_all_guards_unsafe, "cpp_wrapper": True}
+    return torch.compile(own, dynamic=False, fullgraph=True, options=options)
 
 
 def _step(learner: Learner, batch: Batch, rate: torch.Tensor, noise: list[torch.Tensor]) -> dict[str, torch.Tensor]:
