@@ -458,6 +458,8 @@ def measure(name: str, row: Row, options: Options) -> list[dict[str, Any]]:
         except ImportError as missing:
             print(f"{name}: no {label}: {missing}", file=sys.stderr)
     rates: dict[str, list[float]] = {label: [] for label in contenders}
+    for update, _ in contenders.values():  # twice: what is compiled or captured may differ from update to update
+        update(), update()
     for number in range(options.rounds + 1):
         for label, (update, counts) in contenders.items():
             measured = rate(update, counts, options)

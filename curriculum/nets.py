@@ -48,7 +48,8 @@ class Network:
 
     mover: ClassVar["Network | None"] = None  # the network whose weights a running backward pass is for; None: all
     precision: Precision = "fp32"
-    taken = False  # whether the memory for its gradient is in use
+    room: tuple[Tensor, list[Tensor]] | None = None  # memory for its gradient
+    taken = False  # whether that is in use
 
     def shapes(self, seeds: int) -> list[tuple[int, ...]]:
         """Shapes of the blocks, [P, ...] each."""
@@ -126,19 +127,21 @@ class MLP(Network):
         flat = [block.flatten(0, 1) for block in weights.blocks[: len(self.dense.shapes)]]
         self.layers = list(zip(flat[::2], flat[1::2], strict=True))  # views [P * K, in, out] and [P * K, 1, out]
         self.transposed = [weight.transpose(-1, -2) for weight in flat[::2]]
-        self.room, self.taken = self._new_room(), False
+        self.room, self.taken = None, False
         return self
-
-    def _new_room(self) -> tuple[Tensor, list[Tensor]]:
-        vector = torch.zeros_like(self.leaves[0], requires_grad=False)
-        return vector, [block.flatten(0, 1) for block in self.dense.split(vector)]
 
     def gradient_room(self) -> tuple[Tensor, list[Tensor]]:
         """A vector for a gradient, laid out as the first leaf, and views of its blocks.
 
-        The first taken in a backward pass that is for this network is its own, and filled anew by the next pass."""
-        own, self.taken = Network.mover is self and not self.taken, True
-        return self.room if own else self._new_room()
+        The first taken in a backward pass that is for this network is kept, and filled anew by the next pass."""
+        if Network.mover is self and not self.taken:
+            self.room, self.taken = self.room or self._new_room(), True
+            return self.room
+        return self._new_room()
+
+    def _new_room(self) -> tuple[Tensor, list[Tensor]]:
+        vector = torch.zeros_like(self.leaves[0], requires_grad=False)
+        return vector, [block.flatten(0, 1) for block in self.dense.split(vector)]
 
     def encode(self, obs: Tensor) -> Tensor:
         """What `body` takes in of observations [P, B, O]: themselves."""

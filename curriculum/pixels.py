@@ -54,7 +54,6 @@ class Pixels(MLP):
         parts = weights.vector.detach()
         super().bind(weights, trains)
         self.leaves = [part.requires_grad_(trains) for part in (parts[:dense], parts[dense:])]
-        self.room = self._new_room()
         self.kernels = Layout(weights.shapes[2 * len(self.layers) :])
         return self
 
