@@ -239,7 +239,7 @@ def test_awac(p, monkeypatch):
     losses = learner.losses(data)
     of_next, of_obs = (drawn[p] for drawn in noise.drawn["normal"])
     impl, rows = theirs("AWAC", learner, p, policy=gaussian(), lam=0.8, n_action_samples=1), prepared(data, p)
-    noise.play(of_next, of_obs.unsqueeze(0))
+    noise.play(of_next[0], of_obs)
     with torch.no_grad():
         action = policies.build_gaussian_distribution(impl._modules.policy(rows.next_observations)).sample()
         target = impl._targ_q_func_forwarder.compute_target(rows.next_observations, action, reduction="min")
