@@ -96,7 +96,9 @@ def _compiled() -> Callable:
 
 def _step(learner: Learner, batch: Batch, rate: torch.Tensor, noise: list[torch.Tensor]) -> dict[str, torch.Tensor]:
     learner.head.drawn = list(noise)
-    return learner.step(batch, rate)
+    losses = learner.step(batch, rate)
+    assert not learner.head.drawn, "losses asked for less noise than was drawn, the rest would go to a later update"
+    return losses
 
 
 class Captured:
