@@ -10,7 +10,8 @@ from curriculum import statistics
 from curriculum.learner import Learner
 from curriculum.mixture import Mixture
 from curriculum.types import Gate, Planner, Spec, stream
-from envs.dynamics import Dynamics, Rows, native
+from envs.dynamics import Rows, World, native
+from envs.make import rows_of
 
 FREE_RUN = 1_000  # steps after which an evaluation episode of a world without a time limit is stopped
 
@@ -29,7 +30,7 @@ def play(act: Callable[[np.ndarray, np.ndarray], np.ndarray], rows: Rows) -> Epi
     reward, length = np.zeros(rows.count), np.zeros(rows.count, np.int64)
     success, playing = np.zeros(rows.count, bool), np.ones(rows.count, bool)
     action = np.zeros((rows.count, *(rows.single_action_space.shape or ())), rows.single_action_space.dtype)
-    for _ in range(rows.dynamics.max_steps or FREE_RUN):
+    for _ in range(rows.world.max_steps or FREE_RUN):
         now = np.flatnonzero(playing)
         action[now] = act(obs[now], now)
         obs, gained, terminated, truncated, _, succeeded = rows.step(action)
@@ -42,18 +43,18 @@ def play(act: Callable[[np.ndarray, np.ndarray], np.ndarray], rows: Rows) -> Epi
     return Episodes(reward, length, success)
 
 
-def evaluation_rows(world: Dynamics, episodes: Sequence[int], copies: int = 1) -> Rows:
+def evaluation_rows(world: World, episodes: Sequence[int], copies: int = 1) -> Rows:
     """One row for every episode seed, the whole set `copies` times over: each learner meets the same episodes."""
-    return Rows(world, [stream(e, "evaluation") for _ in range(copies) for e in episodes])
+    return rows_of(world, [stream(e, "evaluation") for _ in range(copies) for e in episodes])
 
 
-def play_planner(planner: Planner, world: Dynamics, spec: Spec, episodes: Sequence[int]) -> Episodes:
+def play_planner(planner: Planner, world: World, spec: Spec, episodes: Sequence[int]) -> Episodes:
     """What a planner achieves, [N]."""
     rows = evaluation_rows(world, episodes)
     return play(copy.deepcopy(planner).setup(rows, spec, (0,)).act, rows)
 
 
-def play_learner(learner: Learner, world: Dynamics, episodes: Sequence[int]) -> Episodes:
+def play_learner(learner: Learner, world: World, episodes: Sequence[int]) -> Episodes:
     """What every seed's learner achieves alone, [P, N]."""
     shape = (len(learner.seeds), len(episodes))
     rows = evaluation_rows(world, episodes, copies=shape[0])
@@ -69,7 +70,7 @@ def play_mixed(
     planner: Planner,
     gate: Gate,
     rate: np.ndarray,
-    world: Dynamics,
+    world: World,
     spec: Spec,
     episodes: Sequence[int],
     step: int,

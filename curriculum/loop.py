@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,7 +20,8 @@ from curriculum.evaluate import evaluation_rows, maps, play_learner, play_mixed,
 from curriculum.mixture import Mixture
 from curriculum.rollout import Rollout
 from curriculum.types import SOURCES, Planner, Record, Spec, State, stream
-from envs.dynamics import Dynamics, Rows
+from envs.dynamics import World
+from envs.make import rows_of
 
 CHUNK = 32  # batches sampled at once before the first step
 RESCORE = 1_000_000  # first of the episode seeds that re-score the last and the best policy
@@ -65,8 +67,8 @@ class Run:
         self.config, self.folder, self.seeds = config, folder, config.seeds
         self.shape = (len(self.seeds), config.rows)
         self.parts = copy.deepcopy(config.plugged())
-        self.world: Dynamics = self.parts["env"]
-        self.rows = Rows(self.world, [stream(seed, "environment") for seed in self.seeds], config.rows)
+        self.world: World = self.parts["env"]
+        self.rows: Any = rows_of(self.world, [stream(seed, "environment") for seed in self.seeds], config.rows)
         self.spec = spec_of(self.world)
         self.learner = copy.deepcopy(self.parts["learner"])
         self.learner.setup(self.spec, self.seeds, config.device, config.precision)
@@ -313,7 +315,7 @@ class Run:
         self.clock = (self.step, time.perf_counter())
 
 
-def spec_of(world: Dynamics) -> Spec:
+def spec_of(world: World) -> Spec:
     """What a learner must know of a world."""
     seen, acted = world.observation_space, world.action_space
     actions = int(getattr(acted, "n", 0))  # a box space has no n

@@ -25,7 +25,10 @@ PACKAGES = {  # flag -> package whose files are its choices
     "listener": "curriculum.listeners",
 }
 CHOSEN = ("env", "learner", "planner", "decay", "gate", "start", "bonus")  # flags that take one plug-in of a run
-PARTS = {"envs": ("dynamics", "make")}  # files of a package that are no plug-ins
+PARTS = {  # files of a package that are no plug-ins
+    "envs": ("cellworld", "dynamics", "make", "mazes", "mujoco", "pursuit", "simulate"),
+    "planners": ("belief", "expert", "tree"),
+}
 ANNOTATIONS = {"Literal": Literal, "tuple": tuple, "int": int, "float": float, "bool": bool, "str": str, "Any": Any}
 
 

@@ -1,17 +1,22 @@
-"""Native worlds: batched numpy dynamics, and the rows of one stepped together.
+"""Worlds and their rows: what all have in common, and the native ones, which are batched numpy dynamics.
 
-A world is a pure description. Its state is one array [N, S], so a copy is a copy and a checkpoint is an array; planners
-that search step copies of it, and `Rows` steps the real thing.
+A world is a pure description. The state of a native one is one array [N, S], so a copy is a copy and a checkpoint is an
+array; planners that search step copies of it (`envs.simulate`), and its rows step the real thing.
 
 Box actions lie in [-1, 1] everywhere in this package but inside a world, which takes them within its own bounds.
-`Rows.step` is where the one becomes the other; a planner that steps copies of a world asks `native` for the same.
+`Rows.step` is where the one becomes the other; who steps copies of a world asks `native` for the same.
 """
 
+from __future__ import annotations
+
 from collections.abc import Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import gymnasium as gym
 import numpy as np
+
+if TYPE_CHECKING:
+    from envs.simulate import Simulator
 
 
 class Random(Protocol):
@@ -22,8 +27,12 @@ class Random(Protocol):
         ...
 
 
-class Dynamics(Protocol):
-    """A batched world of N rows. Everything is a function of its arguments; nothing is remembered between calls."""
+class World(Protocol):
+    """What a run trains in: a native world, or one that makes rows of its own (`rows(generators, rows_each)`).
+
+    It may also have `defaults`, the names of the planner and the learner that suit it; `frames`, how many pictures an
+    observation stacks; `fps`, to be shown at; `title`, the name of its folder of runs; and `has_success`, false where
+    nothing tells whether the task is done."""
 
     max_steps: int  # an episode is truncated after so many steps; 0: never
 
@@ -31,6 +40,11 @@ class Dynamics(Protocol):
     def observation_space(self) -> gym.spaces.Box: ...
     @property
     def action_space(self) -> gym.spaces.Discrete | gym.spaces.Box: ...  # with the world's own bounds
+
+
+class Dynamics(World, Protocol):
+    """A batched native world. Everything is a function of its arguments; nothing is remembered between calls."""
+
     def begin(self, rng: Random, rows: int) -> np.ndarray:
         """First states [N, S]."""
         ...
@@ -78,7 +92,7 @@ class Streams:
         rest = size[1:]
         return np.concatenate([g.random((self.rows_each, *rest)) for g in self.generators])
 
-    def of(self, rows: np.ndarray) -> "RowStreams":
+    def of(self, rows: np.ndarray) -> RowStreams:
         """The draw for a few of the rows, given by sorted index."""
         return RowStreams(self.generators, np.bincount(rows // self.rows_each, minlength=len(self.generators)))
 
@@ -103,15 +117,50 @@ def native(action: np.ndarray, space: gym.spaces.Discrete | gym.spaces.Box) -> n
     return np.clip(centre + reach * action, space.low, space.high)
 
 
-class Rows:
-    """N rows of one native world. A row whose episode is over starts again in the same step."""
+class Rows(Protocol):
+    """N rows of one world, equally many for each seed. A row whose episode is over starts again in the same step."""
 
-    def __init__(self, dynamics: Dynamics, generators: Sequence[np.random.Generator], rows_each: int = 1):
-        self.dynamics = dynamics
+    world: Any  # what they are rows of
+    count: int  # N
+    single_observation_space: gym.spaces.Box
+    single_action_space: gym.spaces.Discrete | gym.spaces.Box  # box actions in [-1, 1]
+    obs: np.ndarray  # [N, *O] to act on now
+    time: np.ndarray  # [N] steps since each episode began
+
+    def reset(self) -> np.ndarray:
+        """Start every row; returns observations [N, *O]."""
+        ...
+
+    def step(self, action: np.ndarray) -> Step:
+        """Take one step in every row, `action` [N] or [N, A] in [-1, 1]."""
+        ...
+
+    def save(self) -> dict[str, Any]:
+        """Everything needed to go on exactly from here: nested dicts and lists of arrays and plain values."""
+        ...
+
+    def load(self, saved: dict[str, Any]) -> np.ndarray:
+        """Go back to what `save` returned; gives the observations [N, *O] to act on."""
+        ...
+
+    def simulator(self) -> Simulator:
+        """Copies of these rows to think ahead in; ValueError where the world's state cannot be copied."""
+        ...
+
+    def picture(self, row: int) -> np.ndarray:
+        """What a row looks like now, [height, width, 3] uint8."""
+        ...
+
+
+class NativeRows:
+    """Rows of a native world."""
+
+    def __init__(self, world: Dynamics, generators: Sequence[np.random.Generator], rows_each: int = 1):
+        self.world = world
         self.streams = Streams(generators, rows_each)
         self.count = len(generators) * rows_each
-        self.single_observation_space = dynamics.observation_space
-        self.single_action_space = self._native_space = dynamics.action_space
+        self.single_observation_space = world.observation_space
+        self.single_action_space = self._native_space = world.action_space
         if isinstance(self._native_space, gym.spaces.Box):
             if not self._native_space.is_bounded():
                 raise ValueError(f"box actions need finite bounds, to be scaled from [-1, 1]; got {self._native_space}")
@@ -119,9 +168,9 @@ class Rows:
 
     def reset(self) -> np.ndarray:
         """Start every row; returns observations [N, *O]."""
-        self.state = self.dynamics.begin(self.streams, self.count)
+        self.state = self.world.begin(self.streams, self.count)
         self.time = np.zeros(self.count, np.int64)
-        self.obs = self.dynamics.observe(self.state)
+        self.obs = self.world.observe(self.state)
         return self.obs
 
     def step(self, action: np.ndarray) -> Step:
@@ -130,18 +179,18 @@ class Rows:
 
     def step_native(self, action: np.ndarray) -> Step:
         """Take one step in every row, `action` [N] or [N, A] within the world's own bounds."""
-        self.state, reward, terminated = self.dynamics.step(self.state, action, self.streams)
+        self.state, reward, terminated = self.world.step(self.state, action, self.streams)
         self.time += 1
-        limit = self.dynamics.max_steps
+        limit = self.world.max_steps
         truncated = (self.time >= limit) & ~terminated if limit else np.zeros(self.count, bool)
-        success = self.dynamics.success(self.state)
-        next_obs = self.obs = self.dynamics.observe(self.state)
+        success = self.world.success(self.state)
+        next_obs = self.obs = self.world.observe(self.state)
         over = np.flatnonzero(terminated | truncated)
         if over.size:
-            self.state[over] = self.dynamics.begin(self.streams.of(over), over.size)
+            self.state[over] = self.world.begin(self.streams.of(over), over.size)
             self.time[over] = 0
             self.obs = next_obs.copy()
-            self.obs[over] = self.dynamics.observe(self.state[over])
+            self.obs[over] = self.world.observe(self.state[over])
         return Step(self.obs, reward.astype(np.float32), terminated, truncated, next_obs, success)
 
     def save(self) -> dict[str, Any]:
@@ -154,5 +203,15 @@ class Rows:
         self.state, self.time = saved["state"].copy(), saved["time"].copy()
         for generator, state in zip(self.streams.generators, saved["generators"], strict=True):
             generator.bit_generator.state = state
-        self.obs = self.dynamics.observe(self.state)
+        self.obs = self.world.observe(self.state)
         return self.obs
+
+    def simulator(self) -> Simulator:
+        """Copies of these rows to think ahead in."""
+        from envs.simulate import NativeSimulator
+
+        return NativeSimulator(self)
+
+    def picture(self, row: int) -> np.ndarray:
+        """What a row looks like now, [height, width, 3] uint8."""
+        return self.world.draw(self.state[row])

@@ -4,6 +4,8 @@
 keywords of `gym.make` and `gym.make_vec`. Box actions are taken in the world's own bounds here.
 """
 
+from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import gymnasium as gym
@@ -12,7 +14,7 @@ from gymnasium.envs.registration import load_env_creator
 from gymnasium.utils import seeding
 from gymnasium.vector import AutoresetMode
 
-from envs.dynamics import Dynamics, Rows
+from envs.dynamics import Dynamics, NativeRows, Rows, World
 
 RENDERING: dict[str, Any] = {"render_modes": ["human", "rgb_array"], "render_fps": 10}  # unless a world has its own
 REGISTERED: dict[str, dict[str, Any]] = {
@@ -98,7 +100,7 @@ class NativeVectorEnv(gym.vector.VectorEnv):
         self.dynamics, self.render_mode = _world(world, fields), _mode(render_mode, self.metadata)
         self.metadata = self.metadata | {"render_fps": getattr(self.dynamics, "fps", self.metadata["render_fps"])}
         self.num_envs = num_envs
-        self.rows = Rows(self.dynamics, [seeding.np_random()[0] for _ in range(num_envs)])
+        self.rows = NativeRows(self.dynamics, [seeding.np_random()[0] for _ in range(num_envs)])
         self.single_observation_space = self.dynamics.observation_space
         self.single_action_space = self.dynamics.action_space
         self.observation_space = gym.vector.utils.batch_space(self.single_observation_space, num_envs)
@@ -110,7 +112,7 @@ class NativeVectorEnv(gym.vector.VectorEnv):
         """Start every row; row i is seeded with `seed + i`."""
         super().reset(seed=seed)
         if seed is not None:
-            self.rows = Rows(self.dynamics, [seeding.np_random(seed + row)[0] for row in range(self.num_envs)])
+            self.rows = NativeRows(self.dynamics, [seeding.np_random(seed + row)[0] for row in range(self.num_envs)])
         return self.rows.reset(), {}
 
     def step(self, actions: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
@@ -129,6 +131,12 @@ class NativeVectorEnv(gym.vector.VectorEnv):
     def render(self) -> tuple[np.ndarray, ...]:
         """Pictures of all rows."""
         return tuple(self.dynamics.draw(state) for state in self.rows.state)
+
+
+def rows_of(world: World, generators: Sequence[np.random.Generator], rows_each: int = 1) -> Rows:
+    """Rows of any world, `rows_each` for each generator: the door through which a run enters it."""
+    make: Any = getattr(world, "rows", None) or partial(NativeRows, world)  # type: ignore[arg-type]
+    return make(generators, rows_each)
 
 
 def _world(world: Dynamics | str, fields: dict[str, Any]) -> Dynamics:

@@ -17,7 +17,7 @@ class Balance:
 
     def setup(self, env: Any, spec: Spec, seeds: tuple[int, ...]) -> Self:
         """Keep the world's rows."""
-        self.env, world = env, env.dynamics
+        self.env, world = env, env.world
         if spec.actions != 2 or not (hasattr(world, "position_limit") and hasattr(world, "angle_limit")):
             raise ValueError(f"balance needs a pole on a cart, such as --env cartpole; {world} is not one")
         return self

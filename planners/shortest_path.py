@@ -16,7 +16,7 @@ class ShortestPath:
 
     def setup(self, env: Any, spec: Spec, seeds: tuple[int, ...]) -> Self:
         """Try every action in every state of the world of `env` and keep the best one each."""
-        self.env, world = env, env.dynamics
+        self.env, world = env, env.world
         if not (spec.actions and hasattr(world, "states") and hasattr(world, "index")):
             raise ValueError(f"shortest_path needs a world of listed states and discrete actions; {world} is not one")
         states, unused = world.states(), stream(0, "shortest path")
@@ -32,4 +32,4 @@ class ShortestPath:
 
     def act(self, obs: np.ndarray, rows: np.ndarray) -> np.ndarray:
         """The best actions in the true states of these rows."""
-        return self.best[self.env.dynamics.index(self.env.state[rows])]
+        return self.best[self.env.world.index(self.env.state[rows])]

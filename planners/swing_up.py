@@ -18,14 +18,14 @@ class SwingUp:
 
     def setup(self, env: Any, spec: Spec, seeds: tuple[int, ...]) -> Self:
         """Keep the world's rows."""
-        self.env, world = env, env.dynamics
+        self.env, world = env, env.world
         if spec.action_size != 1 or not (hasattr(world, "torque_limit") and hasattr(world, "speed_limit")):
             raise ValueError(f"swing_up needs a pendulum with a motor, such as --env pendulum; {world} is not one")
         return self
 
     def act(self, obs: np.ndarray, rows: np.ndarray) -> np.ndarray:
         """Torques [n, 1] as shares of the motor's limit, for the true states of these rows."""
-        world = self.env.dynamics
+        world = self.env.world
         angle, speed = self.env.state[rows].T
         angle = (angle + np.pi) % (2 * np.pi) - np.pi
         weight = world.mass * world.gravity * world.length

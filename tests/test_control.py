@@ -10,7 +10,7 @@ from gymnasium.utils.env_checker import check_env
 
 import envs.make
 from envs.cartpole import CartPole
-from envs.dynamics import Rows, native
+from envs.dynamics import NativeRows, native
 from envs.gridworld import Gridworld
 from envs.pendulum import Pendulum
 
@@ -66,7 +66,7 @@ def test_a_thousand_single_steps_are_those_of_gymnasium(world, theirs):
 @every_world
 def test_whole_episodes_are_those_of_gymnasium(world, theirs):
     ours, other = world(), gym.make(theirs)
-    rows = Rows(ours, [np.random.default_rng(2)], 20)
+    rows = NativeRows(ours, [np.random.default_rng(2)], 20)
     rows.reset()
     action = actions_of(ours, ours.max_steps, 20)
     starts, steps = rows.state.copy(), [rows.step_native(a) for a in action]
@@ -109,7 +109,7 @@ def test_a_cart_pole_fails_beyond_its_limits_and_an_episode_in_full_is_a_success
         [[2.39, 0, 0, 0], [2.41, 0, 0, 0], [-2.41, 0, 0, 0], [0, 0, edge - 0.01, 0], [0, 0, -edge - 0.01, 0]]
     )
     assert world.success(state).tolist() == [True, False, False, True, False]
-    rows = Rows(CartPole(max_steps=5), [np.random.default_rng(0)])
+    rows = NativeRows(CartPole(max_steps=5), [np.random.default_rng(0)])
     rows.reset()
     steps = [rows.step(np.array([t % 2])) for t in range(5)]
     assert [bool(step.truncated[0]) for step in steps] == [False] * 4 + [True]
@@ -189,7 +189,7 @@ class Lopsided(Pendulum):
 
 def test_rows_scale_actions_to_the_worlds_bounds():
     world = Lopsided()
-    rows = Rows(world, [np.random.default_rng(0)], 4)
+    rows = NativeRows(world, [np.random.default_rng(0)], 4)
     rows.reset()
     assert rows.single_action_space == gym.spaces.Box(-1, 1, (2,), np.float32)
     rows.step(np.array([[-1, -1], [1, 1], [0, 0], [0.5, -0.5]], np.float32))
@@ -222,13 +222,13 @@ class Boundless(Pendulum):
 
 def test_box_actions_without_bounds_are_refused():
     with pytest.raises(ValueError, match=r"finite bounds.*got Box\(-inf, inf"):
-        Rows(Boundless(), [np.random.default_rng(0)])
+        NativeRows(Boundless(), [np.random.default_rng(0)])
 
 
 def test_a_seed_alone_plays_as_among_others():
     actions = np.random.default_rng(3).uniform(-1, 1, (50, 3, 4, 1)).astype(np.float32)
-    together = Rows(Pendulum(max_steps=9), [np.random.default_rng(seed) for seed in range(3)], 4)
-    alone = Rows(Pendulum(max_steps=9), [np.random.default_rng(1)], 4)
+    together = NativeRows(Pendulum(max_steps=9), [np.random.default_rng(seed) for seed in range(3)], 4)
+    alone = NativeRows(Pendulum(max_steps=9), [np.random.default_rng(1)], 4)
     np.testing.assert_array_equal(together.reset()[4:8], alone.reset())
     for action in actions:
         for many, one in zip(together.step(action.reshape(-1, 1)), alone.step(action[1]), strict=True):
@@ -236,7 +236,7 @@ def test_a_seed_alone_plays_as_among_others():
 
 
 def test_rows_resume_exactly():
-    rows, other = (Rows(Pendulum(max_steps=9), [np.random.default_rng(seed)], 4) for seed in (0, 5))
+    rows, other = (NativeRows(Pendulum(max_steps=9), [np.random.default_rng(seed)], 4) for seed in (0, 5))
     actions = np.random.default_rng(4).uniform(-1, 1, (40, 4, 1)).astype(np.float32)
     rows.reset()
     for action in actions[:15]:

@@ -9,15 +9,15 @@ import pytest
 from gymnasium.utils.env_checker import check_env
 
 import envs.make  # noqa: F401  (registers the worlds)
-from envs.dynamics import Rows
+from envs.dynamics import NativeRows
 from envs.gridworld import Gridworld
 
 LEFT, GO, RIGHT = 0, 1, 2
 SCRIPT = [RIGHT, *[GO] * 8, LEFT, *[GO] * 8]  # down the first column, then along the last row
 
 
-def rows_of(count: int = 1, seed: int = 0, **fields) -> Rows:
-    return Rows(Gridworld(**fields), [np.random.default_rng(seed)], count)
+def rows_of(count: int = 1, seed: int = 0, **fields) -> NativeRows:
+    return NativeRows(Gridworld(**fields), [np.random.default_rng(seed)], count)
 
 
 def step_from(state: tuple[int, int, int], action: int, **fields) -> tuple[tuple[int, ...], float, bool]:
@@ -182,7 +182,7 @@ def test_ended_and_cut_short_are_never_both_true():
 
 def test_a_seed_alone_plays_as_among_others():
     actions = np.random.default_rng(3).integers(3, size=(100, 3, 8))
-    together = Rows(Gridworld(max_steps=9), [np.random.default_rng(seed) for seed in range(3)], 8)
+    together = NativeRows(Gridworld(max_steps=9), [np.random.default_rng(seed) for seed in range(3)], 8)
     alone = rows_of(8, seed=1, max_steps=9)
     np.testing.assert_array_equal(together.reset()[8:16], alone.reset())
     for action in actions:

@@ -10,7 +10,7 @@ import pytest
 from curriculum import plugins
 from curriculum.types import Spec, stream
 from envs.cartpole import CartPole
-from envs.dynamics import Rows
+from envs.dynamics import NativeRows
 from envs.gridworld import Gridworld
 from envs.pendulum import Pendulum
 from planners.balance import Balance
@@ -29,17 +29,17 @@ PLAYED = [  # planners and worlds they fit
 every_match = pytest.mark.parametrize(("name", "world"), PLAYED, ids=lambda given: getattr(given, "__name__", given))
 
 
-def rows_of(*seeds: int, each: int = 4, world: Any = Gridworld, **fields) -> Rows:
-    return Rows(world(**fields), [stream(seed, "environment") for seed in seeds], each)
+def rows_of(*seeds: int, each: int = 4, world: Any = Gridworld, **fields) -> NativeRows:
+    return NativeRows(world(**fields), [stream(seed, "environment") for seed in seeds], each)
 
 
-def spec_of(rows: Rows, **changes) -> Spec:
+def spec_of(rows: NativeRows, **changes) -> Spec:
     space, acted = rows.single_observation_space, rows.single_action_space
     number, size = int(getattr(acted, "n", 0)), sum(acted.shape or ())
     return Spec(space.shape, str(space.dtype), space.low, space.high, number, size)._replace(**changes)
 
 
-def play(rows: Rows, actor, steps: int) -> np.ndarray:
+def play(rows: NativeRows, actor, steps: int) -> np.ndarray:
     """Actions [steps, N] of a planner in `rows`."""
     everyone = np.arange(rows.count)
     actions = []
@@ -168,12 +168,12 @@ class Hopeless(Gridworld):
 def test_worlds_without_a_shortest_path_are_refused():
     rows = rows_of(0)
     with pytest.raises(ValueError, match="no way to success"):
-        ShortestPath().setup(Rows(Hopeless(), [stream(0, "environment")]), spec_of(rows), (0,))
+        ShortestPath().setup(NativeRows(Hopeless(), [stream(0, "environment")]), spec_of(rows), (0,))
     with pytest.raises(ValueError, match="listed states"):
-        ShortestPath().setup(SimpleNamespace(dynamics=object()), spec_of(rows), (0,))
+        ShortestPath().setup(SimpleNamespace(world=object()), spec_of(rows), (0,))
 
 
-def returns(rows: Rows, actor: Any) -> tuple[np.ndarray, np.ndarray]:
+def returns(rows: NativeRows, actor: Any) -> tuple[np.ndarray, np.ndarray]:
     """Return and success of one episode in every row."""
     rows.reset()
     actor.setup(rows, spec_of(rows), (0,))

@@ -10,7 +10,7 @@ from curriculum import evaluate
 from curriculum.learner import Learner
 from curriculum.loop import spec_of
 from curriculum.types import Batch, stream
-from envs.dynamics import Rows
+from envs.dynamics import NativeRows
 from planners.random import Random
 
 DISCOUNT = 0.99
@@ -34,7 +34,7 @@ def play(world: Any, planner: Any, noise: Sequence[float], steps: int, seed: int
 
     Whether an action is random is drawn anew in every step. A share below 0 stands for the opposite of what the planner
     would do, with so many random actions in between."""
-    rows = Rows(world, [stream(seed, "world")], len(noise))
+    rows = NativeRows(world, [stream(seed, "world")], len(noise))
     rows.reset()
     spec, everyone = spec_of(world), np.arange(rows.count)
     planner.setup(rows, spec, (seed,))
