@@ -28,12 +28,11 @@ EXTRAS = (
 def parse(argv: list[str], prog: str = "python -m curriculum.train") -> tuple[Config, str]:
     """The configuration and the value of `--resume`; a wrong command line ends the program with a clear sentence."""
     try:
-        written = _read_yaml(_value_of(argv, "config") or "")
-        chosen = {f: _value_of(argv, f) or written.get(f) or str(getattr(Config, f)) for f in FAMILIES}
-        for family in FAMILIES:
-            if _value_of(argv, family) not in (None, written.get(family)):  # another plug-in has other fields
-                written = {k: v for k, v in written.items() if not k.startswith(f"{family}.")}
-        described = {f: plugins.describe(f, name) for f, name in chosen.items() if (f, name) != ("bonus", "none")}
+        chosen, written = choices(argv)
+        used = {family: name for family, name in chosen.items() if (family, name) != ("bonus", "none")}
+        described = {
+            f: plugins.Description(plugins.describe(f, n).summary, plugins.flags(f, n)) for f, n in used.items()
+        }
         for technique in _values_of(argv, "techniques") or written.get("techniques") or ():
             plugins.describe("technique", technique)
     except ValueError as error:
@@ -56,6 +55,28 @@ def parse(argv: list[str], prog: str = "python -m curriculum.train") -> tuple[Co
         fail(prog, error)
 
 
+def choices(argv: list[str]) -> tuple[dict[str, str], dict[str, Any]]:
+    """The name of every plug-in, by flag, and all settings that the YAML file and short names imply."""
+    written = _read_yaml(_value_of(argv, "config") or "")
+    chosen = {f: _value_of(argv, f) or written.get(f) or str(getattr(Config, f)) for f in FAMILIES}
+    for family in FAMILIES:
+        if _value_of(argv, family) not in (None, written.get(family)):  # another plug-in has other fields
+            written = {k: v for k, v in written.items() if not k.startswith(f"{family}.")}
+        chosen[family], implied = plugins.resolve(family, chosen[family])
+        written |= {f"{family}.{name}": value for name, value in implied.items()}
+    if not (chosen["planner"] and chosen["learner"]):
+        suited = plugins.suited(_world(argv, written, chosen["env"]))
+        chosen = {family: name or suited[family] for family, name in chosen.items()}
+    return chosen, written
+
+
+def _world(argv: list[str], written: dict[str, Any], name: str) -> Any:
+    """The world as far as its settings are words, which is enough to know what suits it."""
+    words = [f.name for f in plugins.describe("env", name).fields if f.type is str]
+    given = {word: _value_of(argv, f"env.{word.replace('_', '-')}") or written.get(f"env.{word}") for word in words}
+    return plugins.make("env", name, **{word: value for word, value in given.items() if value})
+
+
 def fail(prog: str, error: object, status: int = 2) -> NoReturn:
     """Print one sentence and leave."""
     print(f"{prog}: {error}", file=sys.stderr)
@@ -71,12 +92,13 @@ def _sentence(box: str) -> str:
 def _options(described: dict[str, plugins.Description]) -> type:
     """A dataclass with every flag: the configuration's own, then one group for each plug-in."""
     settings = plugins.read_class(Path(__file__).with_name("config.py")).fields
-    own = [*EXTRAS, *(f for f in settings if f.type is not Any and f.name != "techniques")]
+    elsewhere = {f"{family}_{f.name}" for family in FAMILIES for f in plugins.shared(family)} | {"techniques"}
+    own = [*EXTRAS, *(f for f in settings if f.type is not Any and f.name not in elsewhere)]
     entries: list[Any] = [
         (
             f,
-            Annotated[str, tyro.conf.arg(help="built in, or module:Class")],
-            dataclasses.field(default=str(getattr(Config, f))),
+            Annotated[str, tyro.conf.arg(help="built in, installed, module:Class or a .py file")],
+            dataclasses.field(default=str(getattr(Config, f) or "what suits the world")),
         )
         for f in FAMILIES
     ]
@@ -98,13 +120,16 @@ def _entry(field: plugins.Field) -> tuple[str, Any, Any]:
 def _build(options: Any, chosen: dict[str, str], described: dict[str, plugins.Description]) -> tuple[Config, str]:
     """Make the plug-ins and the configuration."""
     made: dict[str, Any] = dict(chosen)
+    plain: dict[str, Any] = {}
     for family in described:
-        settings = vars(getattr(options, f"{family}_fields"))
+        settings = dict(vars(getattr(options, f"{family}_fields")))
+        plain |= {f"{family}_{f.name}": settings.pop(f.name) for f in plugins.shared(family)}
         try:
             made[family] = plugins.make(family, chosen[family], **settings)
         except ValueError as error:
             raise ValueError(f"--{family} {chosen[family]}: {error}") from None
-    plain = {f.name: getattr(options, f.name) for f in dataclasses.fields(Config) if f.name not in FAMILIES}
+    rest = [f.name for f in dataclasses.fields(Config) if f.name not in (*FAMILIES, *plain)]
+    plain |= {name: getattr(options, name) for name in rest}
     return Config(**made, **plain), options.resume
 
 
@@ -113,7 +138,8 @@ def _choices() -> str:
     lines = ["Choices (each has fields of its own: --learner iql --help):", ""]
     for family in [*FAMILIES, "technique"]:
         flag = "techniques" if family == "technique" else family
-        lines += [f"  {f'--{flag} {n}':<25} {plugins.describe(family, n).summary}" for n in plugins.names(family)]
+        for name in [*plugins.names(family), *plugins.installed(family)]:
+            lines.append(f"  {f'--{flag} {name}':<25} {plugins.describe(family, name).summary}")
     return "\n".join([*lines, ""])
 
 

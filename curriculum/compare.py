@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from curriculum import cli, plugins, train
-from curriculum.config import Config, flat
+from curriculum.config import flat
 
 PROG = "python -m curriculum.compare"
 LISTS = ("seeds", "techniques", "shares", "arm", "with")  # flags whose several values belong to one arm
@@ -30,6 +30,7 @@ class Curve(NamedTuple):
     first_success: np.ndarray  # [P] environment step of the first success while collecting, nan where none came
     seconds: float
     ends: dict[str, float]  # returns of "random" play and of the "planner"
+    planner_ms: float  # a call of the planner took, nan where it was never asked
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -108,7 +109,7 @@ def arms(argv: list[str]) -> tuple[dict[str, list[str]], list[Path]]:
 def _flags(common: list[tuple[str, list[str]]], own: list[tuple[str, list[str]]]) -> list[str]:
     """One arm's command line; a common setting of a plug-in that this arm does not use is left out."""
     merged = dict(common) | dict(own)
-    chosen = {family: (merged.get(family) or [str(getattr(Config, family))])[0] for family in plugins.CHOSEN}
+    chosen, _ = cli.choices([word for flag, values in merged.items() for word in (f"--{flag}", *values)])
     words = []
     for flag, values in merged.items():
         family, dot, field = flag.partition(".")
@@ -119,7 +120,7 @@ def _flags(common: list[tuple[str, list[str]]], own: list[tuple[str, list[str]]]
 
 
 def _has(family: str, name: str, field: str) -> bool:
-    return name != "none" and field.replace("-", "_") in [f.name for f in plugins.describe(family, name).fields]
+    return name != "none" and field.replace("-", "_") in [f.name for f in plugins.flags(family, name)]
 
 
 def _is_list(flag: str) -> bool:
@@ -160,9 +161,10 @@ def read(run: Path) -> Curve:
     seeds = json.loads((run / "result.json").read_text())["seeds"]
     steps = np.array([line["step"] for line in evaluations])
     first_success = last.get("collect", {}).get("rollout/first_success_step", np.full(len(seeds), np.nan))
-    return Curve(
-        seeds, steps, reward, last["final"], first_success, float(last["time"]["time/time_elapsed"].max()), ends
-    )
+    calls = last["final"]["final/planner_calls"].sum()
+    planner_ms = 1000 * last["time"]["planner/seconds_total"].sum() / calls if calls else np.nan
+    seconds = float(last["time"]["time/time_elapsed"].max())
+    return Curve(seeds, steps, reward, last["final"], first_success, seconds, ends, planner_ms)
 
 
 def table(curves: dict[str, Curve]) -> str:
@@ -172,16 +174,17 @@ def table(curves: dict[str, Curve]) -> str:
     (base, reference), *others = curves.items()
     measures = {name: _measures(curve) for name, curve in curves.items()}
     lines = [
-        "| arm | final return | success | score | return over training | first success at step | planner calls | s |",
-        "|:--|--:|--:|--:|--:|--:|--:|--:|",
+        "| arm | final return | success | score | return over training | first success at step "
+        "| the planner's own return | planner calls | ms a call | s |",
+        "|:--|--:|--:|--:|--:|--:|--:|--:|--:|--:|",
     ]
     for name, curve in curves.items():
         final, area, first = (_spread(values) for values in measures[name].values())
         success, score, calls = (
             curve.final[f"final/{tag}"].mean() for tag in ("last_success_rate", "last_score", "planner_calls")
         )
-        costs = f"{calls:,.0f} | {curve.seconds:.0f}"
-        lines.append(f"| {name} | {final} | {success:.2f} | {score:.2f} | {area} | {first} | {costs} |")
+        planned = f"{curve.ends['planner']:.2f} | {calls:,.0f} | {_known(curve.planner_ms)} | {curve.seconds:.0f}"
+        lines.append(f"| {name} | {final} | {_known(success)} | {_known(score)} | {area} | {first} | {planned} |")
     if others:
         lines += ["", f"| minus {base} | {' | '.join(measures[base])} |", "|:--|:--|:--|:--|"]
     for name, _ in others:
@@ -206,6 +209,10 @@ def _measures(curve: Curve) -> dict[str, np.ndarray]:
         "return over training": statistics.area_under_curve(curve.steps, curve.reward.T),
         "first success at step": curve.first_success,
     }
+
+
+def _known(value: float) -> str:
+    return f"{value:.2f}" if np.isfinite(value) else "-"
 
 
 def _spread(values: np.ndarray) -> str:

@@ -1,6 +1,7 @@
 """The configuration of a run: plain numbers and plug-ins, one field a flag."""
 
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Any, Literal
 
 from curriculum import plugins
@@ -9,16 +10,23 @@ from curriculum.types import SOURCES, within
 
 @dataclass(kw_only=True)
 class Config:
-    """Plug-ins are given as instances or by name: `Config(learner=IQL(expectile=0.9))`, `Config(learner="iql")`."""
+    """Plug-ins are given as instances or by name: `Config(learner=IQL(expectile=0.9))`, `Config(learner="iql")`.
+
+    A planner or a learner that is not named is the one that suits the world. A field whose name begins with that of a
+    family is a flag in the family's group: `planner_budget` is `--planner.budget`."""
 
     env: Any = "gridworld"
-    learner: Any = "dqn"
-    planner: Any = "shortest_path"
+    learner: Any = ""
+    planner: Any = ""
     decay: Any = "exponential"
     gate: Any = "step"
     start: Any = "expert"
     bonus: Any = "none"
     techniques: tuple[Any, ...] = ()
+
+    planner_budget: int = 0  # calls a seed may make, the start's included, until the learner acts alone; 0: any number
+    planner_deadline_ms: float = 0.0  # time for one row's action; a later one is dropped and the learner acts; 0: any
+    planner_episodes: int = 0  # episodes that measure the planner's own return; 0: as many as --eval-episodes
 
     steps: int = 20_000  # environment steps per seed, after the start
     seeds: tuple[int, ...] = (0,)  # trained side by side; each is exactly what it would be alone
@@ -51,6 +59,9 @@ class Config:
         if not self.seeds or len(set(self.seeds)) < len(self.seeds) or min(self.seeds) < 0:
             given = " ".join(map(str, self.seeds)) or "none"
             raise ValueError(f"seeds must be different whole numbers of at least 0, got {given}")
+        within(self, 0, infinity, "planner_budget", "planner_deadline_ms", "planner_episodes")
+        suited = plugins.suited(self.env)
+        self.planner, self.learner = self.planner or suited["planner"], self.learner or suited["learner"]
         self.source_shares()
         if self.compress_every and not self.techniques:
             self.techniques = tuple(plugins.names("technique"))
@@ -85,14 +96,18 @@ class Config:
     def run_name(self) -> str:
         """The name of the run's folder."""
         chosen = [plugins.name_of(family, getattr(self, family)) for family in ("planner", "learner", "decay")]
-        return self.name or "-".join(chosen).replace(":", "-")
+        short = [Path(name).stem if name.endswith(".py") else name for name in chosen]
+        return self.name or "-".join(short).replace(":", "-")
 
 
 def flat(config: Config) -> dict[str, Any]:
     """Every setting by the name of its flag (underscores for dashes): what `config.yaml` holds and a flag would set."""
     settings: dict[str, Any] = {}
     for field in fields(Config):
-        value = getattr(config, field.name)
+        value, (family, _, rest) = getattr(config, field.name), field.name.partition("_")
+        if rest and family in plugins.CHOSEN:
+            settings[f"{family}.{rest}"] = value
+            continue
         if field.name in plugins.CHOSEN:
             settings[field.name] = plugins.name_of(field.name, value)
         elif field.name == "techniques":

@@ -21,14 +21,14 @@ class Episodes(NamedTuple):
 
     reward: np.ndarray  # [..., N] undiscounted return
     length: np.ndarray  # [..., N] steps
-    success: np.ndarray  # [..., N] bool
+    success: np.ndarray  # [..., N] 0 or 1, nan where the world does not tell
 
 
 def play(act: Callable[[np.ndarray, np.ndarray], np.ndarray], rows: Rows) -> Episodes:
     """Play one episode in every row: `act(obs [n, *O], rows [n])` gives the actions of the rows still playing."""
     obs = rows.reset()
     reward, length = np.zeros(rows.count), np.zeros(rows.count, np.int64)
-    success, playing = np.zeros(rows.count, bool), np.ones(rows.count, bool)
+    success, playing = np.zeros(rows.count), np.ones(rows.count, bool)
     action = np.zeros((rows.count, *(rows.single_action_space.shape or ())), rows.single_action_space.dtype)
     for _ in range(rows.world.max_steps or FREE_RUN):
         now = np.flatnonzero(playing)
@@ -40,11 +40,16 @@ def play(act: Callable[[np.ndarray, np.ndarray], np.ndarray], rows: Rows) -> Epi
         playing &= ~(terminated | truncated)
         if not playing.any():
             break
-    return Episodes(reward, length, success)
+        if hasattr(rows, "rest"):
+            rows.rest(~playing)
+    return Episodes(reward, length, success if getattr(rows.world, "has_success", True) else success * np.nan)
 
 
 def evaluation_rows(world: World, episodes: Sequence[int], copies: int = 1) -> Rows:
-    """One row for every episode seed, the whole set `copies` times over: each learner meets the same episodes."""
+    """One row for every episode seed, the whole set `copies` times over: each learner meets the same episodes.
+
+    A world that is measured otherwise than it is trained in (without clipped rewards, say) has `evaluated()`."""
+    world = world.evaluated() if hasattr(world, "evaluated") else world
     return rows_of(world, [stream(e, "evaluation") for _ in range(copies) for e in episodes])
 
 
@@ -74,12 +79,14 @@ def play_mixed(
     spec: Spec,
     episodes: Sequence[int],
     step: int,
+    deadline_ms: float = 0.0,
 ) -> tuple[Episodes, np.ndarray]:
     """What learner and planner achieve together at planning rates [P], as [P, N], and the planner calls used, [P]."""
     shape = (len(learner.seeds), len(episodes))
     rows = evaluation_rows(world, episodes, copies=shape[0])
     planner = copy.deepcopy(planner).setup(rows, spec, learner.seeds)
-    mixture = Mixture(planner, learner, copy.deepcopy(gate), learner.seeds, shape[1], name=f"mixed evaluation {step}")
+    gate, coins = copy.deepcopy(gate), f"mixed evaluation {step}"
+    mixture = Mixture(planner, learner, gate, learner.seeds, shape[1], coins, deadline_ms=deadline_ms)
 
     def act(obs: np.ndarray, now: np.ndarray) -> np.ndarray:
         together = rows.obs.reshape(*shape, *rows.obs.shape[1:])

@@ -104,28 +104,40 @@ def report(folder: Path, settings: dict[str, Any], last: dict[str, Any], needs: 
     """What was learned, what it cost, where it lies and how to watch it."""
     values = {tag: np.asarray(v, float) for kind in last.values() for tag, v in kind.items()}
     floor, ceiling = values["eval/random_reward"][0], values["eval/planner_reward"][0]
+    succeeds = values["eval/planner_success_rate"][0]
     lines = [
         "",
         f"{'':<22}{'return':>8}{'success':>9}{'score':>8}   mean of {len(settings['seeds'])} seed(s), [lowest]",
         f"{'random play':<22}{floor:>8.2f}{'':>9}{0:>8.2f}",
-        f"{'planner ' + settings['planner']:<22}{ceiling:>8.2f}{'':>9}{1:>8.2f}",
+        f"{'planner ' + settings['planner']:<22}{ceiling:>8.2f}{_known(succeeds):>9}{1:>8.2f}",
     ]
     for name in ("last", "best"):
         reward, success, score = (values[f"final/{name}_{f}"] for f in ("mean_reward", "success_rate", "score"))
-        lowest = f"[{reward.min():.2f}, {success.min():.2f}, {score.min():.2f}]"
-        title = f"{name} learner alone"
-        lines.append(f"{title:<22}{reward.mean():>8.2f}{success.mean():>9.2f}{score.mean():>8.2f}   {lowest}")
+        lowest = f"[{reward.min():.2f}, {_known(success.min())}, {_known(score.min())}]"
+        means = f"{reward.mean():>8.2f}{_known(success.mean()):>9}{_known(score.mean()):>8}"
+        lines.append(f"{f'{name} learner alone':<22}{means}   {lowest}")
     calls, seconds = values["final/planner_calls"], values["planner/seconds_total"]
+    per_call = f", {1000 * seconds.sum() / calls.sum():.2f} ms each" if calls.any() else ""
+    failed = [
+        f"{values[f'planner/{n}_total'].mean():,.0f} {n}"
+        for n in ("faults", "late")
+        if values[f"planner/{n}_total"].any()
+    ]
     lines += [
         "",
         f"planner        {settings['planner']}, which sees {SEES[needs]}",
-        f"planner calls  {calls.mean():,.0f} a seed, {seconds.sum():.1f} s in all",
+        f"planner calls  {calls.mean():,.0f} a seed, {seconds.sum():.1f} s in all{per_call}",
+        *([f"in its place   the learner acted: {', '.join(failed)} calls a seed"] if failed else []),
         f"updates        {values['train/n_updates'].mean():,.0f} of each seed's networks",
         f"time           {values['time/time_elapsed'][0]:.0f} s for {settings['steps']:,} steps of each seed",
         f"files          {folder}",
         f"watch          tensorboard --logdir {folder}",
     ]
     return "\n".join(lines)
+
+
+def _known(value: float) -> str:
+    return f"{value:.2f}" if np.isfinite(value) else "-"
 
 
 def compression(folder: Path, settings: dict[str, Any], values: dict[str, Any]) -> str:

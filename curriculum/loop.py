@@ -82,10 +82,14 @@ class Run:
         if self.bonus:
             self.bonus.setup(self.spec, self.seeds, config.device)
         planner = copy.deepcopy(self.parts["planner"]).setup(self.rows, self.spec, self.seeds)
-        self.mixture = Mixture(planner, self.learner, copy.deepcopy(self.parts["gate"]), self.seeds, config.rows)
+        limits: dict[str, Any] = {"budget": config.planner_budget, "deadline_ms": config.planner_deadline_ms}
+        gate = copy.deepcopy(self.parts["gate"])
+        self.mixture = Mixture(planner, self.learner, gate, self.seeds, config.rows, **limits)
         self.decay = copy.deepcopy(self.parts["decay"])
         self.techniques = [plugins.make("technique", technique) for technique in config.techniques]
-        self.rollout = Rollout(*self.shape, getattr(self.world, "cells", (0,)))
+        self.rollout = Rollout(
+            *self.shape, getattr(self.world, "cells", (0,)), getattr(self.world, "has_success", True)
+        )
 
         seeds = len(self.seeds)
         self.step, self.records = 0, 0  # environment steps of one seed since the start; records yielded
@@ -108,16 +112,18 @@ class Run:
 
     def begin(self) -> Iterator[Record]:
         """Measure random play and the planner, seed the buffer, pretrain, evaluate."""
-        episodes = range(self.config.eval_episodes)
-        random = plugins.make("planner", "random")
-        self.floor = float(play_planner(random, self.world, self.spec, episodes).reward.mean())
-        self.ceiling = float(play_planner(self.parts["planner"], self.world, self.spec, episodes).reward.mean())
+        episodes, random = self.config.eval_episodes, plugins.make("planner", "random")
+        self.floor = float(play_planner(random, self.world, self.spec, range(episodes)).reward.mean())
+        measured = range(self.config.planner_episodes or episodes)
+        planned = play_planner(self.parts["planner"], self.world, self.spec, measured)
+        self.ceiling = float(planned.reward.mean())
         if hasattr(self.decay, "observe") and not self.ceiling > self.floor:
             raise ValueError(
                 f"this decay moves on the score between random play and the planner, but the planner's return "
                 f"{self.ceiling:.3g} is not above random play's {self.floor:.3g}; choose another planner or decay"
             )
         ends = {"eval/random_reward": self.floor, "eval/planner_reward": self.ceiling}
+        ends |= {"eval/planner_success_rate": planned.success.mean(), "eval/planner_ep_length": planned.length.mean()}
         yield self.record("baseline", {tag: np.full(len(self.seeds), value) for tag, value in ends.items()})
         self.obs = self.rows.reset()
         self._seed_buffer(random.setup(self.rows, self.spec, self.seeds))
@@ -125,25 +131,34 @@ class Run:
         self.learner.fit_rewards(self.buffer.episode_returns())
         for done in range(0, self.config.pretrain_updates, CHUNK):
             self._learn(min(CHUNK, self.config.pretrain_updates - done))
-        rate = {"curriculum/planning_rate": self.decay.rate(0, self.score)}
-        yield self.record("start", self._buffer_values() | rate)
+        yield self.record("start", self._buffer_values() | {"curriculum/planning_rate": self.rate()})
         yield from self.evaluate()
 
+    def rate(self) -> np.ndarray:
+        """The share of actions that the planner takes now, [P]: what the decay says, and 0 once its budget is spent."""
+        return np.where(self.mixture.spent, 0.0, self.decay.rate(self.step, self.score))
+
     def _seed_buffer(self, random: Planner) -> None:
-        start = self.parts["start"]
-        source = np.full(self.shape, SOURCE[start.source])
+        start, budget = self.parts["start"], self.config.planner_budget
         actor = start.actor(self.mixture.planner, random)
+        if actor is self.mixture.planner and 0 < budget < start.size:
+            raise ValueError(
+                f"a start of {start.size:,} transitions needs as many planner calls, the budget is {budget:,}; "
+                "lower --start.size, raise --planner.budget or choose --start random"
+            )
+        shape = self.shape if self.spec.actions else (*self.shape, self.spec.action_size)
         for _ in range(-(-start.size // self.shape[1])):
-            if actor is self.mixture.planner:
-                action = self.mixture.plan(self._stacked(self.obs), np.ones(self.shape, bool))
-            else:
+            obs, source = self._stacked(self.obs), start.source
+            if actor is not self.mixture.planner:
                 action = actor.act(self.obs, np.arange(self.rows.count))
-            rate = np.full(self.shape, actor is self.mixture.planner)
-            self._advance(action.reshape(*self.shape, *action.shape[1:]), source, rate)
+            elif (action := self.mixture.plan(obs, np.ones(self.shape, bool))) is None:
+                action, source = self.learner.act(obs, explore=True), "learner"
+            rate = np.full(self.shape, source == "expert")
+            self._advance(action.reshape(shape), np.full(self.shape, SOURCE[source]), rate)
 
     def collect(self) -> None:
         """Take one step in every row: whoever the gate chooses acts, the buffer grows."""
-        rate = self.decay.rate(self.step, self.score)
+        rate = self.rate()
         action, source = self.mixture.act(
             self._stacked(self.obs), self.rows.time.reshape(self.shape), rate, explore=True
         )
@@ -193,8 +208,7 @@ class Run:
     def report(self) -> Iterator[Record]:
         """What collecting and updating brought since the last report, and how long it took."""
         seeds = len(self.seeds)
-        rate = self.decay.rate(self.step, self.score)
-        planning = {"curriculum/planning_rate": rate, "planner/calls_total": self.mixture.calls.copy()}
+        planning = {"curriculum/planning_rate": self.rate()} | self._planner_values()
         exploration = {"rollout/exploration_rate": np.full(seeds, self.learner.exploration)}
         yield self.record("collect", self.rollout.values() | exploration | planning | self._buffer_values())
         losses = {f"train/loss_{name}": loss.cpu().numpy() for name, loss in self.learner.last_losses.items()}
@@ -213,6 +227,11 @@ class Run:
             "planner/seconds_total": self.mixture.seconds.copy(),
         }
         yield self.record("time", clock)
+
+    def _planner_values(self) -> dict[str, np.ndarray]:
+        mixture = self.mixture
+        counts = {"calls": mixture.calls, "faults": mixture.faults, "late": mixture.late}
+        return {f"planner/{name}_total": count.copy() for name, count in counts.items()}
 
     def _buffer_values(self) -> dict[str, np.ndarray]:
         size = self.buffer.size
@@ -237,11 +256,12 @@ class Run:
             self.learner.restore(self.best, fallen)
             self.rollbacks += fallen
         values = {f"eval/{name}": value for name, value in alone.items()}
-        rate = self.decay.rate(self.step, self.score)
-        values |= {"curriculum/rollbacks": self.rollbacks.copy(), "planner/calls_total": self.mixture.calls.copy()}
+        rate = self.rate()
+        values |= {"curriculum/rollbacks": self.rollbacks.copy()} | self._planner_values()
         if self.config.eval_mixed:
             parts = (self.learner, self.parts["planner"], self.parts["gate"])
-            mixed, calls = play_mixed(*parts, rate, self.world, self.spec, episodes, self.step)
+            deadline = self.config.planner_deadline_ms
+            mixed, calls = play_mixed(*parts, rate, self.world, self.spec, episodes, self.step, deadline)
             values |= {f"eval_mixed/{name}": value for name, value in summary(mixed, self.floor, self.ceiling).items()}
             values |= {"eval_mixed/planning_rate": rate, "eval_mixed/planner_calls": calls}
         assert all(v.shape == (seeds,) for v in values.values())

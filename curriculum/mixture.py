@@ -1,6 +1,8 @@
-"""Planner or learner, row by row: asks the gate who acts, counts what the planner costs."""
+"""Planner or learner, row by row: asks the gate who acts, counts what the planner costs and where it fails."""
 
+import sys
 import time
+import traceback
 from collections.abc import Sequence
 
 import numpy as np
@@ -12,13 +14,29 @@ OVERSHOOT = 1e-6  # by how much rounding may carry a box action over its bounds
 
 
 class Mixture:
-    """Acts for P seeds of E rows each, rows in order of seeds."""
+    """Acts for P seeds of E rows each, rows in order of seeds.
 
-    def __init__(self, planner: Planner, learner, gate: Gate, seeds: Sequence[int], rows_each: int, name: str = "gate"):
+    A seed's planner acts no more once it was asked `budget` times. Where it raises an error, or takes more than
+    `deadline_ms` for a row, the learner acts in its place for that step. A budget or deadline of 0 sets no limit."""
+
+    def __init__(
+        self,
+        planner: Planner,
+        learner,
+        gate: Gate,
+        seeds: Sequence[int],
+        rows_each: int,
+        name: str = "gate",
+        budget: int = 0,
+        deadline_ms: float = 0.0,
+    ):
         self.planner, self.learner, self.gate = planner, learner, gate
+        self.budget, self.deadline = budget or np.inf, (deadline_ms or np.inf) / 1000  # calls; seconds a row
         self.shape = (len(seeds), rows_each)
         self.coins = [stream(seed, name) for seed in seeds]
         self.calls = np.zeros(len(seeds), np.int64)  # actions the planner was asked for
+        self.faults = np.zeros(len(seeds), np.int64)  # of these: where it raised an error
+        self.late = np.zeros(len(seeds), np.int64)  # of these: where it missed its deadline
         self.seconds = np.zeros(len(seeds))  # wall time spent in the planner, shared out by rows
 
     def act(
@@ -32,19 +50,47 @@ class Mixture:
         planned = self.gate.planner_acts(rate, age, coin)
         if playing is not None:
             planned = planned & playing
+        planned = planned & (np.cumsum(planned, 1) <= (self.budget - self.calls)[:, None])
         action = self.learner.act(obs, explore)
         if planned.any():
-            action[planned] = self.plan(obs, planned)
+            answer = self.plan(obs, planned)
+            planned = planned & (answer is not None)
+            if answer is not None:
+                action[planned] = answer
         return action, np.where(planned, SOURCE["planner"], SOURCE["learner"])
 
-    def plan(self, obs: np.ndarray, rows: np.ndarray) -> np.ndarray:
-        """The planner's actions for the rows in mask [P, E], counted and timed."""
-        began = time.perf_counter()
-        action = np.asarray(self.planner.act(obs[rows], np.flatnonzero(rows)))
-        self.seconds += (time.perf_counter() - began) * rows.sum(1) / rows.sum()
-        self.calls += rows.sum(1)
+    @property
+    def spent(self) -> np.ndarray:
+        """Which seeds' planners may not be asked any more, [P] bool."""
+        return self.calls >= self.budget
+
+    def plan(self, obs: np.ndarray, rows: np.ndarray) -> np.ndarray | None:
+        """The planner's actions for the rows in mask [P, E], counted and timed; None where it failed or was late."""
+        asked, began = rows.sum(1), time.perf_counter()
+        self.calls += asked
+        try:
+            answer = np.asarray(self.planner.act(obs[rows], np.flatnonzero(rows)))
+        except Exception as error:
+            self._report(error)
+            self.faults += asked
+            return None
+        finally:
+            seconds = time.perf_counter() - began
+            self.seconds += seconds * asked / asked.sum()
+        if seconds > self.deadline * asked.sum():
+            self.late += asked
+            return None
         check = self._whole if self.learner.head.actions else self._box
-        return check(action, int(rows.sum()))
+        return check(answer, int(asked.sum()))
+
+    def _report(self, error: Exception) -> None:
+        """Say aloud, the first time, what the planner raised and where."""
+        if not self.faults.any():
+            at = traceback.extract_tb(error.__traceback__)[-1]
+            what = f"{type(error).__name__}: {error} ({at.filename}, line {at.lineno})"
+            print(
+                f"planner {type(self.planner).__name__} raised {what}; where it does, the learner acts", file=sys.stderr
+            )
 
     def _whole(self, action: np.ndarray, rows: int) -> np.ndarray:
         """The action as it is; refuses what cannot be one, before it reaches the world or the buffer."""
@@ -79,11 +125,13 @@ class Mixture:
         """Counters, coins, and the gate's and the planner's memory where they have one."""
         parts = {"gate": self.gate, "planner": self.planner}
         memory = {name: part.state() for name, part in parts.items() if hasattr(part, "state")}
-        return {"calls": self.calls, "coins": [g.bit_generator.state for g in self.coins], **memory}
+        counts = {"calls": self.calls, "faults": self.faults, "late": self.late}
+        return {**counts, "coins": [g.bit_generator.state for g in self.coins], **memory}
 
     def load(self, state: State) -> None:
         """Go back to what `state` returned."""
-        self.calls[:] = state["calls"]
+        for name in ("calls", "faults", "late"):
+            getattr(self, name)[:] = state[name]
         for generator, saved in zip(self.coins, state["coins"], strict=True):
             generator.bit_generator.state = saved
         for name, part in {"gate": self.gate, "planner": self.planner}.items():

@@ -1,6 +1,8 @@
 """Find plug-ins by name: the file name is the flag, the file's one public class is the plug-in.
 
-`describe` reads a plug-in's summary and fields without importing it, so that `--help` needs no torch.
+Others come from elsewhere: by the name that an installed package gives them in the entry-point group
+`curriculum.planners` (`curriculum.learners`, ...), as `module:Class`, or as a path to a `.py` file of one public class.
+`describe` reads a built-in one's summary and fields without importing it, so that `--help` needs no torch.
 """
 
 import ast
@@ -9,7 +11,11 @@ import difflib
 import importlib
 import importlib.util
 import inspect
+import re
+import sys
 from dataclasses import dataclass
+from functools import cache
+from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal, get_type_hints
 
@@ -26,8 +32,8 @@ PACKAGES = {  # flag -> package whose files are its choices
 }
 CHOSEN = ("env", "learner", "planner", "decay", "gate", "start", "bonus")  # flags that take one plug-in of a run
 PARTS = {  # files of a package that are no plug-ins
-    "envs": ("cellworld", "dynamics", "make", "mazes", "mujoco", "pursuit", "simulate"),
-    "planners": ("belief", "expert", "tree"),
+    "envs": ("cellworld", "dynamics", "emulator", "make", "mazes", "mujoco", "pursuit", "simulate"),
+    "planners": ("belief", "expert", "training", "tree"),
 }
 ANNOTATIONS = {"Literal": Literal, "tuple": tuple, "int": int, "float": float, "bool": bool, "str": str, "Any": Any}
 
@@ -57,17 +63,33 @@ def names(family: str) -> list[str]:
     return sorted(f.stem for f in files if not f.stem.startswith("_") and f.stem not in PARTS.get(package, ()))
 
 
+def installed(family: str) -> dict[str, metadata.EntryPoint]:
+    """The choices that installed packages add, by name; a name that is built in stays what it is."""
+    group = f"curriculum.{PACKAGES[family].rpartition('.')[2]}"
+    return {entry.name: entry for entry in _entry_points(group) if entry.name not in names(family)}
+
+
 def find(family: str, name: str) -> type:
-    """The class behind a name: a built-in one, or `module:Class` from anywhere on the Python path."""
-    if ":" in name:
+    """The class behind a name."""
+    if not _built_in(name) or name in installed(family):
         return _foreign(family, name)
     module = importlib.import_module(f"{PACKAGES[family]}.{_known(family, name)}")
     return getattr(module, _public_class(ast.parse(inspect.getsource(module))).name)
 
 
+def resolve(family: str, name: str) -> tuple[str, dict[str, Any]]:
+    """The plug-in that a short name means and the settings that it implies: any id of Gymnasium is an `env`."""
+    if family != "env" or not re.search(r"-v\d+$", name):
+        return name, {}
+    return ("atari", {"game": name[4:].rpartition("-")[0]}) if name.startswith("ALE/") else ("gym", {"id": name})
+
+
 def make(family: str, choice: Any, **settings: Any) -> Any:
     """An instance from a name and its settings; an instance is passed through."""
-    return find(family, choice)(**settings) if isinstance(choice, str) else choice
+    if not isinstance(choice, str):
+        return choice
+    name, implied = resolve(family, choice)
+    return find(family, name)(**implied | settings)
 
 
 def name_of(family: str, plugin: Any) -> str:
@@ -76,12 +98,33 @@ def name_of(family: str, plugin: Any) -> str:
         return plugin
     module, name = type(plugin).__module__, type(plugin).__qualname__
     package, _, stem = module.rpartition(".")
-    return stem if package == PACKAGES[family] else f"{module}:{name}"
+    if package == PACKAGES[family] or module.endswith(".py"):
+        return module if module.endswith(".py") else stem
+    return next((n for n, e in installed(family).items() if e.value == f"{module}:{name}"), f"{module}:{name}")
+
+
+def suited(world: Any) -> dict[str, str]:
+    """The names of the planner and the learner that suit a world, or the env of that name."""
+    return {"planner": "random", "learner": "iql"} | getattr(make("env", world), "defaults", {})
+
+
+def flags(family: str, name: str) -> tuple[Field, ...]:
+    """The settings behind `--<family>.`: those of the plug-in, and what a run's own configuration puts there."""
+    own, general = describe(family, name).fields, shared(family)
+    if taken := sorted({f.name for f in own} & {f.name for f in general}):
+        raise ValueError(f"--{family} {name} has a field {taken[0]!r}, which every {family} has already; rename it")
+    return own + general
+
+
+def shared(family: str) -> tuple[Field, ...]:
+    """What `Config` says of every plug-in of a family: its field `planner_budget` is the flag `--planner.budget`."""
+    settings, prefix = read_class(_folder("curriculum") / "config.py").fields, f"{family}_"
+    return tuple(dataclasses.replace(f, name=f.name[len(prefix) :]) for f in settings if f.name.startswith(prefix))
 
 
 def describe(family: str, name: str) -> Description:
     """Summary and fields of a plug-in, its own before those it inherits."""
-    if ":" not in name:
+    if _built_in(name) and name not in installed(family):
         return read_class(_folder(PACKAGES[family]) / f"{_known(family, name)}.py")
     plugin = _foreign(family, name)
     fields, types = dataclasses.fields(plugin) if dataclasses.is_dataclass(plugin) else (), get_type_hints(plugin)
@@ -121,12 +164,46 @@ def unknown(what: str, name: str, choices: list[str]) -> ValueError:
 
 def _known(family: str, name: str) -> str:
     if name not in names(family):
-        raise unknown(family, name, names(family))
+        raise unknown(family, name, sorted([*names(family), *installed(family)]))
     return name
 
 
+def _built_in(name: str) -> bool:
+    return ":" not in name and not name.endswith(".py")
+
+
+@cache
+def _entry_points(group: str) -> metadata.EntryPoints:
+    return metadata.entry_points(group=group)
+
+
+def _from_file(family: str, path: Path) -> type:
+    """The one public class of a file, which is imported once under its path as its name."""
+    if not path.is_file():
+        raise ValueError(f"--{family} {path}: there is no such file")
+    try:
+        name = _public_class(ast.parse(path.read_text())).name
+    except (SyntaxError, ValueError) as error:
+        raise ValueError(f"--{family} {path}: {error}") from None
+    if (module := sys.modules.get(str(path.resolve()))) is None:
+        spec = importlib.util.spec_from_file_location(str(path.resolve()), path)
+        assert spec is not None
+        assert spec.loader is not None
+        module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
+        try:
+            spec.loader.exec_module(module)
+        except BaseException as error:
+            del sys.modules[spec.name]
+            if isinstance(error, ModuleNotFoundError):
+                raise ValueError(f"--{family} {path} needs the module {error.name!r}, which is not installed") from None
+            raise
+    return getattr(module, name)
+
+
 def _foreign(family: str, name: str) -> type:
-    module, _, attribute = name.partition(":")
+    if name.endswith(".py"):
+        return _from_file(family, Path(name))
+    module, _, attribute = (installed(family)[name].value if _built_in(name) else name).partition(":")
     try:
         return getattr(importlib.import_module(module), attribute)
     except ModuleNotFoundError as error:

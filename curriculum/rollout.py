@@ -13,7 +13,8 @@ WINDOW = 100  # finished episodes of a seed that the averages span
 class Rollout:
     """Watches P seeds of E rows each."""
 
-    def __init__(self, seeds: int, rows: int, cells: tuple[int, ...]):
+    def __init__(self, seeds: int, rows: int, cells: tuple[int, ...], has_success: bool = True):
+        self.has_success = has_success
         self.returns, self.lengths = np.zeros((seeds, rows)), np.zeros((seeds, rows), np.int64)
         self.windows: list[deque] = [deque(maxlen=WINDOW) for _ in range(seeds)]
         self.episodes = np.zeros(seeds, np.int64)  # finished
@@ -48,7 +49,7 @@ class Rollout:
         return {
             "rollout/ep_rew_mean": means[:, 0],
             "rollout/ep_len_mean": means[:, 1],
-            "rollout/success_rate": means[:, 2],
+            "rollout/success_rate": means[:, 2] if self.has_success else np.full(len(means), np.nan),
             "rollout/episodes": self.episodes.copy(),
             "rollout/first_success_step": self.first_success.copy(),
             "curriculum/expert_action_share": share,

@@ -76,7 +76,8 @@ def place(config: Config, resume: str, argv: list[str]) -> tuple[Config, Path, P
 
 def parent_of(config: Config) -> Path:
     """The folder of all runs in this world."""
-    return Path(config.runs_dir) / plugins.name_of("env", config.env).replace(":", "-").replace("/", "-")
+    title = getattr(plugins.make("env", config.env), "title", plugins.name_of("env", config.env))
+    return Path(config.runs_dir) / title.replace(":", "-").replace("/", "-")
 
 
 def run(config: Config, folder: Path, checkpoint: Path | None, stop: Any) -> bool:

@@ -28,6 +28,7 @@ class CartPole:
 
     max_steps: int = 500  # an episode is truncated after so many steps; 0: never
 
+    defaults: ClassVar[dict[str, str]] = {"planner": "balance", "learner": "iql"}
     fps: ClassVar[int] = round(1 / SECONDS)  # in real time
     position_limit: ClassVar[float] = 2.4  # metres
     angle_limit: ClassVar[float] = 12 * 2 * np.pi / 360  # 12 degrees

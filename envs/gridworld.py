@@ -42,6 +42,7 @@ class Gridworld:
     motion: Literal["turn-and-move", "turn-in-place"] = "turn-and-move"  # in place: a turn stays in its cell
     max_steps: int = 100  # an episode is truncated after so many steps; 0: never
 
+    defaults: ClassVar[dict[str, str]] = {"planner": "shortest_path", "learner": "dqn"}
     cells: ClassVar[tuple[int, int]] = (SIZE, SIZE)
     walls: ClassVar[np.ndarray] = WALLS
 

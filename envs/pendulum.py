@@ -23,6 +23,7 @@ class Pendulum:
 
     max_steps: int = 200  # an episode is truncated after so many steps; 0: never
 
+    defaults: ClassVar[dict[str, str]] = {"planner": "swing_up", "learner": "td3bc"}
     fps: ClassVar[int] = round(1 / SECONDS)  # in real time
     gravity: ClassVar[float] = 10.0  # m/s^2
     mass: ClassVar[float] = 1.0  # kg, of a uniform rod

@@ -290,6 +290,81 @@ def test_a_mixture_resumes_exactly(name, tmp_path):
 
 
 def test_a_gate_and_a_planner_without_memory_have_none_in_the_state():
-    assert set(mixture_of().state()) == {"calls", "coins"}
-    assert set(mixture_of(gate=Episode()).state()) == {"calls", "coins", "gate"}
+    assert set(mixture_of().state()) == {"calls", "faults", "late", "coins"}
+    assert set(mixture_of(gate=Episode()).state()) == {"calls", "faults", "late", "coins", "gate"}
     mixture_of().load(mixture_of().state())
+
+
+# --- budget, deadline, faults ---
+
+
+class Failing(Telling):
+    """Raises an error whenever row 4 is among those it is asked for."""
+
+    def act(self, obs: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        if 4 in rows:
+            raise RuntimeError("no path for row 4")
+        return super().act(obs, rows)
+
+
+def limited(planner: Any = None, gate: Any = None, **limits) -> Mixture:
+    return Mixture(planner or Telling(), Still(), gate or Step(), (0, 1), 3, **limits)
+
+
+def test_a_budget_is_spent_to_the_last_call_and_no_further_seed_by_seed():
+    every, second = [[True] * 3, [True] * 3], [[False] * 3, [True] * 3]
+    mixture = limited(gate=Chosen(second, every, every, every), budget=5)
+    acted = []
+    for _ in range(4):
+        acted.append((act(mixture)[1] == PLANNER).tolist())
+    assert acted == [second, [[True] * 3, [True, True, False]], [[True, True, False], [False] * 3], [[False] * 3] * 2]
+    assert mixture.calls.tolist() == [5, 5]
+    assert mixture.spent.all()
+    assert not limited().spent.any()
+
+
+def test_where_a_planner_raises_the_learner_acts_and_it_is_counted_and_said_once(capsys: pytest.CaptureFixture):
+    masks = (
+        [[True, False, False], [False] * 3],
+        [[False, True, False], [False, True, False]],
+        [[False] * 3, [True] * 3],
+    )
+    mixture = limited(Failing(), Chosen(*masks))
+    assert act(mixture)[0].tolist() == [[1, 0, 0], [0, 0, 0]]
+    for _ in range(2):
+        action, source = act(mixture)
+        assert not action.any()
+        assert (source == LEARNER).all()
+    assert (mixture.calls.tolist(), mixture.faults.tolist(), mixture.late.tolist()) == ([2, 4], [1, 4], [0, 0])
+    said = capsys.readouterr().err
+    assert said.count("planner Failing raised RuntimeError: no path for row 4") == 1
+    assert "test_mixture.py, line" in said
+
+
+@pytest.mark.parametrize(("seconds", "late"), [(0.059, False), (0.061, True)])
+def test_an_answer_after_the_deadline_is_dropped(monkeypatch: pytest.MonkeyPatch, seconds: float, late: bool):
+    moments = iter([10.0, 10.0 + seconds])  # for three rows of 20 ms each
+    monkeypatch.setattr("curriculum.mixture.time", SimpleNamespace(perf_counter=lambda: next(moments)))
+    mixture = limited(gate=Chosen(MASK), deadline_ms=20)
+    action, source = act(mixture)
+    assert action.any() != late
+    assert (source == PLANNER).any() != late
+    assert (mixture.calls.tolist(), mixture.late.tolist()) == ([1, 2], [1, 2] if late else [0, 0])
+    assert mixture.seconds.sum() == pytest.approx(seconds)
+
+
+def test_an_answer_that_cannot_be_an_action_is_no_fault_but_an_error():
+    class Wordless(Actor):
+        def act(self, obs: np.ndarray, rows: np.ndarray) -> None:
+            return None
+
+    with pytest.raises(ValueError, match="planner Wordless must return 3 whole numbers"):
+        act(limited(Wordless(), Chosen(MASK)))
+
+
+def test_spent_budgets_and_counted_faults_are_remembered():
+    mixture, again = (limited(Failing(), budget=2) for _ in range(2))
+    act(mixture, rate=1.0)
+    again.load(mixture.state())
+    assert again.spent.all()
+    assert again.faults.tolist() == mixture.faults.tolist() == [2, 2]

@@ -2,6 +2,8 @@
 
 import dataclasses
 import inspect
+import re
+import shutil
 import subprocess
 import sys
 from importlib import import_module
@@ -9,6 +11,7 @@ from pathlib import Path
 from typing import get_type_hints
 
 import pytest
+import yaml
 
 from curriculum import plugins
 
@@ -159,3 +162,104 @@ def test_every_setting_of_a_run_is_explained_in_help():
     settings = plugins.read_class(Path(plugins.__file__).with_name("config.py")).fields
     unexplained = [f.name for f in settings if not f.help and f.name not in (*plugins.CHOSEN, "techniques")]
     assert unexplained == []
+
+
+def test_a_file_is_a_plugin_under_its_path(tmp_path: Path):
+    path = tmp_path / "patient.py"
+    path.write_text(FOREIGN.split("class Plain")[0])
+    made = plugins.make("planner", str(path), wait=5)
+    assert (type(made).__name__, made.wait) == ("Patient", 5)
+    assert plugins.name_of("planner", made) == str(path.resolve())
+    assert plugins.find("planner", str(path)) is type(made)  # not imported a second time
+    described = plugins.describe("planner", str(path))
+    assert [(f.name, f.type, f.default) for f in described.fields] == [("wait", int, 3), ("tone", str, "kind")]
+
+
+@pytest.mark.parametrize(
+    ("source", "says"),
+    [
+        (None, "there is no such file"),
+        (FOREIGN, "a plug-in file has exactly one public class, found ['Patient', 'Plain']"),
+        ("class A:\n    x = = 3\n", "invalid syntax"),
+        ("import nothing_like_it\nclass A: ...\n", "needs the module 'nothing_like_it', which is not installed"),
+    ],
+)
+def test_what_is_wrong_with_a_file_is_told_in_a_sentence(tmp_path: Path, source: str | None, says: str):
+    path = tmp_path / "planner.py"
+    if source is not None:
+        path.write_text(source)
+    with pytest.raises(ValueError, match=re.escape(f"--planner {path}")) as caught:
+        plugins.find("planner", str(path))
+    assert says in str(caught.value)
+
+
+# --- short names, what suits a world, settings of every planner ---
+
+
+def test_ids_of_gymnasium_are_worlds():
+    assert plugins.resolve("env", "Hopper-v5") == ("gym", {"id": "Hopper-v5"})
+    assert plugins.resolve("env", "minigrid:MiniGrid-Empty-5x5-v0") == ("gym", {"id": "minigrid:MiniGrid-Empty-5x5-v0"})
+    assert plugins.resolve("env", "ALE/MsPacman-v5") == ("atari", {"game": "MsPacman"})
+    assert plugins.resolve("env", "gridworld") == ("gridworld", {})
+    assert plugins.resolve("planner", "Hopper-v5") == ("Hopper-v5", {})
+
+
+def test_every_world_names_a_planner_and_a_learner_that_suit_it():
+    for name in plugins.names("env"):
+        suited = plugins.suited(name)
+        assert suited["planner"] in plugins.names("planner")
+        assert suited["learner"] in plugins.names("learner")
+
+
+def test_every_planner_has_a_budget_and_a_deadline_and_may_not_have_its_own(tmp_path: Path):
+    shared = ["budget", "deadline_ms", "episodes"]
+    assert [f.name for f in plugins.flags("planner", "random")] == shared
+    assert all(f.help for f in plugins.shared("planner"))
+    assert plugins.shared("learner") == ()
+    path = tmp_path / "thrifty.py"
+    path.write_text("from dataclasses import dataclass\n\n@dataclass\nclass Thrifty:\n    budget: int = 3\n")
+    with pytest.raises(ValueError, match="has a field 'budget', which every planner has already; rename it"):
+        plugins.flags("planner", str(path))
+
+
+# --- packages that bring plug-ins ---
+
+EXAMPLE = Path(__file__).with_name("example_package")
+
+
+@pytest.fixture(scope="module")
+def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The Python of a fresh environment into which the example package was installed with pip."""
+    folder = tmp_path_factory.mktemp("scratch")
+    package = shutil.copytree(EXAMPLE, folder / "package")  # building leaves traces
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder / "venv"], check=True)
+    python = folder / "venv" / "bin" / "python"
+    (target,) = (folder / "venv" / "lib").glob("python*/site-packages")
+    ours = [str(Path(__file__).parents[1]), *(p for p in sys.path if p.endswith("site-packages"))]
+    (target / "ours.pth").write_text("\n".join(ours))  # what it would install from the index, lent by this environment
+    pip = [sys.executable, "-m", "pip", "--python", python, "install", "-q", "--no-deps", "--no-index"]
+    subprocess.run([*pip, "--no-build-isolation", package], check=True)
+    return python
+
+
+def test_an_installed_package_brings_a_planner_under_its_name(scratch: Path, tmp_path: Path):
+    words = "--planner greedy --planner.clumsiness 0.1 --planner.budget 100 --steps 96 --start.size 64 --eval-every 96"
+    small = "--eval-episodes 2 --learner.hidden 8 --learner.batch-size 16"
+    command = [scratch, "-m", "curriculum.train", *words.split(), *small.split(), "--runs-dir", "out"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert "planner greedy" in done.stdout, done.stderr
+    assert "planner calls  100 a seed" in done.stdout
+    settings = yaml.safe_load((tmp_path / "out/gridworld/greedy-dqn-exponential/config.yaml").read_text())
+    assert (settings["planner"], settings["planner.clumsiness"], settings["planner.budget"]) == ("greedy", 0.1, 100)
+
+
+def test_the_names_that_packages_bring_are_among_the_choices(scratch: Path):
+    command = [scratch, "-m", "curriculum.train", "--planner", "gredy"]
+    said = subprocess.run(command, capture_output=True, text=True, check=False).stderr
+    assert "greedy" in said.partition("perhaps")[0]
+    assert "(perhaps you meant greedy)" in said
+
+
+def test_the_example_package_is_what_the_readme_shows():
+    readme = (Path(__file__).parents[1] / "README.md").read_text()
+    assert (EXAMPLE / "greedy_lab" / "search.py").read_text() == readme.split("```python\n")[1].split("```")[0]

@@ -46,9 +46,10 @@ class Progress:
             "calls": "planner/calls_total",
         }
         self.seen |= {name: float(np.mean(record.values[tag])) for name, tag in tags.items() if tag in record.values}
+        told = f", success {self.seen['success']:.0%}" if np.isfinite(self.seen["success"]) else ""
         text = (
-            f"rate {self.seen['rate']:.2f}  learner alone: return {self.seen['reward']:.2f}, "
-            f"success {self.seen['success']:.0%}  planner calls {self.seen['calls']:,.0f}"
+            f"rate {self.seen['rate']:.2f}  learner alone: return {self.seen['reward']:.2f}{told}  "
+            f"planner calls {self.seen['calls']:,.0f}"
         )
         if self.bar:
             self.bar.update(self.task, completed=record.step, description=text)

@@ -1,0 +1,1 @@
+"""What another laboratory would publish."""

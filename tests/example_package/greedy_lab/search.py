@@ -1,0 +1,26 @@
+"""Walk towards the goal, rows first."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(kw_only=True)
+class Greedy:
+    """Turn towards the goal and go, whatever stands in the way."""
+
+    needs = "observation"  # or "state": the simulator's true state in `env.state`, which every report will say
+    clumsiness: float = 0.0  # share of random actions; dataclass fields become flags
+
+    def setup(self, env, spec, seeds):
+        """Prepare for `env` (a batch of rows, equally many for each seed) and return self."""
+        self.generator = np.random.default_rng(seeds[0])
+        return self
+
+    def act(self, obs, rows):
+        """Choose an action for each observation [n, 6] (row, column, heading, goal), made in the rows [n]."""
+        heading = np.select([obs[:, 2] < 0, obs[:, 3] > 0, obs[:, 2] > 0], [0, 1, 2], 3)  # up, right, down, left
+        wanted = np.where(obs[:, 0] < obs[:, 4], 2, 1)
+        action = np.select([wanted == heading, (wanted - heading) % 4 == 1], [1, 2], 0)  # 0 left, 1 keep, 2 right
+        clumsy = self.generator.random(len(obs)) < self.clumsiness
+        return np.where(clumsy, self.generator.integers(3, size=len(obs)), action)
