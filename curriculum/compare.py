@@ -70,6 +70,8 @@ def compare(argv: list[str]) -> Path:
         curves[name] = read(run)
     curves |= beside
     ends: Any = curves[next(iter(configs))].ends
+    own = {name: curve.ends["planner"] for name, curve in curves.items()}
+    ends = ends | ({"planner": own} if len(set(own.values())) > 1 else {})
     drawn = figures.learning_curves({n: (c.steps, c.reward) for n, c in curves.items()}, **ends)
     figures.save(drawn, folder / "curves.png")
     text = table(curves)

@@ -90,9 +90,12 @@ def learning_curves(
     arms: Mapping[str, tuple[np.ndarray, np.ndarray]],
     ylabel: str = RETURN,
     random: float | None = None,
-    planner: float | None = None,
+    planner: float | Mapping[str, float] | None = None,
 ) -> Figure:
-    """Compare `arms`, name -> (steps [U], values [U, P]): a mean over seeds with its 95 % bootstrap band each."""
+    """Compare `arms`, name -> (steps [U], values [U, P]): a mean over seeds with its 95 % bootstrap band each.
+
+    A `planner` for each arm, by name, is a dotted line in the arm's colour."""
+    own = planner if isinstance(planner, Mapping) else {}
     figure, axes = _figure("Learning curves", STEPS, ylabel)
     for i, (name, (steps, values)) in enumerate(arms.items()):
         steps, values = _present(steps, values)
@@ -102,8 +105,11 @@ def learning_curves(
         mean = np.array([row.mean() for row in rows])
         stroke = STROKES[i // len(COLORS) % len(STROKES)]
         _band(axes, steps, mean, low, high, COLORS[i % len(COLORS)], name, linestyle=stroke)
-    _reference(axes, random, planner)
-    return _legend(figure, f"mean and 95 % bootstrap band over {_count(*(values for _, values in arms.values()))}")
+        if name in own:
+            axes.axhline(own[name], color=COLORS[i % len(COLORS)], linestyle=":", linewidth=1.5, zorder=1)
+    _reference(axes, random, None if isinstance(planner, Mapping) else planner)
+    dotted = "; dotted: its planner" if own else ""
+    return _legend(figure, f"mean and 95 % bootstrap band over {_count(*(v for _, v in arms.values()))}{dotted}")
 
 
 def visits(counts: np.ndarray, walls: np.ndarray | None = None) -> Figure:
