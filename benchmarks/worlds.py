@@ -1,0 +1,119 @@
+"""Environment steps per second of the worlds alone, without a policy, beside the usual way to step many of them.
+
+    python benchmarks/worlds.py --rounds 7 --seconds 0.5
+
+Ours are rows of one seed in one batch of arrays, as a run steps them. Beside them stands Gymnasium's `SyncVectorEnv`:
+the same dynamics one environment at a time, under their Gymnasium name, with the same restart in the step that ends an
+episode. Actions are random and drawn beforehand. One thread, seconds of the processor; rounds alternate, the ratio is
+that of one round, and what is printed are medians with the least and the largest.
+"""
+
+import argparse
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import gymnasium as gym
+import numpy as np
+from gymnasium.vector import AutoresetMode
+
+from envs.dynamics import World
+from envs.gridworld import Gridworld
+from envs.make import rows_of  # which also registers the worlds
+from envs.pointmass import Pointmass
+
+CHUNK = 50  # steps between two looks at the clock
+
+
+class Side(NamedTuple):
+    """One way to step a world."""
+
+    name: str
+    rows: int
+    chunk: Callable[[], None]  # `CHUNK` steps of every row
+
+
+class Contest(NamedTuple):
+    """What is compared: ours, by one number of rows or several, and the other side last."""
+
+    name: str
+    sides: tuple[Side, ...]
+
+
+def gridworld() -> list[Contest]:
+    """The gridworld from random starts."""
+    return [Contest("gridworld", (*_ours(Gridworld(), 64, 1_024), _gymnasium("curriculum/Gridworld-v0", 64)))]
+
+
+def pointmass() -> list[Contest]:
+    """A narrow maze and an open one."""
+    mazes = {"Medium": Pointmass(maze="medium"), "Hard": Pointmass(maze="hard")}
+    return [
+        Contest(world.title, (*_ours(world, 64, 1_024), _gymnasium(f"curriculum/Pointmass{name}-v0", 64)))
+        for name, world in mazes.items()
+    ]
+
+
+WORLDS = {"gridworld": gridworld, "pointmass": pointmass}  # name -> what is measured of it
+
+
+def _ours(world: World, *counts: int) -> list[Side]:
+    sides = []
+    for count in counts:
+        rows = rows_of(world, [np.random.default_rng(0)], count)
+        rows.reset()
+        sides.append(Side("ours", count, _chunk(rows.step, rows.single_action_space, count)))
+    return sides
+
+
+def _gymnasium(name: str, count: int) -> Side:
+    same_step = {"autoreset_mode": AutoresetMode.SAME_STEP}
+    env = gym.make_vec(name, count, "sync", vector_kwargs=same_step)
+    env.reset(seed=0)
+    return Side("SyncVectorEnv", count, _chunk(env.step, env.single_action_space, count))
+
+
+def _chunk(step: Callable[[Any], Any], space: gym.Space, count: int) -> Callable[[], None]:
+    several = gym.vector.utils.batch_space(space, count)
+    several.seed(0)
+    actions = [several.sample() for _ in range(CHUNK)]
+
+    def chunk() -> None:
+        for action in actions:
+            step(action)
+
+    return chunk
+
+
+def rate(side: Side, seconds: float) -> float:
+    """Environment steps per second of processor time, which others on the machine disturb less than the wall's."""
+    began, done = time.process_time(), 0
+    while time.process_time() - began < seconds:
+        side.chunk()
+        done += CHUNK * side.rows
+    return done / (time.process_time() - began)
+
+
+def told(values: np.ndarray, digits: int = 0) -> str:
+    """Median, least and largest."""
+    return f"{np.median(values):,.{digits}f} ({values.min():,.{digits}f}..{values.max():,.{digits}f})"
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--worlds", nargs="+", choices=WORLDS, default=list(WORLDS))
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--seconds", type=float, default=0.5, help="of every side in every round")
+    options = parser.parse_args()
+    print("| world | who | rows | steps/s | ours over theirs |\n|:--|:--|--:|--:|--:|", flush=True)
+    for contest in (c for world in options.worlds for c in WORLDS[world]()):
+        rounds = [[rate(side, options.seconds) for side in contest.sides] for _ in range(options.rounds + 1)]
+        rates = np.array(rounds[1:])  # [rounds, sides]; the first round warms up
+        for n, side in enumerate(contest.sides):
+            ratio = told(rates[:, n] / rates[:, -1], 1) if side is not contest.sides[-1] else ""
+            print(f"| {contest.name} | {side.name} | {side.rows} | {told(rates[:, n])} | {ratio} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
