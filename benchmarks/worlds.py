@@ -17,8 +17,11 @@ import gymnasium as gym
 import numpy as np
 from gymnasium.vector import AutoresetMode
 
+from envs.atari import Atari
+from envs.botevade import BotEvade
 from envs.dynamics import World
 from envs.gridworld import Gridworld
+from envs.gym import Gym
 from envs.make import rows_of  # which also registers the worlds
 from envs.pointmass import Pointmass
 
@@ -54,7 +57,47 @@ def pointmass() -> list[Contest]:
     ]
 
 
-WORLDS = {"gridworld": gridworld, "pointmass": pointmass}  # name -> what is measured of it
+def atari() -> list[Contest]:
+    """Pong by both engines, beside ale-py's vector environment on its own, set alike."""
+    from ale_py import AtariVectorEnv  # here, not above: the other worlds do without it
+
+    world = Atari()
+    env = AtariVectorEnv(
+        "pong",
+        8,
+        max_num_frames_per_episode=world.max_steps * world.frame_skip,
+        repeat_action_probability=world.sticky,
+        noop_max=world.noop_max,
+        use_fire_reset=world.fire_reset,
+        autoreset_mode=AutoresetMode.SAME_STEP,
+    )
+    env.reset(seed=0)
+    bare = Side("AtariVectorEnv", 8, _chunk(env.step, env.single_action_space, 8))
+    worlds = {"Pong": world, "Pong, single engine": Atari(engine="single")}
+    return [Contest(name, (*_ours(each, 8), bare)) for name, each in worlds.items()]
+
+
+def botevade() -> list[Contest]:
+    """BotEvade with the corrected dynamics and with the original ones."""
+    worlds = {"BotEvade": BotEvade(), "BotEvadeOriginal": BotEvade(dynamics="original", hide_distance=False)}
+    return [
+        Contest(name, (*_ours(world, 64, 256, 1_024), _gymnasium(f"curriculum/{name}-v0", 64)))
+        for name, world in worlds.items()
+    ]
+
+
+def hopper() -> list[Contest]:
+    """Hopper as a run steps it, beside as many environments made by `gym.make` and stepped in a loop."""
+    return [Contest("Hopper-v5", (*_ours(Gym(id="Hopper-v5"), 8), _loop("Hopper-v5", 8)))]
+
+
+WORLDS = {  # name -> what is measured of it
+    "atari": atari,
+    "botevade": botevade,
+    "gridworld": gridworld,
+    "pointmass": pointmass,
+    "hopper": hopper,
+}
 
 
 def _ours(world: World, *counts: int) -> list[Side]:
@@ -71,6 +114,20 @@ def _gymnasium(name: str, count: int) -> Side:
     env = gym.make_vec(name, count, "sync", vector_kwargs=same_step)
     env.reset(seed=0)
     return Side("SyncVectorEnv", count, _chunk(env.step, env.single_action_space, count))
+
+
+def _loop(name: str, count: int) -> Side:
+    envs = [gym.make(name) for _ in range(count)]
+    for seed, env in enumerate(envs):
+        env.reset(seed=seed)
+
+    def step(actions: np.ndarray) -> None:
+        for env, action in zip(envs, actions, strict=True):
+            _, _, terminated, truncated, _ = env.step(action)
+            if terminated or truncated:
+                env.reset()
+
+    return Side("gym.make", count, _chunk(step, envs[0].action_space, count))
 
 
 def _chunk(step: Callable[[Any], Any], space: gym.Space, count: int) -> Callable[[], None]:

@@ -40,8 +40,7 @@ def play(act: Callable[[np.ndarray, np.ndarray], np.ndarray], rows: Rows) -> Epi
         playing &= ~(terminated | truncated)
         if not playing.any():
             break
-        if hasattr(rows, "rest"):
-            rows.rest(~playing)
+        rows.rest(~playing)
     return Episodes(reward, length, success if getattr(rows.world, "has_success", True) else success * np.nan)
 
 

@@ -32,7 +32,10 @@ PACKAGES = {  # flag -> package whose files are its choices
 }
 CHOSEN = ("env", "learner", "planner", "decay", "gate", "start", "bonus")  # flags that take one plug-in of a run
 PARTS = {  # files of a package that are no plug-ins
-    "envs": ("cellworld", "dynamics", "emulator", "flat", "foreign", "make", "mazes", "physics", "pursuit", "simulate"),
+    "envs": (
+        *("cellworld", "dynamics", "emulator", "flat", "foreign", "make"),
+        *("mazes", "physics", "pursuit", "scene", "sight", "simulate"),
+    ),
     "planners": ("belief", "expert", "training", "tree"),
 }
 ANNOTATIONS = {"Literal": Literal, "tuple": tuple, "int": int, "float": float, "bool": bool, "str": str, "Any": Any}

@@ -32,10 +32,10 @@ class World(Protocol):
 
     It may also have `defaults`, the names of the planner and the learner that suit it; `frames`, how many pictures an
     observation stacks; `fps`, to be shown at; `title`, the name of its folder of runs; and `has_success`, false where
-    nothing tells whether the task is done."""
+    nothing tells whether the task is done; and `evaluated()`, the world it is measured in, where that is another."""
 
-    max_steps: int  # an episode is truncated after so many steps; 0: never
-
+    @property
+    def max_steps(self) -> int: ...  # an episode is truncated after so many steps; 0: never
     @property
     def observation_space(self) -> gym.spaces.Box: ...
     @property
@@ -143,6 +143,10 @@ class Rows(Protocol):
         """Go back to what `save` returned; gives the observations [N, *O] to act on."""
         ...
 
+    def rest(self, rows: np.ndarray) -> None:
+        """Tell which rows, [N] bool, nobody will look at again before `reset`: they need not be stepped."""
+        ...
+
     def simulator(self) -> Simulator:
         """Copies of these rows to think ahead in; ValueError where the world's state cannot be copied."""
         ...
@@ -205,6 +209,9 @@ class NativeRows:
             generator.bit_generator.state = state
         self.obs = self.world.observe(self.state)
         return self.obs
+
+    def rest(self, rows: np.ndarray) -> None:
+        """Step them all the same: it costs nothing in a batch."""
 
     def simulator(self) -> Simulator:
         """Copies of these rows to think ahead in."""

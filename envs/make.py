@@ -27,6 +27,16 @@ REGISTERED: dict[str, dict[str, Any]] = {
     },
     "curriculum/CartPole-v0": {"world": "envs.cartpole:CartPole"},
     "curriculum/Pendulum-v0": {"world": "envs.pendulum:Pendulum"},
+    "curriculum/PointmassEasy-v0": {"world": "envs.pointmass:Pointmass", "maze": "easy"},
+    "curriculum/PointmassMedium-v0": {"world": "envs.pointmass:Pointmass", "maze": "medium"},
+    "curriculum/PointmassHard-v0": {"world": "envs.pointmass:Pointmass", "maze": "hard"},
+    "curriculum/PointmassVeryHard-v0": {"world": "envs.pointmass:Pointmass", "maze": "veryhard"},
+    "curriculum/BotEvade-v0": {"world": "envs.botevade:BotEvade"},
+    "curriculum/BotEvadeOriginal-v0": {
+        "world": "envs.botevade:BotEvade",
+        "dynamics": "original",
+        "hide_distance": False,
+    },
 }
 
 

@@ -260,6 +260,17 @@ def test_the_names_that_packages_bring_are_among_the_choices(scratch: Path):
     assert "(perhaps you meant greedy)" in said
 
 
+def test_the_planner_of_the_example_package_keeps_every_promise(scratch: Path):
+    check = "from curriculum.contract import check_planner; from greedy_lab.search import Greedy\n"
+    said = subprocess.run(
+        [scratch, "-c", f"{check}print(check_planner(Greedy(clumsiness=0.5), 'gridworld', deadline_ms=100))"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "keeps its contract in gridworld; it needs the observation" in said.stdout, said.stderr
+
+
 def test_the_example_package_is_what_the_readme_shows():
     readme = (Path(__file__).parents[1] / "README.md").read_text()
     assert (EXAMPLE / "greedy_lab" / "search.py").read_text() == readme.split("```python\n")[1].split("```")[0]

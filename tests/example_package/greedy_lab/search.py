@@ -14,7 +14,10 @@ class Greedy:
 
     def setup(self, env, spec, seeds):
         """Prepare for `env` (a batch of rows, equally many for each seed) and return self."""
-        self.generator = np.random.default_rng(seeds[0])
+        self.generators = [
+            np.random.default_rng(seed) for seed in seeds
+        ]  # so a seed acts alone as it does among others
+        self.rows_each = env.count // len(seeds)
         return self
 
     def act(self, obs, rows):
@@ -22,5 +25,14 @@ class Greedy:
         heading = np.select([obs[:, 2] < 0, obs[:, 3] > 0, obs[:, 2] > 0], [0, 1, 2], 3)  # up, right, down, left
         wanted = np.where(obs[:, 0] < obs[:, 4], 2, 1)
         action = np.select([wanted == heading, (wanted - heading) % 4 == 1], [1, 2], 0)  # 0 left, 1 keep, 2 right
-        clumsy = self.generator.random(len(obs)) < self.clumsiness
-        return np.where(clumsy, self.generator.integers(3, size=len(obs)), action)
+        chance = np.array([self.generators[row // self.rows_each].random(2) for row in rows]).reshape(-1, 2)
+        return np.where(chance[:, 0] < self.clumsiness, (3 * chance[:, 1]).astype(np.int64), action)
+
+    def state(self):
+        """Give what `load` needs to go on exactly from here; a planner without memory has neither."""
+        return {"generators": [generator.bit_generator.state for generator in self.generators]}
+
+    def load(self, state):
+        """Go back to what `state` returned."""
+        for generator, saved in zip(self.generators, state["generators"], strict=True):
+            generator.bit_generator.state = saved
