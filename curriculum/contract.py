@@ -62,8 +62,10 @@ def check_planner(
 
     `planner` is an instance that was not set up, or a name; a planner that refuses the world raises its own
     ValueError."""
+    if steps < 2:
+        raise ValueError(f"steps must be at least 2, got {steps}")
     world, planner = plugins.make("env", env), plugins.make("planner", planner)
-    names = plugins.name_of("planner", planner), plugins.name_of("env", world)
+    names = plugins.name_of("planner", planner), getattr(world, "title", plugins.name_of("env", world))
     broken = _unready(planner)
     try:
         first = _Stage(planner, world, seeds, rows_each, watched=True)
@@ -201,7 +203,8 @@ def _unready(planner: Any) -> list[str]:
     try:
         copy.deepcopy(planner)
     except Exception as error:
-        raise ContractError(type(planner).__name__, "any world", [f"it must be copied before setup: {error!r}"]) from error
+        sentence = f"a planner must let itself be copied before setup, it raised {error!r}"
+        raise ContractError(type(planner).__name__, "any world", [sentence]) from error
     return broken
 
 
@@ -226,7 +229,10 @@ def _resumes(first: _Stage, planner: Any, middle: State) -> None:
         generator.bit_generator.state = state
     other.answers = first.answers[: middle["step"]]
     if "memory" in middle:
-        other.planner.load(middle["memory"])
+        try:
+            other.planner.load(middle["memory"])
+        except Exception as error:
+            raise _BrokenPromise(f"load must take what state gave, through JSON, it raised {error!r}") from error
     other.play(len(first.answers) - middle["step"])
     remedy = "load must bring back what state gave" if "memory" in middle else "it has memory, but no state and load"
     _same(first.answers, other.answers, f"a planner must go on exactly after a pause: {remedy}, a resumed run differs")

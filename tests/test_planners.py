@@ -9,23 +9,37 @@ import pytest
 
 from curriculum import plugins
 from curriculum.types import Spec, stream
+from envs import mazes
 from envs.cartpole import CartPole
 from envs.dynamics import NativeRows
 from envs.gridworld import Gridworld
 from envs.pendulum import Pendulum
+from envs.pointmass import Pointmass
 from planners.balance import Balance
+from planners.constant import Constant
+from planners.noisy import Noisy
 from planners.random import Random
 from planners.shortest_path import ShortestPath
 from planners.swing_up import SwingUp
 
-FINITE = ["random", "shortest_path"]  # those that play any finite world
+FINITE = ["random", "shortest_path"]  # those that play any finite world, and the mazes
 PLAYED = [  # planners and worlds they fit
     *[(name, Gridworld) for name in FINITE],
+    *[(name, Pointmass) for name in FINITE],
     ("random", CartPole),
     ("random", Pendulum),
+    ("constant", Gridworld),
+    ("constant", Pendulum),
+    ("noisy", Gridworld),
+    ("mcts", Gridworld),
+    ("mppi", Pendulum),
     ("balance", CartPole),
     ("swing_up", Pendulum),
 ]
+QUICK = {  # settings with which slow ones are tested here
+    "mcts": {"simulations": 4, "rollouts": 2, "horizon": 4},
+    "mppi": {"samples": 4, "horizon": 4},
+}
 every_match = pytest.mark.parametrize(("name", "world"), PLAYED, ids=lambda given: getattr(given, "__name__", given))
 
 
@@ -37,6 +51,10 @@ def spec_of(rows: NativeRows, **changes) -> Spec:
     space, acted = rows.single_observation_space, rows.single_action_space
     number, size = int(getattr(acted, "n", 0)), sum(acted.shape or ())
     return Spec(space.shape, str(space.dtype), space.low, space.high, number, size)._replace(**changes)
+
+
+def make(name: str) -> Any:
+    return plugins.make("planner", name, **QUICK.get(name, {}))
 
 
 def play(rows: NativeRows, actor, steps: int) -> np.ndarray:
@@ -57,7 +75,7 @@ def test_every_planner_is_tested_in_some_world():
 def test_a_planner_gives_an_allowed_action_for_any_of_the_rows(name, world):
     rows = rows_of(0, 1, world=world)
     rows.reset()
-    actor = plugins.make("planner", name)
+    actor = make(name)
     assert actor.setup(rows, spec_of(rows), (0, 1)) is actor
     assert actor.needs in ("observation", "state")
     for some in (np.arange(8), np.array([1, 6, 7]), np.array([], np.int64)):
@@ -72,8 +90,8 @@ def test_a_seed_alone_plans_as_among_others(name, world):
     together, alone = rows_of(0, 1, 2, world=world), rows_of(1, world=world)
     together.reset()
     alone.reset()
-    many = play(together, plugins.make("planner", name).setup(together, spec_of(together), (0, 1, 2)), 40)
-    one = play(alone, plugins.make("planner", name).setup(alone, spec_of(alone), (1,)), 40)
+    many = play(together, make(name).setup(together, spec_of(together), (0, 1, 2)), 40)
+    one = play(alone, make(name).setup(alone, spec_of(alone), (1,)), 40)
     np.testing.assert_array_equal(many[:, 4:8], one)
 
 
@@ -81,11 +99,11 @@ def test_a_seed_alone_plans_as_among_others(name, world):
 def test_a_planner_with_memory_resumes_exactly(name, world):
     rows = rows_of(0, 1, world=world)
     rows.reset()
-    actor = plugins.make("planner", name).setup(rows, spec_of(rows), (0, 1))
+    actor = make(name).setup(rows, spec_of(rows), (0, 1))
     play(rows, actor, 10)
     saved_rows, saved = rows.save(), actor.state()
     expected = play(rows, actor, 20)
-    other = plugins.make("planner", name).setup(rows, spec_of(rows), (0, 1))
+    other = make(name).setup(rows, spec_of(rows), (0, 1))
     other.load(saved)
     rows.load(saved_rows)
     np.testing.assert_array_equal(play(rows, other, 20), expected)
@@ -103,6 +121,78 @@ def test_random_actions_are_uniform():
     assert np.abs(box).max() <= 1
     np.testing.assert_allclose(box.mean(0), 0, atol=4 * (1 / 3 / 3_000) ** 0.5)
     np.testing.assert_allclose(box.var(0), 1 / 3, atol=0.03)
+
+
+def test_a_constant_action_is_the_one_given_or_the_first_to_the_goal():
+    grid, pendulum, maze = rows_of(0), rows_of(0, world=Pendulum), rows_of(0, world=Pointmass, maze="easy")
+    for action, rows, expected in [((2,), grid, 2), ((), grid, 0), ((-0.5,), pendulum, [-0.5]), ((), pendulum, [0])]:
+        actor = Constant(action=action).setup(rows, spec_of(rows), (0,))
+        assert actor.act(np.zeros((3, 1)), np.arange(3)).tolist() == [expected] * 3
+    actor = Constant().setup(maze, spec_of(maze), (0,))
+    assert actor.act(np.zeros((2, 1)), np.arange(2)).tolist() == [2, 2]  # right, out of the top left corner
+
+
+@pytest.mark.parametrize(
+    ("action", "world", "message"),
+    [
+        ((3,), Gridworld, r"constant needs one of the actions 0 to 2, got \(3,\)"),
+        ((0.5,), Gridworld, "constant needs one of the actions 0 to 2"),
+        ((0, 1), Gridworld, "constant needs one of the actions 0 to 2"),
+        ((1.5,), Pendulum, r"constant needs 1 numbers between -1 and 1, got \(1.5,\)"),
+        ((0.0, 0.0), Pendulum, "constant needs 1 numbers between -1 and 1"),
+    ],
+)
+def test_a_constant_action_that_the_world_does_not_have_is_refused(action, world, message):
+    rows = rows_of(0, world=world)
+    with pytest.raises(ValueError, match=message):
+        Constant(action=action).setup(rows, spec_of(rows), (0,))
+
+
+@pytest.mark.parametrize(("epsilon", "kept"), [(0, 1), (0.3, 0.8), (1, 1 / 3)])  # a third is right by chance
+def test_noise_replaces_its_share_of_the_actions(epsilon, kept):
+    rows = rows_of(0, each=3_000)
+    rows.reset()
+    everyone = np.arange(3_000)
+    best = ShortestPath().setup(rows, spec_of(rows), (0,)).act(rows.obs, everyone)
+    action = Noisy(epsilon=epsilon).setup(rows, spec_of(rows), (0,)).act(rows.obs, everyone)
+    assert (action == best).mean() == pytest.approx(kept, abs=4 * (kept * (1 - kept) / 3_000) ** 0.5)
+
+
+def test_noise_in_a_box_is_uniform():
+    rows = rows_of(0, each=3_000, world=Pendulum)
+    action = Noisy(planner="constant", settings=("action=[0.5]",), epsilon=0.5).setup(rows, spec_of(rows), (0,))
+    torque = action.act(np.zeros((3_000, 3)), np.arange(3_000))[:, 0]
+    noise = torque[torque != 0.5]
+    assert len(noise) / 3_000 == pytest.approx(0.5, abs=0.04)
+    assert np.quantile(noise, (0.25, 0.5, 0.75)) == pytest.approx((-0.5, 0, 0.5), abs=0.1)
+
+
+def test_noise_needs_what_the_other_planner_needs_and_remembers_what_it_remembers():
+    assert (Noisy(planner="random").needs, Noisy().needs) == ("observation", "state")
+    rows = rows_of(0, 1, world=Pendulum)
+    rows.reset()
+    noisy = Noisy(planner="mppi", settings=("samples=4", "horizon=3", "noise=1")).setup(rows, spec_of(rows), (0, 1))
+    assert (noisy.other.samples, noisy.other.horizon, noisy.other.noise) == (4, 3, 1)
+    noisy.act(rows.obs, np.arange(8))
+    saved = noisy.state()
+    noisy.act(rows.obs, np.arange(8))
+    noisy.load(saved)
+    np.testing.assert_array_equal(noisy.other.plan, saved["other"]["plan"])
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ("horizon", "settings of a planner look like name=value, got 'horizon'"),
+        ("horizn=3", r"no setting 'horizn'; there are: samples, .* \(perhaps you meant horizon\)"),
+        ("horizon=3.5", "the setting horizon is of type int, got '3.5'"),
+        ("noise=much", "the setting noise is of type float, got 'much'"),
+    ],
+)
+def test_noise_refuses_settings_that_the_other_planner_does_not_have(settings, message):
+    rows = rows_of(0, world=Pendulum)
+    with pytest.raises(ValueError, match=message):
+        Noisy(planner="mppi", settings=(settings,)).setup(rows, spec_of(rows), (0,))
 
 
 def steps_to_goal(motion: str) -> dict[tuple[int, int, int], int]:
@@ -160,6 +250,33 @@ def test_the_shortest_path_from_the_corner_has_the_recorded_return(motion, best)
     assert total == pytest.approx(best, abs=1e-5)
 
 
+# means and deviations of at least 100 episodes of a controller that steers from centre to centre
+@pytest.mark.parametrize(
+    ("maze", "mean", "deviation"),
+    [("easy", -15.3, 2.6), ("medium", -21.5, 3.2), ("hard", -38.5, 4.9), ("veryhard", -69.2, 5.4)],
+)
+def test_shortest_paths_through_the_mazes_have_the_recorded_returns(maze, mean, deviation):
+    reward, success = returns(rows_of(0, each=200, world=Pointmass, maze=maze), ShortestPath())
+    assert reward.mean() == pytest.approx(mean, abs=2 * deviation * (1 / 200 + 1 / 100) ** 0.5)
+    assert reward.std() == pytest.approx(deviation, rel=0.25)
+    assert success.all()
+
+
+def test_shortest_paths_steer_to_the_next_centre_along_the_axis_that_is_farther_off():
+    rows = rows_of(0, world=Pointmass, each=5)  # row 0 "..#...", row 1 "#.#.#.", row 2 "..#.##"
+    actor = ShortestPath().setup(rows, spec_of(rows), (0,))
+    # right, then down; the same from elsewhere in these cells, where 0.7 to the right and 0.6 down are the larger
+    # errors; and down from above the goal's cell
+    rows.state = np.array([(0.5, 0.5), (0.5, 1.5), (0.9, 0.8), (0.9, 1.1), (0.5, 5.5)])
+    assert actor.act(rows.world.observe(rows.state), np.arange(5)).tolist() == [2, 4, 2, 4, 4]
+
+
+@pytest.mark.parametrize("maze", mazes.names())
+def test_shortest_paths_lead_to_the_goal_of_every_maze(maze):
+    rows = rows_of(0, each=20, world=Pointmass, maze=maze, start="random", noise=0.2)
+    assert returns(rows, ShortestPath())[1].all()
+
+
 class Hopeless(Gridworld):
     def success(self, state):
         return np.zeros(len(state), bool)
@@ -169,7 +286,7 @@ def test_worlds_without_a_shortest_path_are_refused():
     rows = rows_of(0)
     with pytest.raises(ValueError, match="no way to success"):
         ShortestPath().setup(NativeRows(Hopeless(), [stream(0, "environment")]), spec_of(rows), (0,))
-    with pytest.raises(ValueError, match="listed states"):
+    with pytest.raises(ValueError, match="knows the way, or one of listed states"):
         ShortestPath().setup(SimpleNamespace(world=object()), spec_of(rows), (0,))
 
 
@@ -235,8 +352,8 @@ def test_swing_up_leaves_the_very_bottom():
         (Balance(), Gridworld, r"balance needs a pole on a cart, such as --env cartpole; Gridworld\(.*\) is not one"),
         (SwingUp(), CartPole, r"swing_up needs a pendulum with a motor, such as --env pendulum; CartPole\(.*\) is not"),
         (SwingUp(), Gridworld, "swing_up needs a pendulum with a motor"),
-        (ShortestPath(), CartPole, "shortest_path needs a world of listed states"),
-        (ShortestPath(), Pendulum, "shortest_path needs a world of listed states"),
+        (ShortestPath(), CartPole, "shortest_path needs a world that knows the way, or one of listed states"),
+        (ShortestPath(), Pendulum, "shortest_path needs a world that knows the way, or one of listed states"),
     ],
 )
 def test_a_planner_refuses_a_world_it_does_not_fit(planner, world, message):

@@ -1,0 +1,326 @@
+"""Planners that search: where greed is wrong they see ahead, and where the best is known they come near it."""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import gymnasium as gym
+import numpy as np
+import pytest
+
+import planners.mppi
+from curriculum.contract import check_planner
+from curriculum.evaluate import play_planner
+from curriculum.loop import spec_of
+from curriculum.types import stream
+from envs.cartpole import CartPole
+from envs.dynamics import NativeRows, Streams
+from envs.gridworld import Gridworld
+from envs.pendulum import Pendulum
+from planners.mcts import MCTS
+from planners.mppi import MPPI
+from planners.shortest_path import ShortestPath
+from planners.swing_up import SwingUp
+from planners.tree import Trees, rollout
+
+SECOND = np.array([0, 1])  # one step later
+
+
+@dataclass(kw_only=True)
+class Sketch:
+    """A world of two numbers, such as place and time, for one idea at a time; it begins at 0, 0."""
+
+    max_steps: int = 20
+    action_space: ClassVar[Any] = gym.spaces.Discrete(2)
+    observation_space: ClassVar[gym.spaces.Box] = gym.spaces.Box(-np.inf, np.inf, (2,), np.float32)
+
+    def begin(self, rng, rows):
+        return np.zeros((rows, 2))
+
+    def observe(self, state):
+        return state.astype(np.float32)
+
+    def success(self, state):
+        return np.zeros(len(state), bool)
+
+    def draw(self, state):
+        return np.zeros((1, 1, 3), np.uint8)
+
+
+class Patience(Sketch):
+    """1 now and the end, or nothing now, and 3 in the next step for the same action again."""
+
+    def step(self, state, action, rng):
+        reward = np.where(action == 0, 1.0 * (state[:, 1] == 0), 3.0 * (state[:, 1] == 1))
+        return state + SECOND, reward, (action == 0) | (state[:, 1] == 1)
+
+
+class Gamble(Sketch):
+    """Action 0 brings 0.5 for sure, action 1 brings 1 with a chance of `luck`; either way it may be over."""
+
+    luck: float = 0.25
+
+    def step(self, state, action, rng):
+        drawn = rng.random((len(state), 2))
+        return state + SECOND, np.where(action == 0, 0.5, drawn[:, 0] < self.luck), drawn[:, 1] < 0.3
+
+
+class Lucky(Gamble):
+    luck = 0.75
+
+
+class Still(Sketch):
+    """Nothing ever happens."""
+
+    def step(self, state, action, rng):
+        return state + SECOND, np.zeros(len(state)), np.zeros(len(state), bool)
+
+
+class Slide(Sketch):
+    """A mass on ice, place and speed, to be brought to rest at 0 with little force."""
+
+    action_space = gym.spaces.Box(-2, 2, (1,), np.float32)
+
+    def step(self, state, action, rng):
+        place, speed = state.T
+        after = np.stack([place + 0.2 * speed, speed + 0.2 * action[:, 0]], -1)
+        return after, -(after**2).sum(-1) - 0.3 * action[:, 0] ** 2, np.zeros(len(state), bool)
+
+
+class Cliff(Slide):
+    """1 for every step alive and as much again for going fast, but above a speed of 0.5 it is over."""
+
+    def step(self, state, action, rng):
+        after = state + action * [0, 0.1]
+        return after, 1 + after[:, 1], after[:, 1] > 0.5
+
+
+def ready(planner: Any, world: Any, seeds: tuple[int, ...] = (0,), each: int = 1) -> tuple[Any, NativeRows]:
+    rows = NativeRows(world, [stream(seed, "environment") for seed in seeds], each)
+    rows.reset()
+    return planner.setup(rows, spec_of(world), seeds), rows
+
+
+def first(planner: Any, world: Any, each: int = 20) -> np.ndarray:
+    """What it does first in many rows."""
+    actor, rows = ready(planner, world, each=each)
+    return actor.act(rows.obs, np.arange(each))
+
+
+# --- tree search ---
+
+
+@pytest.mark.parametrize(("discount", "best"), [(0.99, 1), (0.5, 1), (0.2, 0)])  # 3 * discount against 1
+def test_mcts_waits_for_the_larger_reward_if_it_is_worth_it(discount, best):
+    assert first(MCTS(simulations=128, rollouts=1, horizon=4, discount=discount), Patience()).tolist() == [best] * 20
+
+
+def test_mcts_does_not_see_beyond_its_horizon():
+    assert first(MCTS(simulations=32, rollouts=1, horizon=1), Patience()).tolist() == [0] * 20
+
+
+@pytest.mark.parametrize(("world", "best"), [(Gamble, 0), (Lucky, 1)])
+def test_mcts_averages_over_chance(world, best):
+    action = first(MCTS(simulations=64, rollouts=8, horizon=1), world())
+    assert action.tolist() == [best] * 20
+
+
+def test_mcts_breaks_ties_at_random_and_differently_in_every_row():
+    action = first(MCTS(simulations=4, rollouts=1, horizon=3), Still(), each=400)
+    assert abs(action.mean() - 0.5) < 4 * 0.5 / 400**0.5
+
+
+def test_mcts_reaches_the_goal_nearly_as_fast_as_can_be():
+    spec, episodes = spec_of(Gridworld()), range(10)
+    best = play_planner(ShortestPath(), Gridworld(), spec, episodes)
+    found = play_planner(MCTS(simulations=32, horizon=40), Gridworld(), spec, episodes)
+    assert found.success.all()
+    assert found.length.mean() < best.length.mean() + 2
+
+
+@pytest.mark.slow
+def test_mcts_balances_a_pole_for_whole_episodes():
+    played = play_planner(MCTS(), CartPole(), spec_of(CartPole()), range(5))
+    assert played.reward.tolist() == [500] * 5
+
+
+def test_a_tree_tries_everything_once_and_then_what_paid():
+    trees = Trees(np.full((1, 9, 2), 0.5))
+    paid = {0: 1.0, 1: 2.0}  # for the first action
+    tried = []
+    for _ in range(8):
+        nodes, actions = trees.descend(1, exploration=0)
+        tried.append(int(actions[0, 0]))
+        trees.learn(nodes, actions, np.array([[paid[tried[-1]]]]))
+    assert tried == [0, 1, 1, 1, 1, 1, 1, 1]
+    assert trees.best().tolist() == [1]
+
+
+def test_exploration_is_worked_out_by_hand():
+    # rewards 0 and 1 are the range, so after 5 and 20 tries urges are 0 + c sqrt(ln 25 / 5) = 0.8024 c and
+    # 1 + c sqrt(ln 25 / 20) = 1 + 0.4012 c: even at c = 2.4925
+    for exploration, chosen in ((2.48, 1), (2.51, 0)):
+        trees = Trees(np.full((1, 2, 2), 0.5))
+        trees.visits[0, 0], trees.total[0, 0] = (5, 20), (5 * 7.0, 20 * 9.0)
+        trees.low[0], trees.high[0] = 7, 9
+        assert trees.descend(1, exploration)[1].tolist() == [[chosen]]
+
+
+def test_every_simulation_adds_one_node_below_the_one_it_left():
+    trees = Trees(np.random.default_rng(0).random((3, 31, 2)))
+    for _ in range(30):
+        nodes, actions = trees.descend(50, 1.0)
+        trees.learn(nodes, actions, np.zeros(nodes.shape))
+    assert (trees.visits.sum((1, 2)) >= 30).all()
+    assert trees.visits[:, 0].sum(-1).tolist() == [30] * 3
+    for child in trees.child:
+        assert sorted(child[child > 0]) == list(range(1, 31))
+
+
+def test_copies_earn_what_the_simulator_says():
+    rows = NativeRows(Gridworld(), [stream(0, "environment")], 40)
+    rows.reset()
+    actions = np.random.default_rng(0).integers(3, size=(40, 200))
+    expected, ended, _ = rows.simulator().rollout(rows.state, actions, np.random.default_rng(0))
+    assert 0 < ended.sum() < 40
+    owner = np.zeros(40, np.int64)
+    found, over = rollout(rows.simulator(), rows.state, actions, owner, [np.random.default_rng(0)])
+    np.testing.assert_array_equal(found, expected)
+    np.testing.assert_array_equal(over, ended)
+
+
+# --- path integrals ---
+
+
+def optimum(state: np.ndarray, horizon: int) -> float:
+    """The first force of the best plan on the ice, as the least squares problem that it is."""
+    carried = np.zeros((2, horizon))  # how the state depends on the forces
+    left, right = [np.sqrt(0.3) * np.eye(horizon)], [np.zeros(horizon)]
+    for t in range(horizon):
+        push = np.zeros((2, horizon))
+        push[1, t] = 0.2
+        step = np.array([[1, 0.2], [0, 1]])
+        state, carried = step @ state, step @ carried + push
+        left.append(carried)
+        right.append(-state)
+    return np.linalg.lstsq(np.concatenate(left), np.concatenate(right), rcond=None)[0][0]
+
+
+@pytest.mark.parametrize("start", [(1.0, 0.0), (-0.5, 0.8), (0.3, -1.0)])
+def test_mppi_finds_the_optimum_of_a_linear_quadratic_problem(start):
+    planner = MPPI(samples=256, horizon=12, iterations=40, noise=0.2, temperature=0.05, smoothing=0, discount=1)
+    actor, rows = ready(planner, Slide(), each=4)
+    rows.state[:] = start
+    best = optimum(np.array(start), 12)
+    assert abs(best) < 2
+    np.testing.assert_allclose(2 * actor.act(rows.obs, np.arange(4))[:, 0], best, atol=0.1)
+
+
+def test_mppi_swings_up_and_holds_about_as_well_as_the_rule_for_it():
+    spec, episodes = spec_of(Pendulum()), range(6)
+    rule = play_planner(SwingUp(), Pendulum(), spec, episodes)
+    found = play_planner(MPPI(samples=32, horizon=20, noise=1, smoothing=0.8), Pendulum(), spec, episodes)
+    assert found.success.all()
+    assert found.reward.mean() > rule.reward.mean() - 25
+
+
+def test_mppi_stays_alive_rather_than_take_the_most_at_once():
+    actor, rows = ready(MPPI(horizon=10, iterations=5), Cliff(), each=8)
+    for _ in range(10):
+        assert not rows.step(actor.act(rows.obs, np.arange(8))).terminated.any()
+    assert rows.state[:, 1].min() > 0.2  # and still as fast as is safe
+
+
+def test_mppi_shifts_its_plan_by_the_steps_that_went_by():
+    actor, rows = ready(MPPI(noise=0, horizon=5, samples=2), Slide(), each=5)
+    actor.plan[:, :, 0] = [0.1, 0.2, 0.3, 0.4, 0.5]
+    actor.time[:] = [3, 3, 3, 3, 3]
+    rows.time[:] = [3, 5, 8, 2, 0]  # at once, two steps later, when nothing is left, and in new episodes
+    np.testing.assert_allclose(actor.act(rows.obs, np.arange(5))[:, 0], [0.1, 0.3, 0, 0, 0])
+    np.testing.assert_allclose(actor.plan[1, :, 0], [0.3, 0.4, 0.5, 0, 0])
+    rows.time[1] = 6
+    np.testing.assert_allclose(actor.act(rows.obs[[1]], np.array([1]))[:, 0], 0.4)
+
+
+def test_mppi_noise_has_the_spread_and_smoothness_asked_for(monkeypatch: pytest.MonkeyPatch):
+    tried: list[np.ndarray] = []
+
+    def nothing(simulator, state, actions, *_):
+        tried.append(actions)
+        return np.zeros(actions.shape[:2]), np.zeros(len(actions), bool)
+
+    monkeypatch.setattr(planners.mppi, "rollout", nothing)
+    first(MPPI(samples=501, horizon=40, noise=0.1, smoothing=0.8), Slide(), each=2)
+    noise = tried[0].reshape(2, 501, 40)
+    assert not noise[:, 0].any()  # the plan itself
+    loudest = noise[:, 400:]  # grows evenly from copy to copy: 0.8 to 1 of what was asked for
+    np.testing.assert_allclose(loudest.std((0, 1)), 0.09, atol=0.02)
+    assert np.corrcoef(loudest[..., 1:].ravel(), loudest[..., :-1].ravel())[0, 1] == pytest.approx(0.8, abs=0.05)
+    assert noise[:, 225:275].std() == pytest.approx(0.05, rel=0.1)
+
+
+def test_mppi_weights_by_return_whatever_its_unit(monkeypatch: pytest.MonkeyPatch):
+    actions = []
+    for unit in (1, 1000):
+
+        def paid(simulator, state, actions, *_, unit=unit):
+            return unit * actions[..., 0] + unit, np.zeros(len(actions), bool)
+
+        monkeypatch.setattr(planners.mppi, "rollout", paid)
+        actions.append(first(MPPI(samples=8, horizon=1, temperature=0.5), Slide()))
+    np.testing.assert_allclose(actions[0], actions[1], atol=1e-6)
+    assert (actions[0] > 0).mean() > 0.9
+
+
+@pytest.mark.parametrize(("beyond", "lives"), [(0, False), (5, True)])
+def test_mppi_values_what_comes_after_the_horizon(monkeypatch: pytest.MonkeyPatch, beyond, lives):
+    def paid(simulator, state, actions, *_):
+        ends = actions[:, 0, 0] > 0
+        return np.where(ends, 1.5, 1.0)[:, None], ends
+
+    monkeypatch.setattr(planners.mppi, "rollout", paid)
+    action = first(MPPI(samples=16, horizon=1, beyond=beyond), Slide())
+    assert ((action <= 0) == lives).all()
+
+
+# --- both ---
+
+
+@pytest.mark.parametrize(
+    ("planner", "world"),
+    [
+        (MCTS(simulations=6, rollouts=3, horizon=5), Gamble()),
+        (MCTS(simulations=6, rollouts=3, horizon=5), Gridworld()),
+        (MPPI(samples=6, horizon=5, iterations=2), Pendulum()),
+    ],
+    ids=["mcts-chance", "mcts", "mppi"],
+)
+def test_searching_keeps_the_contract(planner, world):
+    check_planner(planner, world, seeds=(3, 1, 4))
+
+
+def test_copies_of_one_seed_meet_the_same_chance_with_and_without_others():
+    both = [np.random.default_rng(seed) for seed in (7, 8)]
+    owner, actions = np.repeat([0, 1], 6), np.ones((12, 9), np.int64)
+    simulator = NativeRows(Gamble(), both, 1).simulator()
+    together, _ = rollout(simulator, np.zeros((12, 2)), actions, owner, both)
+    alone, _ = rollout(simulator, np.zeros((6, 2)), actions[:6], owner[6:] * 0, [np.random.default_rng(8)])
+    np.testing.assert_array_equal(together[6:], alone)
+    assert Streams([np.random.default_rng(8)], 6).random((6, 2))[0, 0] == np.random.default_rng(8).random()
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: MCTS(simulations=0), "simulations must be at least 1, got 0"),
+        (lambda: MCTS(exploration=-1), "exploration must be at least 0, got -1"),
+        (lambda: MCTS(discount=1.1), "discount must be between 0.01 and 1, got 1.1"),
+        (lambda: MPPI(samples=0), "samples must be at least 1, got 0"),
+        (lambda: MPPI(temperature=0), "temperature must be at least 1e-06, got 0"),
+        (lambda: MPPI(smoothing=1), "smoothing must be between 0 and 0.999, got 1"),
+        (lambda: ready(MCTS(), Pendulum()), r"mcts needs discrete actions, Pendulum\(.*\) has box actions; choose"),
+        (lambda: ready(MPPI(), Gridworld()), r"mppi needs box actions, Gridworld\(.*\) has discrete ones; choose"),
+    ],
+)
+def test_what_cannot_be_is_refused(make, message):
+    with pytest.raises(ValueError, match=f"^{message}"):
+        make()
