@@ -36,7 +36,7 @@ PARTS = {  # files of a package that are no plug-ins
         *("cellworld", "dynamics", "emulator", "flat", "foreign", "make"),
         *("mazes", "physics", "pursuit", "scene", "sight", "simulate"),
     ),
-    "planners": ("belief", "expert", "training", "tree"),
+    "planners": ("belief", "expert", "scenarios", "training", "tree"),
 }
 ANNOTATIONS = {"Literal": Literal, "tuple": tuple, "int": int, "float": float, "bool": bool, "str": str, "Any": Any}
 

@@ -14,9 +14,7 @@ class Greedy:
 
     def setup(self, env, spec, seeds):
         """Prepare for `env` (a batch of rows, equally many for each seed) and return self."""
-        self.generators = [
-            np.random.default_rng(seed) for seed in seeds
-        ]  # so a seed acts alone as it does among others
+        self.generators = [np.random.default_rng(seed) for seed in seeds]  # a seed alone acts as among others
         self.rows_each = env.count // len(seeds)
         return self
 
