@@ -75,7 +75,7 @@ class Gym:
     @property
     def defaults(self) -> dict[str, str]:
         if isinstance(self.action_space, gym.spaces.Box):
-            return {"planner": "mppi" if self.facts.physics else "sac", "learner": "td3bc"}
+            return {"planner": "tqc" if self.facts.physics else "sac", "learner": "td3bc"}
         return {"planner": "mcts" if _family(self.id)[0] == "minigrid" else "dqn", "learner": "iql"}
 
     @property

@@ -507,7 +507,7 @@ def test_hopper_is_the_hopper_of_the_papers():
     np.testing.assert_allclose(rows.reset(), np.tile(rest, (16, 1)), atol=5e-3)
     assert (rows.single_action_space.shape, world.max_steps, world.fps) == ((3,), 1000, 125)
     assert (world.title, world.threshold) == ("Hopper-v5", 3800)
-    assert world.defaults == {"planner": "mppi", "learner": "td3bc"}
+    assert world.defaults == {"planner": "tqc", "learner": "td3bc"}
     ended = 0
     for action in actions_of(world, 40, 16):
         place = np.array([env.unwrapped.data.qpos[0] for env in rows.envs])

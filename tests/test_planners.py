@@ -33,6 +33,7 @@ PLAYED = [  # planners and worlds they fit
     ("constant", Pendulum),
     ("noisy", Gridworld),
     ("mcts", Gridworld),
+    ("shooting", CartPole),
     ("mppi", Pendulum),
     ("balance", CartPole),
     ("swing_up", Pendulum),
@@ -47,6 +48,7 @@ BRIEF = {"max_steps": 64, "rows": 4, "learning_starts": 32, "batch_size": 16, "e
 QUICK: dict[str, dict[str, Any]] = {  # settings with which slow ones are tested here
     **{name: BRIEF | {"cache": tempfile.mkdtemp()} for name in EXPERTS},
     "mcts": {"simulations": 4, "rollouts": 2, "horizon": 4},
+    "shooting": {"horizon": 4},
     "mppi": {"samples": 4, "horizon": 4},
 }
 every_match = pytest.mark.parametrize(("name", "world"), PLAYED, ids=lambda given: getattr(given, "__name__", given))
