@@ -81,7 +81,7 @@ def botevade() -> list[Contest]:
     """BotEvade with the corrected dynamics and with the original ones."""
     worlds = {"BotEvade": BotEvade(), "BotEvadeOriginal": BotEvade(dynamics="original", hide_distance=False)}
     return [
-        Contest(name, (*_ours(world, 64, 256, 1_024), _gymnasium(f"curriculum/{name}-v0", 64)))
+        Contest(name, (*_ours(world, 64, 256), _gymnasium(f"curriculum/{name}-v0", 4)))
         for name, world in worlds.items()
     ]
 

@@ -11,6 +11,7 @@ import pytest
 from curriculum import plugins
 from curriculum.types import Spec, stream
 from envs import mazes
+from envs.botevade import BotEvade
 from envs.cartpole import CartPole
 from envs.dynamics import NativeRows
 from envs.gridworld import Gridworld
@@ -35,6 +36,8 @@ PLAYED = [  # planners and worlds they fit
     ("mcts", Gridworld),
     ("shooting", CartPole),
     ("mppi", Pendulum),
+    ("shortest_path", BotEvade),
+    ("tlppo", BotEvade),
     ("balance", CartPole),
     ("swing_up", Pendulum),
     ("dqn", Gridworld),
@@ -50,6 +53,7 @@ QUICK: dict[str, dict[str, Any]] = {  # settings with which slow ones are tested
     "mcts": {"simulations": 4, "rollouts": 2, "horizon": 4},
     "shooting": {"horizon": 4},
     "mppi": {"samples": 4, "horizon": 4},
+    "tlppo": {"simulations": 10, "scenarios": 4, "depth": 5},
 }
 every_match = pytest.mark.parametrize(("name", "world"), PLAYED, ids=lambda given: getattr(given, "__name__", given))
 

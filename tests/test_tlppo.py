@@ -1,0 +1,279 @@
+"""The planner that evades a predator it cannot see: what it believes, what it plans, and how well it fares."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from curriculum.evaluate import evaluation_rows, play
+from curriculum.types import Spec, stream
+from envs.botevade import BotEvade
+from envs.cellworld import GOAL, START, WORLDS, cellworld
+from envs.dynamics import NativeRows
+from envs.gridworld import Gridworld
+from planners.belief import SQUARES, Belief, shifted, squares
+from planners.tlppo import TLPPO
+
+CELLS = cellworld(WORLDS["21_05"])
+WEST = CELLS.xy[START]
+
+
+def spec_of(rows: Any) -> Spec:
+    space, acted = rows.single_observation_space, rows.single_action_space
+    return Spec(space.shape, "float32", space.low, space.high, int(getattr(acted, "n", 0)), sum(acted.shape or ()))
+
+
+def rows_of(*seeds: int, each: int = 2, **fields: Any) -> NativeRows:
+    rows = NativeRows(BotEvade(**fields), [stream(seed, "environment") for seed in seeds], each)
+    rows.reset()
+    return rows
+
+
+def observation(prey: Any, predator: Any = None, heading: float = 0.0, looks: float = np.pi) -> np.ndarray:
+    seen = (0, 0, 0) if predator is None else (*predator, looks)
+    return np.array([[*prey, heading, *seen, 0.5, 1, 0, 0, 0]], np.float32)
+
+
+def belief(world: str = "00_00", step: float = 0.02, **components: bool) -> Belief:
+    return Belief(cellworld(WORLDS[world]), step=step, stride=0.125, **components).setup(1)
+
+
+def moments(field: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    mean = (field[..., None] * SQUARES).sum((0, 1))
+    return mean, (field[..., None] * (SQUARES - mean) ** 2).sum((0, 1)) ** 0.5
+
+
+ROW = np.array([0])
+
+
+def test_squares_know_their_cells():
+    cell = squares(CELLS)
+    assert cell.shape == (86, 100)
+    np.testing.assert_allclose(SQUARES[[0, -1], [0, -1]], [(0.005, 0.075), (0.995, 0.925)])  # middles, not corners
+    for x, y in ((0.504, 0.502), (0.101, 0.408), (0.988, 0.501), (0.303, 0.895)):
+        row, column = int((y - 0.07) / 0.01), int(x / 0.01)
+        assert np.abs(SQUARES[row, column] - (x, y)).max() <= 0.005
+        near = int(np.linalg.norm(CELLS.xy - SQUARES[row, column], axis=-1).argmin())
+        assert cell[row, column] == (near if near not in CELLS.occluded else -1)
+    assert (cell[[0, 0, -1, -1], [0, -1, 0, -1]] == -1).all()  # the corners are outside of the arena
+    arena, occluder = 3 * 3**0.5 / 8, 3**0.5 / 2 * 0.046875**2
+    assert (cell >= 0).mean() * 0.86 == pytest.approx(arena - 36 * occluder, abs=0.01)
+
+
+def test_an_unseen_predator_is_nowhere_in_sight_and_somewhere_else():
+    maps = belief("21_05", diffusion=False)
+    maps.update(ROW, np.array([0]), observation(WEST))
+    field = maps.map[0]
+    assert field.sum() == pytest.approx(1, abs=1e-5)
+    assert field[squares(CELLS) < 0].max() == 0
+    sees = CELLS.sees(np.tile(WEST, (8_600, 1)), SQUARES.reshape(-1, 2)).reshape(86, 100)
+    assert field[sees].max() == 0
+    hidden = ~sees & (squares(CELLS) >= 0)
+    np.testing.assert_allclose(field[hidden], 1 / hidden.sum(), rtol=1e-4)
+
+
+def test_a_predator_in_sight_is_where_it_is_seen():
+    maps = belief()
+    maps.update(ROW, np.array([3]), observation(WEST, (0.283, 0.527)))
+    mean, deviation = moments(maps.map[0])
+    np.testing.assert_allclose(mean, (0.283, 0.527), atol=0.001)
+    np.testing.assert_allclose(deviation, 0.01, atol=0.001)
+
+
+def test_an_unseen_predator_spreads_by_its_own_speed_each_step():
+    maps = belief(step=0.03, directed=False, visibility=False)
+    maps.update(ROW, np.array([0]), observation(WEST, (0.5, 0.5)))
+    for steps in (1, 4):
+        maps.update(ROW, maps.time + steps, observation(WEST))
+        assert maps.map[0].sum() == pytest.approx(1, abs=1e-5)
+    # variances add up: 0.01^2 of the sighting and 0.03^2 / 2 along each axis in each of five steps
+    np.testing.assert_allclose(moments(maps.map[0])[1], (0.01**2 + 5 * 0.03**2 / 2) ** 0.5, rtol=0.05)
+
+
+def test_a_predator_that_was_seen_goes_to_where_it_saw_the_prey():
+    maps = belief(step=0.05, diffusion=False, visibility=False)
+    prey, predator, east = np.array([0.5, 0.5]), np.array([0.7, 0.5]), np.array([1.0, 0.0])
+    maps.update(ROW, np.array([0]), observation(prey, predator))
+    for steps, x in ((1, 0.15), (2, 0.1), (3, 0.05)):
+        maps.update(ROW, np.array([steps]), observation(prey + 0.01 * east))
+        np.testing.assert_allclose(moments(maps.map[0])[0], prey + x * east, atol=0.02)
+    maps.update(ROW, np.array([20]), observation(prey))
+    np.testing.assert_allclose(moments(maps.map[0])[0], prey, atol=0.02)  # and stops there
+
+
+def test_a_map_moves_by_whole_squares():
+    field = np.zeros((86, 100))
+    field[10, 20] = 1
+    assert np.argwhere(shifted(field, 3, -4)).tolist() == [[13, 16]]
+    assert np.argwhere(shifted(field, -10, 79)).tolist() == [[0, 99]]
+    assert not shifted(field, -11, 0).any()
+
+
+def test_steps_nobody_saw_count_and_another_episode_starts_from_nothing():
+    watched, unwatched, fresh = belief("21_05"), belief("21_05"), belief("21_05")
+    for maps in (watched, unwatched):
+        maps.update(ROW, np.array([0]), observation(WEST, (0.3, 0.5)))
+    hidden = observation(WEST)
+    watched.visibility = unwatched.visibility = fresh.visibility = False
+    for time in range(1, 6):
+        watched.update(ROW, np.array([time]), hidden)
+    unwatched.update(ROW, np.array([5]), hidden)
+    np.testing.assert_allclose(unwatched.map, watched.map, atol=1e-6)
+    fresh.update(ROW, np.array([2]), hidden)
+    for time, prey in ((2, WEST), (6, CELLS.xy[GOAL])):  # time ran backwards, or the prey leapt
+        unwatched.load(watched.state())
+        unwatched.update(ROW, np.array([time]), observation(prey))
+        assert unwatched.map[0].max() < 0.01
+        assert unwatched.aim[0] == -1
+    unwatched.load(watched.state())
+    unwatched.update(ROW, np.array([2]), hidden)
+    np.testing.assert_allclose(unwatched.map, fresh.map, atol=1e-7)
+
+
+def test_what_is_seen_to_be_wrong_is_forgotten():
+    maps = belief("21_05", step=1e-6)
+    maps.update(ROW, np.array([0]), observation(WEST, WEST))
+    maps.update(ROW, np.array([1]), observation(WEST))  # it cannot have gone, and is not there
+    afresh = belief("21_05")
+    afresh.update(ROW, np.array([0]), observation(WEST))
+    np.testing.assert_allclose(maps.map, afresh.map, atol=1e-6)
+    everywhere = belief("00_00")
+    everywhere.update(ROW, np.array([0]), observation(WEST))  # nothing is out of sight
+    assert everywhere.map[0].sum() == pytest.approx(1, abs=1e-5)
+
+
+def heading_for(obs: np.ndarray, **fields: Any) -> np.ndarray:
+    """Where it heads for with one observation in world 00_00, or another."""
+    world = BotEvade(**({"world": "00_00", "actions": "continuous"} | fields))
+    rows = NativeRows(world, [stream(0, "environment")])
+    rows.reset()
+    action = TLPPO().setup(rows, spec_of(rows), (0,)).act(obs, ROW)
+    return (action[0] + 1) / 2
+
+
+def test_with_nobody_near_it_goes_straight_for_the_goal():
+    target = heading_for(observation((0.5, 0.5), (0.1, 0.5)))
+    assert np.linalg.norm(target - (1, 0.5)) < 0.1
+
+
+def test_it_does_not_run_into_a_predator_that_stands_in_the_way():
+    prey, predator = np.array([0.5, 0.5]), np.array([0.68, 0.5])
+    target = heading_for(observation(prey, predator))
+    to, off = target - prey, predator - prey
+    nearest = np.clip(to @ off / max(to @ to, 1e-9), 0, 1) * to
+    assert np.linalg.norm(nearest - off) > 0.1
+
+
+def test_a_predator_behind_is_no_reason_to_turn_back():
+    target = heading_for(observation((0.6, 0.5), (0.3, 0.5), looks=0.0), predator="equal")
+    assert target[0] > 0.7
+
+
+@pytest.mark.parametrize("actions", ["all", "points", "continuous"])
+def test_it_acts_in_every_kind_of_action(actions):
+    rows = rows_of(0, actions=actions)
+    space = rows.single_action_space
+    planner = TLPPO(simulations=20).setup(rows, spec_of(rows), (0,))
+    for _ in range(3):
+        action = planner.act(rows.obs, np.arange(2))
+        assert all(space.contains(a) for a in action)
+        rows.step(action)
+    none = planner.act(rows.obs[:0], np.arange(0))
+    assert (none.shape, none.dtype) == ((0, *(space.shape or ())), space.dtype)
+
+
+def play_some(rows: NativeRows, planner: TLPPO, steps: int) -> np.ndarray:
+    """Actions [steps, N]; every third step, half of the rows go their own way."""
+    taken = []
+    for step in range(steps):
+        action = np.full(rows.count, GOAL % 295)
+        asked = np.arange(rows.count)[:: 2 if step % 3 == 2 else 1]
+        action[asked] = planner.act(rows.obs[asked], asked)
+        taken.append(action)
+        rows.step(action)
+    return np.array(taken)
+
+
+def test_a_seed_alone_plans_as_among_others():
+    together, alone = rows_of(3, 4, predator="equal"), rows_of(4, predator="equal")
+    both = play_some(together, TLPPO().setup(together, spec_of(together), (3, 4)), 6)
+    one = play_some(alone, TLPPO().setup(alone, spec_of(alone), (4,)), 6)
+    np.testing.assert_array_equal(both[:, 2:], one)
+
+
+def test_it_goes_on_exactly_from_what_it_saved():
+    rows = rows_of(0, predator="equal")
+    planner = TLPPO().setup(rows, spec_of(rows), (0,))
+    play_some(rows, planner, 3)
+    saved, saved_rows = planner.state(), rows.save()
+    expected = play_some(rows, planner, 4)
+    other = TLPPO().setup(rows, spec_of(rows), (0,))
+    other.load(saved)
+    rows.load(saved_rows)
+    np.testing.assert_array_equal(play_some(rows, other, 4), expected)
+
+
+def test_what_is_not_observed_does_not_matter():
+    rows = rows_of(0, each=1)
+    first, second = (TLPPO().setup(rows, spec_of(rows), (0,)) for _ in range(2))
+    obs = rows.obs.copy()
+    expected = first.act(obs, ROW)
+    rows.state[:, [0, 2]] = 0.123  # wherever the predator really is
+    np.testing.assert_array_equal(second.act(obs, ROW), expected)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"simulations": 0}, "simulations must be at least 1, got 0"),
+        ({"discount": 1.5}, "discount must be between 0 and 1, got 1.5"),
+        ({"exploration": -1.0}, "exploration must be at least 0, got -1"),
+    ],
+)
+def test_impossible_settings_are_refused(fields, message):
+    rows = rows_of(0)
+    with pytest.raises(ValueError, match=f"^{message}$"):
+        TLPPO(**fields).setup(rows, spec_of(rows), (0,))
+
+
+def test_other_worlds_are_refused():
+    with pytest.raises(ValueError, match=r"such as --env botevade; Gridworld\(.*\) is none"):
+        TLPPO().setup(SimpleNamespace(world=Gridworld(), count=1), spec_of(rows_of(0)), (0,))
+
+
+def successes(episodes: int, **fields: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Success and steps of the planner, and success of always going straight for the goal, on the same episodes."""
+    world = BotEvade(**fields)
+    rows = evaluation_rows(world, range(episodes))
+    planned = play(TLPPO().setup(rows, spec_of(rows), (0,)).act, rows)
+    rows = evaluation_rows(world, range(episodes))
+    straight = play(lambda obs, now: world.shortest_path(np.zeros((len(now), 29))), rows)
+    return planned.success, planned.length, straight.success
+
+
+def test_it_evades_a_slow_predator():
+    success, length, _ = successes(20, max_steps=60)
+    assert success.mean() >= 0.85
+    assert length.mean() <= 20
+
+
+@pytest.mark.slow
+def test_it_hardly_ever_fails_against_a_slow_predator():
+    success, length, _ = successes(200)
+    assert success.mean() >= 0.97
+    assert length.mean() <= 15
+
+
+@pytest.mark.slow
+def test_it_fares_better_than_going_straight_against_an_equal_predator():
+    success, _, straight = successes(200, predator="equal")
+    difference = success.astype(float) - straight
+    assert difference.mean() > 1.96 * difference.std(ddof=1) / 200**0.5
+
+
+@pytest.mark.parametrize("exploration", [0.0, np.inf])
+def test_search_at_random_or_only_of_the_best_still_finds_the_goal(exploration):
+    rows = rows_of(0, each=1, max_steps=60)
+    planner = TLPPO(exploration=exploration).setup(rows, spec_of(rows), (0,))
+    assert play(planner.act, rows).success.all()
