@@ -237,6 +237,7 @@ def test_box_actions_of_planner_and_learner_come_together_row_by_row(kind):
 def test_a_planner_of_box_actions_that_acts_alone_gives_float32():
     mixture = Mixture(Wrong(np.tile(BOX, (2, 1))), Floating(), Step(), (0, 1), 3)
     planned = mixture.plan(np.zeros((2, 3, 1)), np.ones((2, 3), bool))  # while the buffer is seeded
+    assert planned is not None
     assert (planned.shape, planned.dtype) == ((6, 2), np.float32)
 
 

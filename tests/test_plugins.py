@@ -237,15 +237,15 @@ def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (target,) = (folder / "venv" / "lib").glob("python*/site-packages")
     ours = [str(Path(__file__).parents[1]), *(p for p in sys.path if p.endswith("site-packages"))]
     (target / "ours.pth").write_text("\n".join(ours))  # what it would install from the index, lent by this environment
-    pip = [sys.executable, "-m", "pip", "--python", python, "install", "-q", "--no-deps", "--no-index"]
-    subprocess.run([*pip, "--no-build-isolation", package], check=True)
+    pip = [sys.executable, "-m", "pip", "--python", str(python), "install", "-q", "--no-deps", "--no-index"]
+    subprocess.run([*pip, "--no-build-isolation", str(package)], check=True)
     return python
 
 
 def test_an_installed_package_brings_a_planner_under_its_name(scratch: Path, tmp_path: Path):
     words = "--planner greedy --planner.clumsiness 0.1 --planner.budget 100 --steps 96 --start.size 64 --eval-every 96"
     small = "--eval-episodes 2 --learner.hidden 8 --learner.batch-size 16"
-    command = [scratch, "-m", "curriculum.train", *words.split(), *small.split(), "--runs-dir", "out"]
+    command = [str(scratch), "-m", "curriculum.train", *words.split(), *small.split(), "--runs-dir", "out"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert "planner greedy" in done.stdout, done.stderr
     assert "planner calls  100 a seed" in done.stdout
@@ -254,7 +254,7 @@ def test_an_installed_package_brings_a_planner_under_its_name(scratch: Path, tmp
 
 
 def test_the_names_that_packages_bring_are_among_the_choices(scratch: Path):
-    command = [scratch, "-m", "curriculum.train", "--planner", "gredy"]
+    command = [str(scratch), "-m", "curriculum.train", "--planner", "gredy"]
     said = subprocess.run(command, capture_output=True, text=True, check=False).stderr
     assert "greedy" in said.partition("perhaps")[0]
     assert "(perhaps you meant greedy)" in said
@@ -263,7 +263,7 @@ def test_the_names_that_packages_bring_are_among_the_choices(scratch: Path):
 def test_the_planner_of_the_example_package_keeps_every_promise(scratch: Path):
     check = "from curriculum.contract import check_planner; from greedy_lab.search import Greedy\n"
     said = subprocess.run(
-        [scratch, "-c", f"{check}print(check_planner(Greedy(clumsiness=0.5), 'gridworld', deadline_ms=100))"],
+        [str(scratch), "-c", f"{check}print(check_planner(Greedy(clumsiness=0.5), 'gridworld', deadline_ms=100))"],
         capture_output=True,
         text=True,
         check=False,
