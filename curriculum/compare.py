@@ -66,7 +66,7 @@ def compare(argv: list[str]) -> Path:
     for name, config in configs.items():
         print(f"\narm {name}", file=sys.stderr)
         run = folders.create(folder, re.sub(r"[^\w.-]+", "-", name), flat(config))
-        train.run(config, run, None, lambda: False)
+        train.run(config, run, None, train.Stop())
         curves[name] = read(run)
     curves |= beside
     ends: Any = curves[next(iter(configs))].ends

@@ -21,32 +21,42 @@ def main(argv: list[str] | None = None) -> None:
     """Parse flags, find or make the run's folder, train, report."""
     argv = sys.argv[1:] if argv is None else argv
     config, resume = cli.parse(argv, PROG)
-    with signals() as stopped:
+    with signals() as stop:
         try:
             config, folder, checkpoint = place(config, resume, argv)
-            finished = run(config, folder, checkpoint, lambda: bool(stopped))
+            finished = run(config, folder, checkpoint, stop)
         except (ValueError, OSError) as error:
             cli.fail(PROG, error, status=1)
         except KeyboardInterrupt:
-            cli.fail(PROG, "stopped at once; the last checkpoint stands", 130)
+            cli.fail(PROG, "stopped at once; what was saved stands", 130)
     if not finished:
-        name = signal.Signals(stopped[0]).name
-        cli.fail(PROG, f"stopped by {name} with a checkpoint; go on with: {PROG} --resume {folder}", 128 + stopped[0])
+        name = signal.Signals(stop.signal).name
+        cli.fail(PROG, f"stopped by {name} with a checkpoint; go on with: {PROG} --resume {folder}", 128 + stop.signal)
+
+
+class Stop:
+    """Whether a signal asked the run to end. It is obeyed at once while there is nothing to save, or the second time."""
+
+    def __init__(self) -> None:
+        self.signal, self.something_to_save = 0, False
+
+    def __call__(self) -> bool:
+        return bool(self.signal)
+
+    def catch(self, number: int, frame: Any) -> None:
+        """Handle a signal."""
+        if self.signal or not self.something_to_save:
+            raise KeyboardInterrupt
+        self.signal = number
 
 
 @contextmanager
-def signals() -> Iterator[list[int]]:
-    """Collect SIGINT and SIGTERM instead of dying of them; a second SIGINT does end the program at once."""
-    caught: list[int] = []
-
-    def catch(number: int, frame: Any) -> None:
-        if caught:
-            raise KeyboardInterrupt
-        caught.append(number)
-
-    before = {number: signal.signal(number, catch) for number in (signal.SIGINT, signal.SIGTERM)}
+def signals() -> Iterator[Stop]:
+    """Collect SIGINT and SIGTERM instead of dying of them."""
+    stop = Stop()
+    before = {number: signal.signal(number, stop.catch) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield caught
+        yield stop
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
@@ -80,7 +90,7 @@ def parent_of(config: Config) -> Path:
     return Path(config.runs_dir) / title.replace(":", "-").replace("/", "-")
 
 
-def run(config: Config, folder: Path, checkpoint: Path | None, stop: Any) -> bool:
+def run(config: Config, folder: Path, checkpoint: Path | None, stop: Stop) -> bool:
     """Train in a folder with all listeners; returns whether the run came to its end."""
     from curriculum import folders
     from curriculum.buffer import estimate_bytes
@@ -96,7 +106,8 @@ def run(config: Config, folder: Path, checkpoint: Path | None, stop: Any) -> boo
     records = train(config, folder, checkpoint, stop)
     try:
         first = list(itertools.islice(records, 1))
-    except Exception:  # what cannot even begin leaves nothing behind
+        stop.something_to_save = True
+    except BaseException:  # what cannot even begin leaves nothing behind
         if checkpoint is None:
             shutil.rmtree(folder)
         raise

@@ -10,7 +10,7 @@ a step is 0.25 or 0.275 s by rounding, and a hidden predator is shown during coo
 
 import re
 from dataclasses import dataclass, fields
-from functools import cached_property
+from functools import cache, cached_property
 from typing import ClassVar, Literal, get_args
 
 import gymnasium as gym
@@ -19,8 +19,8 @@ import numpy as np
 from envs.cellworld import GOAL, WORLDS, Cellworld, cellworld, random_occluders
 from envs.cellworld import START as START_CELL
 from envs.dynamics import Random
-from envs.pursuit import BODIES, NONE, PAIRED, SECONDS, SIGHTING, Pursuit
-from envs.sight import sees_body
+from envs.pursuit import BODIES, NONE, PAIRED, REACH, SECONDS, SIGHTING, Pursuit
+from envs.sight import Screens, sees_body
 
 SUBSTEPS = 10  # in a step of 0.25 s; the original's clock adds up rounded numbers and sometimes counts 11
 START, GOAL_AT = (0.05, 0.5), np.array([1.0, 0.5])
@@ -82,22 +82,22 @@ class BotEvade:
         return gym.spaces.Discrete(len(self.places))
 
     @cached_property
-    def cells(self) -> Cellworld:
+    def layout(self) -> Cellworld:
         """The arena with its occluders."""
         return cellworld(_occluded(self.world))
 
     @cached_property
     def places(self) -> np.ndarray:
         """The cells that discrete actions name, in order of the actions."""
-        return self.cells.points if self.actions == "points" else self.cells.open
+        return self.layout.points if self.actions == "points" else self.layout.open
 
     def begin(self, rng: Random, rows: int) -> np.ndarray:
         """First states [N, 29]: the prey in the west facing east, the predator in a random hidden cell facing west."""
         draw = rng.random((rows, 2))
         columns = np.zeros((len(COLUMNS), rows))
         pair = columns[:PAIRS].reshape(len(PAIRED), 2, rows)
-        spawn = self.cells.spawn if len(self.cells.spawn) else self.cells.nearest(np.array([[0.5, 0.5]]))
-        pair[:2, 0] = self.cells.xy[spawn[(draw[:, 0] * len(spawn)).astype(np.int64)]].T
+        spawn = self.layout.spawn if len(self.layout.spawn) else self.layout.nearest(np.array([[0.5, 0.5]]))
+        pair[:2, 0] = self.layout.xy[spawn[(draw[:, 0] * len(spawn)).astype(np.int64)]].T
         pair[:2, 1] = np.array(START)[:, None]
         pair[2, 0] = 180
         pair[5:8] = NONE
@@ -138,8 +138,8 @@ class BotEvade:
     def shortest_path(self, state: np.ndarray) -> np.ndarray:
         """Actions that lead straight to the goal, whatever the predator does: [N], or [N, 2] in [-1, 1]."""
         if self.actions == "continuous":
-            return np.tile((2 * self.cells.xy[GOAL] - 1).astype(np.float32), (len(state), 1))
-        nearest = ((self.cells.xy[self.places] - GOAL_AT) ** 2).sum(-1).argmin()
+            return np.tile((2 * self.layout.xy[GOAL] - 1).astype(np.float32), (len(state), 1))
+        nearest = ((self.layout.xy[self.places] - GOAL_AT) ** 2).sum(-1).argmin()
         return np.full(len(state), nearest)
 
     def draw(self, state: np.ndarray) -> np.ndarray:
@@ -151,17 +151,17 @@ class BotEvade:
         cell, destination = state[[COLUMNS.index("prey_waypoint"), COLUMNS.index("prey_destination")]].astype(int)
         way = []
         while cell != NONE:
-            way.append(self.cells.xy[cell])
-            cell = NONE if cell == destination else self.cells.leg[cell, destination]
+            way.append(self.layout.xy[cell])
+            cell = NONE if cell == destination else self.layout.leg[cell, destination]
         poses, seen = state[:6].reshape(3, 2).T, bool(state[VISIBLE])
-        return draw_scene(self.cells, GOAL_AT, GOAL_RADIUS, poses, seen, np.array(way))
+        return draw_scene(self.layout, GOAL_AT, GOAL_RADIUS, poses, seen, np.array(way))
 
     @cached_property
     def _pursuit(self) -> Pursuit:
         speed, turn, gain = PREDATORS[self.predator]
         top_speed, gains = PREY_SPEED * np.array([[speed], [1]]), gain * np.array([[turn], [1]])
         corrected = self.dynamics == "corrected"
-        return Pursuit(self.cells, top_speed, gains, capped=corrected, solid=corrected, exact=corrected)
+        return Pursuit(self.layout, top_speed, gains, capped=corrected, solid=corrected, exact=corrected)
 
     def _goal_cells(self, action: np.ndarray) -> np.ndarray:
         """The cells that actions name, [N]."""
@@ -182,37 +182,35 @@ class BotEvade:
 
     def _update(self, columns: np.ndarray, draw: np.ndarray, seconds: float) -> None:
         """Look, puff and aim anew where the predator is ready; let cool-downs run; see who is at the goal."""
-        ready = columns[COOLING] <= 0
-        self._look(columns, np.flatnonzero(ready))
         pair = columns[:PAIRS].reshape(len(PAIRED), 2, -1)
+        cooling, waypoint, pending = columns[COOLING], pair[5, 0], pair[7, 0]
+        ready = cooling <= 0
+        self._look(columns, np.flatnonzero(ready))
         sighted = ready & (columns[VISIBLE] > 0)
         puffed = sighted & (columns[DISTANCE] <= PUFF_RADIUS)
-        columns[PUFFED, puffed] = 1
+        np.copyto(columns[PUFFED], 1, where=puffed)
         columns[PUFFS] += puffed
-        columns[COOLING, puffed] = COOLDOWN
-        columns[SEEN_X : SEEN_Y + 1, sighted] = pair[:2, 1, sighted]
-        waypoint, pending = pair[5, 0], pair[7, 0]
-        pending[sighted] = SIGHTING
+        np.copyto(cooling, COOLDOWN, where=puffed)
+        np.copyto(columns[SEEN_X : SEEN_Y + 1], pair[:2, 1], where=sighted)
+        np.copyto(pending, SIGHTING, where=sighted)
         idle = ready & (waypoint == NONE)
         if self.dynamics == "corrected":
             idle &= ~sighted
-        places = self.cells.open
-        pending[idle] = places[(draw[idle] * len(places)).astype(np.int64)]
-        columns[COOLING] = np.where(columns[COOLING] > seconds, columns[COOLING] - seconds, 0)
+        if idle.any():
+            places = self.layout.open
+            pending[idle] = places[(draw[idle] * len(places)).astype(np.int64)]
+        np.maximum(cooling - seconds, 0, out=cooling)
         columns[FINISHED] = np.hypot(pair[0, 1] - GOAL_AT[0], pair[1, 1] - GOAL_AT[1]) <= GOAL_RADIUS
 
     def _look(self, columns: np.ndarray, rows: np.ndarray) -> None:
         """Measure the distance and see whether the predator is in sight, in these rows."""
         if not rows.size:
             return
-        x, y, heading = columns[:6].reshape(3, 2, -1)[:, :, rows]
-        columns[DISTANCE, rows] = np.hypot(x[0] - x[1], y[0] - y[1])
-        columns[VISIBLE, rows] = self._sees(x, y, heading[0]) & (columns[DISTANCE, rows] <= SIGHT)
-
-    def _sees(self, x: np.ndarray, y: np.ndarray, heading: np.ndarray) -> np.ndarray:
-        """Whether the prey sees a corner of the predator, [n]; x and y are [2, n]."""
-        centre, eye = np.stack([x, y], 1)
-        return sees_body(eye, centre, heading, BODIES[0], self._pursuit.blocks)
+        places, heading = columns[:4].take(rows, 1).reshape(2, 2, -1), columns[4].take(rows)
+        centre, eye = places.swapaxes(0, 1)
+        columns[DISTANCE, rows] = distance = np.hypot(*(centre - eye))
+        seen = sees_body(eye, centre, heading, BODIES[0], self._pursuit.blocks, _screens(self.layout).between(eye, centre))
+        columns[VISIBLE, rows] = seen & (distance <= SIGHT)
 
     def _observed(self, columns: np.ndarray) -> np.ndarray:
         """The observations as columns [11, N] float64."""
@@ -232,6 +230,11 @@ class BotEvade:
             columns[COOLING],
             columns[FINISHED],
         ])  # fmt: skip
+
+
+@cache
+def _screens(cells: Cellworld) -> Screens:
+    return Screens.of(cells.xy[list(cells.occluded)], REACH[0, 0])
 
 
 def _occluded(world: str) -> tuple[int, ...]:

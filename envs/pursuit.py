@@ -28,7 +28,8 @@ BODIES = np.array([  # predator, prey: [2, 6, 2] corners ahead and to the left
     [(0.015, 0), (-0.015, 0), (0, 0.005), (0, -0.005), (0, 0.005), (0, -0.005)],
 ])  # fmt: skip
 REACH = np.hypot(*BODIES.transpose(2, 0, 1)).max(-1)[:, None]  # [2, 1] from centre to the farthest corner
-PIXELS = 256  # of the map of places that may be inside an occluder
+PIXELS, MARGIN = 64, 8  # a unit of length and around the arena, in maps of places: steps are shorter
+SIDE = PIXELS + 2 * MARGIN
 
 
 @dataclass(frozen=True)
@@ -54,16 +55,16 @@ class Pursuit:
 
     def move(self, pair: np.ndarray) -> None:
         """Turn and go on, along walls and occluders where these are in the way."""
-        x, y, heading, speed, turn = pair[:5]
+        place, heading, speed, turn = pair[:2], *pair[2:5]
         turned = heading + turn * SECONDS
-        ahead = speed * SECONDS
         angle = np.radians(turned)
-        to_x, to_y = x + ahead * np.cos(angle), y + ahead * np.sin(angle)
-        if self.solid:
-            self._slide(pair, to_x, to_y)
-        else:
-            self._stop_at_wall(pair, to_x, to_y, turned)
-        x[:], y[:], heading[:] = to_x, to_y, turned
+        to = np.stack([np.cos(angle), np.sin(angle)])  # [2, 2, N]
+        to *= speed * SECONDS
+        to += place
+        near = np.flatnonzero(_obstacles(self.cells, self.solid).take(_pixel(to)))
+        if near.size:
+            (self._slide if self.solid else self._stop_at_wall)(pair, to, turned, near)
+        place[:], heading[:] = to, turned
 
     def navigate(self, pair: np.ndarray, seen_at: np.ndarray) -> None:
         """Accept pending destinations, plan ways, drop waypoints reached, and set speeds; `seen_at` is [2, N]."""
@@ -74,14 +75,15 @@ class Pursuit:
             self._plan(pair, np.flatnonzero(accepting), planning, seen_at)
         np.maximum(pair[8:] - 1, 0, out=pair[8:])
         cell = waypoint.astype(np.int64)
-        dx, dy = self.centres.take(cell, 1) - pair[:2]
-        going = cell != NONE
-        reached = np.flatnonzero(going & (dx * dx + dy * dy < TOLERANCE**2))
+        way = self.centres.take(cell, 1) - pair[:2]
+        dx, dy = way
+        reached = np.flatnonzero((dx * dx + dy * dy < TOLERANCE**2) & (cell != NONE))
         if reached.size:
-            was, goal = cell.flat[reached], destination.flat[reached].astype(np.int64)
-            waypoint.flat[reached] = cell.flat[reached] = np.where(was == goal, NONE, self.cells.leg[was, goal])
-            going = cell != NONE
-            dx, dy = self.centres.take(cell, 1) - pair[:2]
+            was, goal = cell.take(reached), destination.take(reached).astype(np.int64)
+            ahead = np.where(was == goal, NONE, self.cells.leg[was, goal])
+            waypoint.flat[reached] = cell.flat[reached] = ahead
+            way.reshape(2, -1)[:, reached] = self.centres.take(ahead, 1) - pair[:2].reshape(2, -1)[:, reached]
+        going = cell != NONE
         error = np.degrees(np.arctan2(dy, dx)) - heading
         error -= 360 * np.rint(error / 360)
         np.divide(going * self.top_speed, (error / AIM) ** 2 + 1, out=speed)
@@ -94,12 +96,9 @@ class Pursuit:
         if not self.exact:
             xy = (np.floor(1000 * xy) + 0.5) / 1000 - (1e-9, 0)  # some pixels are as near to two cells: the western one
             return self.cells.nearest(xy)
-        column, row = (xy * PIXELS).astype(np.int64).T
-        cell = _cell_of_pixel(self.cells)[row, column]
-        split = np.flatnonzero(cell == NONE)
-        dx, dy = self.centres[:, None, self.cells.open] - xy[split].T[:, :, None]  # [m, C] both
-        cell[split] = self.cells.open[(dx * dx + dy * dy).argmin(-1)]
-        return cell
+        near = _nearest_of_pixel(self.cells).take(_pixel(xy.T), 0)  # [n, W]
+        dx, dy = self.centres.take(near, 1) - xy.T[:, :, None]
+        return near[np.arange(len(near)), (dx * dx + dy * dy).argmin(-1)]
 
     def _plan(self, pair: np.ndarray, accepted: np.ndarray, planning: np.ndarray, seen_at: np.ndarray) -> None:
         """Give some agents a new destination and plan the way of these and others."""
@@ -113,51 +112,41 @@ class Pursuit:
         pair[8:].reshape(2, -1)[:, accepted] = PATIENCE
         waypoint.flat[planning] = self.cells.leg[cells[: len(planning)], destination.flat[planning].astype(np.int64)]
 
-    def _stop_at_wall(self, pair: np.ndarray, to_x: np.ndarray, to_y: np.ndarray, turned: np.ndarray) -> None:
+    def _stop_at_wall(self, pair: np.ndarray, to: np.ndarray, turned: np.ndarray, near: np.ndarray) -> None:
         """Let agents whose bodies would stick out of the arena only turn, or else only go, or else stay."""
-        out = np.flatnonzero(self._near_wall(to_x, to_y))  # perhaps
-        if out.size:
-            out = out[~_inside(np.stack([to_x.flat[out], to_y.flat[out], turned.flat[out]]), out // pair.shape[-1])]
-        if not out.size:
+        agent = near // pair.shape[-1]
+        out = ~_inside(np.stack([*to.reshape(2, -1)[:, near], turned.take(near)]), agent)
+        if not out.any():
             return
-        agent = out // pair.shape[-1]
-        x, y, heading, speed = pair[:4].reshape(4, -1)[:, out]
+        near, agent = near[out], agent[out]
+        x, y, heading, speed = pair[:4].reshape(4, -1)[:, near]
         angle, ahead = np.radians(heading), speed * SECONDS
-        turning = np.stack([x, y, turned.flat[out]])
+        turning = np.stack([x, y, turned.take(near)])
         going = np.stack([x + ahead * np.cos(angle), y + ahead * np.sin(angle), heading])
         left = np.where(_inside(going, agent), going, [x, y, heading])
-        to_x.flat[out], to_y.flat[out], turned.flat[out] = np.where(_inside(turning, agent), turning, left)
+        chosen = np.where(_inside(turning, agent), turning, left)
+        to.reshape(2, -1)[:, near], turned.flat[near] = chosen[:2], chosen[2]
 
-    def _slide(self, pair: np.ndarray, to_x: np.ndarray, to_y: np.ndarray) -> None:
+    def _slide(self, pair: np.ndarray, to: np.ndarray, turned: np.ndarray, near: np.ndarray) -> None:
         """Keep centres a body's reach inside the arena, and outside occluders through whose nearest side they leave.
 
         Every waypoint is that far from the walls, so nobody needs to be nearer, and all can turn where they are."""
-        out = np.flatnonzero(self._near_wall(to_x, to_y))
-        if out.size:
-            place = np.stack([to_x.flat[out], to_y.flat[out]])
-            across = WALLS @ (place - 0.5)  # [3, n]
-            excess = np.maximum(np.abs(across) - (APOTHEM - REACH[out // pair.shape[-1], 0]), 0)
-            to_x.flat[out], to_y.flat[out] = place - WALLS.T @ (np.sign(across) * excess)
-        pixel = (to_y * PIXELS).astype(np.int64) * PIXELS + (to_x * PIXELS).astype(np.int64)
-        near = np.flatnonzero(_near_occluder(self.cells).take(pixel))
-        if near.size:
-            place = np.stack([to_x.flat[near], to_y.flat[near]])
-            depth, outwards = self._depth(place)
-            inside = np.flatnonzero(depth > 0)
-            if inside.size:
-                place, near = place[:, inside] + (depth[inside] + EPSILON) * outwards[:, inside], near[inside]
-                reach = REACH[near // pair.shape[-1], 0]
-                blocked = (self._depth(place)[0] > 0) | (np.abs(WALLS @ (place - 0.5)).max(0) > APOTHEM - reach)
-                to_x.flat[near], to_y.flat[near] = np.where(blocked, pair[:2].reshape(2, -1)[:, near], place)
-
-    def _near_wall(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-        """Whether bodies at these places [2, N] may stick out of the arena, whatever their heading."""
-        beside, above = np.abs(x - 0.5), np.abs(y - 0.5)
-        return np.maximum(above, WALLS[1, 0] * beside + WALLS[1, 1] * above) > APOTHEM - REACH
+        limit = APOTHEM - REACH[near // pair.shape[-1], 0]
+        place = to.reshape(2, -1)[:, near]
+        across = WALLS @ (place - 0.5)  # [3, n]
+        place -= WALLS.T @ (np.sign(across) * np.maximum(np.abs(across) - limit, 0))
+        depth, outwards = self._depth(place)
+        inside = np.flatnonzero(depth > 0)
+        if inside.size:
+            left = place[:, inside] + (depth[inside] + EPSILON) * outwards[:, inside]
+            blocked = (self._depth(left)[0] > 0) | (np.abs(WALLS @ (left - 0.5)).max(0) > limit[inside])
+            place[:, inside] = np.where(blocked, pair[:2].reshape(2, -1)[:, near[inside]], left)
+        to.reshape(2, -1)[:, near] = place
 
     def _depth(self, place: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """How deep points [2, n] are inside an occluder, [n] and negative outside, and which way is out, [2, n]."""
-        offset = place.T[:, None] - self.blocks  # [n, K, 2]
+        blocks, of_pixel = _occluders_of_pixel(self.cells)
+        offset = place.T[:, None] - blocks[of_pixel[_pixel(place)]]  # [n, W, 2]
         offset = offset[np.arange(len(offset)), (offset * offset).sum(-1).argmin(-1)]
         across = offset @ AXES.T  # [n, 3]
         side = np.abs(across).argmax(-1)
@@ -165,30 +154,47 @@ class Pursuit:
         return CELL_APOTHEM - np.abs(across), AXES[side].T * np.sign(across)
 
 
-@cache
-def _cell_of_pixel(cells: Cellworld) -> np.ndarray:
-    """The open cell nearest to every point of a pixel, [PIXELS + 1, PIXELS + 1] rows from the south.
+def _pixel(place: np.ndarray) -> np.ndarray:
+    """The pixels that places [2, ...] are in, by their numbers in a map."""
+    column, row = (place * PIXELS + MARGIN).astype(np.int64)
+    return row * SIDE + column
 
-    NONE where it varies and outside the arena. The points nearest to one cell are convex: if they hold the corners of a
-    pixel, they hold all of it."""
-    edges = np.linspace(0, 1, PIXELS + 1)
-    points = np.stack(np.meshgrid(edges, edges), -1)  # [rows, columns, 2]
-    inside = (np.abs((points - 0.5) @ WALLS.T) <= APOTHEM).all(-1)
-    cell = np.full(inside.shape, NONE)
-    cell[inside] = cells.nearest(points[inside])
-    corners = np.stack([cell, *(np.roll(cell, shift, axis) for shift, axis in ((-1, 0), (-1, 1), ((-1, -1), (0, 1))))])
-    return np.where((corners == cell).all(0), cell, NONE)
+
+MIDDLES = ((np.stack(np.meshgrid(*2 * [np.arange(SIDE)]), -1) + 0.5 - MARGIN) / PIXELS).reshape(-1, 2)  # of pixels
+RADIUS = 0.5**0.5 / PIXELS  # of a pixel
 
 
 @cache
-def _near_occluder(cells: Cellworld) -> np.ndarray:
-    """Whether a pixel may touch an occluder, [PIXELS, PIXELS] bool, rows from the south."""
-    middle = (np.arange(PIXELS) + 0.5) / PIXELS
-    pixels = np.stack(np.meshgrid(middle, middle), -1)  # [rows, columns, 2]
-    near = np.zeros((PIXELS, PIXELS), bool)
-    for block in cells.xy[list(cells.occluded)]:
-        near |= np.abs((pixels - block) @ AXES.T).max(-1) < CELL_APOTHEM + 2**-0.5 / PIXELS
-    return near
+def _nearest_of_pixel(cells: Cellworld) -> np.ndarray:
+    """The open cells that may be the nearest to a point of a pixel, [SIDE**2, W] in order, the last one repeated."""
+    distance = np.hypot(*(MIDDLES.T[:, :, None] - cells.xy[cells.open].T[:, None]))  # [SIDE**2, C]
+    return cells.open[_listed(distance <= distance.min(-1, keepdims=True) + 2.001 * RADIUS)]
+
+
+@cache
+def _occluders_of_pixel(cells: Cellworld) -> tuple[np.ndarray, np.ndarray]:
+    """Centres of the occluders and one far away, and which of them may touch a pixel, [SIDE**2, W]."""
+    blocks = np.append(cells.xy[list(cells.occluded)], [(9.0, 9.0)], 0)
+    depth = np.abs((MIDDLES[:, None] - blocks) @ AXES.T).max(-1)
+    near = depth < CELL_APOTHEM + RADIUS
+    near[:, -1] = ~near.any(-1)
+    return blocks, _listed(near)
+
+
+@cache
+def _obstacles(cells: Cellworld, solid: bool) -> np.ndarray:
+    """Whether bodies in a pixel may stick out of the arena, or their centres into an occluder if these are solid."""
+    near = np.abs((MIDDLES - 0.5) @ WALLS.T).max(-1) > APOTHEM - REACH.max() - RADIUS
+    blocks, of_pixel = _occluders_of_pixel(cells)
+    return near | (of_pixel[:, 0] < len(blocks) - 1) if solid else near
+
+
+def _listed(chosen: np.ndarray) -> np.ndarray:
+    """The columns chosen in each row of a table, [N, W], the last one repeated."""
+    count = chosen.sum(-1)
+    row, column = np.nonzero(chosen)
+    first = np.cumsum(count) - count
+    return column[first[:, None] + np.minimum(np.arange(count.max()), count[:, None] - 1)]
 
 
 def _inside(pose: np.ndarray, agent: np.ndarray) -> np.ndarray:

@@ -1,67 +1,87 @@
 """Whether a body is in sight among hexagonal occluders: exact, and mostly decided by two distances."""
 
+from dataclasses import dataclass
+
 import numpy as np
 
 RADIUS, APOTHEM = 3**0.5 / 64, 3 / 128  # of an occluder, a corner to the north
 TURNS = np.radians([0, 60, 120])
+BOXES = 24  # a side of the grid of `Screens`
 SIDES = np.stack([np.cos(TURNS), np.sin(TURNS)], -1)  # [3, 2] normals of its sides
 
 
+@dataclass(frozen=True)
+class Screens:
+    """Which occluders may stand between an eye and a body, by the boxes of a grid over [0, 1]^2 that both are in."""
+
+    ptr: np.ndarray  # [BOXES**4 + 1], where the occluders of a pair of boxes begin in `which`
+    which: np.ndarray
+
+    @classmethod
+    def of(cls, occluders: np.ndarray, reach: float) -> "Screens":
+        """List the occluders [K, 2] for bodies of this reach around their centre."""
+        axis = (np.arange(BOXES, dtype=np.float32) + 0.5) / BOXES
+        middle = np.stack(np.meshgrid(axis, axis), -1).reshape(-1, 2)  # [B, 2] of boxes, rows from the south
+        limit = (RADIUS + reach + 0.5**0.5 / BOXES + 1e-4) ** 2
+        near = np.zeros((len(middle), len(middle), len(occluders)), bool)
+        for box, eye in enumerate(middle):
+            to_body, to_occluder = middle - eye, (occluders - eye).astype(np.float32)
+            along, length = to_body @ to_occluder.T, (to_body**2).sum(-1, keepdims=True)
+            share = (along / np.maximum(length, 1e-9)).clip(0, 1)  # of the way, where it comes nearest
+            near[box] = (to_occluder**2).sum(-1) - share * (2 * along - share * length) < limit
+        return cls(np.append(0, near.sum(-1).cumsum()), np.nonzero(near)[2].astype(np.int16))
+
+    def between(self, eye: np.ndarray, centre: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Rows and occluders, in order of rows, for eyes and centres [2, N]."""
+        x, y = (np.stack([eye, centre], 1) * BOXES).astype(np.int64)
+        box = y * BOXES + x
+        pair = box[0] * BOXES**2 + box[1]
+        first = self.ptr.take(pair)
+        count = self.ptr.take(pair + 1) - first
+        row = np.repeat(np.arange(len(pair)), count)
+        last = count.cumsum()
+        return row, self.which.take(np.arange(len(row)) + (first - last + count).take(row))
+
+
 def sees_body(
-    eye: np.ndarray, centre: np.ndarray, heading: np.ndarray, body: np.ndarray, occluders: np.ndarray
+    eye: np.ndarray,
+    centre: np.ndarray,
+    heading: np.ndarray,
+    body: np.ndarray,
+    occluders: np.ndarray,
+    between: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> np.ndarray:
     """Whether any corner of a body is in sight, [N]: the line to it passes through none of the occluders.
 
     `eye` and the body's `centre` are [2, N], its `heading` [N] in degrees, `body` [V, 2] its corners ahead and to the
-    left, `occluders` centres [K, 2].
-
-    Lines to the corners stray from the line to the centre by a small angle. So an occluder deep across that line hides
-    all of the body and one far from it hides nothing; the other lines are only drawn where neither is so."""
-    line = centre - eye
-    length = np.maximum(np.hypot(*line), 1e-12)
-    reach = np.hypot(*body.T).max()
-    stray = reach / np.sqrt(np.maximum(length**2 - reach**2, 1e-12))  # tangent of the largest angle
-    east, north = line / length
-    before = np.stack([east, north, RADIUS - eye[0] * east - eye[1] * north])
-    beside = np.stack([north, -east, eye[1] * east - eye[0] * north])
-    places = np.column_stack([occluders, np.ones(len(occluders))])
-    along = places @ before  # [K, N] from a radius behind the eye
-    across = np.abs(places @ beside)
-    slack = along * stray
-    touching = (across - slack < RADIUS) & (along > 0) & (along < length + (reach + 2 * RADIUS))
-    row, which = np.nonzero(touching.T)
-    along, across, slack = along[which, row], across[which, row], slack[which, row]
-    hides = (across + slack < APOTHEM + RADIUS * stray[row]) & (along > RADIUS) & (along < length[row] + RADIUS - reach)
-    seen = np.ones(len(length), bool)
-    seen[row[hides]] = False
-    open_yet = seen[row]
-    row, which = row[open_yet], which[open_yet]
+    left, `occluders` centres [K, 2]; `between`, rows in order and an occluder for each, spares looking at all others."""
+    count = len(occluders)
+    row, which = between or (np.arange(len(heading)).repeat(count), np.tile(np.arange(count), len(heading)))
+    seen = np.ones(len(heading), bool)
     if row.size:
-        start = eye[:, row] - occluders[which].T  # [2, m]
-        crossed = _crosses(start, _corners(line[:, row] + start, heading[row], body))  # [V, m]
+        angle = np.radians(heading)
+        rotate = np.stack([body * (1, -1), body[:, ::-1]])  # [2, V, 2]
+        corner = (centre - eye)[:, None] + rotate @ np.stack([np.cos(angle), np.sin(angle)])  # [2, V, N] from the eye
+        start = eye.take(row, 1) - occluders.T.take(which, 1)  # [2, m]
+        crossed = _crosses(start, corner.take(row, 2))  # [V, m]
         first = np.flatnonzero(np.concatenate([[True], row[1:] != row[:-1]]))
         seen[row[first]] = ~np.logical_or.reduceat(crossed, first, 1).all(0)
     return seen
 
 
-def _corners(centre: np.ndarray, heading: np.ndarray, body: np.ndarray) -> np.ndarray:
-    """Corners [2, V, N] of bodies at `centre` [2, N]."""
-    angle = np.radians(heading)
-    turned = np.stack([np.cos(angle), np.sin(angle)])  # [2, N]
-    rotate = np.stack([body * (1, -1), body[:, ::-1]])  # [2, V, 2]
-    return centre[:, None] + rotate @ turned
-
-
-def _crosses(start: np.ndarray, end: np.ndarray) -> np.ndarray:
-    """Whether lines from `start` [2, m] to `end` [2, V, m] pass through the inside of an occluder around the origin.
+def _crosses(start: np.ndarray, way: np.ndarray) -> np.ndarray:
+    """Whether lines from `start` [2, m] along `way` [2, V, m] pass through the inside of an occluder around the origin.
 
     Two convex shapes are apart just if they are apart along the normal of one of their sides."""
-    dx, dy = end - start[:, None]
-    offset = np.abs(dx * start[1] - dy * start[0])
-    dx, dy = np.abs(dx), np.abs(dy)
-    crosses = offset < RADIUS * np.maximum(dx, 0.5 * dx + 3**0.5 / 2 * dy)
-    s, e = (SIDES @ start)[:, None], (SIDES @ end.reshape(2, -1)).reshape(3, *end.shape[1:])  # [3, 1, m], [3, V, m]
-    apart = (np.minimum(s, e) >= APOTHEM) | (np.maximum(s, e) <= -APOTHEM)
+    (x, y), (dx, dy) = start, way
+    offset = np.abs(dx * y - dy * x)
+    across = np.abs(dx)
+    np.maximum(across, 0.5 * across + 3**0.5 / 2 * np.abs(dy), out=across)
+    crosses = offset < RADIUS * across
+    begin = SIDES @ start
+    side = np.sign(begin)
+    end = (np.abs(begin)[:, None] + side[:, None] * (SIDES @ way.reshape(2, -1)).reshape(3, *dx.shape))
+    apart = (end >= APOTHEM) & (np.abs(begin) >= APOTHEM)[:, None]
     return crosses & ~apart.any(0)
 
 

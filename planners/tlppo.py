@@ -44,11 +44,11 @@ class TLPPO:
         within(self, 1, np.inf, "simulations", "scenarios", "depth")
         within(self, 0, np.inf, "exploration")
         within(self, 0, 1, "discount")
-        self.env, self.cells, self.rows_each = env, world.cells, env.count // len(seeds)
-        self.tables = _tables(world.cells, world.predator, world.dynamics == "original")
+        self.env, self.cells, self.rows_each = env, world.layout, env.count // len(seeds)
+        self.tables = _tables(world.layout, world.predator, world.dynamics == "original")
         ratio, seconds = PREDATORS[world.predator][0], SUBSTEPS * SECONDS
         self.belief = Belief(
-            world.cells,
+            world.layout,
             step=ratio * PREY_SPEED * seconds,
             stride=PREY_SPEED * seconds * (RUSH if world.dynamics == "original" else 1),
             sighting=self.sighting,

@@ -105,9 +105,9 @@ def test_recorded_episodes_are_replayed_to_the_last_digit(group):
     vars(world).update(cells=Shipped.of(world.world), los=data["los"])
     begin, first, seen = (data[f"{kind}_ptr"][episodes].astype(int) for kind in ("sub", "step", "obs"))
     last = data["step_ptr"][np.array(episodes) + 1]
-    draw = (np.searchsorted(world.cells.open, data["rand_draw"]) + 0.5) / len(world.cells.open)
-    spawn = world.cells.nearest(np.stack([data["pred_x"][begin], data["pred_y"][begin]], -1))
-    spawn = (np.searchsorted(world.cells.spawn, spawn) + 0.5) / len(world.cells.spawn)
+    draw = (np.searchsorted(world.layout.open, data["rand_draw"]) + 0.5) / len(world.layout.open)
+    spawn = world.layout.nearest(np.stack([data["pred_x"][begin], data["pred_y"][begin]], -1))
+    spawn = (np.searchsorted(world.layout.spawn, spawn) + 0.5) / len(world.layout.spawn)
     state = np.column_stack([world.begin(Told(np.stack([spawn, draw[begin]], -1)), len(begin)), begin])
     np.testing.assert_array_equal(world.observe(state), data["obs"][seen])
     states, rows = [state], [begin]
@@ -134,7 +134,7 @@ def test_recorded_episodes_are_replayed_to_the_last_digit(group):
             0,
         )
         while (walking := cell != NONE).any():
-            left, cell = left + walking, np.where(walking & (cell != goal), world.cells.leg[cell, goal], NONE)
+            left, cell = left + walking, np.where(walking & (cell != goal), world.layout.leg[cell, goal], NONE)
         np.testing.assert_array_equal(left, data[f"{theirs}_path_len"][at])
 
 
@@ -247,7 +247,7 @@ def test_the_region_in_sight_holds_the_points_in_sight():
 
 def test_nobody_enters_an_occluder_goes_too_fast_or_stays_stuck():
     world, rng = BotEvade(predator="equal", max_steps=0), np.random.default_rng(1)
-    blocks, state = world.cells.xy[list(world.cells.occluded)], world.begin(np.random.default_rng(0), 192)
+    blocks, state = world.layout.xy[list(world.layout.occluded)], world.begin(np.random.default_rng(0), 192)
     axes = np.array([(1, 0), (0.5, 3**0.5 / 2), (0.5, -(3**0.5) / 2)]).T
     still = np.zeros((2, 192), int)
     for step in range(150):
@@ -391,9 +391,9 @@ def test_what_cannot_be_is_refused(fields, message):
 
 
 def test_worlds_are_data():
-    assert BotEvade(world="3,18,24").cells.occluded == (3, 18, 24)
-    assert len(BotEvade(world="random:5").cells.occluded) == 36
-    assert BotEvade(world="random:5").cells is BotEvade(world="random:5").cells
+    assert BotEvade(world="3,18,24").layout.occluded == (3, 18, 24)
+    assert len(BotEvade(world="random:5").layout.occluded) == 36
+    assert BotEvade(world="random:5").layout is BotEvade(world="random:5").layout
     state = BotEvade(world="00_00").begin(np.random.default_rng(0), 3)
     np.testing.assert_allclose(state[:, [C["predator_x"], C["predator_y"]]], 0.5)
 
@@ -402,8 +402,8 @@ def test_actions_name_cells_planning_points_or_places():
     points, cells, places = BotEvade(actions="points"), BotEvade(), BotEvade(actions="continuous")
     assert (points.action_space.n, cells.action_space.n) == (35, 295)  # type: ignore[union-attr]
     state = cells.begin(np.random.default_rng(0), 35)
-    target = np.isin(cells.cells.open, points.cells.points).nonzero()[0]
-    near = cells.cells.xy[points.cells.points] + 0.009
+    target = np.isin(cells.layout.open, points.layout.points).nonzero()[0]
+    near = cells.layout.xy[points.layout.points] + 0.009
     expected = cells.step(state, target, np.random.default_rng(1))[0]
     for world, action in ((points, np.arange(35)), (places, near.astype(np.float32))):
         np.testing.assert_array_equal(world.step(state, action, np.random.default_rng(1))[0], expected)

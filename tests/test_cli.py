@@ -178,8 +178,21 @@ def test_a_run_stopped_before_its_first_step_is_left_as_it_was(finished: Path, t
     run = tmp_path / "run"
     shutil.copytree(finished, run)
     config, _ = cli.parse(["--config", str(run / "config.yaml"), "--steps", "800"])
-    assert not train.run(config, run, run / "checkpoints" / "step-000000400", lambda: True)
+    stop = train.Stop()
+    stop.signal = signal.SIGTERM
+    assert not train.run(config, run, run / "checkpoints" / "step-000000400", stop)
     assert timeless(run) == timeless(finished)[:-2]  # without the maps and the final scores, which come again
+
+
+def test_signals_are_obeyed_at_once_until_there_is_something_to_save_and_the_second_time():
+    stop = train.Stop()
+    with pytest.raises(KeyboardInterrupt):
+        stop.catch(signal.SIGTERM, None)
+    stop.something_to_save = True
+    stop.catch(signal.SIGTERM, None)
+    assert (stop(), stop.signal) == (True, signal.SIGTERM)
+    with pytest.raises(KeyboardInterrupt):
+        stop.catch(signal.SIGINT, None)
 
 
 def timeless(run: Path) -> list[dict]:
