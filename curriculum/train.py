@@ -35,7 +35,7 @@ def main(argv: list[str] | None = None) -> None:
 
 
 class Stop:
-    """Whether a signal asked the run to end. It is obeyed at once while there is nothing to save, or the second time."""
+    """Whether a signal asked the run to end; it is obeyed at once while nothing is to be saved, or the second time."""
 
     def __init__(self) -> None:
         self.signal, self.something_to_save = 0, False
