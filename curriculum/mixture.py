@@ -17,7 +17,8 @@ class Mixture:
     """Acts for P seeds of E rows each, rows in order of seeds.
 
     A seed's planner acts no more once it was asked `budget` times. Where it raises an error, or takes more than
-    `deadline_ms` for a row, the learner acts in its place for that step. A budget or deadline of 0 sets no limit."""
+    `deadline_ms` for a row, the learner acts in its place for that step, in all rows of the call, whichever their seed.
+    A budget or deadline of 0 sets no limit."""
 
     def __init__(
         self,
@@ -54,8 +55,9 @@ class Mixture:
         action = self.learner.act(obs, explore)
         if planned.any():
             answer = self.plan(obs, planned)
-            planned = planned & (answer is not None)
-            if answer is not None:
+            if answer is None:
+                planned = np.zeros_like(planned)
+            else:
                 action[planned] = answer
         return action, np.where(planned, SOURCE["planner"], SOURCE["learner"])
 
