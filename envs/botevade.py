@@ -185,7 +185,7 @@ class BotEvade:
         pair = columns[:PAIRS].reshape(len(PAIRED), 2, -1)
         cooling, waypoint, pending = columns[COOLING], pair[5, 0], pair[7, 0]
         ready = cooling <= 0
-        self._look(columns, np.flatnonzero(ready))
+        self._look(columns, ready.nonzero()[0])
         sighted = ready & (columns[VISIBLE] > 0)
         puffed = sighted & (columns[DISTANCE] <= PUFF_RADIUS)
         np.copyto(columns[PUFFED], 1, where=puffed)
@@ -209,7 +209,8 @@ class BotEvade:
         places, heading = columns[:4].take(rows, 1).reshape(2, 2, -1), columns[4].take(rows)
         centre, eye = places.swapaxes(0, 1)
         columns[DISTANCE, rows] = distance = np.hypot(*(centre - eye))
-        seen = sees_body(eye, centre, heading, BODIES[0], self._pursuit.blocks, _screens(self.layout).between(eye, centre))
+        screens = _screens(self.layout)
+        seen = sees_body(eye, centre, heading, BODIES[0], screens.occluders, screens.between(eye, centre))
         columns[VISIBLE, rows] = seen & (distance <= SIGHT)
 
     def _observed(self, columns: np.ndarray) -> np.ndarray:

@@ -39,6 +39,12 @@ WORLDS: dict[str, tuple[int, ...]] = {  # published worlds: name -> occluded cel
     ),
     "00_00": (),
 }
+SPAWN = {  # published start cells of the predator: for 21_05, a part of those that the rule gives
+    WORLDS["21_05"]: (
+        *(124, 135, 140, 145, 156, 172, 177, 188, 198, 199, 202, 203, 208, 213, 218, 223, 229, 244, 252, 261),
+        *(262, 273, 280, 284, 289, 290, 291, 293, 298, 302, 309, 314, 315, 320, 324, 326, 327, 329, 330),
+    )
+}
 
 
 class Routes(NamedTuple):
@@ -73,9 +79,10 @@ class Cellworld:
 
     @cached_property
     def spawn(self) -> np.ndarray:
-        """Cells a predator may start from, [M]: hidden from the first cell and not west of x = -4.
-
-        The published lists are samples of these: all 39 cells of 21_05 are among them. Empty without occluders."""
+        """Cells a predator may start from, [M]: the published ones, or all that are hidden from the first cell and not
+        west of x = -4. Empty without occluders."""
+        if self.occluded in SPAWN:
+            return _fixed(np.array(SPAWN[self.occluded]))
         return _fixed(np.flatnonzero(self.free & ~self.visible[START] & (COORD[:, 0] >= -4)))
 
     @cached_property

@@ -8,7 +8,7 @@ from functools import cache, cached_property
 
 import numpy as np
 
-from envs.cellworld import Cellworld
+from envs.cellworld import CELLS, Cellworld
 
 PAIRED = ("x", "y", "heading", "speed", "turn", "waypoint", "destination", "pending", "patience", "freshness")
 NONE, SIGHTING = -1, -2  # no cell; the cell nearest to where the prey was last seen
@@ -30,6 +30,8 @@ BODIES = np.array([  # predator, prey: [2, 6, 2] corners ahead and to the left
 REACH = np.hypot(*BODIES.transpose(2, 0, 1)).max(-1)[:, None]  # [2, 1] from centre to the farthest corner
 PIXELS, MARGIN = 64, 8  # a unit of length and around the arena, in maps of places: steps are shorter
 SIDE = PIXELS + 2 * MARGIN
+MIDDLES = (np.stack(np.meshgrid(*2 * [np.arange(SIDE)])).reshape(2, -1) + 0.5 - MARGIN) / PIXELS  # [2, SIDE**2]
+RADIUS = 0.5**0.5 / PIXELS  # of a pixel
 
 
 @dataclass(frozen=True)
@@ -58,31 +60,29 @@ class Pursuit:
         place, heading, speed, turn = pair[:2], *pair[2:5]
         turned = heading + turn * SECONDS
         angle = np.radians(turned)
-        to = np.stack([np.cos(angle), np.sin(angle)])  # [2, 2, N]
-        to *= speed * SECONDS
-        to += place
-        near = np.flatnonzero(_obstacles(self.cells, self.solid).take(_pixel(to)))
-        if near.size:
-            (self._slide if self.solid else self._stop_at_wall)(pair, to, turned, near)
+        to = place + speed * SECONDS * np.stack([np.cos(angle), np.sin(angle)])  # [2, 2, N]
+        near = _obstacles(self.cells, self.solid).take(_pixel(to)).ravel().nonzero()[0]
+        if near.size and self.solid:
+            self._slide(pair, to, near)
+        elif near.size:
+            self._stop_at_wall(pair, to, turned, near)
         place[:], heading[:] = to, turned
 
     def navigate(self, pair: np.ndarray, seen_at: np.ndarray) -> None:
         """Accept pending destinations, plan ways, drop waypoints reached, and set speeds; `seen_at` is [2, N]."""
         heading, speed, turn, waypoint, destination, pending, patience, freshness = pair[2:]
         accepting = (pending != NONE) & (patience == 0)
-        planning = np.flatnonzero(accepting | ((destination != NONE) & (freshness == 0)))
+        planning = (accepting | ((destination != NONE) & (freshness == 0))).ravel().nonzero()[0]
         if planning.size:
-            self._plan(pair, np.flatnonzero(accepting), planning, seen_at)
+            self._plan(pair, accepting.ravel().nonzero()[0], planning, seen_at)
         np.maximum(pair[8:] - 1, 0, out=pair[8:])
         cell = waypoint.astype(np.int64)
-        way = self.centres.take(cell, 1) - pair[:2]
-        dx, dy = way
-        reached = np.flatnonzero((dx * dx + dy * dy < TOLERANCE**2) & (cell != NONE))
+        dx, dy = self.centres.take(cell, 1) - pair[:2]
+        reached = ((cell != NONE) & (dx * dx + dy * dy < TOLERANCE**2)).ravel().nonzero()[0]
         if reached.size:
             was, goal = cell.take(reached), destination.take(reached).astype(np.int64)
-            ahead = np.where(was == goal, NONE, self.cells.leg[was, goal])
-            waypoint.flat[reached] = cell.flat[reached] = ahead
-            way.reshape(2, -1)[:, reached] = self.centres.take(ahead, 1) - pair[:2].reshape(2, -1)[:, reached]
+            waypoint.flat[reached] = cell.flat[reached] = np.where(was == goal, NONE, self._leg(was, goal))
+            dx, dy = self.centres.take(cell, 1) - pair[:2]
         going = cell != NONE
         error = np.degrees(np.arctan2(dy, dx)) - heading
         error -= 360 * np.rint(error / 360)
@@ -102,15 +102,20 @@ class Pursuit:
 
     def _plan(self, pair: np.ndarray, accepted: np.ndarray, planning: np.ndarray, seen_at: np.ndarray) -> None:
         """Give some agents a new destination and plan the way of these and others."""
-        waypoint, destination, pending = pair[5:8]
-        goal = pending.flat[accepted]
-        sighted = np.flatnonzero(goal == SIGHTING)  # only the predator, the first N, sees
-        places = np.concatenate([pair[:2].reshape(2, -1)[:, planning], seen_at[:, accepted[sighted]]], 1)
+        agents = pair.reshape(len(PAIRED), -1)
+        waypoint, destination, pending = agents[5:8]
+        goal = pending.take(accepted)
+        sighted = (goal == SIGHTING).nonzero()[0]  # only the predator, the first N, sees
+        places = np.concatenate([agents[:2].take(planning, 1), seen_at.take(accepted[sighted], 1)], 1)
         cells = self.locate(places.T)
         goal[sighted] = cells[len(planning) :]
-        destination.flat[accepted], pending.flat[accepted] = goal, NONE
-        pair[8:].reshape(2, -1)[:, accepted] = PATIENCE
-        waypoint.flat[planning] = self.cells.leg[cells[: len(planning)], destination.flat[planning].astype(np.int64)]
+        destination[accepted], pending[accepted] = goal, NONE
+        agents[8:, accepted] = PATIENCE
+        waypoint[planning] = self._leg(cells[: len(planning)], destination.take(planning).astype(np.int64))
+
+    def _leg(self, cell: np.ndarray, goal: np.ndarray) -> np.ndarray:
+        """First waypoints from cells to others, [n]."""
+        return self.cells.leg.take(cell * CELLS + goal)
 
     def _stop_at_wall(self, pair: np.ndarray, to: np.ndarray, turned: np.ndarray, near: np.ndarray) -> None:
         """Let agents whose bodies would stick out of the arena only turn, or else only go, or else stay."""
@@ -127,31 +132,51 @@ class Pursuit:
         chosen = np.where(_inside(turning, agent), turning, left)
         to.reshape(2, -1)[:, near], turned.flat[near] = chosen[:2], chosen[2]
 
-    def _slide(self, pair: np.ndarray, to: np.ndarray, turned: np.ndarray, near: np.ndarray) -> None:
+    def _slide(self, pair: np.ndarray, to: np.ndarray, near: np.ndarray) -> None:
         """Keep centres a body's reach inside the arena, and outside occluders through whose nearest side they leave.
 
         Every waypoint is that far from the walls, so nobody needs to be nearer, and all can turn where they are."""
-        limit = APOTHEM - REACH[near // pair.shape[-1], 0]
-        place = to.reshape(2, -1)[:, near]
-        across = WALLS @ (place - 0.5)  # [3, n]
-        place -= WALLS.T @ (np.sign(across) * np.maximum(np.abs(across) - limit, 0))
-        depth, outwards = self._depth(place)
-        inside = np.flatnonzero(depth > 0)
+        limit = (APOTHEM - REACH).take(near // pair.shape[-1])
+        place = to.reshape(2, -1).take(near, 1)
+        if (_off_middle(place[::-1] - 0.5) > limit).any():
+            across = _along(WALLS, place - 0.5)
+            excess = np.sign(across) * np.maximum(np.abs(across) - limit, 0)  # [3, n]
+            place -= (WALLS[:, :, None] * excess[:, None]).sum(0)
+        inside = self._occluded(place).nonzero()[0]
         if inside.size:
-            left = place[:, inside] + (depth[inside] + EPSILON) * outwards[:, inside]
-            blocked = (self._depth(left)[0] > 0) | (np.abs(WALLS @ (left - 0.5)).max(0) > limit[inside])
+            left = place[:, inside]
+            depth, outwards = self._depth(left)
+            left += (depth + EPSILON) * outwards
+            blocked = self._occluded(left) | (_off_middle(left[::-1] - 0.5) > limit[inside])
             place[:, inside] = np.where(blocked, pair[:2].reshape(2, -1)[:, near[inside]], left)
         to.reshape(2, -1)[:, near] = place
 
-    def _depth(self, place: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """How deep points [2, n] are inside an occluder, [n] and negative outside, and which way is out, [2, n]."""
+    def _occluded(self, place: np.ndarray) -> np.ndarray:
+        """Whether points [2, n] are inside an occluder, [n]."""
         blocks, of_pixel = _occluders_of_pixel(self.cells)
-        offset = place.T[:, None] - blocks[of_pixel[_pixel(place)]]  # [n, W, 2]
-        offset = offset[np.arange(len(offset)), (offset * offset).sum(-1).argmin(-1)]
-        across = offset @ AXES.T  # [n, 3]
-        side = np.abs(across).argmax(-1)
-        across = across[np.arange(len(across)), side]
+        offset = place[:, :, None] - blocks.take(of_pixel.take(_pixel(place), 0), 1)  # [2, n, W]
+        return np.logical_or.reduce(_off_middle(offset) < CELL_APOTHEM, -1)
+
+    def _depth(self, place: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """How deep points [2, n] are inside an occluder, [n], and which way is out, [2, n]."""
+        offset = place[:, None] - self.blocks.T[:, :, None]  # [2, K, n]
+        each = np.arange(place.shape[1])
+        offset = offset[:, (offset * offset).sum(0).argmin(0), each]
+        across = _along(AXES, offset)
+        side = np.abs(across).argmax(0)
+        across = across[side, each]
         return CELL_APOTHEM - np.abs(across), AXES[side].T * np.sign(across)
+
+
+def _off_middle(offset: np.ndarray) -> np.ndarray:
+    """How far [2, ...] is from the middle of a hexagon towards its nearest side: one is east, or north for (y, x)."""
+    beside, above = np.abs(offset)
+    return np.maximum(beside, 0.5 * beside + 3**0.5 / 2 * above)
+
+
+def _along(axes: np.ndarray, offset: np.ndarray) -> np.ndarray:
+    """Components of `offset` [2, n] along three axes, [3, n]: not by @, whose last bits depend on n."""
+    return axes[:, :1] * offset[0] + axes[:, 1:] * offset[1]
 
 
 def _pixel(place: np.ndarray) -> np.ndarray:
@@ -160,39 +185,34 @@ def _pixel(place: np.ndarray) -> np.ndarray:
     return row * SIDE + column
 
 
-MIDDLES = ((np.stack(np.meshgrid(*2 * [np.arange(SIDE)]), -1) + 0.5 - MARGIN) / PIXELS).reshape(-1, 2)  # of pixels
-RADIUS = 0.5**0.5 / PIXELS  # of a pixel
-
-
 @cache
 def _nearest_of_pixel(cells: Cellworld) -> np.ndarray:
     """The open cells that may be the nearest to a point of a pixel, [SIDE**2, W] in order, the last one repeated."""
-    distance = np.hypot(*(MIDDLES.T[:, :, None] - cells.xy[cells.open].T[:, None]))  # [SIDE**2, C]
+    distance = np.hypot(*(MIDDLES[:, :, None] - cells.xy[cells.open].T[:, None]))  # [SIDE**2, C]
     return cells.open[_listed(distance <= distance.min(-1, keepdims=True) + 2.001 * RADIUS)]
 
 
 @cache
 def _occluders_of_pixel(cells: Cellworld) -> tuple[np.ndarray, np.ndarray]:
-    """Centres of the occluders and one far away, and which of them may touch a pixel, [SIDE**2, W]."""
-    blocks = np.append(cells.xy[list(cells.occluded)], [(9.0, 9.0)], 0)
-    depth = np.abs((MIDDLES[:, None] - blocks) @ AXES.T).max(-1)
-    near = depth < CELL_APOTHEM + RADIUS
+    """Centres [2, K + 1] of the occluders and one far away, and which of them may touch a pixel, [SIDE**2, W]."""
+    blocks = np.append(cells.xy[list(cells.occluded)], [(9.0, 9.0)], 0).T
+    near = _off_middle(MIDDLES[:, :, None] - blocks[:, None]) < CELL_APOTHEM + RADIUS
     near[:, -1] = ~near.any(-1)
     return blocks, _listed(near)
 
 
 @cache
 def _obstacles(cells: Cellworld, solid: bool) -> np.ndarray:
-    """Whether bodies in a pixel may stick out of the arena, or their centres into an occluder if these are solid."""
-    near = np.abs((MIDDLES - 0.5) @ WALLS.T).max(-1) > APOTHEM - REACH.max() - RADIUS
+    """Whether bodies in a pixel may stick out of the arena, or centres into an occluder if these are solid."""
+    near = _off_middle(MIDDLES[::-1] - 0.5) > APOTHEM - REACH.max() - RADIUS
     blocks, of_pixel = _occluders_of_pixel(cells)
-    return near | (of_pixel[:, 0] < len(blocks) - 1) if solid else near
+    return near | (of_pixel[:, 0] < blocks.shape[1] - 1) if solid else near
 
 
 def _listed(chosen: np.ndarray) -> np.ndarray:
     """The columns chosen in each row of a table, [N, W], the last one repeated."""
     count = chosen.sum(-1)
-    row, column = np.nonzero(chosen)
+    column = np.nonzero(chosen)[1]
     first = np.cumsum(count) - count
     return column[first[:, None] + np.minimum(np.arange(count.max()), count[:, None] - 1)]
 

@@ -1,4 +1,4 @@
-"""Whether a body is in sight among hexagonal occluders: exact, and mostly decided by two distances."""
+"""Whether a body is in sight among hexagonal occluders: exact, and only asked of those that may be in between."""
 
 from dataclasses import dataclass
 
@@ -6,16 +6,17 @@ import numpy as np
 
 RADIUS, APOTHEM = 3**0.5 / 64, 3 / 128  # of an occluder, a corner to the north
 TURNS = np.radians([0, 60, 120])
-BOXES = 24  # a side of the grid of `Screens`
 SIDES = np.stack([np.cos(TURNS), np.sin(TURNS)], -1)  # [3, 2] normals of its sides
+BOXES = 24  # a side of the grid by which occluders are looked up
 
 
 @dataclass(frozen=True)
 class Screens:
-    """Which occluders may stand between an eye and a body, by the boxes of a grid over [0, 1]^2 that both are in."""
+    """Which occluders may stand between an eye and a body, by the boxes of a grid on [0, 1)^2 that the two are in."""
 
+    occluders: np.ndarray  # [K + 1, 2] centres; the last, far away, stands for none
     ptr: np.ndarray  # [BOXES**4 + 1], where the occluders of a pair of boxes begin in `which`
-    which: np.ndarray
+    which: np.ndarray  # numbers of occluders, at least one for each pair of boxes
 
     @classmethod
     def of(cls, occluders: np.ndarray, reach: float) -> "Screens":
@@ -23,24 +24,26 @@ class Screens:
         axis = (np.arange(BOXES, dtype=np.float32) + 0.5) / BOXES
         middle = np.stack(np.meshgrid(axis, axis), -1).reshape(-1, 2)  # [B, 2] of boxes, rows from the south
         limit = (RADIUS + reach + 0.5**0.5 / BOXES + 1e-4) ** 2
-        near = np.zeros((len(middle), len(middle), len(occluders)), bool)
+        places = np.append(occluders, [(9, 9)], 0)
+        near = np.zeros((len(middle), len(middle), len(places)), bool)
         for box, eye in enumerate(middle):
-            to_body, to_occluder = middle - eye, (occluders - eye).astype(np.float32)
+            to_body, to_occluder = middle - eye, (places - eye).astype(np.float32)
             along, length = to_body @ to_occluder.T, (to_body**2).sum(-1, keepdims=True)
             share = (along / np.maximum(length, 1e-9)).clip(0, 1)  # of the way, where it comes nearest
             near[box] = (to_occluder**2).sum(-1) - share * (2 * along - share * length) < limit
-        return cls(np.append(0, near.sum(-1).cumsum()), np.nonzero(near)[2].astype(np.int16))
+        near[..., -1] |= ~near.any(-1)
+        return cls(places, np.append(0, near.sum(-1).cumsum()), np.nonzero(near)[2].astype(np.int16))
 
-    def between(self, eye: np.ndarray, centre: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Rows and occluders, in order of rows, for eyes and centres [2, N]."""
+    def between(self, eye: np.ndarray, centre: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Rows, an occluder for each, and where each row begins among these, for eyes and centres [2, N]."""
         x, y = (np.stack([eye, centre], 1) * BOXES).astype(np.int64)
         box = y * BOXES + x
         pair = box[0] * BOXES**2 + box[1]
-        first = self.ptr.take(pair)
-        count = self.ptr.take(pair + 1) - first
-        row = np.repeat(np.arange(len(pair)), count)
-        last = count.cumsum()
-        return row, self.which.take(np.arange(len(row)) + (first - last + count).take(row))
+        ptr = self.ptr.take(pair)
+        count = self.ptr.take(pair + 1) - ptr
+        row = np.arange(len(pair)).repeat(count)
+        first = count.cumsum() - count
+        return row, self.which.take(np.arange(len(row)) + (ptr - first).take(row)), first
 
 
 def sees_body(
@@ -49,40 +52,40 @@ def sees_body(
     heading: np.ndarray,
     body: np.ndarray,
     occluders: np.ndarray,
-    between: tuple[np.ndarray, np.ndarray] | None = None,
+    between: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None,
 ) -> np.ndarray:
     """Whether any corner of a body is in sight, [N]: the line to it passes through none of the occluders.
 
     `eye` and the body's `centre` are [2, N], its `heading` [N] in degrees, `body` [V, 2] its corners ahead and to the
-    left, `occluders` centres [K, 2]; `between`, rows in order and an occluder for each, spares looking at all others."""
+    left, `occluders` centres [K, 2]; `between` says which of them to look at, see `Screens.between`."""
     count = len(occluders)
-    row, which = between or (np.arange(len(heading)).repeat(count), np.tile(np.arange(count), len(heading)))
-    seen = np.ones(len(heading), bool)
-    if row.size:
-        angle = np.radians(heading)
-        rotate = np.stack([body * (1, -1), body[:, ::-1]])  # [2, V, 2]
-        corner = (centre - eye)[:, None] + rotate @ np.stack([np.cos(angle), np.sin(angle)])  # [2, V, N] from the eye
-        start = eye.take(row, 1) - occluders.T.take(which, 1)  # [2, m]
-        crossed = _crosses(start, corner.take(row, 2))  # [V, m]
-        first = np.flatnonzero(np.concatenate([[True], row[1:] != row[:-1]]))
-        seen[row[first]] = ~np.logical_or.reduceat(crossed, first, 1).all(0)
-    return seen
+    rows = np.arange(len(heading))
+    row, which, first = between or (rows.repeat(count), np.tile(np.arange(count), len(rows)), rows * count)
+    if not row.size:
+        return np.ones(len(heading), bool)
+    angle = np.radians(heading)
+    ahead, left = body.T[:, :, None]
+    cos, sin = np.cos(angle), np.sin(angle)
+    corner = np.stack([ahead * cos - left * sin, ahead * sin + left * cos])  # [2, V, N]
+    corner += (centre - eye)[:, None]
+    start = eye.take(row, 1) - occluders.T.take(which, 1)  # [2, m]
+    crossed = np.logical_or.reduceat(_crosses(start, corner.take(row, 2)), first, 1)  # [V, N]
+    return ~np.logical_and.reduce(crossed)
 
 
 def _crosses(start: np.ndarray, way: np.ndarray) -> np.ndarray:
     """Whether lines from `start` [2, m] along `way` [2, V, m] pass through the inside of an occluder around the origin.
 
-    Two convex shapes are apart just if they are apart along the normal of one of their sides."""
-    (x, y), (dx, dy) = start, way
-    offset = np.abs(dx * y - dy * x)
-    across = np.abs(dx)
-    np.maximum(across, 0.5 * across + 3**0.5 / 2 * np.abs(dy), out=across)
-    crosses = offset < RADIUS * across
+    Two convex shapes are apart just if they are apart along the normal of one of their sides, or, as each side is
+    at right angles to a diagonal, along that of the line itself."""
+    along = (SIDES @ way.reshape(2, -1)).reshape(3, *way.shape[1:])
     begin = SIDES @ start
-    side = np.sign(begin)
-    end = (np.abs(begin)[:, None] + side[:, None] * (SIDES @ way.reshape(2, -1)).reshape(3, *dx.shape))
-    apart = (end >= APOTHEM) & (np.abs(begin) >= APOTHEM)[:, None]
-    return crosses & ~apart.any(0)
+    behind = np.abs(begin)
+    end = along * np.sign(begin)[:, None]
+    end += behind[:, None]  # [3, V, m] on the side of the start
+    apart = ((end >= APOTHEM) & (behind >= APOTHEM)[:, None]).any(0)
+    offset = np.abs(way[0] * start[1] - way[1] * start[0])
+    return (offset < RADIUS * np.abs(along, out=along).max(0)) & ~apart
 
 
 def visible_region(eye: np.ndarray, arena: np.ndarray, occluders: np.ndarray) -> np.ndarray:

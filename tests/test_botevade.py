@@ -13,8 +13,8 @@ import envs.make  # noqa: F401, registers the names
 from envs.botevade import COLUMNS, COOLING, DISTANCE, FINISHED, OBSERVED, PUFFED, PUFFS, TIME, VISIBLE, BotEvade
 from envs.cellworld import WORLDS, Cellworld, cellworld
 from envs.dynamics import NativeRows
-from envs.pursuit import BODIES, NONE, SIGHTING, Pursuit
-from envs.sight import sees_body, visible_region
+from envs.pursuit import BODIES, NONE, REACH, SIGHTING, Pursuit
+from envs.sight import BOXES, Screens, sees_body, visible_region
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
 C = {name: column for column, name in enumerate(COLUMNS)}
@@ -49,7 +49,7 @@ class Shipped(Cellworld):
 def shipped(name: str = "21_05", **fields: Any) -> BotEvade:
     """A world with the recorded tables."""
     world = BotEvade(world=name, **fields)
-    vars(world)["cells"] = Shipped.of(name)
+    vars(world)["layout"] = Shipped.of(name)
     return world
 
 
@@ -102,7 +102,7 @@ def test_recorded_episodes_are_replayed_to_the_last_digit(group):
     fields, episodes = GROUPS[group]
     data = tables("public")
     world: Any = Replay(dynamics="original", hide_distance=False, **fields)
-    vars(world).update(cells=Shipped.of(world.world), los=data["los"])
+    vars(world).update(layout=Shipped.of(world.world), los=data["los"])
     begin, first, seen = (data[f"{kind}_ptr"][episodes].astype(int) for kind in ("sub", "step", "obs"))
     last = data["step_ptr"][np.array(episodes) + 1]
     draw = (np.searchsorted(world.layout.open, data["rand_draw"]) + 0.5) / len(world.layout.open)
@@ -470,3 +470,19 @@ def test_a_picture_shows_goal_agents_and_what_is_hidden():
             column, row = 360 + (x - 0.5) * 704, 316 - (y - 0.5) * 704
             around = picture[int(row) - 3 : int(row) + 4, int(column) - 3 : int(column) + 4].astype(int)
             assert np.abs(around - expected).sum(-1).min() <= 6
+
+
+@pytest.mark.parametrize("world", ["21_05", "20_05", "random:4", "00_00"])
+def test_looking_only_at_what_may_be_in_between_changes_nothing(world):
+    cells, rng = BotEvade(world=world).layout, np.random.default_rng(0)
+    blocks = cells.xy[list(cells.occluded)]
+    screens, seen = Screens.of(blocks, REACH[0, 0]), []
+    for size in (20_000, 20_000, 10_000):
+        eye, centre = rng.random((2, 2, size))
+        centre[:, ::4] = (eye[:, ::4] + 0.2 * (centre[:, ::4] - 0.5)).clip(0, 0.999)  # near ones too
+        eye[:, 1::4] = (np.rint(eye[:, 1::4] * BOXES) / BOXES - 1e-12).clip(0)  # in the corners of boxes
+        centre[:, 2::4] = (np.rint(centre[:, 2::4] * BOXES) / BOXES).clip(0, 0.999)
+        turn = rng.random(size) * 360
+        seen.append(sees_body(eye, centre, turn, BODIES[0], screens.occluders, screens.between(eye, centre)))
+        np.testing.assert_array_equal(seen[-1], sees_body(eye, centre, turn, BODIES[0], blocks))
+    assert world == "00_00" or 0.1 < np.concatenate(seen).mean() < 0.9
