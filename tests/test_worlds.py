@@ -21,7 +21,7 @@ SMALL: dict[str, dict[str, Any]] = {  # settings with which a planner is quick
     "mppi": {"samples": 3, "horizon": 3},
     "shooting": {"horizon": 3},
 }
-PLAYED = [  # world, its settings, planner, learner
+PLAYED: list[Any] = [  # world, its settings, planner, learner
     ("gridworld", {}, "shortest_path", "dqn"),
     ("pointmass", {"maze": "hard", "time_limit": 30}, "shortest_path", "iql"),
     ("pointmass", {"merge_ends": True, "time_limit": 30}, "noisy", "dqn"),
