@@ -69,9 +69,7 @@ def test_a_planner_hands_every_world_over_and_a_break_changes_nothing(
     assert (rates[-1] == 0).all()
     assert np.isfinite(records[-1].values["final/last_mean_reward"]).all()
 
-    broken = train(whole, tmp_path / "broken")
-    list(itertools.islice(broken, 4))
-    broken.close()
+    list(itertools.islice(train(whole, tmp_path / "broken"), 4))
     newest = checkpoint.newest(tmp_path / "broken" / "checkpoints")[0]
     assert list(train(whole, tmp_path / "broken", newest))[-1].kind == "final"
     arrays = [next((tmp_path / name / "checkpoints").glob("step-*48/arrays*")) for name in ("whole", "broken")]
