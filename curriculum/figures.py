@@ -26,6 +26,7 @@ INK, GREY, GRID, WALL = "#222222", "#6B6B6B", "#E3E3E3", "#555555"
 PALE = LinearSegmentedColormap.from_list("pale", ["#FFFBE6", "#BFE3D0", "#62B5CB", "#3D87BF"])  # shows dark arrows
 DEEP = LinearSegmentedColormap.from_list("deep", ["#E2F1EA", "#8FCFC9", "#3D93BF", "#1F4E96", "#1B1F5E"])
 STEPS, RETURN = "environment steps of one seed", "return per episode"
+WIDTH = 100  # characters of a legend that fit below the axes
 SIDES = ((0, 8), (0, -8), (9, 0), (-9, 0), (7, 6), (-7, 6), (7, -6), (-7, -6), (0, 36), (0, -36), (0, 64))  # points
 
 
@@ -189,9 +190,9 @@ def _dress(axes: Axes, title: str, xlabel: str, ylabel: str) -> None:
 def _legend(figure: Figure, title: str) -> Figure:
     """Explain the lines below the axes, where nothing is hidden."""
     handles = [h for axes in figure.axes for h in axes.get_legend_handles_labels()[0]]
-    legend = figure.legend(
-        handles=handles, title=title, loc="outside lower center", ncols=3, fontsize=10, frameon=False
-    )
+    columns = WIDTH // (6 + max((len(str(h.get_label())) for h in handles), default=0))
+    where: dict[str, Any] = {"loc": "outside lower center", "ncols": min(max(columns, 1), 3)}
+    legend = figure.legend(handles=handles, title=title, fontsize=10, frameon=False, **where)
     legend.get_title().set(fontsize=10, color=GREY)
     return figure
 
