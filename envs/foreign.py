@@ -60,7 +60,7 @@ class GymRows:
     def step(self, action: np.ndarray) -> Step:
         """Take one step in every row, `action` [N] or [N, A] in [-1, 1]."""
         self._remember(action)
-        asked = zip(self.envs, self.given(action), self.resting, strict=True)
+        asked = zip(self.envs, self.given(action), self.resting.tolist(), strict=True)
         steps = [RESTED if rests else env.step(given) for env, given, rests in asked]
         seen, gained, ended, cut, infos = zip(*steps, strict=True)
         next_obs = np.empty((self.count, *self.single_observation_space.shape), np.float32)
