@@ -85,6 +85,12 @@ class Run:
         limits: dict[str, Any] = {"budget": config.planner_budget, "deadline_ms": config.planner_deadline_ms}
         gate = copy.deepcopy(self.parts["gate"])
         self.mixture = Mixture(planner, self.learner, gate, self.seeds, config.rows, **limits)
+        start, budget = self.parts["start"], config.planner_budget
+        if start.source == "expert" and 0 < budget < start.size:
+            raise ValueError(
+                f"a start of {start.size:,} transitions needs as many planner calls, the budget is {budget:,}; "
+                "lower --start.size, raise --planner.budget or choose --start random"
+            )
         self.decay = copy.deepcopy(self.parts["decay"])
         self.techniques = [plugins.make("technique", technique) for technique in config.techniques]
         self.rollout = Rollout(
@@ -139,13 +145,8 @@ class Run:
         return np.where(self.mixture.spent, 0.0, self.decay.rate(self.step, self.score))
 
     def _seed_buffer(self, random: Planner) -> None:
-        start, budget = self.parts["start"], self.config.planner_budget
+        start = self.parts["start"]
         actor = start.actor(self.mixture.planner, random)
-        if actor is self.mixture.planner and 0 < budget < start.size:
-            raise ValueError(
-                f"a start of {start.size:,} transitions needs as many planner calls, the budget is {budget:,}; "
-                "lower --start.size, raise --planner.budget or choose --start random"
-            )
         shape = self.shape if self.spec.actions else (*self.shape, self.spec.action_size)
         for _ in range(-(-start.size // self.shape[1])):
             obs, source = self._stacked(self.obs), start.source

@@ -235,6 +235,16 @@ def test_the_planner_acts_as_often_as_the_rate_says(gate: str):
         assert share == pytest.approx(0.4, abs=0.02)
 
 
+def test_a_spent_budget_ends_planning_and_the_rate_says_so():
+    records = list(train(tiny(planner_budget=100, seeds=(0, 1), decay=plugins.make("decay", "constant", value=1.0))))
+    collected = [r.values for r in records if r.kind == "collect"]
+    assert collected[-1]["planner/calls_total"].tolist() == [100, 100]  # 64 of them for the start
+    assert collected[-1]["curriculum/planning_rate"].tolist() == [0, 0]
+    assert (collected[-1]["curriculum/expert_action_share"] == 0).all()
+    with pytest.raises(ValueError, match="a start of 64 transitions needs as many planner calls, the budget is 63"):
+        Run(tiny(planner_budget=63))
+
+
 @pytest.mark.parametrize(("store", "source"), [("planner", 1), ("learner", 2)])
 def test_store_keeps_whose_transitions_it_names(store: Any, source: int):
     run = Run(tiny(store=store, decay=plugins.make("decay", "constant", value=0.5)))
