@@ -86,9 +86,10 @@ class Run:
         gate = copy.deepcopy(self.parts["gate"])
         self.mixture = Mixture(planner, self.learner, gate, self.seeds, config.rows, **limits)
         start, budget = self.parts["start"], config.planner_budget
-        if start.source == "expert" and 0 < budget < start.size:
+        size = -(-start.size // config.rows) * config.rows
+        if start.source == "expert" and 0 < budget < size:
             raise ValueError(
-                f"a start of {start.size:,} transitions needs as many planner calls, the budget is {budget:,}; "
+                f"a start of {size:,} transitions needs as many planner calls, the budget is {budget:,}; "
                 "lower --start.size, raise --planner.budget or choose --start random"
             )
         self.decay = copy.deepcopy(self.parts["decay"])
