@@ -29,7 +29,7 @@ class TLPPO:
     depth: int = 20  # steps planned ahead
     exploration: float = 1.4142135623730951  # 0 only refines the best plan, inf searches at random
     discount: float = 0.1  # 0 counts all of a plan alike, 1 only the way to its first point
-    distance_weight: float = -10.0  # reward of a step, times the distance to the goal
+    distance_weight: float = -30.0  # reward of a step, times the distance to the goal
     risk_weight: float = -1000.0  # reward of being caught
     sighting: bool = True  # belief: a predator in sight is where it is seen
     visibility: bool = True  # belief: one out of sight is nowhere in sight
