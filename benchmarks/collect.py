@@ -21,8 +21,8 @@ from stable_baselines3.common.callbacks import CallbackList
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.type_aliases import TrainFreq, TrainFrequencyUnit
 
+import curriculum.envs.make  # registers the world
 import curriculum.learners.dqn
-import envs.make  # registers the world  # noqa: F401
 from curriculum.config import Config
 from curriculum.decays.constant import Constant
 from curriculum.loop import Run

@@ -18,15 +18,15 @@ import torch
 from stable_baselines3 import DQN
 from stable_baselines3.common.callbacks import BaseCallback
 
-import envs.make  # registers the world  # noqa: F401
-import planners.random
-import planners.shortest_path
+import curriculum.envs.make  # registers the world
+import curriculum.planners.random
+import curriculum.planners.shortest_path
 from curriculum import folders
+from curriculum.envs.gridworld import Gridworld
 from curriculum.evaluate import Episodes, evaluation_rows, play, play_planner, summary
 from curriculum.listeners.table import Table
 from curriculum.loop import RESCORE, spec_of
 from curriculum.types import Record
-from envs.gridworld import Gridworld
 
 EPISODES, EVERY = 50, 2_000
 
@@ -80,7 +80,7 @@ def main() -> None:
     folder = folders.create(Path(options.runs_dir) / "gridworld", "sb3-dqn", settings)
     floor, ceiling = (
         play_planner(planner, world, spec, range(EPISODES)).reward.mean()
-        for planner in (planners.random.Random(), planners.shortest_path.ShortestPath())
+        for planner in (curriculum.planners.random.Random(), curriculum.planners.shortest_path.ShortestPath())
     )
     watched, finals = [], []
     for seed in options.seeds:

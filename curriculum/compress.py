@@ -15,11 +15,11 @@ import torch
 from torch import Tensor, nn
 
 from curriculum.deploy import deployable, fill, load, save
+from curriculum.envs.dynamics import Rows
 from curriculum.evaluate import play
 from curriculum.imitation import one_thread
 from curriculum.layers import Unsupported
 from curriculum.types import Deployable, Technique
-from envs.dynamics import Rows
 
 WARM_UP, CALLS = 100, 1_000  # batch-1 calls before and during a measurement of latency
 SLOW_CALLS = 200  # of a policy that only torch runs, which may take milliseconds

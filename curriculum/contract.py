@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from curriculum import plugins
+from curriculum.envs.dynamics import Rows, World
+from curriculum.envs.make import rows_of
 from curriculum.loop import spec_of
 from curriculum.types import State, stream
-from envs.dynamics import Rows, World
-from envs.make import rows_of
 
 ASKED = (1.0, 0.5, 0.0, 0.5)  # share of the rows that a planner is asked for, step by step
 HIDDEN = ("state", "simulator", "save", "envs")  # of rows: what tells more than observations do

@@ -7,11 +7,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from curriculum import statistics
+from curriculum.envs.dynamics import Rows, World, native
+from curriculum.envs.make import rows_of
 from curriculum.learner import Learner
 from curriculum.mixture import Mixture
 from curriculum.types import Gate, Planner, Spec, stream
-from envs.dynamics import Rows, World, native
-from envs.make import rows_of
 
 FREE_RUN = 1_000  # steps after which an evaluation episode of a world without a time limit is stopped
 

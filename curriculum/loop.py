@@ -16,12 +16,12 @@ from curriculum.buffer import SOURCE, Buffer, Transition
 from curriculum.compress import measure
 from curriculum.config import Config
 from curriculum.deploy import deployable, save
+from curriculum.envs.dynamics import World
+from curriculum.envs.make import rows_of
 from curriculum.evaluate import evaluation_rows, maps, play_learner, play_mixed, play_planner, score, summary
 from curriculum.mixture import Mixture
 from curriculum.rollout import Rollout
 from curriculum.types import SOURCES, Planner, Record, Spec, State, stream
-from envs.dynamics import World
-from envs.make import rows_of
 
 CHUNK = 32  # batches sampled at once before the first step
 RESCORE = 1_000_000  # first of the episode seeds that re-score the last and the best policy

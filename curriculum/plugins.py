@@ -20,9 +20,9 @@ from pathlib import Path
 from typing import Any, Literal, get_type_hints
 
 PACKAGES = {  # flag -> package whose files are its choices
-    "env": "envs",
+    "env": "curriculum.envs",
     "learner": "curriculum.learners",
-    "planner": "planners",
+    "planner": "curriculum.planners",
     "decay": "curriculum.decays",
     "gate": "curriculum.gates",
     "start": "curriculum.starts",
@@ -32,11 +32,11 @@ PACKAGES = {  # flag -> package whose files are its choices
 }
 CHOSEN = ("env", "learner", "planner", "decay", "gate", "start", "bonus")  # flags that take one plug-in of a run
 PARTS = {  # files of a package that are no plug-ins
-    "envs": (
+    "curriculum.envs": (
         *("cellworld", "dynamics", "emulator", "flat", "foreign", "make"),
         *("mazes", "physics", "pursuit", "scene", "sight", "simulate"),
     ),
-    "planners": ("belief", "expert", "scenarios", "training", "tree"),
+    "curriculum.planners": ("belief", "expert", "scenarios", "training", "tree"),
 }
 ANNOTATIONS = {"Literal": Literal, "tuple": tuple, "int": int, "float": float, "bool": bool, "str": str, "Any": Any}
 

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from envs.simulate import Imagined
+from curriculum.envs.simulate import Imagined
 
 if TYPE_CHECKING:
-    from envs.atari import Atari
+    from curriculum.envs.atari import Atari
 
 SIDE = 84  # of a picture, pixels
 FOREVER = 10**9  # frames: time limits are kept elsewhere

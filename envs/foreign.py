@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 import gymnasium as gym
 import numpy as np
 
-from envs.dynamics import Step, native
-from envs.flat import View
-from envs.simulate import Imagined, Simulator
+from curriculum.envs.dynamics import Step, native
+from curriculum.envs.flat import View
+from curriculum.envs.simulate import Imagined, Simulator
 
 if TYPE_CHECKING:
-    from envs.gym import Gym
+    from curriculum.envs.gym import Gym
 
 HISTORY = 64  # steps that a row's memory of actions first has room for
 RESTED: Any = (None, 0.0, False, False, {})  # what the step of a resting row brings
@@ -142,7 +142,7 @@ class GymRows:
     def simulator(self) -> Simulator:
         """Copies of these rows to think ahead in; ValueError where the environment's state cannot be copied."""
         if self.world.facts.physics:
-            from envs import physics
+            from curriculum.envs import physics
 
             return physics.simulator(self)
         return Copies(self)
@@ -154,7 +154,7 @@ class GymRows:
             raise ValueError(f"{world.id} draws no pictures: rgb_array is not among its render modes")
         env, seed, time = self.screens.get(row, (None, -1, 0))
         if world.facts.physics:
-            from envs import physics
+            from curriculum.envs import physics
 
             physics.draw_without_display()
         env = env or world.make("rgb_array")

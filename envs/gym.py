@@ -16,9 +16,9 @@ from typing import Any, NamedTuple
 import gymnasium as gym
 import numpy as np
 
-from envs.dynamics import Rows
-from envs.flat import View, bounded
-from envs.foreign import GymRows
+from curriculum.envs.dynamics import Rows
+from curriculum.envs.flat import View, bounded
+from curriculum.envs.foreign import GymRows
 
 FAMILIES = (  # how ids begin, the module that registers them, the package to install
     (("MiniGrid-", "BabyAI-"), "minigrid", "minigrid"),

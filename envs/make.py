@@ -1,6 +1,6 @@
 """Worlds behind Gymnasium's interface, one episode at a time or many, and the names they have there.
 
-`import envs.make` registers them (or `gym.make("envs.make:curriculum/Gridworld-v0")`); the fields of a world are
+`import curriculum.envs.make` registers them (or `gym.make("curriculum.envs.make:curriculum/Gridworld-v0")`); the fields of a world are
 keywords of `gym.make` and `gym.make_vec`. Box actions are taken in the world's own bounds here.
 """
 
@@ -14,26 +14,26 @@ from gymnasium.envs.registration import load_env_creator
 from gymnasium.utils import seeding
 from gymnasium.vector import AutoresetMode
 
-from envs.dynamics import Dynamics, NativeRows, Rows, World
+from curriculum.envs.dynamics import Dynamics, NativeRows, Rows, World
 
 RENDERING: dict[str, Any] = {"render_modes": ["human", "rgb_array"], "render_fps": 10}  # unless a world has its own
 REGISTERED: dict[str, dict[str, Any]] = {
-    "curriculum/Gridworld-v0": {"world": "envs.gridworld:Gridworld"},
+    "curriculum/Gridworld-v0": {"world": "curriculum.envs.gridworld:Gridworld"},
     "curriculum/GridworldClassic-v0": {
-        "world": "envs.gridworld:Gridworld",
+        "world": "curriculum.envs.gridworld:Gridworld",
         "observation": "image",
         "start": "fixed",
         "max_steps": 0,
     },
-    "curriculum/CartPole-v0": {"world": "envs.cartpole:CartPole"},
-    "curriculum/Pendulum-v0": {"world": "envs.pendulum:Pendulum"},
-    "curriculum/PointmassEasy-v0": {"world": "envs.pointmass:Pointmass", "maze": "easy"},
-    "curriculum/PointmassMedium-v0": {"world": "envs.pointmass:Pointmass", "maze": "medium"},
-    "curriculum/PointmassHard-v0": {"world": "envs.pointmass:Pointmass", "maze": "hard"},
-    "curriculum/PointmassVeryHard-v0": {"world": "envs.pointmass:Pointmass", "maze": "veryhard"},
-    "curriculum/BotEvade-v0": {"world": "envs.botevade:BotEvade"},
+    "curriculum/CartPole-v0": {"world": "curriculum.envs.cartpole:CartPole"},
+    "curriculum/Pendulum-v0": {"world": "curriculum.envs.pendulum:Pendulum"},
+    "curriculum/PointmassEasy-v0": {"world": "curriculum.envs.pointmass:Pointmass", "maze": "easy"},
+    "curriculum/PointmassMedium-v0": {"world": "curriculum.envs.pointmass:Pointmass", "maze": "medium"},
+    "curriculum/PointmassHard-v0": {"world": "curriculum.envs.pointmass:Pointmass", "maze": "hard"},
+    "curriculum/PointmassVeryHard-v0": {"world": "curriculum.envs.pointmass:Pointmass", "maze": "veryhard"},
+    "curriculum/BotEvade-v0": {"world": "curriculum.envs.botevade:BotEvade"},
     "curriculum/BotEvadeOriginal-v0": {
-        "world": "envs.botevade:BotEvade",
+        "world": "curriculum.envs.botevade:BotEvade",
         "dynamics": "original",
         "hide_distance": False,
     },
@@ -163,4 +163,9 @@ def _mode(render_mode: str | None, metadata: dict[str, Any]) -> str | None:
 
 
 for _name, _fields in REGISTERED.items():
-    gym.register(_name, "envs.make:NativeEnv", vector_entry_point="envs.make:NativeVectorEnv", kwargs=_fields)
+    gym.register(
+        _name,
+        "curriculum.envs.make:NativeEnv",
+        vector_entry_point="curriculum.envs.make:NativeVectorEnv",
+        kwargs=_fields,
+    )

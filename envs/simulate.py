@@ -4,7 +4,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from envs.dynamics import NativeRows, native
+from curriculum.envs.dynamics import NativeRows, native
 
 
 class Imagined(NamedTuple):

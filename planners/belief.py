@@ -7,8 +7,8 @@ from functools import cache
 
 import numpy as np
 
+from curriculum.envs.cellworld import ARENA, Cellworld
 from curriculum.types import State
-from envs.cellworld import ARENA, Cellworld
 
 SHAPE, SIDE = (86, 100), 0.01
 SQUARES = np.stack(np.meshgrid((np.arange(100) + 0.5) * SIDE, 0.07 + (np.arange(86) + 0.5) * SIDE), -1)  # [86, 100, 2]

@@ -22,9 +22,9 @@ from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.policies import ActorCriticPolicy, BasePolicy
 from stable_baselines3.common.save_util import load_from_zip_file
 
+from curriculum.envs.dynamics import Rows
+from curriculum.planners.training import actions_of, train, undisturbed
 from curriculum.types import Spec, State, stream, within
-from envs.dynamics import Rows
-from planners.training import actions_of, train, undisturbed
 
 FORMAT = 1  # of the folder
 NEEDED = ("policy_class", "observation_space", "action_space", "policy_kwargs", "use_sde")  # of a zip, to act

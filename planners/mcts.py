@@ -5,9 +5,9 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
+from curriculum.envs.dynamics import RowStreams
+from curriculum.planners.tree import Trees, rollout
 from curriculum.types import Spec, State, stream, within
-from envs.dynamics import RowStreams
-from planners.tree import Trees, rollout
 
 
 @dataclass(kw_only=True)

@@ -5,8 +5,8 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
+from curriculum.planners.tree import rollout
 from curriculum.types import Spec, State, stream, within
-from planners.tree import rollout
 
 
 @dataclass(kw_only=True)

@@ -9,9 +9,9 @@ from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.save_util import load_from_pkl
 from stable_baselines3.common.vec_env import VecNormalize
 
+from curriculum.envs.dynamics import Rows
+from curriculum.planners.expert import Expert, read_policy
 from curriculum.types import Spec
-from envs.dynamics import Rows
-from planners.expert import Expert, read_policy
 
 
 @dataclass(kw_only=True)

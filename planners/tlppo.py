@@ -9,12 +9,12 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
+from curriculum.envs.botevade import GOAL_AT, GOAL_RADIUS, PREDATORS, PREY_SPEED, PUFF_RADIUS, SUBSTEPS, BotEvade
+from curriculum.envs.cellworld import CELLS, GOAL, Cellworld
+from curriculum.envs.pursuit import SECONDS
+from curriculum.planners.belief import Belief, squares
+from curriculum.planners.scenarios import Scenarios, Walk
 from curriculum.types import Spec, State, stream, within
-from envs.botevade import GOAL_AT, GOAL_RADIUS, PREDATORS, PREY_SPEED, PUFF_RADIUS, SUBSTEPS, BotEvade
-from envs.cellworld import CELLS, GOAL, Cellworld
-from envs.pursuit import SECONDS
-from planners.belief import Belief, squares
-from planners.scenarios import Scenarios, Walk
 
 RUSH = 5  # times its top speed that a prey of the original dynamics may go
 

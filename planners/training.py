@@ -16,12 +16,12 @@ from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.vec_env import VecEnv, VecMonitor
 
+from curriculum.envs.dynamics import Rows
+from curriculum.envs.make import rows_of
 from curriculum.types import stream
-from envs.dynamics import Rows
-from envs.make import rows_of
 
 if TYPE_CHECKING:
-    from planners.expert import Expert
+    from curriculum.planners.expert import Expert
 
 FREE_RUN = 1_000  # steps after which an episode of a world without a time limit is stopped
 PAUSE = 10  # seconds between lines on how training goes

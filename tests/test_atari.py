@@ -8,11 +8,11 @@ import pytest
 
 pytest.importorskip("ale_py", reason="needs ale-py 0.12: pip install 'planning-curriculum[atari]'")
 
+from curriculum.envs import atari, emulator
+from curriculum.envs.atari import Atari
+from curriculum.envs.make import rows_of
 from curriculum.loop import spec_of
 from curriculum.types import stream
-from envs import atari, emulator
-from envs.atari import Atari
-from envs.make import rows_of
 
 ENGINES = ["vector", "single"]
 both = pytest.mark.parametrize("engine", ENGINES)

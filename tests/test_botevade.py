@@ -9,12 +9,23 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
-import envs.make  # noqa: F401, registers the names
-from envs.botevade import COLUMNS, COOLING, DISTANCE, FINISHED, OBSERVED, PUFFED, PUFFS, TIME, VISIBLE, BotEvade
-from envs.cellworld import WORLDS, Cellworld, cellworld
-from envs.dynamics import NativeRows
-from envs.pursuit import BODIES, NONE, REACH, SIGHTING, Pursuit
-from envs.sight import BOXES, Screens, sees_body, visible_region
+import curriculum.envs.make  # noqa: F401, registers the names
+from curriculum.envs.botevade import (
+    COLUMNS,
+    COOLING,
+    DISTANCE,
+    FINISHED,
+    OBSERVED,
+    PUFFED,
+    PUFFS,
+    TIME,
+    VISIBLE,
+    BotEvade,
+)
+from curriculum.envs.cellworld import WORLDS, Cellworld, cellworld
+from curriculum.envs.dynamics import NativeRows
+from curriculum.envs.pursuit import BODIES, NONE, REACH, SIGHTING, Pursuit
+from curriculum.envs.sight import BOXES, Screens, sees_body, visible_region
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
 C = {name: column for column, name in enumerate(COLUMNS)}

@@ -74,7 +74,7 @@ def test_the_package_lists_its_commands():
         (["--decay", "exponentail"], "no decay 'exponentail'; there are: constant, cosine, exponential"),
         (["--planner", "nowhere"], "no planner 'nowhere'; there are: "),
         (["--planner", "no.where:Greedy"], "no module 'no.where'"),
-        (["--planner", "planners.random:Greedy"], "its classes: Random"),
+        (["--planner", "curriculum.planners.random:Greedy"], "its classes: Random"),
         (["--learner", "iql", "--learner.expectil", "0.8"], "--learner.expectile"),
         (["--start.size", "-5"], "size must be at least 0, got -5"),
         (["--seeds", "x"], "--seeds"),

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from curriculum.contract import ContractError, check_planner
+from curriculum.envs.cartpole import CartPole
+from curriculum.envs.gridworld import Gridworld
+from curriculum.envs.pendulum import Pendulum
+from curriculum.planners.constant import Constant
+from curriculum.planners.noisy import Noisy
+from curriculum.planners.random import Random
 from curriculum.types import stream
-from envs.cartpole import CartPole
-from envs.gridworld import Gridworld
-from envs.pendulum import Pendulum
-from planners.constant import Constant
-from planners.noisy import Noisy
-from planners.random import Random
 
 
 @dataclass(kw_only=True)

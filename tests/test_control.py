@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env
 
-import envs.make
-from envs.cartpole import CartPole
-from envs.dynamics import NativeRows, native
-from envs.gridworld import Gridworld
-from envs.pendulum import Pendulum
+import curriculum.envs.make
+from curriculum.envs.cartpole import CartPole
+from curriculum.envs.dynamics import NativeRows, native
+from curriculum.envs.gridworld import Gridworld
+from curriculum.envs.pendulum import Pendulum
 
 RNG = np.random.default_rng(0)  # the worlds draw nothing while they step
 WORLDS = [(CartPole, "CartPole-v1"), (Pendulum, "Pendulum-v1")]
@@ -274,7 +274,7 @@ def test_gymnasium_and_stable_baselines_find_nothing_to_complain_about(name, mon
 def test_pictures_follow_one_another_as_fast_as_in_real_time(name, fps):
     assert gym.make(name).metadata["render_fps"] == fps
     assert gym.make_vec(name, 2).metadata["render_fps"] == fps
-    assert envs.make.NativeEnv.metadata["render_fps"] == 10  # the class is as it was
+    assert curriculum.envs.make.NativeEnv.metadata["render_fps"] == 10  # the class is as it was
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 
 from curriculum import evaluate
+from curriculum.envs.cartpole import CartPole
+from curriculum.envs.gridworld import Gridworld
+from curriculum.envs.pendulum import Pendulum
 from curriculum.gates.episode import Episode
 from curriculum.gates.step import Step
+from curriculum.planners.balance import Balance
+from curriculum.planners.swing_up import SwingUp
 from curriculum.types import Spec
-from envs.cartpole import CartPole
-from envs.gridworld import Gridworld
-from envs.pendulum import Pendulum
-from planners.balance import Balance
-from planners.swing_up import SwingUp
 
 EPISODES = range(6)
 CARTPOLE, PENDULUM = CartPole(max_steps=60), Pendulum(max_steps=60)

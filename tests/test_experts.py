@@ -19,18 +19,18 @@ from sb3_contrib import CrossQ as TheirCrossQ
 from sb3_contrib import RecurrentPPO
 from stable_baselines3.common.vec_env import DummyVecEnv, VecMonitor, VecNormalize
 
+from curriculum.envs.cartpole import CartPole
+from curriculum.envs.dynamics import NativeRows
+from curriculum.envs.gridworld import Gridworld
+from curriculum.envs.pendulum import Pendulum
+from curriculum.planners import expert, training
+from curriculum.planners.crossq import CrossQ
+from curriculum.planners.dqn import DQN
+from curriculum.planners.qrdqn import QRDQN
+from curriculum.planners.sac import SAC
+from curriculum.planners.sb3 import SB3
+from curriculum.planners.tqc import TQC
 from curriculum.types import Spec, stream
-from envs.cartpole import CartPole
-from envs.dynamics import NativeRows
-from envs.gridworld import Gridworld
-from envs.pendulum import Pendulum
-from planners import expert, training
-from planners.crossq import CrossQ
-from planners.dqn import DQN
-from planners.qrdqn import QRDQN
-from planners.sac import SAC
-from planners.sb3 import SB3
-from planners.tqc import TQC
 
 SHORT: dict[str, Any] = {"max_steps": 48, "learning_starts": 16, "batch_size": 8, "hidden": (8,)}
 SHORT |= {"eval_every": 24, "eval_episodes": 2, "rows": 8, "updates_per_step": 0.25}

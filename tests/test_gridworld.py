@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env
 
-import envs.make  # noqa: F401  (registers the worlds)
-from envs.dynamics import NativeRows
-from envs.gridworld import Gridworld
+import curriculum.envs.make  # noqa: F401  (registers the worlds)
+from curriculum.envs.dynamics import NativeRows
+from curriculum.envs.gridworld import Gridworld
 
 LEFT, GO, RIGHT = 0, 1, 2
 SCRIPT = [RIGHT, *[GO] * 8, LEFT, *[GO] * 8]  # down the first column, then along the last row
@@ -235,7 +235,7 @@ def test_gymnasium_and_stable_baselines_find_nothing_to_complain_about(name, mon
 
 def test_a_window_shows_ten_frames_a_second(monkeypatch):
     monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
-    env: Any = gym.make("envs.make:curriculum/Gridworld-v0", render_mode="human", start="fixed").unwrapped
+    env: Any = gym.make("curriculum.envs.make:curriculum/Gridworld-v0", render_mode="human", start="fixed").unwrapped
     env.reset(seed=0)
     shown = [env.step(GO)[0][1] for _ in range(2)]
     assert shown == [1, 2]

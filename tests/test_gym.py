@@ -15,8 +15,8 @@ import pytest
 from gymnasium.spaces import utils
 
 from curriculum import checkpoint, plugins
-from envs import make
-from envs.gym import Gym
+from curriculum.envs import make
+from curriculum.envs.gym import Gym
 
 NEEDED = {"Hopper": "mujoco", "LunarLander": "Box2D", "MiniGrid": "minigrid", "PointMaze": "gymnasium_robotics"}
 NEEDED |= dict.fromkeys(
@@ -265,7 +265,7 @@ BOX = gym.spaces.Box(-1, 1, (2,), np.float32)
 
 
 def toy(monkeypatch, seen: gym.Space = BOX, acted: gym.Space = BOX) -> Gym:
-    from envs import gym as world
+    from curriculum.envs import gym as world
 
     made: Any = functools.partial(Toy, seen, acted)
     monkeypatch.setitem(gym.registry, "Toy-v0", gym.envs.registration.EnvSpec("Toy-v0", made))
@@ -565,7 +565,7 @@ def test_a_world_without_pictures_says_so(monkeypatch):
 
 def test_where_mujoco_cannot_draw_the_libraries_are_named(monkeypatch):
     pytest.importorskip("mujoco", reason="an optional package")
-    from envs import physics
+    from curriculum.envs import physics
 
     class Blind:
         def render(self):

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from curriculum import plugins
+from curriculum.envs.gridworld import Gridworld
 from curriculum.learners.awac import AWAC
 from curriculum.learners.bc import BC
 from curriculum.learners.bcq import BCQ
@@ -26,7 +27,6 @@ from curriculum.learners.iql import IQL
 from curriculum.learners.sac import SAC
 from curriculum.learners.td3bc import TD3BC
 from curriculum.types import Batch, Spec
-from envs.gridworld import Gridworld
 
 torch.set_num_threads(1)
 

@@ -11,10 +11,10 @@ from worlds import DISCOUNT, Data, play, train
 
 from curriculum import loop, plugins
 from curriculum.config import Config
-from envs.cartpole import CartPole
-from envs.pendulum import Pendulum
-from planners.balance import Balance
-from planners.swing_up import SwingUp
+from curriculum.envs.cartpole import CartPole
+from curriculum.envs.pendulum import Pendulum
+from curriculum.planners.balance import Balance
+from curriculum.planners.swing_up import SwingUp
 
 SEEDS = (0, 1, 2, 3, 4)
 

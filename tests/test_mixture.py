@@ -12,8 +12,8 @@ from curriculum.gates.episode import Episode
 from curriculum.gates.horizon import Horizon
 from curriculum.gates.step import Step
 from curriculum.mixture import Mixture
+from curriculum.planners.random import Random
 from curriculum.types import Spec
-from planners.random import Random
 
 PLANNER, LEARNER = SOURCE["planner"], SOURCE["learner"]
 SPEC = Spec((1,), "float32", np.zeros(1), np.ones(1), actions=4)

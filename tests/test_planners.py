@@ -9,20 +9,20 @@ import numpy as np
 import pytest
 
 from curriculum import plugins
+from curriculum.envs import mazes
+from curriculum.envs.botevade import BotEvade
+from curriculum.envs.cartpole import CartPole
+from curriculum.envs.dynamics import NativeRows
+from curriculum.envs.gridworld import Gridworld
+from curriculum.envs.pendulum import Pendulum
+from curriculum.envs.pointmass import Pointmass
+from curriculum.planners.balance import Balance
+from curriculum.planners.constant import Constant
+from curriculum.planners.noisy import Noisy
+from curriculum.planners.random import Random
+from curriculum.planners.shortest_path import ShortestPath
+from curriculum.planners.swing_up import SwingUp
 from curriculum.types import Spec, stream
-from envs import mazes
-from envs.botevade import BotEvade
-from envs.cartpole import CartPole
-from envs.dynamics import NativeRows
-from envs.gridworld import Gridworld
-from envs.pendulum import Pendulum
-from envs.pointmass import Pointmass
-from planners.balance import Balance
-from planners.constant import Constant
-from planners.noisy import Noisy
-from planners.random import Random
-from planners.shortest_path import ShortestPath
-from planners.swing_up import SwingUp
 
 FINITE = ["random", "shortest_path"]  # those that play any finite world, and the mazes
 PLAYED = [  # planners and worlds they fit

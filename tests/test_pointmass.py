@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env
 
-import envs.make  # noqa: F401  (registers the worlds)
-from envs import mazes
-from envs.dynamics import NativeRows
-from envs.pointmass import Pointmass, normals
+import curriculum.envs.make  # noqa: F401  (registers the worlds)
+from curriculum.envs import mazes
+from curriculum.envs.dynamics import NativeRows
+from curriculum.envs.pointmass import Pointmass, normals
 
 STAY, LEFT, RIGHT, UP, DOWN = range(5)
 TASKS = ["easy", "medium", "hard", "veryhard"]

@@ -7,20 +7,20 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
-import planners.mppi
+import curriculum.planners.mppi
 from curriculum.contract import check_planner
+from curriculum.envs.cartpole import CartPole
+from curriculum.envs.dynamics import NativeRows, Streams
+from curriculum.envs.gridworld import Gridworld
+from curriculum.envs.pendulum import Pendulum
 from curriculum.evaluate import play_planner
 from curriculum.loop import spec_of
+from curriculum.planners.mcts import MCTS
+from curriculum.planners.mppi import MPPI
+from curriculum.planners.shortest_path import ShortestPath
+from curriculum.planners.swing_up import SwingUp
+from curriculum.planners.tree import Trees, rollout
 from curriculum.types import stream
-from envs.cartpole import CartPole
-from envs.dynamics import NativeRows, Streams
-from envs.gridworld import Gridworld
-from envs.pendulum import Pendulum
-from planners.mcts import MCTS
-from planners.mppi import MPPI
-from planners.shortest_path import ShortestPath
-from planners.swing_up import SwingUp
-from planners.tree import Trees, rollout
 
 SECOND = np.array([0, 1])  # one step later
 
@@ -248,7 +248,7 @@ def test_mppi_noise_has_the_spread_and_smoothness_asked_for(monkeypatch: pytest.
         tried.append(actions)
         return np.zeros(actions.shape[:2]), np.zeros(len(actions), bool)
 
-    monkeypatch.setattr(planners.mppi, "rollout", nothing)
+    monkeypatch.setattr(curriculum.planners.mppi, "rollout", nothing)
     first(MPPI(samples=501, horizon=40, noise=0.1, smoothing=0.8), Slide(), each=2)
     noise = tried[0].reshape(2, 501, 40)
     assert not noise[:, 0].any()  # the plan itself
@@ -265,7 +265,7 @@ def test_mppi_weights_by_return_whatever_its_unit(monkeypatch: pytest.MonkeyPatc
         def paid(simulator, state, actions, *_, unit=unit):
             return unit * actions[..., 0] + unit, np.zeros(len(actions), bool)
 
-        monkeypatch.setattr(planners.mppi, "rollout", paid)
+        monkeypatch.setattr(curriculum.planners.mppi, "rollout", paid)
         actions.append(first(MPPI(samples=8, horizon=1, temperature=0.5), Slide()))
     np.testing.assert_allclose(actions[0], actions[1], atol=1e-6)
     assert (actions[0] > 0).mean() > 0.9
@@ -277,7 +277,7 @@ def test_mppi_values_what_comes_after_the_horizon(monkeypatch: pytest.MonkeyPatc
         ends = actions[:, 0, 0] > 0
         return np.where(ends, 1.5, 1.0)[:, None], ends
 
-    monkeypatch.setattr(planners.mppi, "rollout", paid)
+    monkeypatch.setattr(curriculum.planners.mppi, "rollout", paid)
     action = first(MPPI(samples=16, horizon=1, beyond=beyond), Slide())
     assert ((action <= 0) == lives).all()
 

@@ -6,14 +6,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from curriculum.envs.botevade import BotEvade
+from curriculum.envs.cellworld import GOAL, START, WORLDS, cellworld
+from curriculum.envs.dynamics import NativeRows
+from curriculum.envs.gridworld import Gridworld
 from curriculum.evaluate import evaluation_rows, play
+from curriculum.planners.belief import SQUARES, Belief, shifted, squares
+from curriculum.planners.tlppo import TLPPO
 from curriculum.types import Spec, stream
-from envs.botevade import BotEvade
-from envs.cellworld import GOAL, START, WORLDS, cellworld
-from envs.dynamics import NativeRows
-from envs.gridworld import Gridworld
-from planners.belief import SQUARES, Belief, shifted, squares
-from planners.tlppo import TLPPO
 
 CELLS = cellworld(WORLDS["21_05"])
 WEST = CELLS.xy[START]

@@ -7,11 +7,11 @@ import numpy as np
 import torch
 
 from curriculum import evaluate
+from curriculum.envs.dynamics import NativeRows
 from curriculum.learner import Learner
 from curriculum.loop import spec_of
+from curriculum.planners.random import Random
 from curriculum.types import Batch, stream
-from envs.dynamics import NativeRows
-from planners.random import Random
 
 DISCOUNT = 0.99
 EPISODES = range(20)  # that score a learner
