@@ -17,12 +17,12 @@ import gymnasium as gym
 import numpy as np
 from gymnasium.vector import AutoresetMode
 
+from curriculum.envs._base.dynamics import World
+from curriculum.envs._base.registration import rows_of  # which also registers the worlds
 from curriculum.envs.atari import Atari
 from curriculum.envs.botevade import BotEvade
-from curriculum.envs.dynamics import World
 from curriculum.envs.gridworld import Gridworld
 from curriculum.envs.gym import Gym
-from curriculum.envs.make import rows_of  # which also registers the worlds
 from curriculum.envs.pointmass import Pointmass
 
 CHUNK = 50  # steps between two looks at the clock

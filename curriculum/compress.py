@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from curriculum.deploy import deployable, fill, load, save
-from curriculum.envs.dynamics import Rows
+from curriculum.envs._base.dynamics import Rows
 from curriculum.evaluate import play
 from curriculum.imitation import one_thread
 from curriculum.layers import Unsupported

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from curriculum import plugins
-from curriculum.envs.dynamics import Rows, World
-from curriculum.envs.make import rows_of
+from curriculum.envs._base.dynamics import Rows, World
+from curriculum.envs._base.registration import rows_of
 from curriculum.loop import spec_of
 from curriculum.types import State, stream
 

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from curriculum import statistics
-from curriculum.envs.dynamics import Rows, World, native
-from curriculum.envs.make import rows_of
+from curriculum.envs._base.dynamics import Rows, World, native
+from curriculum.envs._base.registration import rows_of
 from curriculum.learner import Learner
 from curriculum.mixture import Mixture
 from curriculum.types import Gate, Planner, Spec, stream

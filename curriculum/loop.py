@@ -16,8 +16,8 @@ from curriculum.buffer import SOURCE, Buffer, Transition
 from curriculum.compress import measure
 from curriculum.config import Config
 from curriculum.deploy import deployable, save
-from curriculum.envs.dynamics import World
-from curriculum.envs.make import rows_of
+from curriculum.envs._base.dynamics import World
+from curriculum.envs._base.registration import rows_of
 from curriculum.evaluate import evaluation_rows, maps, play_learner, play_mixed, play_planner, score, summary
 from curriculum.mixture import Mixture
 from curriculum.rollout import Rollout

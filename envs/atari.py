@@ -12,8 +12,17 @@ from typing import Any, ClassVar, Literal, Self
 import gymnasium as gym
 import numpy as np
 
-from curriculum.envs.dynamics import Rows, Step, Streams
-from curriculum.envs.emulator import SIDE, Copies, Engine, SingleEngine, VectorEngine, actions_of, name_of, rom_of
+from curriculum.envs._atari.emulator import (
+    SIDE,
+    Copies,
+    Engine,
+    SingleEngine,
+    VectorEngine,
+    actions_of,
+    name_of,
+    rom_of,
+)
+from curriculum.envs._base.dynamics import Rows, Step, Streams
 
 RESEED = 5_000  # steps after which a row's next episode gets a new seed: that loads the game anew, which takes 0.2 s
 ENLARGED = 3  # pixels for one

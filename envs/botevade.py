@@ -16,11 +16,11 @@ from typing import ClassVar, Literal, get_args
 import gymnasium as gym
 import numpy as np
 
-from curriculum.envs.cellworld import GOAL, WORLDS, Cellworld, cellworld, random_occluders
-from curriculum.envs.cellworld import START as START_CELL
-from curriculum.envs.dynamics import Random
-from curriculum.envs.pursuit import BODIES, NONE, PAIRED, REACH, SECONDS, SIGHTING, Pursuit
-from curriculum.envs.sight import Screens, sees_body
+from curriculum.envs._base.dynamics import Random
+from curriculum.envs._cellworld.cells import GOAL, WORLDS, Cellworld, cellworld, random_occluders
+from curriculum.envs._cellworld.cells import START as START_CELL
+from curriculum.envs._cellworld.pursuit import BODIES, NONE, PAIRED, REACH, SECONDS, SIGHTING, Pursuit
+from curriculum.envs._cellworld.sight import Screens, sees_body
 
 SUBSTEPS = 10  # in a step of 0.25 s; the original's clock adds up rounded numbers and sometimes counts 11
 START, GOAL_AT = (0.05, 0.5), np.array([1.0, 0.5])
@@ -146,7 +146,7 @@ class BotEvade:
         """A picture [632, 720, 3] uint8 of one state [29]: the prey blue with its way and, light, what it sees.
 
         The predator is red, and pale while it is out of sight; the ring around it is as wide as a puff."""
-        from curriculum.envs.scene import draw_scene  # here, not above: training never draws
+        from curriculum.envs._cellworld.scene import draw_scene  # here, not above: training never draws
 
         cell, destination = state[[COLUMNS.index("prey_waypoint"), COLUMNS.index("prey_destination")]].astype(int)
         way = []

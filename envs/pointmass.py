@@ -6,8 +6,8 @@ from typing import ClassVar, Literal, get_args
 import gymnasium as gym
 import numpy as np
 
-from curriculum.envs import mazes
-from curriculum.envs.dynamics import Random
+from curriculum.envs._base.dynamics import Random
+from curriculum.envs._pointmass import mazes
 
 PUSHES = np.array([(0, 0, 0, -1, 1), (0, -1, 1, 0, 0)], float)  # [2, 5] along rows and columns: see `Pointmass`
 MOVES = 10  # parts of a step, each along the rows and then along the columns

@@ -7,7 +7,7 @@ from functools import cache
 
 import numpy as np
 
-from curriculum.envs.cellworld import ARENA, Cellworld
+from curriculum.envs._cellworld.cells import ARENA, Cellworld
 from curriculum.types import State
 
 SHAPE, SIDE = (86, 100), 0.01

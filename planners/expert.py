@@ -22,7 +22,7 @@ from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.policies import ActorCriticPolicy, BasePolicy
 from stable_baselines3.common.save_util import load_from_zip_file
 
-from curriculum.envs.dynamics import Rows
+from curriculum.envs._base.dynamics import Rows
 from curriculum.planners.training import actions_of, train, undisturbed
 from curriculum.types import Spec, State, stream, within
 

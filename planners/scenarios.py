@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from curriculum.envs.cellworld import CELLS, GOAL, Cellworld
-from curriculum.envs.pursuit import AIM, NONE, PAIRED, Pursuit
+from curriculum.envs._cellworld.cells import CELLS, GOAL, Cellworld
+from curriculum.envs._cellworld.pursuit import AIM, NONE, PAIRED, Pursuit
 
 SIDE = 0.046875  # between the middles of neighbouring cells
 SURE, SAFE = (

@@ -9,9 +9,9 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
+from curriculum.envs._cellworld.cells import CELLS, GOAL, Cellworld
+from curriculum.envs._cellworld.pursuit import SECONDS
 from curriculum.envs.botevade import GOAL_AT, GOAL_RADIUS, PREDATORS, PREY_SPEED, PUFF_RADIUS, SUBSTEPS, BotEvade
-from curriculum.envs.cellworld import CELLS, GOAL, Cellworld
-from curriculum.envs.pursuit import SECONDS
 from curriculum.planners.belief import Belief, squares
 from curriculum.planners.scenarios import Scenarios, Walk
 from curriculum.types import Spec, State, stream, within

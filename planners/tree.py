@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from curriculum.envs.dynamics import RowStreams
-from curriculum.envs.simulate import NativeSimulator, Simulator
+from curriculum.envs._base.dynamics import RowStreams
+from curriculum.envs._base.simulate import NativeSimulator, Simulator
 
 TIE = 1e-9  # weight of the noise that breaks ties between equally good actions
 

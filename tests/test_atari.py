@@ -8,9 +8,10 @@ import pytest
 
 pytest.importorskip("ale_py", reason="needs ale-py 0.12: pip install 'planning-curriculum[atari]'")
 
-from curriculum.envs import atari, emulator
+from curriculum.envs import atari
+from curriculum.envs._atari import emulator
+from curriculum.envs._base.registration import rows_of
 from curriculum.envs.atari import Atari
-from curriculum.envs.make import rows_of
 from curriculum.loop import spec_of
 from curriculum.types import stream
 

@@ -9,7 +9,11 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
-import curriculum.envs.make  # noqa: F401, registers the names
+import curriculum.envs._base.registration  # noqa: F401, registers the names
+from curriculum.envs._base.dynamics import NativeRows
+from curriculum.envs._cellworld.cells import WORLDS, Cellworld, cellworld
+from curriculum.envs._cellworld.pursuit import BODIES, NONE, REACH, SIGHTING, Pursuit
+from curriculum.envs._cellworld.sight import BOXES, Screens, sees_body, visible_region
 from curriculum.envs.botevade import (
     COLUMNS,
     COOLING,
@@ -22,10 +26,6 @@ from curriculum.envs.botevade import (
     VISIBLE,
     BotEvade,
 )
-from curriculum.envs.cellworld import WORLDS, Cellworld, cellworld
-from curriculum.envs.dynamics import NativeRows
-from curriculum.envs.pursuit import BODIES, NONE, REACH, SIGHTING, Pursuit
-from curriculum.envs.sight import BOXES, Screens, sees_body, visible_region
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
 C = {name: column for column, name in enumerate(COLUMNS)}

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from curriculum.envs.cellworld import WORLDS, Cellworld, cellworld, random_occluders
+from curriculum.envs._cellworld.cells import WORLDS, Cellworld, cellworld, random_occluders
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
 SIDE = 0.046875  # between the centres of neighbours

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env
 
-import curriculum.envs.make
+import curriculum.envs._base.registration
+from curriculum.envs._base.dynamics import NativeRows, native
 from curriculum.envs.cartpole import CartPole
-from curriculum.envs.dynamics import NativeRows, native
 from curriculum.envs.gridworld import Gridworld
 from curriculum.envs.pendulum import Pendulum
 
@@ -274,7 +274,7 @@ def test_gymnasium_and_stable_baselines_find_nothing_to_complain_about(name, mon
 def test_pictures_follow_one_another_as_fast_as_in_real_time(name, fps):
     assert gym.make(name).metadata["render_fps"] == fps
     assert gym.make_vec(name, 2).metadata["render_fps"] == fps
-    assert curriculum.envs.make.NativeEnv.metadata["render_fps"] == 10  # the class is as it was
+    assert curriculum.envs._base.registration.NativeEnv.metadata["render_fps"] == 10  # the class is as it was
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env
 
-import curriculum.envs.make  # noqa: F401  (registers the worlds)
-from curriculum.envs.dynamics import NativeRows
+import curriculum.envs._base.registration  # noqa: F401  (registers the worlds)
+from curriculum.envs._base.dynamics import NativeRows
 from curriculum.envs.gridworld import Gridworld
 
 LEFT, GO, RIGHT = 0, 1, 2
@@ -235,7 +235,9 @@ def test_gymnasium_and_stable_baselines_find_nothing_to_complain_about(name, mon
 
 def test_a_window_shows_ten_frames_a_second(monkeypatch):
     monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
-    env: Any = gym.make("curriculum.envs.make:curriculum/Gridworld-v0", render_mode="human", start="fixed").unwrapped
+    env: Any = gym.make(
+        "curriculum.envs._base.registration:curriculum/Gridworld-v0", render_mode="human", start="fixed"
+    ).unwrapped
     env.reset(seed=0)
     shown = [env.step(GO)[0][1] for _ in range(2)]
     assert shown == [1, 2]

@@ -15,7 +15,7 @@ import pytest
 from gymnasium.spaces import utils
 
 from curriculum import checkpoint, plugins
-from curriculum.envs import make
+from curriculum.envs._base import registration
 from curriculum.envs.gym import Gym
 
 NEEDED = {"Hopper": "mujoco", "LunarLander": "Box2D", "MiniGrid": "minigrid", "PointMaze": "gymnasium_robotics"}
@@ -51,7 +51,7 @@ def generators(*seeds: int) -> list[np.random.Generator]:
 
 
 def rows_of(world: Any, rngs: list[np.random.Generator], rows_each: int = 1) -> Any:
-    return make.rows_of(world, rngs, rows_each)
+    return registration.rows_of(world, rngs, rows_each)
 
 
 def actions_of(world: Gym, *shape: int, seed: int = 3) -> np.ndarray:
@@ -565,7 +565,7 @@ def test_a_world_without_pictures_says_so(monkeypatch):
 
 def test_where_mujoco_cannot_draw_the_libraries_are_named(monkeypatch):
     pytest.importorskip("mujoco", reason="an optional package")
-    from curriculum.envs import physics
+    from curriculum.envs._gym import physics
 
     class Blind:
         def render(self):

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from curriculum import plugins
-from curriculum.envs import mazes
+from curriculum.envs._base.dynamics import NativeRows
+from curriculum.envs._pointmass import mazes
 from curriculum.envs.botevade import BotEvade
 from curriculum.envs.cartpole import CartPole
-from curriculum.envs.dynamics import NativeRows
 from curriculum.envs.gridworld import Gridworld
 from curriculum.envs.pendulum import Pendulum
 from curriculum.envs.pointmass import Pointmass

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env
 
-import curriculum.envs.make  # noqa: F401  (registers the worlds)
-from curriculum.envs import mazes
-from curriculum.envs.dynamics import NativeRows
+import curriculum.envs._base.registration  # noqa: F401  (registers the worlds)
+from curriculum.envs._base.dynamics import NativeRows
+from curriculum.envs._pointmass import mazes
 from curriculum.envs.pointmass import Pointmass, normals
 
 STAY, LEFT, RIGHT, UP, DOWN = range(5)

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from curriculum.envs._base.dynamics import NativeRows
+from curriculum.envs._cellworld.cells import GOAL, START, WORLDS, cellworld
 from curriculum.envs.botevade import BotEvade
-from curriculum.envs.cellworld import GOAL, START, WORLDS, cellworld
-from curriculum.envs.dynamics import NativeRows
 from curriculum.envs.gridworld import Gridworld
 from curriculum.evaluate import evaluation_rows, play
 from curriculum.planners.belief import SQUARES, Belief, shifted, squares

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from curriculum import evaluate
-from curriculum.envs.dynamics import NativeRows
+from curriculum.envs._base.dynamics import NativeRows
 from curriculum.learner import Learner
 from curriculum.loop import spec_of
 from curriculum.planners.random import Random

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from curriculum.envs.simulate import Imagined
+from curriculum.envs._base.simulate import Imagined
 
 if TYPE_CHECKING:
     from curriculum.envs.atari import Atari

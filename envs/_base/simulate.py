@@ -4,7 +4,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from curriculum.envs.dynamics import NativeRows, native
+from curriculum.envs._base.dynamics import NativeRows, native
 
 
 class Imagined(NamedTuple):

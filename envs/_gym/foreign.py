@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 import gymnasium as gym
 import numpy as np
 
-from curriculum.envs.dynamics import Step, native
-from curriculum.envs.flat import View
-from curriculum.envs.simulate import Imagined, Simulator
+from curriculum.envs._base.dynamics import Step, native
+from curriculum.envs._base.simulate import Imagined, Simulator
+from curriculum.envs._gym.flat import View
 
 if TYPE_CHECKING:
     from curriculum.envs.gym import Gym
@@ -142,7 +142,7 @@ class GymRows:
     def simulator(self) -> Simulator:
         """Copies of these rows to think ahead in; ValueError where the environment's state cannot be copied."""
         if self.world.facts.physics:
-            from curriculum.envs import physics
+            from curriculum.envs._gym import physics
 
             return physics.simulator(self)
         return Copies(self)
@@ -154,7 +154,7 @@ class GymRows:
             raise ValueError(f"{world.id} draws no pictures: rgb_array is not among its render modes")
         env, seed, time = self.screens.get(row, (None, -1, 0))
         if world.facts.physics:
-            from curriculum.envs import physics
+            from curriculum.envs._gym import physics
 
             physics.draw_without_display()
         env = env or world.make("rgb_array")

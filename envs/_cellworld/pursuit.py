@@ -8,7 +8,7 @@ from functools import cache, cached_property
 
 import numpy as np
 
-from curriculum.envs.cellworld import CELLS, Cellworld
+from curriculum.envs._cellworld.cells import CELLS, Cellworld
 
 PAIRED = ("x", "y", "heading", "speed", "turn", "waypoint", "destination", "pending", "patience", "freshness")
 NONE, SIGHTING = -1, -2  # no cell; the cell nearest to where the prey was last seen

@@ -4,9 +4,9 @@ from typing import Any
 
 import numpy as np
 
-from curriculum.envs.cellworld import OCCLUDER, Cellworld
-from curriculum.envs.pursuit import BODIES
-from curriculum.envs.sight import visible_region
+from curriculum.envs._cellworld.cells import OCCLUDER, Cellworld
+from curriculum.envs._cellworld.pursuit import BODIES
+from curriculum.envs._cellworld.sight import visible_region
 
 WIDTH, HEIGHT, MARGIN = 720, 632, 8  # pixels
 FINE = 3  # drawn so much larger, and shrunk in the end: smooth edges

@@ -1,6 +1,6 @@
 """Worlds behind Gymnasium's interface, one episode at a time or many, and the names they have there.
 
-`import curriculum.envs.make` registers them (or `gym.make("curriculum.envs.make:curriculum/Gridworld-v0")`); the fields of a world are
+`import curriculum.envs._base.registration` registers them (or `gym.make("curriculum.envs._base.registration:curriculum/Gridworld-v0")`); the fields of a world are
 keywords of `gym.make` and `gym.make_vec`. Box actions are taken in the world's own bounds here.
 """
 
@@ -14,7 +14,7 @@ from gymnasium.envs.registration import load_env_creator
 from gymnasium.utils import seeding
 from gymnasium.vector import AutoresetMode
 
-from curriculum.envs.dynamics import Dynamics, NativeRows, Rows, World
+from curriculum.envs._base.dynamics import Dynamics, NativeRows, Rows, World
 
 RENDERING: dict[str, Any] = {"render_modes": ["human", "rgb_array"], "render_fps": 10}  # unless a world has its own
 REGISTERED: dict[str, dict[str, Any]] = {
@@ -165,7 +165,7 @@ def _mode(render_mode: str | None, metadata: dict[str, Any]) -> str | None:
 for _name, _fields in REGISTERED.items():
     gym.register(
         _name,
-        "curriculum.envs.make:NativeEnv",
-        vector_entry_point="curriculum.envs.make:NativeVectorEnv",
+        "curriculum.envs._base.registration:NativeEnv",
+        vector_entry_point="curriculum.envs._base.registration:NativeVectorEnv",
         kwargs=_fields,
     )

@@ -12,8 +12,8 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
-from curriculum.envs.foreign import GymRows, begun, goes_on
-from curriculum.envs.simulate import Imagined, Simulator
+from curriculum.envs._base.simulate import Imagined, Simulator
+from curriculum.envs._gym.foreign import GymRows, begun, goes_on
 
 PLAIN = (gym.wrappers.OrderEnforcing, gym.wrappers.TimeLimit, gym.wrappers.PassiveEnvChecker)
 LIBRARIES = "libegl1 libegl-mesa0 libgl1-mesa-dri"  # Debian's, to draw without a display

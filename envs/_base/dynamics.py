@@ -1,7 +1,7 @@
 """Worlds and their rows: what all have in common, and the native ones, which are batched numpy dynamics.
 
 A world is a pure description. The state of a native one is one array [N, S], so a copy is a copy and a checkpoint is an
-array; planners that search step copies of it (`curriculum.envs.simulate`), and its rows step the real thing.
+array; planners that search step copies of it (`curriculum.envs._base.simulate`), and its rows step the real thing.
 
 Box actions lie in [-1, 1] everywhere in this package but inside a world, which takes them within its own bounds.
 `Rows.step` is where the one becomes the other; who steps copies of a world asks `native` for the same.
@@ -16,7 +16,7 @@ import gymnasium as gym
 import numpy as np
 
 if TYPE_CHECKING:
-    from curriculum.envs.simulate import Simulator
+    from curriculum.envs._base.simulate import Simulator
 
 
 class Random(Protocol):
@@ -215,7 +215,7 @@ class NativeRows:
 
     def simulator(self) -> Simulator:
         """Copies of these rows to think ahead in."""
-        from curriculum.envs.simulate import NativeSimulator
+        from curriculum.envs._base.simulate import NativeSimulator
 
         return NativeSimulator(self)
 

@@ -1,0 +1,1 @@
+"""What all worlds share: protocols, native rows, and registration with Gymnasium."""

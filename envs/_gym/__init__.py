@@ -1,0 +1,1 @@
+"""Parts of the worlds that come from Gymnasium."""
