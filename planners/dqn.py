@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 
 from stable_baselines3 import DQN as Algorithm
 
-from curriculum.planners.expert import Expert
+from curriculum.planners._expert.expert import Expert
 
 
 @dataclass(kw_only=True)

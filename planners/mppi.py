@@ -5,7 +5,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from curriculum.planners.tree import rollout
+from curriculum.planners._search.tree import rollout
 from curriculum.types import Spec, State, stream, within
 
 

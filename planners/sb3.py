@@ -10,7 +10,7 @@ from stable_baselines3.common.save_util import load_from_pkl
 from stable_baselines3.common.vec_env import VecNormalize
 
 from curriculum.envs._base.dynamics import Rows
-from curriculum.planners.expert import Expert, read_policy
+from curriculum.planners._expert.expert import Expert, read_policy
 from curriculum.types import Spec
 
 

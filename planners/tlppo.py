@@ -12,8 +12,8 @@ import numpy as np
 from curriculum.envs._cellworld.cells import CELLS, GOAL, Cellworld
 from curriculum.envs._cellworld.pursuit import SECONDS
 from curriculum.envs.botevade import GOAL_AT, GOAL_RADIUS, PREDATORS, PREY_SPEED, PUFF_RADIUS, SUBSTEPS, BotEvade
-from curriculum.planners.belief import Belief, squares
-from curriculum.planners.scenarios import Scenarios, Walk
+from curriculum.planners._tlppo.belief import Belief, squares
+from curriculum.planners._tlppo.scenarios import Scenarios, Walk
 from curriculum.types import Spec, State, stream, within
 
 RUSH = 5  # times its top speed that a prey of the original dynamics may go

@@ -23,7 +23,7 @@ from curriculum.envs._base.dynamics import NativeRows
 from curriculum.envs.cartpole import CartPole
 from curriculum.envs.gridworld import Gridworld
 from curriculum.envs.pendulum import Pendulum
-from curriculum.planners import expert, training
+from curriculum.planners._expert import expert, training
 from curriculum.planners.crossq import CrossQ
 from curriculum.planners.dqn import DQN
 from curriculum.planners.qrdqn import QRDQN

@@ -21,7 +21,7 @@ from curriculum.envs._base.registration import rows_of
 from curriculum.types import stream
 
 if TYPE_CHECKING:
-    from curriculum.planners.expert import Expert
+    from curriculum.planners._expert.expert import Expert
 
 FREE_RUN = 1_000  # steps after which an episode of a world without a time limit is stopped
 PAUSE = 10  # seconds between lines on how training goes

@@ -1,0 +1,1 @@
+"""Experts trained with Stable-Baselines3: training, storage and reading."""

@@ -1,0 +1,1 @@
+"""Parts of the planners that search in copies of a world."""
