@@ -33,7 +33,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from curriculum import engine, plugins
+from curriculum import engine
+from curriculum.setting import plugins
 from curriculum.types import Batch, Spec
 
 OBS, ACTIONS, ROWS, HIDDEN, RATE, GAMMA = 11, 3, 256, (256, 256), 3e-4, 0.99

@@ -13,8 +13,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from curriculum import cli, plugins, train
-from curriculum.config import flat
+from curriculum import train
+from curriculum.setting import flags, plugins
+from curriculum.setting.config import flat
 
 PROG = "python -m curriculum.compare"
 LISTS = ("seeds", "techniques", "shares", "arm", "with")  # flags whose several values belong to one arm
@@ -42,9 +43,9 @@ def main(argv: list[str] | None = None) -> None:
     try:
         compare(argv)
     except (ValueError, OSError) as error:
-        cli.fail(PROG, error, status=1)
+        flags.fail(PROG, error, status=1)
     except KeyboardInterrupt:
-        cli.fail(PROG, "stopped; the arms that were finished stand in their folders, to be used --with", 130)
+        flags.fail(PROG, "stopped; the arms that were finished stand in their folders, to be used --with", 130)
 
 
 def compare(argv: list[str]) -> Path:
@@ -52,7 +53,7 @@ def compare(argv: list[str]) -> Path:
     from curriculum import figures, folders
 
     wanted, finished = arms(argv)
-    configs = {name: cli.parse(flags, PROG)[0] for name, flags in wanted.items()}
+    configs = {name: flags.parse(flags, PROG)[0] for name, flags in wanted.items()}
     first = next(iter(configs.values()))
     if len({config.seeds for config in configs.values()}) > 1:
         raise ValueError("all arms must share their seeds; give --seeds once")
@@ -111,7 +112,7 @@ def arms(argv: list[str]) -> tuple[dict[str, list[str]], list[Path]]:
 def _flags(common: list[tuple[str, list[str]]], own: list[tuple[str, list[str]]]) -> list[str]:
     """One arm's command line; a common setting of a plug-in that this arm does not use is left out."""
     merged = dict(common) | dict(own)
-    chosen, _ = cli.choices([word for flag, values in merged.items() for word in (f"--{flag}", *values)])
+    chosen, _ = flags.choices([word for flag, values in merged.items() for word in (f"--{flag}", *values)])
     words = []
     for flag, values in merged.items():
         family, dot, field = flag.partition(".")

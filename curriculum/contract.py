@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from curriculum import plugins
 from curriculum.envs._base.dynamics import Rows, World
 from curriculum.envs._base.registration import rows_of
 from curriculum.loop import spec_of
+from curriculum.setting import plugins
 from curriculum.types import State, stream
 
 ASKED = (1.0, 0.5, 0.0, 0.5)  # share of the rows that a planner is asked for, step by step

@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from curriculum import cli, plugins
-from curriculum.config import Config, flat
+from curriculum.setting import flags, plugins
+from curriculum.setting.config import Config, flat
 
 PROG = "python -m curriculum.train"
 LISTENERS = ("table", "tensorboard", "progress")
@@ -20,18 +20,20 @@ LISTENERS = ("table", "tensorboard", "progress")
 def main(argv: list[str] | None = None) -> None:
     """Parse flags, find or make the run's folder, train, report."""
     argv = sys.argv[1:] if argv is None else argv
-    config, resume = cli.parse(argv, PROG)
+    config, resume = flags.parse(argv, PROG)
     with signals() as stop:
         try:
             config, folder, checkpoint = place(config, resume, argv)
             finished = run(config, folder, checkpoint, stop)
         except (ValueError, OSError) as error:
-            cli.fail(PROG, error, status=1)
+            flags.fail(PROG, error, status=1)
         except KeyboardInterrupt:
-            cli.fail(PROG, "stopped at once; what was saved stands", 130)
+            flags.fail(PROG, "stopped at once; what was saved stands", 130)
     if not finished:
         name = signal.Signals(stop.signal).name
-        cli.fail(PROG, f"stopped by {name} with a checkpoint; go on with: {PROG} --resume {folder}", 128 + stop.signal)
+        flags.fail(
+            PROG, f"stopped by {name} with a checkpoint; go on with: {PROG} --resume {folder}", 128 + stop.signal
+        )
 
 
 class Stop:
@@ -73,8 +75,8 @@ def place(config: Config, resume: str, argv: list[str]) -> tuple[Config, Path, P
     if folder is None:
         print(f"{PROG}: no unfinished run named {config.run_name()} in {parent}; starting one", file=sys.stderr)
         return config, folders.create(parent, config.run_name(), flat(config)), None
-    saved, _ = cli.parse(["--config", str(folder / "config.yaml")], PROG)
-    wanted, _ = cli.parse(["--config", str(folder / "config.yaml"), *argv], PROG)
+    saved, _ = flags.parse(["--config", str(folder / "config.yaml")], PROG)
+    wanted, _ = flags.parse(["--config", str(folder / "config.yaml"), *argv], PROG)
     old, new = flat(saved), flat(wanted)
     changed = [k for k in new if new[k] != old.get(k) and k not in ("steps", "name", "runs_dir", "device")]
     if changed:

@@ -6,7 +6,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from curriculum import plugins
+from curriculum.setting import plugins
 from curriculum.types import Spec, State, stream, within
 
 NUMBERS: dict[Any, tuple[type, ...]] = {int: (int,), float: (int, float), bool: (bool,)}  # what settings of a type take

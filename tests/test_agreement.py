@@ -14,8 +14,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from curriculum import plugins
 from curriculum.nets import MLP
+from curriculum.setting import plugins
 from curriculum.types import Batch, Spec
 
 d3rlpy = pytest.importorskip(

@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from curriculum import plugins
 from curriculum.bonuses.rnd import RND
+from curriculum.setting import plugins
 from curriculum.types import Batch, Spec
 
 torch.set_num_threads(1)

@@ -11,7 +11,7 @@ import torch
 
 from curriculum import checkpoint
 from curriculum.buffer import COUNT_AFTER, SOURCE, Buffer, Transition, estimate_bytes
-from curriculum.config import Config
+from curriculum.setting.config import Config
 from curriculum.types import SOURCES, Batch, Spec
 
 SPEC = Spec((1,), "float32", np.full(1, -np.inf), np.full(1, np.inf), actions=3)

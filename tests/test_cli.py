@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from curriculum import cli, compare, train
-from curriculum.config import Config, flat
-from curriculum.plugins import make
+from curriculum import compare, train
+from curriculum.setting import flags
+from curriculum.setting.config import Config, flat
+from curriculum.setting.plugins import make
 
 WORDS = "--steps 400 --eval-every 200 --eval-episodes 4 --checkpoint-every 80 --log-every 40 --start.size 64"
 SMALL, NETS = WORDS.split(), ["--learner.hidden", "16", "--learner.batch-size", "16"]
@@ -177,7 +178,7 @@ def test_a_finished_run_can_be_extended(finished: Path, tmp_path: Path):
 def test_a_run_stopped_before_its_first_step_is_left_as_it_was(finished: Path, tmp_path: Path):
     run = tmp_path / "run"
     shutil.copytree(finished, run)
-    config, _ = cli.parse(["--config", str(run / "config.yaml"), "--steps", "800"])
+    config, _ = flags.parse(["--config", str(run / "config.yaml"), "--steps", "800"])
     stop = train.Stop()
     stop.signal = signal.SIGTERM
     assert not train.run(config, run, run / "checkpoints" / "step-000000400", stop)
@@ -283,14 +284,14 @@ def test_the_planner_in_the_readme_works_from_outside_the_project_and_is_reporte
 
 def test_flags_yaml_and_config_say_the_same_thing(tmp_path: Path):
     learner = "--learner iql --learner.expectile 0.9 --learner.hidden 8 8"
-    config, _ = cli.parse(f"{learner} --gate horizon --no-eval-mixed --seeds 4 5 --techniques prune".split())
+    config, _ = flags.parse(f"{learner} --gate horizon --no-eval-mixed --seeds 4 5 --techniques prune".split())
     assert config.learner == make("learner", "iql", expectile=0.9, hidden=(8, 8))
     assert (config.seeds, config.eval_mixed, config.techniques) == ((4, 5), False, ("prune",))
     path = tmp_path / "config.yaml"
     path.write_text(yaml.safe_dump(flat(config)))
-    again, _ = cli.parse(["--config", str(path)])
+    again, _ = flags.parse(["--config", str(path)])
     assert flat(again) == flat(config)
-    other, _ = cli.parse(["--config", str(path), "--learner", "dqn", "--seeds", "1"])  # iql's fields do not follow
+    other, _ = flags.parse(["--config", str(path), "--learner", "dqn", "--seeds", "1"])  # iql's fields do not follow
     assert flat(other)["learner.hidden"] == flat(Config())["learner.hidden"]
     assert other.seeds == (1,)
 

@@ -6,9 +6,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from curriculum import checkpoint, plugins
+from curriculum import checkpoint
 from curriculum.decays.performance import Performance
 from curriculum.evaluate import score
+from curriculum.setting import plugins
 
 DECAYS = plugins.names("decay")
 STEPS = (0, 1, 7, 500, 10_000, 123_456_789)

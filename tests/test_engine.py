@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from curriculum import plugins
 from curriculum.engine import Compiled, choose
 from curriculum.learner import Learner
+from curriculum.setting import plugins
 from curriculum.types import Batch, Spec
 
 torch.set_num_threads(1)

@@ -5,10 +5,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from curriculum import checkpoint, plugins
+from curriculum import checkpoint
 from curriculum.gates.episode import Episode
 from curriculum.gates.horizon import Horizon
 from curriculum.gates.step import Step
+from curriculum.setting import plugins
 
 GATES = plugins.names("gate")
 REMEMBERING = [name for name in GATES if hasattr(plugins.make("gate", name), "state")]

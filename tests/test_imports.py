@@ -9,10 +9,10 @@ ROOT = Path(__file__).parents[1]
 PLUGIN = {"curriculum.types"}
 ALLOWED = {  # files -> our own modules they may import; the first pattern that fits counts
     "envs/*.py": {"envs"},
-    "planners/noisy.py": {"curriculum.plugins", "curriculum.types"},
+    "planners/noisy.py": {"curriculum.setting.plugins", "curriculum.types"},
     "planners/*.py": {"envs", "planners", "curriculum.types"},
     "curriculum/types.py": set(),
-    "curriculum/plugins.py": set(),
+    "curriculum/setting/plugins.py": set(),
     "curriculum/statistics.py": set(),
     "curriculum/nets.py": PLUGIN,
     "curriculum/pixels.py": {"curriculum.nets"},
@@ -34,9 +34,9 @@ ALLOWED = {  # files -> our own modules they may import; the first pattern that 
     "curriculum/deploy.py": PLUGIN | {"curriculum.layers"},
     "curriculum/mixture.py": PLUGIN | {"curriculum.buffer"},
     "curriculum/rollout.py": PLUGIN | {"curriculum.buffer"},
-    "curriculum/contract.py": PLUGIN | {"curriculum.plugins", "curriculum.loop", "envs"},
-    "curriculum/config.py": PLUGIN | {"curriculum.plugins"},
-    "curriculum/cli.py": {"curriculum.plugins", "curriculum.config"},
+    "curriculum/contract.py": PLUGIN | {"curriculum.setting.plugins", "curriculum.loop", "envs"},
+    "curriculum/setting/config.py": PLUGIN | {"curriculum.setting.plugins"},
+    "curriculum/setting/flags.py": {"curriculum.setting.plugins", "curriculum.setting.config"},
     "curriculum/figures.py": {"curriculum.statistics"},
     "curriculum/learners/*.py": PLUGIN
     | {"curriculum.learner", "curriculum.nets", "curriculum.heads", "curriculum.support"},
@@ -63,14 +63,14 @@ ONLY = {  # a library -> the files that may import it
     "rich": ("curriculum/listeners/*",),
     "matplotlib": ("curriculum/figures.py",),
     "pygame": ("envs/*",),
-    "tyro": ("curriculum/cli.py",),
+    "tyro": ("curriculum/setting/flags.py",),
 }
 NEVER = {  # files that `--help` reads or that need no networks, and the libraries they may not pull in
     "curriculum/statistics.py": {"torch"},
     "curriculum/types.py": {"torch"},
-    "curriculum/plugins.py": {"torch"},
-    "curriculum/config.py": {"torch"},
-    "curriculum/cli.py": {"torch"},
+    "curriculum/setting/plugins.py": {"torch"},
+    "curriculum/setting/config.py": {"torch"},
+    "curriculum/setting/flags.py": {"torch"},
     "curriculum/train.py": {"torch"},
 }
 COMMANDS = {"curriculum.train", "curriculum.compare"}

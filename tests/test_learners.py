@@ -14,7 +14,6 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from curriculum import plugins
 from curriculum.envs.gridworld import Gridworld
 from curriculum.learners.awac import AWAC
 from curriculum.learners.bc import BC
@@ -26,6 +25,7 @@ from curriculum.learners.edac import EDAC
 from curriculum.learners.iql import IQL
 from curriculum.learners.sac import SAC
 from curriculum.learners.td3bc import TD3BC
+from curriculum.setting import plugins
 from curriculum.types import Batch, Spec
 
 torch.set_num_threads(1)

@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 from worlds import DISCOUNT, Data, play, train
 
-from curriculum import loop, plugins
-from curriculum.config import Config
+from curriculum import loop
 from curriculum.envs.cartpole import CartPole
 from curriculum.envs.pendulum import Pendulum
 from curriculum.planners.balance import Balance
 from curriculum.planners.swing_up import SwingUp
+from curriculum.setting import plugins
+from curriculum.setting.config import Config
 
 SEEDS = (0, 1, 2, 3, 4)
 

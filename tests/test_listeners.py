@@ -12,12 +12,13 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
-from curriculum import folders, plugins
+from curriculum import folders
 from curriculum.checkpoint import newest
-from curriculum.config import Config, flat
 from curriculum.learners.dqn import DQN
 from curriculum.listeners.tensorboard import METRICS
 from curriculum.loop import train
+from curriculum.setting import plugins
+from curriculum.setting.config import Config, flat
 from curriculum.starts.expert import Expert
 from curriculum.types import Record
 

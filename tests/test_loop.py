@@ -11,14 +11,15 @@ import numpy as np
 import pytest
 import torch
 
-from curriculum import checkpoint, evaluate, loop, plugins
-from curriculum.config import Config
+from curriculum import checkpoint, evaluate, loop
 from curriculum.learners.calql import CalQL
 from curriculum.learners.dqn import DQN
 from curriculum.learners.iql import IQL
 from curriculum.learners.sac import SAC
 from curriculum.learners.td3bc import TD3BC
 from curriculum.loop import Run, train
+from curriculum.setting import plugins
+from curriculum.setting.config import Config
 from curriculum.starts.expert import Expert
 from curriculum.types import Record
 

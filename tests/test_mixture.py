@@ -6,13 +6,14 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import pytest
 
-from curriculum import checkpoint, plugins
+from curriculum import checkpoint
 from curriculum.buffer import SOURCE
 from curriculum.gates.episode import Episode
 from curriculum.gates.horizon import Horizon
 from curriculum.gates.step import Step
 from curriculum.mixture import Mixture
 from curriculum.planners.random import Random
+from curriculum.setting import plugins
 from curriculum.types import Spec
 
 PLANNER, LEARNER = SOURCE["planner"], SOURCE["learner"]

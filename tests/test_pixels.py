@@ -5,9 +5,9 @@ import pytest
 import torch
 from torch import nn
 
-from curriculum import plugins
 from curriculum.learner import Learner
 from curriculum.pixels import Encoder, Pixels, Scale
+from curriculum.setting import plugins
 from curriculum.types import Batch, Spec, stream
 
 torch.set_num_threads(1)

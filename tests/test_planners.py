@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from curriculum import plugins
 from curriculum.envs._base.dynamics import NativeRows
 from curriculum.envs._pointmass import mazes
 from curriculum.envs.botevade import BotEvade
@@ -22,6 +21,7 @@ from curriculum.planners.noisy import Noisy
 from curriculum.planners.random import Random
 from curriculum.planners.shortest_path import ShortestPath
 from curriculum.planners.swing_up import SwingUp
+from curriculum.setting import plugins
 from curriculum.types import Spec, stream
 
 FINITE = ["random", "shortest_path"]  # those that play any finite world, and the mazes

@@ -13,7 +13,7 @@ from typing import get_type_hints
 import pytest
 import yaml
 
-from curriculum import plugins
+from curriculum.setting import plugins
 
 ALL = [(family, name) for family in plugins.PACKAGES for name in plugins.names(family)]
 every_plugin = pytest.mark.parametrize(("family", "name"), ALL)

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from curriculum import checkpoint, plugins
-from curriculum.config import Config
+from curriculum import checkpoint
 from curriculum.decays.linear import Linear
 from curriculum.loop import train
+from curriculum.setting import plugins
+from curriculum.setting.config import Config
 from curriculum.starts.expert import Expert
 
 PACKAGES = {"Hopper-v5": "mujoco", "ALE/Pong-v5": "ale_py", "MiniGrid-Empty-5x5-v0": "minigrid"}

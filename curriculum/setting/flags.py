@@ -11,8 +11,8 @@ from typing import Annotated, Any, NoReturn
 import tyro
 import yaml
 
-from curriculum import plugins
-from curriculum.config import Config
+from curriculum.setting import plugins
+from curriculum.setting.config import Config
 
 FAMILIES = plugins.CHOSEN
 EXTRAS = (

@@ -4,7 +4,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
-from curriculum import plugins
+from curriculum.setting import plugins
 from curriculum.types import SOURCES, within
 
 
