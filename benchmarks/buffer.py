@@ -25,7 +25,7 @@ import gymnasium as gym
 import numpy as np
 import torch
 
-from curriculum.buffer import SOURCE, Buffer, Transition
+from curriculum.replay.buffer import SOURCE, Buffer, Transition
 from curriculum.types import Spec
 
 OURS = {"ours": 1, "ours, ten batches a call": 10}  # batches a call

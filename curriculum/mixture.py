@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from curriculum.buffer import SOURCE
+from curriculum.replay.buffer import SOURCE
 from curriculum.types import Gate, Planner, State, stream
 
 OVERSHOOT = 1e-6  # by how much rounding may carry a box action over its bounds

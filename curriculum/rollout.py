@@ -4,7 +4,7 @@ from collections import deque
 
 import numpy as np
 
-from curriculum.buffer import SOURCE, Transition
+from curriculum.replay.buffer import SOURCE, Transition
 from curriculum.types import State
 
 WINDOW = 100  # finished episodes of a seed that the averages span

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from curriculum import checkpoint
-from curriculum.buffer import COUNT_AFTER, SOURCE, Buffer, Transition, estimate_bytes
+from curriculum.replay.buffer import COUNT_AFTER, SOURCE, Buffer, Transition, estimate_bytes
 from curriculum.setting.config import Config
 from curriculum.types import SOURCES, Batch, Spec
 

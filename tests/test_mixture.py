@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 
 from curriculum import checkpoint
-from curriculum.buffer import SOURCE
 from curriculum.gates.episode import Episode
 from curriculum.gates.horizon import Horizon
 from curriculum.gates.step import Step
 from curriculum.mixture import Mixture
 from curriculum.planners.random import Random
+from curriculum.replay.buffer import SOURCE
 from curriculum.setting import plugins
 from curriculum.types import Spec
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from curriculum import checkpoint
-from curriculum.buffer import SOURCE, Transition
+from curriculum.replay.buffer import SOURCE, Transition
 from curriculum.rollout import WINDOW, Rollout
 
 NAN = float("nan")

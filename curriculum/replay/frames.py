@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from curriculum.batches import words
+from curriculum.replay.workspace import words
 from curriculum.types import Spec, State
 
 

@@ -11,11 +11,11 @@ from typing import NamedTuple, Self
 import numpy as np
 import torch
 
-from curriculum import chains
-from curriculum.batches import Batches, widths
-from curriculum.chains import Chains
-from curriculum.frames import Frames, ring_bytes
-from curriculum.law import SAMPLINGS, Law
+from curriculum.replay import episodes
+from curriculum.replay.episodes import Chains
+from curriculum.replay.frames import Frames, ring_bytes
+from curriculum.replay.sampling import SAMPLINGS, Law
+from curriculum.replay.workspace import Batches, widths
 from curriculum.types import SOURCES, Batch, Spec, State, stream, within
 
 SOURCE = {name: index for index, name in enumerate(SOURCES)}
@@ -275,7 +275,7 @@ def estimate_bytes(
 ) -> int:
     """Memory that the buffer of a run will take; `rows_each` matters to stacked pictures alone, and there little."""
     each = 4 * sum(widths(spec, discount is not None).values())
-    each += sum(np.dtype(dtype).itemsize for dtype in (*chains.COLUMNS.values(), *TAGS.values()))
+    each += sum(np.dtype(dtype).itemsize for dtype in (*episodes.COLUMNS.values(), *TAGS.values()))
     each += 0 if sampling == "uniform" else 4 * len(SOURCES)
     if not spec.frames:
         return seeds * capacity * each
