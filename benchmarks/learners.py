@@ -33,7 +33,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from curriculum import engine
+from curriculum.learning import engine
 from curriculum.setting import plugins
 from curriculum.types import Batch, Spec
 

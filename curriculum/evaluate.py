@@ -9,7 +9,7 @@ import numpy as np
 from curriculum import statistics
 from curriculum.envs._base.dynamics import Rows, World, native
 from curriculum.envs._base.registration import rows_of
-from curriculum.learner import Learner
+from curriculum.learning.learner import Learner
 from curriculum.mixture import Mixture
 from curriculum.types import Gate, Planner, Spec, stream
 

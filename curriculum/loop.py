@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from curriculum import checkpoint, engine
+from curriculum import checkpoint
 from curriculum.compress import measure
 from curriculum.deploy import deployable, save
 from curriculum.envs._base.dynamics import World
 from curriculum.envs._base.registration import rows_of
 from curriculum.evaluate import evaluation_rows, maps, play_learner, play_mixed, play_planner, score, summary
+from curriculum.learning import engine
 from curriculum.mixture import Mixture
 from curriculum.replay.buffer import SOURCE, Buffer, Transition
 from curriculum.rollout import Rollout

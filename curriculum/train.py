@@ -95,7 +95,7 @@ def parent_of(config: Config) -> Path:
 def run(config: Config, folder: Path, checkpoint: Path | None, stop: Stop) -> bool:
     """Train in a folder with all listeners; returns whether the run came to its end."""
     from curriculum import folders
-    from curriculum.engine import choose
+    from curriculum.learning.engine import choose
     from curriculum.loop import spec_of, train
     from curriculum.replay.buffer import estimate_bytes
 

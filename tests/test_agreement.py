@@ -14,7 +14,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from curriculum.nets import MLP
+from curriculum.learning.networks import MLP
 from curriculum.setting import plugins
 from curriculum.types import Batch, Spec
 

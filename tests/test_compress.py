@@ -14,7 +14,7 @@ from curriculum.compress import latency_us, measure, refusals, table
 from curriculum.deploy import deployable, save
 from curriculum.evaluate import evaluation_rows
 from curriculum.layers import Layer, Unsupported, assemble, dense
-from curriculum.nets import Normalize
+from curriculum.learning.networks import Normalize
 from curriculum.techniques.distil import Distil
 from curriculum.techniques.prune import Prune
 from curriculum.techniques.quantize import Quantize

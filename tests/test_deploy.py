@@ -12,7 +12,7 @@ from torch import nn
 
 from curriculum.deploy import deployable, fill, load, quantized, save
 from curriculum.layers import Layer, Unsupported, assemble, dense
-from curriculum.nets import Normalize
+from curriculum.learning.networks import Normalize
 from curriculum.techniques.quantize import Quantize
 
 KINDS = [(0, False), (1e-5, False), (0, True), (1e-5, True)]  # LayerNorm's eps or 0 for none, whether it ends in Tanh

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from curriculum.engine import Compiled, choose
-from curriculum.learner import Learner
+from curriculum.learning.engine import Compiled, choose
+from curriculum.learning.learner import Learner
 from curriculum.setting import plugins
 from curriculum.types import Batch, Spec
 

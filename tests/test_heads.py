@@ -9,10 +9,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from curriculum.heads import Body, Box, Discrete, head
-from curriculum.policies import Categorical, Deterministic, Gaussian, TanhNormal
+from curriculum.learning.heads import Body, Box, Discrete, head
+from curriculum.learning.policies import Categorical, Deterministic, Gaussian, TanhNormal
+from curriculum.learning.values import BoxValues, DiscreteValues, least, quantile_huber
 from curriculum.types import Spec, stream
-from curriculum.values import BoxValues, DiscreteValues, least, quantile_huber
 
 torch.set_num_threads(1)
 

@@ -12,7 +12,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from curriculum.learner import Learner
 from curriculum.learners.awac import AWAC
 from curriculum.learners.bc import BC
 from curriculum.learners.bcq import BCQ
@@ -23,6 +22,7 @@ from curriculum.learners.edac import EDAC
 from curriculum.learners.iql import IQL
 from curriculum.learners.sac import SAC
 from curriculum.learners.td3bc import TD3BC
+from curriculum.learning.learner import Learner
 from curriculum.types import Batch, Spec
 
 torch.set_num_threads(1)

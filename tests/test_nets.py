@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from curriculum.nets import MLP, Network, Normalize, Scalar, Stack, bf32, product
+from curriculum.learning.networks import MLP, Network, Normalize, Scalar, Stack, bf32, product
 from curriculum.types import stream
 
 torch.set_num_threads(1)

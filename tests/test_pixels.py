@@ -5,8 +5,8 @@ import pytest
 import torch
 from torch import nn
 
-from curriculum.learner import Learner
-from curriculum.pixels import Encoder, Pixels, Scale
+from curriculum.learning.learner import Learner
+from curriculum.learning.pixels import Encoder, Pixels, Scale
 from curriculum.setting import plugins
 from curriculum.types import Batch, Spec, stream
 

@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from curriculum.heads import Body, head
-from curriculum.support import NEVER, Generated, Listed, likely, support
+from curriculum.learning.heads import Body, head
+from curriculum.learning.support import NEVER, Generated, Listed, likely, support
 from curriculum.types import Spec, stream
 
 torch.set_num_threads(1)

@@ -8,7 +8,7 @@ import torch
 
 from curriculum import evaluate
 from curriculum.envs._base.dynamics import NativeRows
-from curriculum.learner import Learner
+from curriculum.learning.learner import Learner
 from curriculum.loop import spec_of
 from curriculum.planners.random import Random
 from curriculum.types import Batch, stream

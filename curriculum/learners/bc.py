@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from curriculum.learner import Learner
-from curriculum.nets import Network
+from curriculum.learning.learner import Learner
+from curriculum.learning.networks import Network
 from curriculum.types import Batch
 
 

@@ -16,9 +16,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from curriculum.learner import Learner
-from curriculum.nets import Network
-from curriculum.support import support
+from curriculum.learning.learner import Learner
+from curriculum.learning.networks import Network
+from curriculum.learning.support import support
 from curriculum.types import Batch, within
 
 

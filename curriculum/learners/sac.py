@@ -17,8 +17,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from curriculum.learner import Learner
-from curriculum.nets import Network, Scalar
+from curriculum.learning.learner import Learner
+from curriculum.learning.networks import Network, Scalar
 from curriculum.types import Batch, within
 
 

@@ -14,8 +14,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from curriculum.learner import Learner
-from curriculum.nets import Network
+from curriculum.learning.learner import Learner
+from curriculum.learning.networks import Network
 from curriculum.types import Batch, within
 
 

@@ -15,11 +15,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from curriculum.nets import MLP, Network, Normalize, Scalar
-from curriculum.pixels import Encoder, Pixels, Scale
-from curriculum.policies import Categorical, Deterministic, Gaussian, TanhNormal
+from curriculum.learning.networks import MLP, Network, Normalize, Scalar
+from curriculum.learning.pixels import Encoder, Pixels, Scale
+from curriculum.learning.policies import Categorical, Deterministic, Gaussian, TanhNormal
+from curriculum.learning.values import BoxValues, DiscreteValues, quantile_huber
 from curriculum.types import Spec, State, stream
-from curriculum.values import BoxValues, DiscreteValues, quantile_huber
 
 
 @dataclass(frozen=True)

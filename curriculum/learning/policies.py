@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 if TYPE_CHECKING:
-    from curriculum.heads import Box
+    from curriculum.learning.heads import Box
 
 
 class Categorical:

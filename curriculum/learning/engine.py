@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from curriculum.learner import Learner
+from curriculum.learning.learner import Learner
 from curriculum.types import Batch
 
 Mode = Literal["eager", "compiled", "captured"]

@@ -5,8 +5,8 @@ from types import SimpleNamespace
 import torch
 from torch import Tensor, nn
 
-from curriculum.heads import Box, Discrete
-from curriculum.nets import MLP, Network
+from curriculum.learning.heads import Box, Discrete
+from curriculum.learning.networks import MLP, Network
 from curriculum.types import Batch
 
 NEVER = -1e30  # value of an action outside the support: finite, so that it can be weighed

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from curriculum.nets import MLP, Layout, Stack
+from curriculum.learning.networks import MLP, Layout, Stack
 
 Encoder = Literal["nature", "impala"]
 

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from curriculum.heads import Body, head
-from curriculum.nets import Network, Precision, Stack, keep_freed_memory
+from curriculum.learning.heads import Body, head
+from curriculum.learning.networks import Network, Precision, Stack, keep_freed_memory
 from curriculum.types import Batch, Spec, State, stream, within
 
 

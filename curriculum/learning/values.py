@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from curriculum.nets import MLP
-from curriculum.policies import Categorical, Gaussian, TanhNormal
+from curriculum.learning.networks import MLP
+from curriculum.learning.policies import Categorical, Gaussian, TanhNormal
 
 
 class DiscreteValues:
