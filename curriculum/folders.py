@@ -142,7 +142,7 @@ def _known(value: float) -> str:
 
 def compression(folder: Path, settings: dict[str, Any], values: dict[str, Any]) -> str:
     """What each variant of the policy would cost when deployed, mean over seeds."""
-    from curriculum.compress import refusals, table
+    from curriculum.shipping.compression import refusals, table
 
     variants: dict[str, dict[str, float]] = {}
     for tag, value in values.items():

@@ -12,8 +12,6 @@ import numpy as np
 import torch
 
 from curriculum import checkpoint
-from curriculum.compress import measure
-from curriculum.deploy import deployable, save
 from curriculum.envs._base.dynamics import World
 from curriculum.envs._base.registration import rows_of
 from curriculum.evaluate import evaluation_rows, maps, play_learner, play_mixed, play_planner, score, summary
@@ -23,6 +21,8 @@ from curriculum.replay.buffer import SOURCE, Buffer, Transition
 from curriculum.rollout import Rollout
 from curriculum.setting import plugins
 from curriculum.setting.config import Config
+from curriculum.shipping.artefact import deployable, save
+from curriculum.shipping.compression import measure
 from curriculum.types import SOURCES, Planner, Record, Spec, State, stream
 
 CHUNK = 32  # batches sampled at once before the first step

@@ -135,7 +135,7 @@ class Technique(Protocol):
     def compress(self, policy: nn.Module, obs: Tensor, seed: int) -> dict[str, Deployable]:
         """Variants of `policy` by name; `obs` [n, *O] are observations it acts on, `seed` owns all randomness.
 
-        Raises `curriculum.layers.Unsupported` where it cannot take this kind of policy."""
+        Raises `curriculum.shipping.layers.Unsupported` where it cannot take this kind of policy."""
         ...
 
 

@@ -10,11 +10,11 @@ import pytest
 import torch
 from torch import nn
 
-from curriculum.compress import latency_us, measure, refusals, table
-from curriculum.deploy import deployable, save
 from curriculum.evaluate import evaluation_rows
-from curriculum.layers import Layer, Unsupported, assemble, dense
 from curriculum.learning.networks import Normalize
+from curriculum.shipping.artefact import deployable, save
+from curriculum.shipping.compression import latency_us, measure, refusals, table
+from curriculum.shipping.layers import Layer, Unsupported, assemble, dense
 from curriculum.techniques.distil import Distil
 from curriculum.techniques.prune import Prune
 from curriculum.techniques.quantize import Quantize
@@ -412,7 +412,7 @@ def test_latency_is_of_single_observations_on_one_torch_thread(tmp_path, monkeyp
         seen.append((calls, torch.get_num_threads(), torch.is_inference_mode_enabled(), len(inputs), inputs[0].shape))
         return 1.0, 2.0
 
-    monkeypatch.setattr("curriculum.compress.latency_us", fake)
+    monkeypatch.setattr("curriculum.shipping.compression.latency_us", fake)
     threads = torch.get_num_threads()
     torch.set_num_threads(2)
     try:
@@ -425,7 +425,7 @@ def test_latency_is_of_single_observations_on_one_torch_thread(tmp_path, monkeyp
 
 def test_latency_is_the_median_and_the_99th_percentile_after_warm_up(monkeypatch):
     clock = iter(np.cumsum([[1_000, 50_000]] * 100 + [[1_000, 2_000]] * 980 + [[1_000, 9_000]] * 20))
-    monkeypatch.setattr("curriculum.compress.time.perf_counter_ns", lambda: next(clock))
+    monkeypatch.setattr("curriculum.shipping.compression.time.perf_counter_ns", lambda: next(clock))
     seen: list[str] = []
     assert latency_us(seen.append, ["a", "b"]) == (2, 9)
     assert seen[:3] == ["a", "b", "a"]

@@ -10,9 +10,9 @@ import pytest
 import torch
 from torch import nn
 
-from curriculum.deploy import deployable, fill, load, quantized, save
-from curriculum.layers import Layer, Unsupported, assemble, dense
 from curriculum.learning.networks import Normalize
+from curriculum.shipping.artefact import deployable, fill, load, quantized, save
+from curriculum.shipping.layers import Layer, Unsupported, assemble, dense
 from curriculum.techniques.quantize import Quantize
 
 KINDS = [(0, False), (1e-5, False), (0, True), (1e-5, True)]  # LayerNorm's eps or 0 for none, whether it ends in Tanh
@@ -245,7 +245,7 @@ def test_a_policy_runs_where_there_is_no_torch(tmp_path):
     path = file_of(policy, tmp_path)
     code = f"""import sys
 sys.modules["torch"] = None
-from curriculum.deploy import load
+from curriculum.shipping.artefact import load
 print(load({str(path)!r})([0, 1]))"""
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     expected = outputs(policy, torch.tensor([[0.0, 1.0]]))[0]

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from curriculum.deploy import deployable, quantized
-from curriculum.imitation import imitate
-from curriculum.layers import Layer, assemble, dense
+from curriculum.shipping.artefact import deployable, quantized
+from curriculum.shipping.imitation import imitate
+from curriculum.shipping.layers import Layer, assemble, dense
 from curriculum.types import Deployable, stream
 
 if TYPE_CHECKING:

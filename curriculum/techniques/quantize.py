@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from curriculum.deploy import deployable, quantized
+from curriculum.shipping.artefact import deployable, quantized
 from curriculum.types import Deployable
 
 if TYPE_CHECKING:

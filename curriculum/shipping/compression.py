@@ -14,11 +14,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from curriculum.deploy import deployable, fill, load, save
 from curriculum.envs._base.dynamics import Rows
 from curriculum.evaluate import play
-from curriculum.imitation import one_thread
-from curriculum.layers import Unsupported
+from curriculum.shipping.artefact import deployable, fill, load, save
+from curriculum.shipping.imitation import one_thread
+from curriculum.shipping.layers import Unsupported
 from curriculum.types import Deployable, Technique
 
 WARM_UP, CALLS = 100, 1_000  # batch-1 calls before and during a measurement of latency

@@ -18,7 +18,7 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors import numpy as safetensors
 
-from curriculum.layers import Layer, Unsupported, array_of, dense
+from curriculum.shipping.layers import Layer, Unsupported, array_of, dense
 from curriculum.types import Deployable
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ def load(path: Path) -> Callable[[np.ndarray], np.ndarray]:
     if "torch" in arrays:
         raise ValueError(
             f"{path} is a policy that only torch can run: load the run's checkpoint; its learner's export(seed) is the "
-            f"module, into which curriculum.deploy.fill(module, path) puts the weights of this file"
+            f"module, into which curriculum.shipping.artefact.fill(module, path) puts the weights of this file"
         )
     _check(path, arrays, _expected(arrays))
     for name, array in arrays.items():

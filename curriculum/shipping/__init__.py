@@ -1,0 +1,1 @@
+"""Policies outside training: exported files, and what they cost when deployed."""
