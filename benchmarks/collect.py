@@ -24,7 +24,7 @@ from stable_baselines3.common.type_aliases import TrainFreq, TrainFrequencyUnit
 import curriculum.envs._base.registration  # registers the world
 import curriculum.learners.dqn
 from curriculum.decays.constant import Constant
-from curriculum.loop import Run
+from curriculum.run.loop import Run
 from curriculum.setting.config import Config
 
 HIDDEN, EXPLORATION, CAPACITY, CHUNK = (128, 128), 0.05, 100_000, 50

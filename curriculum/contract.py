@@ -11,7 +11,7 @@ import numpy as np
 
 from curriculum.envs._base.dynamics import Rows, World
 from curriculum.envs._base.registration import rows_of
-from curriculum.loop import spec_of
+from curriculum.run.loop import spec_of
 from curriculum.setting import plugins
 from curriculum.types import State, stream
 

@@ -12,7 +12,7 @@ from curriculum.envs import atari
 from curriculum.envs._atari import emulator
 from curriculum.envs._base.registration import rows_of
 from curriculum.envs.atari import Atari
-from curriculum.loop import spec_of
+from curriculum.run.loop import spec_of
 from curriculum.types import stream
 
 ENGINES = ["vector", "single"]

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from curriculum import checkpoint
 from curriculum.replay.buffer import COUNT_AFTER, SOURCE, Buffer, Transition, estimate_bytes
+from curriculum.run import checkpoint
 from curriculum.setting.config import Config
 from curriculum.types import SOURCES, Batch, Spec
 

@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch import nn
 
-from curriculum.evaluate import evaluation_rows
 from curriculum.learning.networks import Normalize
+from curriculum.run.evaluation import evaluation_rows
 from curriculum.shipping.artefact import deployable, save
 from curriculum.shipping.compression import latency_us, measure, refusals, table
 from curriculum.shipping.layers import Layer, Unsupported, assemble, dense

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from curriculum import checkpoint
 from curriculum.decays.performance import Performance
-from curriculum.evaluate import score
+from curriculum.run import checkpoint
+from curriculum.run.evaluation import score
 from curriculum.setting import plugins
 
 DECAYS = plugins.names("decay")

@@ -7,7 +7,6 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
-from curriculum import evaluate
 from curriculum.envs.cartpole import CartPole
 from curriculum.envs.gridworld import Gridworld
 from curriculum.envs.pendulum import Pendulum
@@ -15,6 +14,7 @@ from curriculum.gates.episode import Episode
 from curriculum.gates.step import Step
 from curriculum.planners.balance import Balance
 from curriculum.planners.swing_up import SwingUp
+from curriculum.run import evaluation
 from curriculum.types import Spec
 
 EPISODES = range(6)
@@ -45,7 +45,7 @@ class Twisting:
 
 def alone(world: Any, policy, episode: int) -> tuple[float, int, bool]:
     """Return, length and success of one episode of one row, its policy told the true state."""
-    rows: Any = evaluate.evaluation_rows(world, [episode])
+    rows: Any = evaluation.evaluation_rows(world, [episode])
     rows.reset()
     total, length, over = 0.0, 0, False
     while not over:
@@ -67,7 +67,7 @@ every_kind = pytest.mark.parametrize(
 
 @every_kind
 def test_each_seed_plays_each_episode_as_it_would_alone(learner, world, spec, planner):
-    played = evaluate.play_learner(learner, world, EPISODES)
+    played = evaluation.play_learner(learner, world, EPISODES)
     assert played.reward.shape == played.length.shape == played.success.shape == (2, 6)
     for p, policy in enumerate(POLICIES[type(world)]):
         expected = [alone(world, policy, episode) for episode in EPISODES]
@@ -80,9 +80,9 @@ def test_each_seed_plays_each_episode_as_it_would_alone(learner, world, spec, pl
 @pytest.mark.parametrize("gate", [Step(), Episode()])
 def test_mixed_play_runs_from_the_learner_alone_to_the_planner_alone(learner, world, spec, planner, gate):
     rate = np.array([0.0, 1.0])
-    played, calls = evaluate.play_mixed(learner, planner, gate, rate, world, spec, EPISODES, step=0)
-    learned = evaluate.play_learner(learner, world, EPISODES)
-    planned = evaluate.play_planner(planner, world, spec, EPISODES)
+    played, calls = evaluation.play_mixed(learner, planner, gate, rate, world, spec, EPISODES, step=0)
+    learned = evaluation.play_learner(learner, world, EPISODES)
+    planned = evaluation.play_planner(planner, world, spec, EPISODES)
     for figure, own, others in zip(played, learned, planned, strict=True):
         np.testing.assert_allclose(figure[0], own[0])
         np.testing.assert_allclose(figure[1], others)
@@ -91,11 +91,11 @@ def test_mixed_play_runs_from_the_learner_alone_to_the_planner_alone(learner, wo
 
 @every_kind
 def test_a_mixture_lies_between_the_two(learner, world, spec, planner):
-    played, calls = evaluate.play_mixed(learner, planner, Step(), np.full(2, 0.5), world, spec, EPISODES, step=0)
+    played, calls = evaluation.play_mixed(learner, planner, Step(), np.full(2, 0.5), world, spec, EPISODES, step=0)
     share = calls / played.length.sum(-1)
     np.testing.assert_allclose(share, 0.5, atol=0.1)
-    planned = evaluate.play_planner(planner, world, spec, EPISODES).reward.mean()
-    learned = evaluate.play_learner(learner, world, EPISODES).reward.mean(-1)
+    planned = evaluation.play_planner(planner, world, spec, EPISODES).reward.mean()
+    learned = evaluation.play_learner(learner, world, EPISODES).reward.mean(-1)
     assert learned[0] < played.reward[0].mean() <= planned
 
 
@@ -123,6 +123,6 @@ def test_maps_of_a_world_of_cells_with_box_actions_use_its_own_bounds():
         def act(self, obs):
             return np.full((1, 400, 1), 0.1, np.float32)  # 5.5 in the world's bounds
 
-    drawn = evaluate.maps(South(), Compass())  # type: ignore[arg-type]
+    drawn = evaluation.maps(South(), Compass())  # type: ignore[arg-type]
     np.testing.assert_array_equal(drawn["arrow"][0, 0, 0], [1, 0])
     assert np.isnan(drawn["value"][0, 2, 2])

@@ -5,10 +5,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from curriculum import checkpoint
 from curriculum.gates.episode import Episode
 from curriculum.gates.horizon import Horizon
 from curriculum.gates.step import Step
+from curriculum.run import checkpoint
 from curriculum.setting import plugins
 
 GATES = plugins.names("gate")

@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 from gymnasium.spaces import utils
 
-from curriculum import checkpoint
 from curriculum.envs._base import registration
 from curriculum.envs.gym import Gym
+from curriculum.run import checkpoint
 from curriculum.setting import plugins
 
 NEEDED = {"Hopper": "mujoco", "LunarLander": "Box2D", "MiniGrid": "minigrid", "PointMaze": "gymnasium_robotics"}

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from worlds import DISCOUNT, Data, play, train
 
-from curriculum import loop
 from curriculum.envs.cartpole import CartPole
 from curriculum.envs.pendulum import Pendulum
 from curriculum.planners.balance import Balance
 from curriculum.planners.swing_up import SwingUp
+from curriculum.run import loop
 from curriculum.setting import plugins
 from curriculum.setting.config import Config
 

@@ -12,11 +12,11 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
-from curriculum import folders
-from curriculum.checkpoint import newest
 from curriculum.learners.dqn import DQN
 from curriculum.listeners.tensorboard import METRICS
-from curriculum.loop import train
+from curriculum.run import folder
+from curriculum.run.checkpoint import newest
+from curriculum.run.loop import train
 from curriculum.setting import plugins
 from curriculum.setting.config import Config, flat
 from curriculum.starts.expert import Expert
@@ -86,7 +86,7 @@ def interrupted(folder: Path, listener: str) -> None:
     records = train(CONFIG, folder)
     listen(listener, folder, [], (next(records) for _ in range(23)))
     checkpoint = newest(folder / "checkpoints")[0]
-    history = folders.history(folder, checkpoint)
+    history = folder.history(folder, checkpoint)
     assert 0 < len(history) < 23
     listen(listener, folder, history, train(CONFIG, folder, checkpoint))
 

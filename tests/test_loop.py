@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 import torch
 
-from curriculum import checkpoint, evaluate, loop
 from curriculum.learners.calql import CalQL
 from curriculum.learners.dqn import DQN
 from curriculum.learners.iql import IQL
 from curriculum.learners.sac import SAC
 from curriculum.learners.td3bc import TD3BC
-from curriculum.loop import Run, train
+from curriculum.run import checkpoint, evaluation, loop
+from curriculum.run.loop import Run, train
 from curriculum.setting import plugins
 from curriculum.setting.config import Config
 from curriculum.starts.expert import Expert
@@ -284,9 +284,9 @@ def test_a_decay_that_needs_a_score_refuses_a_planner_no_better_than_random_play
 def test_best_is_scored_again_on_episodes_that_did_not_choose_it(monkeypatch: pytest.MonkeyPatch):
     used: list[set[int]] = []
 
-    def watched(learner: Any, world: Any, episodes: range) -> evaluate.Episodes:
+    def watched(learner: Any, world: Any, episodes: range) -> evaluation.Episodes:
         used.append(set(episodes))
-        return evaluate.play_learner(learner, world, episodes)
+        return evaluation.play_learner(learner, world, episodes)
 
     monkeypatch.setattr(loop, "play_learner", watched)
     records = list(train(tiny()))

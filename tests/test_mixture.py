@@ -6,13 +6,13 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import pytest
 
-from curriculum import checkpoint
 from curriculum.gates.episode import Episode
 from curriculum.gates.horizon import Horizon
 from curriculum.gates.step import Step
-from curriculum.mixture import Mixture
 from curriculum.planners.random import Random
 from curriculum.replay.buffer import SOURCE
+from curriculum.run import checkpoint
+from curriculum.run.mixture import Mixture
 from curriculum.setting import plugins
 from curriculum.types import Spec
 
@@ -121,7 +121,7 @@ def test_calls_are_counted_for_every_seed():
 
 def test_the_time_a_planner_takes_is_shared_out_by_rows(monkeypatch):
     moments = iter([10.0, 16.0, 20.0, 21.0])
-    monkeypatch.setattr("curriculum.mixture.time", SimpleNamespace(perf_counter=lambda: next(moments)))
+    monkeypatch.setattr("curriculum.run.mixture.time", SimpleNamespace(perf_counter=lambda: next(moments)))
     mixture = mixture_of(gate=Chosen(MASK, [[False] * 3, [True] * 3]))
     act(mixture)
     assert mixture.seconds.tolist() == [2, 4]
@@ -346,7 +346,7 @@ def test_where_a_planner_raises_the_learner_acts_and_it_is_counted_and_said_once
 @pytest.mark.parametrize(("seconds", "late"), [(0.059, False), (0.061, True)])
 def test_an_answer_after_the_deadline_is_dropped(monkeypatch: pytest.MonkeyPatch, seconds: float, late: bool):
     moments = iter([10.0, 10.0 + seconds])  # for three rows of 20 ms each
-    monkeypatch.setattr("curriculum.mixture.time", SimpleNamespace(perf_counter=lambda: next(moments)))
+    monkeypatch.setattr("curriculum.run.mixture.time", SimpleNamespace(perf_counter=lambda: next(moments)))
     mixture = limited(gate=Chosen(MASK), deadline_ms=20)
     action, source = act(mixture)
     assert action.any() != late

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from curriculum import checkpoint
 from curriculum.replay.buffer import SOURCE, Transition
-from curriculum.rollout import WINDOW, Rollout
+from curriculum.run import checkpoint
+from curriculum.run.ledger import WINDOW, Rollout
 
 NAN = float("nan")
 

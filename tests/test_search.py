@@ -13,13 +13,13 @@ from curriculum.envs._base.dynamics import NativeRows, Streams
 from curriculum.envs.cartpole import CartPole
 from curriculum.envs.gridworld import Gridworld
 from curriculum.envs.pendulum import Pendulum
-from curriculum.evaluate import play_planner
-from curriculum.loop import spec_of
 from curriculum.planners._search.tree import Trees, rollout
 from curriculum.planners.mcts import MCTS
 from curriculum.planners.mppi import MPPI
 from curriculum.planners.shortest_path import ShortestPath
 from curriculum.planners.swing_up import SwingUp
+from curriculum.run.evaluation import play_planner
+from curriculum.run.loop import spec_of
 from curriculum.types import stream
 
 SECOND = np.array([0, 1])  # one step later

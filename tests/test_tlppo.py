@@ -10,9 +10,9 @@ from curriculum.envs._base.dynamics import NativeRows
 from curriculum.envs._cellworld.cells import GOAL, START, WORLDS, cellworld
 from curriculum.envs.botevade import BotEvade
 from curriculum.envs.gridworld import Gridworld
-from curriculum.evaluate import evaluation_rows, play
 from curriculum.planners._tlppo.belief import SQUARES, Belief, shifted, squares
 from curriculum.planners.tlppo import TLPPO
+from curriculum.run.evaluation import evaluation_rows, play
 from curriculum.types import Spec, stream
 
 CELLS = cellworld(WORLDS["21_05"])

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from curriculum import checkpoint
 from curriculum.decays.linear import Linear
-from curriculum.loop import train
+from curriculum.run import checkpoint
+from curriculum.run.loop import train
 from curriculum.setting import plugins
 from curriculum.setting.config import Config
 from curriculum.starts.expert import Expert

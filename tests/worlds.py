@@ -6,11 +6,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from curriculum import evaluate
 from curriculum.envs._base.dynamics import NativeRows
 from curriculum.learning.learner import Learner
-from curriculum.loop import spec_of
 from curriculum.planners.random import Random
+from curriculum.run import evaluation
+from curriculum.run.loop import spec_of
 from curriculum.types import Batch, stream
 
 DISCOUNT = 0.99
@@ -81,4 +81,4 @@ def train(learner: Learner, world: Any, data: Data, updates: int, seeds: tuple[i
     for _ in range(updates):
         at = torch.as_tensor(np.stack([g.integers(len(reward), size=learner.batch_size) for g in generators]))
         learner.update(Batch(obs[at], action[at], reward[at], discount[at], next_obs[at], to_go[at]))
-    return evaluate.play_learner(learner, world, EPISODES).reward.mean(-1)
+    return evaluation.play_learner(learner, world, EPISODES).reward.mean(-1)

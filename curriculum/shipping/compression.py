@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from curriculum.envs._base.dynamics import Rows
-from curriculum.evaluate import play
+from curriculum.run.evaluation import play
 from curriculum.shipping.artefact import deployable, fill, load, save
 from curriculum.shipping.imitation import one_thread
 from curriculum.shipping.layers import Unsupported

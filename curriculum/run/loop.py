@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from curriculum import checkpoint
 from curriculum.envs._base.dynamics import World
 from curriculum.envs._base.registration import rows_of
-from curriculum.evaluate import evaluation_rows, maps, play_learner, play_mixed, play_planner, score, summary
 from curriculum.learning import engine
-from curriculum.mixture import Mixture
 from curriculum.replay.buffer import SOURCE, Buffer, Transition
-from curriculum.rollout import Rollout
+from curriculum.run import checkpoint
+from curriculum.run.evaluation import evaluation_rows, maps, play_learner, play_mixed, play_planner, score, summary
+from curriculum.run.ledger import Rollout
+from curriculum.run.mixture import Mixture
 from curriculum.setting import plugins
 from curriculum.setting.config import Config
 from curriculum.shipping.artefact import deployable, save

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import yaml
 
-from curriculum import checkpoint
+from curriculum.run import checkpoint
 
 SEES = {"observation": "what the learner sees", "state": "the simulator's true state, a privilege"}
 

@@ -10,7 +10,7 @@ from curriculum import statistics
 from curriculum.envs._base.dynamics import Rows, World, native
 from curriculum.envs._base.registration import rows_of
 from curriculum.learning.learner import Learner
-from curriculum.mixture import Mixture
+from curriculum.run.mixture import Mixture
 from curriculum.types import Gate, Planner, Spec, stream
 
 FREE_RUN = 1_000  # steps after which an evaluation episode of a world without a time limit is stopped
