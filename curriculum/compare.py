@@ -50,7 +50,7 @@ def main(argv: list[str] | None = None) -> None:
 
 def compare(argv: list[str]) -> Path:
     """Train the arms that a command line describes; returns the folder that holds runs, figure and table."""
-    from curriculum import figures
+    from curriculum.report import figures
     from curriculum.run import folder
 
     wanted, finished = arms(argv)
@@ -173,7 +173,7 @@ def read(run: Path) -> Curve:
 
 def table(curves: dict[str, Curve]) -> str:
     """Markdown: what every arm reached and cost, then its paired differences to the first arm."""
-    from curriculum import statistics
+    from curriculum.report import statistics
 
     (base, reference), *others = curves.items()
     measures = {name: _measures(curve) for name, curve in curves.items()}
@@ -206,7 +206,7 @@ def table(curves: dict[str, Curve]) -> str:
 
 
 def _measures(curve: Curve) -> dict[str, np.ndarray]:
-    from curriculum import statistics
+    from curriculum.report import statistics
 
     return {
         "final return": curve.final["final/last_mean_reward"],

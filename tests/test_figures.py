@@ -7,7 +7,7 @@ import pytest
 from matplotlib.figure import Figure
 from matplotlib.quiver import Quiver
 
-from curriculum import figures
+from curriculum.report import figures
 
 pytestmark = pytest.mark.filterwarnings("error")
 STEPS = np.arange(0, 1000, 100)

@@ -13,7 +13,7 @@ ALLOWED = {  # files -> our own modules they may import; the first pattern that 
     "planners/*.py": {"envs", "planners", "curriculum.types"},
     "curriculum/types.py": set(),
     "curriculum/setting/plugins.py": set(),
-    "curriculum/statistics.py": set(),
+    "curriculum/report/statistics.py": set(),
     "curriculum/learning/networks.py": PLUGIN,
     "curriculum/learning/pixels.py": {"curriculum.learning.networks"},
     "curriculum/learning/policies.py": set(),
@@ -48,7 +48,7 @@ ALLOWED = {  # files -> our own modules they may import; the first pattern that 
     "curriculum/contract.py": PLUGIN | {"curriculum.setting.plugins", "curriculum.run.loop", "envs"},
     "curriculum/setting/config.py": PLUGIN | {"curriculum.setting.plugins"},
     "curriculum/setting/flags.py": {"curriculum.setting.plugins", "curriculum.setting.config"},
-    "curriculum/figures.py": {"curriculum.statistics"},
+    "curriculum/report/figures.py": {"curriculum.report.statistics"},
     "curriculum/learners/*.py": PLUGIN
     | {
         "curriculum.learning.learner",
@@ -59,7 +59,7 @@ ALLOWED = {  # files -> our own modules they may import; the first pattern that 
     "curriculum/bonuses/*.py": PLUGIN | {"curriculum.learning.learner", "curriculum.learning.networks"},
     "curriculum/techniques/*.py": PLUGIN
     | {"curriculum.shipping.artefact", "curriculum.shipping.imitation", "curriculum.shipping.layers"},
-    "curriculum/listeners/*.py": PLUGIN | {"curriculum.figures"},
+    "curriculum/listeners/*.py": PLUGIN | {"curriculum.report.figures"},
     "curriculum/decays/*.py": PLUGIN,
     "curriculum/gates/*.py": PLUGIN,
     "curriculum/starts/*.py": PLUGIN,
@@ -78,12 +78,12 @@ ONLY = {  # a library -> the files that may import it
     "sb3_contrib": ("planners/*",),
     "tensorboard": ("curriculum/listeners/*",),
     "rich": ("curriculum/listeners/*",),
-    "matplotlib": ("curriculum/figures.py",),
+    "matplotlib": ("curriculum/report/figures.py",),
     "pygame": ("envs/*",),
     "tyro": ("curriculum/setting/flags.py",),
 }
 NEVER = {  # files that `--help` reads or that need no networks, and the libraries they may not pull in
-    "curriculum/statistics.py": {"torch"},
+    "curriculum/report/statistics.py": {"torch"},
     "curriculum/types.py": {"torch"},
     "curriculum/setting/plugins.py": {"torch"},
     "curriculum/setting/config.py": {"torch"},
@@ -160,7 +160,7 @@ def test_every_file_imports_only_what_its_place_allows():
             "from curriculum.train import main",
             "curriculum/planted.py imports curriculum.train",
         ),
-        ("curriculum/statistics.py", "from torch import nn", "curriculum/statistics.py imports torch"),
+        ("curriculum/report/statistics.py", "from torch import nn", "curriculum/report/statistics.py imports torch"),
         ("curriculum/planted.py", "def f():\n    import pickle", "curriculum/planted.py imports pickle"),
         ("curriculum/planted.py", "import stable_baselines3.common", "curriculum/planted.py imports stable_baselines3"),
     ],

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from curriculum.statistics import (
+from curriculum.report.statistics import (
     area_under_curve,
     bootstrap,
     confidence,

@@ -10,7 +10,7 @@ import yaml
 from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import hparams
 
-from curriculum import figures
+from curriculum.report import figures
 from curriculum.types import Record
 
 METRICS = (

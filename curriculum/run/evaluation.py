@@ -6,10 +6,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from curriculum import statistics
 from curriculum.envs._base.dynamics import Rows, World, native
 from curriculum.envs._base.registration import rows_of
 from curriculum.learning.learner import Learner
+from curriculum.report import statistics
 from curriculum.run.mixture import Mixture
 from curriculum.types import Gate, Planner, Spec, stream
 

@@ -17,7 +17,7 @@ from matplotlib.path import Path
 from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator, NullLocator
 from matplotlib.transforms import Affine2D
 
-from curriculum.statistics import bootstrap
+from curriculum.report.statistics import bootstrap
 
 BLUE, ORANGE, GREEN, PURPLE, SKY, BROWN = "#0072B2", "#D55E00", "#009E73", "#B5548F", "#56B4E9", "#8C5A2B"
 COLORS = (BLUE, ORANGE, GREEN, PURPLE, SKY, BROWN)  # after Okabe and Ito, distinct to colour-blind readers
