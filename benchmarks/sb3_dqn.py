@@ -23,7 +23,7 @@ import curriculum.planners.random
 import curriculum.planners.shortest_path
 from curriculum.envs.gridworld import Gridworld
 from curriculum.listeners.table import Table
-from curriculum.run import folder
+from curriculum.run import folders
 from curriculum.run.evaluation import Episodes, evaluation_rows, play, play_planner, summary
 from curriculum.run.loop import RESCORE, spec_of
 from curriculum.types import Record
@@ -77,7 +77,7 @@ def main() -> None:
     world = Gridworld()
     spec = spec_of(world)
     settings = {"env": "gridworld", "learner": "stable_baselines3 DQN", "seeds": options.seeds, "steps": options.steps}
-    folder = folder.create(Path(options.runs_dir) / "gridworld", "sb3-dqn", settings)
+    folder = folders.create(Path(options.runs_dir) / "gridworld", "sb3-dqn", settings)
     floor, ceiling = (
         play_planner(planner, world, spec, range(EPISODES)).reward.mean()
         for planner in (curriculum.planners.random.Random(), curriculum.planners.shortest_path.ShortestPath())
@@ -122,7 +122,7 @@ def write(folder: Path, settings: dict, watched: list[Evaluate], final: Episodes
     for record in records:
         table(record)
     table.close()
-    folder.finish(folder, settings, {r.kind: {t: v.tolist() for t, v in r.values.items()} for r in records})
+    folders.finish(folder, settings, {r.kind: {t: v.tolist() for t, v in r.values.items()} for r in records})
 
 
 if __name__ == "__main__":

@@ -51,7 +51,7 @@ def main(argv: list[str] | None = None) -> None:
 def compare(argv: list[str]) -> Path:
     """Train the arms that a command line describes; returns the folder that holds runs, figure and table."""
     from curriculum.report import figures
-    from curriculum.run import folder
+    from curriculum.run import folders
 
     wanted, finished = arms(argv)
     configs = {name: flags.parse(flags, PROG)[0] for name, flags in wanted.items()}
@@ -61,13 +61,13 @@ def compare(argv: list[str]) -> Path:
     beside = {path.name: read(path) for path in finished}
     if any(curve.seeds != list(first.seeds) for curve in beside.values()):
         raise ValueError(f"every arm must have the seeds {list(first.seeds)}; a run given by --with has others")
-    folder = folder.create(
+    folder = folders.create(
         train.parent_of(first), first.name or "compare", {"command": shlex.join([PROG, *argv])}, file="compare.yaml"
     )
     curves: dict[str, Curve] = {}
     for name, config in configs.items():
         print(f"\narm {name}", file=sys.stderr)
-        run = folder.create(folder, re.sub(r"[^\w.-]+", "-", name), flat(config))
+        run = folders.create(folder, re.sub(r"[^\w.-]+", "-", name), flat(config))
         train.run(config, run, None, train.Stop())
         curves[name] = read(run)
     curves |= beside

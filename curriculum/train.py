@@ -66,15 +66,15 @@ def signals() -> Iterator[Stop]:
 
 def place(config: Config, resume: str, argv: list[str]) -> tuple[Config, Path, Path | None]:
     """The run's configuration, its folder, and the checkpoint to go on from."""
-    from curriculum.run import folder
+    from curriculum.run import folders
 
     parent = parent_of(config)
     if not resume:
-        return config, folder.create(parent, config.run_name(), flat(config)), None
-    folder, checkpoint = folder.find(parent, config.run_name(), resume)
+        return config, folders.create(parent, config.run_name(), flat(config)), None
+    folder, checkpoint = folders.find(parent, config.run_name(), resume)
     if folder is None:
         print(f"{PROG}: no unfinished run named {config.run_name()} in {parent}; starting one", file=sys.stderr)
-        return config, folder.create(parent, config.run_name(), flat(config)), None
+        return config, folders.create(parent, config.run_name(), flat(config)), None
     saved, _ = flags.parse(["--config", str(folder / "config.yaml")], PROG)
     wanted, _ = flags.parse(["--config", str(folder / "config.yaml"), *argv], PROG)
     old, new = flat(saved), flat(wanted)
@@ -82,7 +82,7 @@ def place(config: Config, resume: str, argv: list[str]) -> tuple[Config, Path, P
     if changed:
         given = ", ".join(f"{k} {new[k]}" for k in changed)
         raise ValueError(f"{folder} cannot go on with other settings ({given}); leave them out or start a new run")
-    folder.write(folder / "config.yaml", new)
+    folders.write(folder / "config.yaml", new)
     return wanted, folder, checkpoint
 
 
@@ -96,7 +96,7 @@ def run(config: Config, folder: Path, checkpoint: Path | None, stop: Stop) -> bo
     """Train in a folder with all listeners; returns whether the run came to its end."""
     from curriculum.learning.engine import choose
     from curriculum.replay.buffer import estimate_bytes
-    from curriculum.run import folder
+    from curriculum.run import folders
     from curriculum.run.loop import spec_of, train
 
     parts = config.plugged()
@@ -104,7 +104,7 @@ def run(config: Config, folder: Path, checkpoint: Path | None, stop: Stop) -> bo
     spec, seeds = spec_of(parts["env"]), len(config.seeds)
     memory = estimate_bytes(spec, seeds, config.capacity, config.rows, config.sampling, discount)
     print(f"run {folder}  buffer memory {memory / 1e6:.0f} MB", file=sys.stderr)
-    settings, history = flat(config), folder.history(folder, checkpoint)
+    settings, history = flat(config), folders.history(folder, checkpoint)
     records = train(config, folder, checkpoint, stop)
     try:
         first = list(itertools.islice(records, 1))
@@ -132,10 +132,10 @@ def run(config: Config, folder: Path, checkpoint: Path | None, stop: Stop) -> bo
             listener.close()
     if not last["final"]:
         return False
-    folder.finish(folder, settings, last)
-    print(folder.report(folder, settings, last, getattr(parts["planner"], "needs", "observation")))
+    folders.finish(folder, settings, last)
+    print(folders.report(folder, settings, last, getattr(parts["planner"], "needs", "observation")))
     if last["compress"]:
-        print(folder.compression(folder, settings, last["compress"]))
+        print(folders.compression(folder, settings, last["compress"]))
     return True
 
 

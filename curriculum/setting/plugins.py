@@ -31,13 +31,6 @@ PACKAGES = {  # flag -> package whose files are its choices
     "listener": "curriculum.listeners",
 }
 CHOSEN = ("env", "learner", "planner", "decay", "gate", "start", "bonus")  # flags that take one plug-in of a run
-PARTS = {  # files of a package that are no plug-ins
-    "curriculum.envs": (
-        *("cellworld", "dynamics", "emulator", "flat", "foreign", "make"),
-        *("mazes", "physics", "pursuit", "scene", "sight", "simulate"),
-    ),
-    "curriculum.planners": ("belief", "expert", "scenarios", "training", "tree"),
-}
 ANNOTATIONS = {"Literal": Literal, "tuple": tuple, "int": int, "float": float, "bool": bool, "str": str, "Any": Any}
 
 
@@ -61,9 +54,8 @@ class Description:
 
 def names(family: str) -> list[str]:
     """All built-in choices of a flag."""
-    package = PACKAGES[family]
-    files = _folder(package).glob("*.py")
-    return sorted(f.stem for f in files if not f.stem.startswith("_") and f.stem not in PARTS.get(package, ()))
+    files = _folder(PACKAGES[family]).glob("*.py")
+    return sorted(file.stem for file in files if not file.stem.startswith("_"))
 
 
 def installed(family: str) -> dict[str, metadata.EntryPoint]:
@@ -121,7 +113,7 @@ def flags(family: str, name: str) -> tuple[Field, ...]:
 
 def shared(family: str) -> tuple[Field, ...]:
     """What `Config` says of every plug-in of a family: its field `planner_budget` is the flag `--planner.budget`."""
-    settings, prefix = read_class(_folder("curriculum") / "config.py").fields, f"{family}_"
+    settings, prefix = read_class(_folder("curriculum.setting") / "config.py").fields, f"{family}_"
     return tuple(dataclasses.replace(f, name=f.name[len(prefix) :]) for f in settings if f.name.startswith(prefix))
 
 
@@ -142,20 +134,27 @@ def read_class(path: Path, name: str | None = None) -> Description:
     found = (
         next(n for n in tree.body if isinstance(n, ast.ClassDef) and n.name == name) if name else _public_class(tree)
     )
-    fields = [_field(n, source.splitlines()) for n in found.body if _is_field(n)]
+    is_dataclass = any("dataclass" in ast.unparse(decorator) for decorator in found.decorator_list)
+    fields = [_field(n, source.splitlines()) for n in found.body if _is_field(n)] if is_dataclass else []
     for base in found.bases:
-        origin = [
-            n.module
-            for n in tree.body
-            if isinstance(n, ast.ImportFrom) and ast.unparse(base) in [a.name for a in n.names]
-        ]
-        if origin and str(origin[0]).startswith("curriculum."):
-            inherited = read_class(
-                _folder("curriculum") / f"{str(origin[0]).split('.')[1]}.py", ast.unparse(base)
-            ).fields
-            fields += [f for f in inherited if f.name not in [g.name for g in fields]]
+        inherited = _read_base(ast.unparse(base), tree)
+        known = [field.name for field in fields]
+        fields += [field for field in inherited if field.name not in known]
     module_doc = (ast.get_docstring(tree) or "").split("\n")[0]
     return Description(module_doc, tuple(fields))
+
+
+def _read_base(name: str, tree: ast.Module) -> tuple[Field, ...]:
+    """Fields of a base class that a file of ours imports from another file of ours."""
+    for node in tree.body:
+        if not isinstance(node, ast.ImportFrom) or not (node.module or "").startswith("curriculum."):
+            continue
+        if name in [alias.name for alias in node.names]:
+            spec = importlib.util.find_spec(str(node.module))
+            assert spec is not None
+            assert spec.origin is not None
+            return read_class(Path(spec.origin), name).fields
+    return ()
 
 
 def unknown(what: str, name: str, choices: list[str]) -> ValueError:

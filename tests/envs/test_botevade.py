@@ -27,7 +27,7 @@ from curriculum.envs.botevade import (
     BotEvade,
 )
 
-DATA = Path(__file__).parents[2] / "shared" / "data"
+DATA = Path(__file__).parents[3] / "shared" / "data"
 C = {name: column for column, name in enumerate(COLUMNS)}
 recorded = pytest.mark.skipif(not DATA.exists(), reason="the recorded trajectories are not on this machine")
 

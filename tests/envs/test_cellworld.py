@@ -10,7 +10,7 @@ import pytest
 
 from curriculum.envs._cellworld.cells import WORLDS, Cellworld, cellworld, random_occluders
 
-DATA = Path(__file__).parents[2] / "shared" / "data"
+DATA = Path(__file__).parents[3] / "shared" / "data"
 SIDE = 0.046875  # between the centres of neighbours
 # What was published of world 21_05
 POINTS = [0, 1, 2, 6, 10, 14, 21, 28, 35, 38, 45, 54, 55, 57, 65, 69, 76, 86, 120, 139, 174, 202, 227, 244, 254, 255]

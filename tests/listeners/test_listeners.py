@@ -14,7 +14,7 @@ from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
 from curriculum.learners.dqn import DQN
 from curriculum.listeners.tensorboard import METRICS
-from curriculum.run import folder
+from curriculum.run import folders
 from curriculum.run.checkpoint import newest
 from curriculum.run.loop import train
 from curriculum.setting import plugins
@@ -86,7 +86,7 @@ def interrupted(folder: Path, listener: str) -> None:
     records = train(CONFIG, folder)
     listen(listener, folder, [], (next(records) for _ in range(23)))
     checkpoint = newest(folder / "checkpoints")[0]
-    history = folder.history(folder, checkpoint)
+    history = folders.history(folder, checkpoint)
     assert 0 < len(history) < 23
     listen(listener, folder, history, train(CONFIG, folder, checkpoint))
 

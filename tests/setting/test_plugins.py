@@ -224,7 +224,7 @@ def test_every_planner_has_a_budget_and_a_deadline_and_may_not_have_its_own(tmp_
 
 # --- packages that bring plug-ins ---
 
-EXAMPLE = Path(__file__).with_name("example_package")
+EXAMPLE = Path(__file__).parents[1] / "example_package"
 
 
 @pytest.fixture(scope="module")
@@ -235,7 +235,7 @@ def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder / "venv"], check=True)
     python = folder / "venv" / "bin" / "python"
     (target,) = (folder / "venv" / "lib").glob("python*/site-packages")
-    ours = [str(Path(__file__).parents[1]), *(p for p in sys.path if p.endswith("site-packages"))]
+    ours = [str(Path(__file__).parents[2]), *(p for p in sys.path if p.endswith("site-packages"))]
     (target / "ours.pth").write_text("\n".join(ours))  # what it would install from the index, lent by this environment
     pip = [sys.executable, "-m", "pip", "--python", str(python), "install", "-q", "--no-deps", "--no-index"]
     subprocess.run([*pip, "--no-build-isolation", str(package)], check=True)
@@ -272,5 +272,5 @@ def test_the_planner_of_the_example_package_keeps_every_promise(scratch: Path):
 
 
 def test_the_example_package_is_what_the_readme_shows():
-    readme = (Path(__file__).parents[1] / "README.md").read_text()
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
     assert (EXAMPLE / "greedy_lab" / "search.py").read_text() == readme.split("```python\n")[1].split("```")[0]
