@@ -1,17 +1,21 @@
-"""Batches per second from our replay buffer beside those of Stable-Baselines3, d3rlpy and tianshou, in one process.
+"""Batches per second from our replay buffer beside those of Stable-Baselines3, d3rlpy
+and tianshou, in one process.
 
     python benchmarks/buffer.py --rounds 7 --seconds 0.5
     python benchmarks/buffer.py --work vectors --size 1000000
 
-One seed, uniform sampling, windows of one step. `vectors`: batches of 256 from `--size` transitions of 11
-numbers and a discrete action. `pixels`: batches of 32 stacks of four 84x84 pictures from `--pixels` transitions, for
-which SB3 holds whole stacks (56 kB a transition: 5.6 GB for 100,000), tianshou and d3rlpy single pictures as ours does.
+One seed, uniform sampling, windows of one step. `vectors`: batches of 256 from `--size`
+transitions of 11 numbers and a discrete action. `pixels`: batches of 32 stacks of four
+84x84 pictures from `--pixels` transitions, for which SB3 holds whole stacks (56 kB a
+transition: 5.6 GB for 100,000), tianshou and d3rlpy single pictures as ours does.
 
-Timed is the whole call by which a peer's own training gets a batch, as far as that is sampling: `Buffer.sample`,
-`ReplayBuffer.sample` of SB3 (torch tensors, as ours) and of tianshou (numpy arrays), d3rlpy's `sample_transition_batch`
-(numpy arrays). Ours stands there twice: a call may sample several batches, as training does. Every round times each of
-them for `--seconds`, in turn, and a ratio is ours to theirs within one round. The table gives the median over rounds
-and in brackets the least and the largest. A peer that is missing is left out.
+Timed is the whole call by which a peer's own training gets a batch, as far as that is
+sampling: `Buffer.sample`, `ReplayBuffer.sample` of SB3 (torch tensors, as ours) and of
+tianshou (numpy arrays), d3rlpy's `sample_transition_batch` (numpy arrays). Ours stands
+there twice: a call may sample several batches, as training does. Every round times each
+of them for `--seconds`, in turn, and a ratio is ours to theirs within one round. The
+table gives the median over rounds and in brackets the least and the largest. A peer
+that is missing is left out.
 """
 
 import argparse
@@ -35,10 +39,13 @@ Draw = Callable[[], object]
 
 
 def pictures(rng: np.random.Generator, size: int) -> np.ndarray:
-    """Random pictures [size, 84, 84]: a few thousand bytes of noise, shifted, so that making them takes no minute."""
+    """Random pictures [size, 84, 84]: a few thousand bytes of noise, shifted, so that
+    making them takes no minute."""
     noise = rng.integers(0, 256, 100_003 + PICTURE[0] * PICTURE[1], dtype=np.uint8)
     starts = rng.integers(0, 100_003, size)
-    return np.stack([noise[s : s + PICTURE[0] * PICTURE[1]] for s in starts]).reshape(size, *PICTURE)
+    return np.stack([noise[s : s + PICTURE[0] * PICTURE[1]] for s in starts]).reshape(
+        size, *PICTURE
+    )
 
 
 def ours_vectors(size: int, batches: int = 1) -> Draw:
@@ -55,7 +62,14 @@ def ours_vectors(size: int, batches: int = 1) -> Draw:
 def ours_pixels(size: int, batches: int = 1) -> Draw:
     """Episodes of 200 steps in one row."""
     rng = np.random.default_rng(0)
-    spec = Spec((FRAMES, *PICTURE), "uint8", np.zeros(1), np.full(1, 255), ACTIONS, frames=FRAMES)
+    spec = Spec(
+        (FRAMES, *PICTURE),
+        "uint8",
+        np.zeros(1),
+        np.full(1, 255),
+        ACTIONS,
+        frames=FRAMES,
+    )
     buffer = Buffer(capacity=size).setup(spec, (0,), 1)
     seen = pictures(rng, size + size // EPISODE * FRAMES + FRAMES + 1)
     first = 0
@@ -67,12 +81,23 @@ def ours_pixels(size: int, batches: int = 1) -> Draw:
     return lambda: buffer.sample(PIXEL_BATCH, 0.99, batches=batches)
 
 
-def step(rng: np.random.Generator, obs: np.ndarray, next_obs: np.ndarray, t: int) -> Transition:
+def step(
+    rng: np.random.Generator, obs: np.ndarray, next_obs: np.ndarray, t: int
+) -> Transition:
     """Step `t` of all rows; `obs` [1, E, *O]."""
     shape = obs.shape[:2]
     none, over = np.zeros(shape, bool), np.full(shape, (t + 1) % EPISODE == 0)
     reward, source = rng.random(shape), np.full(shape, SOURCE["learner"])
-    return Transition(obs, rng.integers(0, ACTIONS, shape), reward, none, over, next_obs, source, np.zeros(shape))
+    return Transition(
+        obs,
+        rng.integers(0, ACTIONS, shape),
+        reward,
+        none,
+        over,
+        next_obs,
+        source,
+        np.zeros(shape),
+    )
 
 
 def sb3(size: int, pixels: bool) -> Draw:
@@ -80,13 +105,23 @@ def sb3(size: int, pixels: bool) -> Draw:
     from stable_baselines3.common.buffers import ReplayBuffer
 
     rng = np.random.default_rng(0)
-    space = gym.spaces.Box(0, 255, (FRAMES, *PICTURE), np.uint8) if pixels else gym.spaces.Box(-9, 9, (OBS,))
-    buffer = ReplayBuffer(size, space, gym.spaces.Discrete(ACTIONS), "cpu", optimize_memory_usage=False)
+    space = (
+        gym.spaces.Box(0, 255, (FRAMES, *PICTURE), np.uint8)
+        if pixels
+        else gym.spaces.Box(-9, 9, (OBS,))
+    )
+    buffer = ReplayBuffer(
+        size, space, gym.spaces.Discrete(ACTIONS), "cpu", optimize_memory_usage=False
+    )
     for held in (buffer.observations, buffer.next_observations):
         for i in range(0, size, 1_000):
             part = held[i : i + 1_000]
             many = len(part) * FRAMES
-            part[:] = pictures(rng, many).reshape(part.shape) if pixels else rng.standard_normal(part.shape)
+            part[:] = (
+                pictures(rng, many).reshape(part.shape)
+                if pixels
+                else rng.standard_normal(part.shape)
+            )
     buffer.actions[:] = rng.integers(0, ACTIONS, buffer.actions.shape)
     buffer.rewards[:] = rng.random(buffer.rewards.shape)
     buffer.full = True
@@ -95,25 +130,50 @@ def sb3(size: int, pixels: bool) -> Draw:
 
 def d3rlpy(size: int, pixels: bool) -> Draw:
     """Episodes of 200 steps; pictures are stacked by its own picker."""
-    from d3rlpy.dataset import BasicTransitionPicker, Episode, FrameStackTransitionPicker, create_infinite_replay_buffer
-    from d3rlpy.logging import set_log_context  # noqa: F401  # its logger writes to the screen otherwise
+    from d3rlpy.dataset import (
+        BasicTransitionPicker,
+        Episode,
+        FrameStackTransitionPicker,
+        create_infinite_replay_buffer,
+    )
+
+    # its logger writes to the screen otherwise
+    from d3rlpy.logging import set_log_context  # noqa: F401
 
     rng, episodes = np.random.default_rng(0), []
     for _ in range(size // EPISODE):
-        obs: Any = rng.standard_normal((EPISODE, OBS), np.float32) if not pixels else pictures(rng, EPISODE)[:, None]
+        obs: Any = (
+            rng.standard_normal((EPISODE, OBS), np.float32)
+            if not pixels
+            else pictures(rng, EPISODE)[:, None]
+        )
         actions = rng.integers(0, ACTIONS, (EPISODE, 1))
-        episodes.append(Episode(obs, actions, rng.random((EPISODE, 1)).astype(np.float32), terminated=True))
-    picker: Any = FrameStackTransitionPicker(FRAMES) if pixels else BasicTransitionPicker()
+        episodes.append(
+            Episode(
+                obs,
+                actions,
+                rng.random((EPISODE, 1)).astype(np.float32),
+                terminated=True,
+            )
+        )
+    picker: Any = (
+        FrameStackTransitionPicker(FRAMES) if pixels else BasicTransitionPicker()
+    )
     buffer = create_infinite_replay_buffer(episodes=episodes, transition_picker=picker)
     return lambda: buffer.sample_transition_batch(PIXEL_BATCH if pixels else BATCH)
 
 
 def tianshou(size: int, pixels: bool) -> Draw:
-    """Filled at once; pictures are held singly and stacked by the buffer, as its Atari examples do."""
+    """Filled at once; pictures are held singly and stacked by the buffer, as its Atari
+    examples do."""
     from tianshou.data import Batch, ReplayBuffer
 
     rng, over = np.random.default_rng(0), np.arange(1, size + 1) % EPISODE == 0
-    settings = {"stack_num": FRAMES, "save_only_last_obs": True, "ignore_obs_next": True} if pixels else {}
+    settings = (
+        {"stack_num": FRAMES, "save_only_last_obs": True, "ignore_obs_next": True}
+        if pixels
+        else {}
+    )
     buffer = ReplayBuffer(size, **settings)
     held = {
         "act": rng.integers(0, ACTIONS, size),
@@ -121,7 +181,9 @@ def tianshou(size: int, pixels: bool) -> Draw:
         "terminated": over,
         "truncated": np.zeros(size, bool),
         "done": over,
-        "obs": pictures(rng, size) if pixels else rng.standard_normal((size, OBS), np.float32),
+        "obs": pictures(rng, size)
+        if pixels
+        else rng.standard_normal((size, OBS), np.float32),
     }
     if not pixels:
         held["obs_next"] = rng.standard_normal((size, OBS), np.float32)
@@ -148,10 +210,14 @@ def compare(draws: dict[str, tuple[Draw, int]], rounds: int, seconds: float) -> 
             found = batches * rate(draw, seconds if turn else seconds / 5)
             if turn:
                 rates[name].append(found)
-    print("| | batches/s | ours is faster by | with ten batches a call |\n|:--|--:|--:|--:|")
+    print(
+        "| | batches/s | ours is faster by | with ten batches a call |\n|:--|--:|--:|--:|"
+    )
     for name, mine in rates.items():
         ratios = [
-            spread([a / b for a, b in zip(rates[own], mine, strict=True)], ".1f") if name not in OURS else ""
+            spread([a / b for a, b in zip(rates[own], mine, strict=True)], ".1f")
+            if name not in OURS
+            else ""
             for own in OURS
         ]
         print(f"| {name} | {spread(mine, ',.0f')} | {' | '.join(ratios)} |")
@@ -164,13 +230,22 @@ def spread(values: list[float], form: str) -> str:
 
 def main() -> None:
     """Fill every buffer and print a table for each kind of work."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--work", nargs="+", choices=("vectors", "pixels"), default=["vectors", "pixels"])
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--work",
+        nargs="+",
+        choices=("vectors", "pixels"),
+        default=["vectors", "pixels"],
+    )
     parser.add_argument("--size", type=int, default=1_000_000)
     parser.add_argument("--pixels", type=int, default=50_000)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--seconds", type=float, default=0.5)
-    parser.add_argument("--threads", type=int, default=2, help="of torch; numpy has one")
+    parser.add_argument(
+        "--threads", type=int, default=2, help="of torch; numpy has one"
+    )
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     peers = {"stable_baselines3": sb3, "d3rlpy": d3rlpy, "tianshou": tianshou}
@@ -178,11 +253,18 @@ def main() -> None:
         print(f"{name} is not installed, so it is left out")
         del peers[name]
     for work in options.work:
-        pixels, size = work == "pixels", options.pixels if work == "pixels" else options.size
+        pixels, size = (
+            work == "pixels",
+            options.pixels if work == "pixels" else options.size,
+        )
         ours = ours_pixels if pixels else ours_vectors
-        draws: dict[str, tuple[Draw, int]] = {name: (ours(size, each), each) for name, each in OURS.items()}
+        draws: dict[str, tuple[Draw, int]] = {
+            name: (ours(size, each), each) for name, each in OURS.items()
+        }
         draws |= {name: (peer(size, pixels), 1) for name, peer in peers.items()}
-        print(f"\n{work}: batches of {PIXEL_BATCH if pixels else BATCH} from {size:,} transitions\n")
+        print(
+            f"\n{work}: batches of {PIXEL_BATCH if pixels else BATCH} from {size:,} transitions\n"
+        )
         compare(draws, options.rounds, options.seconds)
 
 

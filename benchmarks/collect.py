@@ -1,12 +1,14 @@
-"""Environment steps per second with the policy in the loop: our collecting beside Stable-Baselines3's.
+"""Environment steps per second with the policy in the loop: our collecting beside
+Stable-Baselines3's.
 
     python benchmarks/collect.py --rows 64 --rounds 7 --seconds 1
 
-Both act with a 128x128 network and 5 % random actions, step the same 64 worlds and store every transition; neither
-updates. Ours is `Run.collect` of the training loop, with planner and gate in place at a planning rate of 0; SB3's is
-`DQN.collect_rollouts` on `make_vec_env` (a DummyVecEnv) over the same gridworld under its Gymnasium name. One thread,
-seconds of the processor; rounds alternate, the ratio is that of one round, and what is printed are medians with the
-least and the largest.
+Both act with a 128x128 network and 5 % random actions, step the same 64 worlds and
+store every transition; neither updates. Ours is `Run.collect` of the training loop,
+with planner and gate in place at a planning rate of 0; SB3's is `DQN.collect_rollouts`
+on `make_vec_env` (a DummyVecEnv) over the same gridworld under its Gymnasium name. One
+thread, seconds of the processor; rounds alternate, the ratio is that of one round, and
+what is printed are medians with the least and the largest.
 """
 
 import argparse
@@ -33,7 +35,9 @@ HIDDEN, EXPLORATION, CAPACITY, CHUNK = (128, 128), 0.05, 100_000, 50
 def ours(rows: int) -> Callable[[], None]:
     """`CHUNK` steps of every row in our loop."""
     learner = curriculum.learners.dqn.DQN(hidden=HIDDEN, exploration=EXPLORATION)
-    run = Run(Config(learner=learner, decay=Constant(value=0.0), rows=rows, capacity=CAPACITY))
+    run = Run(
+        Config(learner=learner, decay=Constant(value=0.0), rows=rows, capacity=CAPACITY)
+    )
     run.obs = run.rows.reset()
 
     def collect() -> None:
@@ -56,12 +60,21 @@ def theirs(rows: int) -> Callable[[], None]:
         policy_kwargs={"net_arch": list(HIDDEN)},
     )
     _, callback = model._setup_learn(10**9, CallbackList([]))
-    frequency, settings = TrainFreq(CHUNK, TrainFrequencyUnit.STEP), {"learning_starts": 0, "log_interval": None}
-    return lambda: model.collect_rollouts(model.env, callback, frequency, model.replay_buffer, **settings) and None
+    frequency, settings = (
+        TrainFreq(CHUNK, TrainFrequencyUnit.STEP),
+        {"learning_starts": 0, "log_interval": None},
+    )
+    return lambda: (
+        model.collect_rollouts(
+            model.env, callback, frequency, model.replay_buffer, **settings
+        )
+        and None
+    )
 
 
 def rate(collect: Callable[[], None], rows: int, seconds: float) -> float:
-    """Environment steps per second of processor time, which others on the machine disturb less than the wall's."""
+    """Environment steps per second of processor time, which others on the machine
+    disturb less than the wall's."""
     began, done = time.process_time(), 0
     while time.process_time() - began < seconds:
         collect()
@@ -76,16 +89,25 @@ def told(values: Sequence[float], digits: int) -> str:
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--rows", type=int, nargs="+", default=[64])
     parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--seconds", type=float, default=1.0, help="of either in every round")
+    parser.add_argument(
+        "--seconds", type=float, default=1.0, help="of either in every round"
+    )
     options = parser.parse_args()
     torch.set_num_threads(1)
-    print("| rows | ours, steps/s | SB3, steps/s | ratio |\n|--:|--:|--:|--:|", flush=True)
+    print(
+        "| rows | ours, steps/s | SB3, steps/s | ratio |\n|--:|--:|--:|--:|", flush=True
+    )
     for rows in options.rows:
         mine, other = ours(rows), theirs(rows)
-        pairs = [[rate(collect, rows, options.seconds) for collect in (mine, other)] for _ in range(options.rounds + 1)]
+        pairs = [
+            [rate(collect, rows, options.seconds) for collect in (mine, other)]
+            for _ in range(options.rounds + 1)
+        ]
         us, them = zip(*pairs[1:], strict=True)  # the first round warms up
         ratio = told([u / t for u, t in zip(us, them, strict=True)], 2)
         print(f"| {rows} | {told(us, 0)} | {told(them, 0)} | {ratio} |", flush=True)

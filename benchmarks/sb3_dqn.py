@@ -1,11 +1,14 @@
-"""Stable-Baselines3's DQN alone on our gridworld: a finished run that `curriculum.compare --with` sets beside ours.
+"""Stable-Baselines3's DQN alone on our gridworld: a finished run that
+`curriculum.compare --with` sets beside ours.
 
     python benchmarks/sb3_dqn.py --seeds 0 1 2 3 4 --steps 20000 --start-size 10000 --runs-dir runs
 
-As a random start of `curriculum.train`, the first `--start-size` steps are random play without learning (SB3's
-`learning_starts`) and step 0 of the curves comes after them. Shared with our learner: network 128x128, batch 128,
-learning rate 1e-3, one update for four steps, exploration 0.05, evaluation episodes. SB3's own: one environment,
-unnormalised observations, targets copied (every 500 steps, not 10,000: the run is short).
+As a random start of `curriculum.train`, the first `--start-size` steps are random play
+without learning (SB3's `learning_starts`) and step 0 of the curves comes after them.
+Shared with our learner: network 128x128, batch 128, learning rate 1e-3, one update for
+four steps, exploration 0.05, evaluation episodes. SB3's own: one environment,
+unnormalised observations, targets copied (every 500 steps, not 10,000: the run is
+short).
 """
 
 import argparse
@@ -24,7 +27,13 @@ import curriculum.planners.shortest_path
 from curriculum.envs.gridworld import Gridworld
 from curriculum.listeners.table import Table
 from curriculum.run import folders
-from curriculum.run.evaluation import Episodes, evaluation_rows, play, play_planner, summary
+from curriculum.run.evaluation import (
+    Episodes,
+    evaluation_rows,
+    play,
+    play_planner,
+    summary,
+)
 from curriculum.run.loop import RESCORE, spec_of
 from curriculum.types import Record
 
@@ -32,18 +41,26 @@ EPISODES, EVERY = 50, 2_000
 
 
 class Evaluate(BaseCallback):
-    """Score the greedy policy every `EVERY` steps; training time leaves evaluation out."""
+    """Score the greedy policy every `EVERY` steps; training time leaves evaluation
+    out."""
 
     def __init__(self, world: Gridworld, start_size: int):
         super().__init__()
-        self.world, self.start_size, self.curve, self.seconds = world, start_size, [], 0.0
+        self.world, self.start_size, self.curve, self.seconds = (
+            world,
+            start_size,
+            [],
+            0.0,
+        )
 
     def _on_training_start(self) -> None:
         self.curve.append(greedy(self.model, self.world, range(EPISODES)))
         self.began = time.perf_counter()
 
     def _on_step(self) -> bool:
-        if (self.num_timesteps - self.start_size) % EVERY == 0 and self.num_timesteps > self.start_size:
+        if (
+            self.num_timesteps - self.start_size
+        ) % EVERY == 0 and self.num_timesteps > self.start_size:
             self.seconds += time.perf_counter() - self.began
             self.curve.append(greedy(self.model, self.world, range(EPISODES)))
             self.began = time.perf_counter()
@@ -67,7 +84,9 @@ def stacked(played: list[Episodes]) -> Episodes:
 
 def main() -> None:
     """Train one seed after the other and write a run folder."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--steps", type=int, default=20_000)
     parser.add_argument("--start-size", type=int, default=10_000)
@@ -76,11 +95,19 @@ def main() -> None:
     torch.set_num_threads(1)
     world = Gridworld()
     spec = spec_of(world)
-    settings = {"env": "gridworld", "learner": "stable_baselines3 DQN", "seeds": options.seeds, "steps": options.steps}
+    settings = {
+        "env": "gridworld",
+        "learner": "stable_baselines3 DQN",
+        "seeds": options.seeds,
+        "steps": options.steps,
+    }
     folder = folders.create(Path(options.runs_dir) / "gridworld", "sb3-dqn", settings)
     floor, ceiling = (
         play_planner(planner, world, spec, range(EPISODES)).reward.mean()
-        for planner in (curriculum.planners.random.Random(), curriculum.planners.shortest_path.ShortestPath())
+        for planner in (
+            curriculum.planners.random.Random(),
+            curriculum.planners.shortest_path.ShortestPath(),
+        )
     )
     watched, finals = [], []
     for seed in options.seeds:
@@ -102,27 +129,58 @@ def main() -> None:
         model.learn(options.start_size + options.steps, callback=callback)
         watched.append(callback)
         finals.append(greedy(model, world, range(RESCORE, RESCORE + EPISODES)))
-        print(f"seed {seed}: final return {finals[-1].reward.mean():.2f}, {callback.seconds:.0f} s of training")
+        print(
+            f"seed {seed}: final return {finals[-1].reward.mean():.2f}, {callback.seconds:.0f} s of training"
+        )
     write(folder, settings, watched, stacked(finals), floor, ceiling)
     print(folder)
 
 
-def write(folder: Path, settings: dict, watched: list[Evaluate], final: Episodes, floor: float, ceiling: float) -> None:
+def write(
+    folder: Path,
+    settings: dict,
+    watched: list[Evaluate],
+    final: Episodes,
+    floor: float,
+    ceiling: float,
+) -> None:
     """The records that `curriculum.compare` reads."""
     none = np.zeros(len(watched), np.int64)
     seconds = np.full(len(watched), sum(callback.seconds for callback in watched))
-    records = [Record("baseline", 0, {"eval/random_reward": none + floor, "eval/planner_reward": none + ceiling})]
-    for i, played in enumerate(zip(*(callback.curve for callback in watched), strict=True)):
-        values = {f"eval/{name}": value for name, value in summary(stacked(list(played)), floor, ceiling).items()}
-        records.append(Record("evaluate", i * EVERY, values | {"planner/calls_total": none}))
+    records = [
+        Record(
+            "baseline",
+            0,
+            {"eval/random_reward": none + floor, "eval/planner_reward": none + ceiling},
+        )
+    ]
+    for i, played in enumerate(
+        zip(*(callback.curve for callback in watched), strict=True)
+    ):
+        values = {
+            f"eval/{name}": value
+            for name, value in summary(stacked(list(played)), floor, ceiling).items()
+        }
+        records.append(
+            Record("evaluate", i * EVERY, values | {"planner/calls_total": none})
+        )
     records.append(Record("time", settings["steps"], {"time/time_elapsed": seconds}))
-    last = {f"final/last_{name}": value for name, value in summary(final, floor, ceiling).items()}
-    records.append(Record("final", settings["steps"], last | {"final/planner_calls": none}))
+    last = {
+        f"final/last_{name}": value
+        for name, value in summary(final, floor, ceiling).items()
+    }
+    records.append(
+        Record("final", settings["steps"], last | {"final/planner_calls": none})
+    )
     table = Table().open(folder, settings, [])
     for record in records:
         table(record)
     table.close()
-    folders.finish(folder, settings, {r.kind: {t: v.tolist() for t, v in r.values.items()} for r in records})
+    folders.finish(
+        folder,
+        settings,
+        {r.kind: {t: v.tolist() for t, v in r.values.items()} for r in records},
+    )
 
 
 if __name__ == "__main__":

@@ -1,11 +1,14 @@
-"""Environment steps per second of the worlds alone, without a policy, beside the usual way to step many of them.
+"""Environment steps per second of the worlds alone, without a policy, beside the usual
+way to step many of them.
 
     python benchmarks/worlds.py --rounds 7 --seconds 0.5
 
-Ours are rows of one seed in one batch of arrays, as a run steps them. Beside them stands Gymnasium's `SyncVectorEnv`:
-the same dynamics one environment at a time, under their Gymnasium name, with the same restart in the step that ends an
-episode. Actions are random and drawn beforehand. One thread, seconds of the processor; rounds alternate, the ratio is
-that of one round, and what is printed are medians with the least and the largest.
+Ours are rows of one seed in one batch of arrays, as a run steps them. Beside them
+stands Gymnasium's `SyncVectorEnv`: the same dynamics one environment at a time, under
+their Gymnasium name, with the same restart in the step that ends an episode. Actions
+are random and drawn beforehand. One thread, seconds of the processor; rounds alternate,
+the ratio is that of one round, and what is printed are medians with the least and the
+largest.
 """
 
 import argparse
@@ -18,7 +21,9 @@ import numpy as np
 from gymnasium.vector import AutoresetMode
 
 from curriculum.envs._base.dynamics import World
-from curriculum.envs._base.registration import rows_of  # which also registers the worlds
+
+# which also registers the worlds
+from curriculum.envs._base.registration import rows_of
 from curriculum.envs.atari import Atari
 from curriculum.envs.botevade import BotEvade
 from curriculum.envs.gridworld import Gridworld
@@ -37,7 +42,8 @@ class Side(NamedTuple):
 
 
 class Contest(NamedTuple):
-    """What is compared: ours, by one number of rows or several, and the other side last."""
+    """What is compared: ours, by one number of rows or several, and the other side
+    last."""
 
     name: str
     sides: tuple[Side, ...]
@@ -45,20 +51,32 @@ class Contest(NamedTuple):
 
 def gridworld() -> list[Contest]:
     """The gridworld from random starts."""
-    return [Contest("gridworld", (*_ours(Gridworld(), 64, 1_024), _gymnasium("curriculum/Gridworld-v0", 64)))]
+    return [
+        Contest(
+            "gridworld",
+            (*_ours(Gridworld(), 64, 1_024), _gymnasium("curriculum/Gridworld-v0", 64)),
+        )
+    ]
 
 
 def pointmass() -> list[Contest]:
     """A narrow maze and an open one."""
     mazes = {"Medium": Pointmass(maze="medium"), "Hard": Pointmass(maze="hard")}
     return [
-        Contest(world.title, (*_ours(world, 64, 1_024), _gymnasium(f"curriculum/Pointmass{name}-v0", 64)))
+        Contest(
+            world.title,
+            (
+                *_ours(world, 64, 1_024),
+                _gymnasium(f"curriculum/Pointmass{name}-v0", 64),
+            ),
+        )
         for name, world in mazes.items()
     ]
 
 
 def atari() -> list[Contest]:
-    """Pong by both engines, beside ale-py's vector environment on its own, set alike."""
+    """Pong by both engines, beside ale-py's vector environment on its own, set
+    alike."""
     from ale_py import AtariVectorEnv  # here, not above: the other worlds do without it
 
     world = Atari()
@@ -79,7 +97,10 @@ def atari() -> list[Contest]:
 
 def botevade() -> list[Contest]:
     """BotEvade with the corrected dynamics and with the original ones."""
-    worlds = {"BotEvade": BotEvade(), "BotEvadeOriginal": BotEvade(dynamics="original", hide_distance=False)}
+    worlds = {
+        "BotEvade": BotEvade(),
+        "BotEvadeOriginal": BotEvade(dynamics="original", hide_distance=False),
+    }
     return [
         Contest(name, (*_ours(world, 64, 256), _gymnasium(f"curriculum/{name}-v0", 4)))
         for name, world in worlds.items()
@@ -87,8 +108,11 @@ def botevade() -> list[Contest]:
 
 
 def hopper() -> list[Contest]:
-    """Hopper as a run steps it, beside as many environments made by `gym.make` and stepped in a loop."""
-    return [Contest("Hopper-v5", (*_ours(Gym(id="Hopper-v5"), 8), _loop("Hopper-v5", 8)))]
+    """Hopper as a run steps it, beside as many environments made by `gym.make` and
+    stepped in a loop."""
+    return [
+        Contest("Hopper-v5", (*_ours(Gym(id="Hopper-v5"), 8), _loop("Hopper-v5", 8)))
+    ]
 
 
 WORLDS = {  # name -> what is measured of it
@@ -105,7 +129,9 @@ def _ours(world: World, *counts: int) -> list[Side]:
     for count in counts:
         rows = rows_of(world, [np.random.default_rng(0)], count)
         rows.reset()
-        sides.append(Side("ours", count, _chunk(rows.step, rows.single_action_space, count)))
+        sides.append(
+            Side("ours", count, _chunk(rows.step, rows.single_action_space, count))
+        )
     return sides
 
 
@@ -113,7 +139,9 @@ def _gymnasium(name: str, count: int) -> Side:
     same_step = {"autoreset_mode": AutoresetMode.SAME_STEP}
     env = gym.make_vec(name, count, "sync", vector_kwargs=same_step)
     env.reset(seed=0)
-    return Side("SyncVectorEnv", count, _chunk(env.step, env.single_action_space, count))
+    return Side(
+        "SyncVectorEnv", count, _chunk(env.step, env.single_action_space, count)
+    )
 
 
 def _loop(name: str, count: int) -> Side:
@@ -130,7 +158,9 @@ def _loop(name: str, count: int) -> Side:
     return Side("gym.make", count, _chunk(step, envs[0].action_space, count))
 
 
-def _chunk(step: Callable[[Any], Any], space: gym.Space, count: int) -> Callable[[], None]:
+def _chunk(
+    step: Callable[[Any], Any], space: gym.Space, count: int
+) -> Callable[[], None]:
     several = gym.vector.utils.batch_space(space, count)
     several.seed(0)
     actions = [several.sample() for _ in range(CHUNK)]
@@ -143,7 +173,8 @@ def _chunk(step: Callable[[Any], Any], space: gym.Space, count: int) -> Callable
 
 
 def rate(side: Side, seconds: float) -> float:
-    """Environment steps per second of processor time, which others on the machine disturb less than the wall's."""
+    """Environment steps per second of processor time, which others on the machine
+    disturb less than the wall's."""
     began, done = time.process_time(), 0
     while time.process_time() - began < seconds:
         side.chunk()
@@ -158,18 +189,35 @@ def told(values: np.ndarray, digits: int = 0) -> str:
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--worlds", nargs="+", choices=WORLDS, default=list(WORLDS))
     parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--seconds", type=float, default=0.5, help="of every side in every round")
+    parser.add_argument(
+        "--seconds", type=float, default=0.5, help="of every side in every round"
+    )
     options = parser.parse_args()
-    print("| world | who | rows | steps/s | ours over theirs |\n|:--|:--|--:|--:|--:|", flush=True)
+    print(
+        "| world | who | rows | steps/s | ours over theirs |\n|:--|:--|--:|--:|--:|",
+        flush=True,
+    )
     for contest in (c for world in options.worlds for c in WORLDS[world]()):
-        rounds = [[rate(side, options.seconds) for side in contest.sides] for _ in range(options.rounds + 1)]
+        rounds = [
+            [rate(side, options.seconds) for side in contest.sides]
+            for _ in range(options.rounds + 1)
+        ]
         rates = np.array(rounds[1:])  # [rounds, sides]; the first round warms up
         for n, side in enumerate(contest.sides):
-            ratio = told(rates[:, n] / rates[:, -1], 1) if side is not contest.sides[-1] else ""
-            print(f"| {contest.name} | {side.name} | {side.rows} | {told(rates[:, n])} | {ratio} |", flush=True)
+            ratio = (
+                told(rates[:, n] / rates[:, -1], 1)
+                if side is not contest.sides[-1]
+                else ""
+            )
+            print(
+                f"| {contest.name} | {side.name} | {side.rows} | {told(rates[:, n])} | {ratio} |",
+                flush=True,
+            )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,5 @@
-"""What every planner promises, put to the test in any world: `check_planner(MyPlanner(), "gridworld")`."""
+"""What every planner promises, put to the test in any world:
+`check_planner(MyPlanner(), "gridworld")`."""
 
 import copy
 import json
@@ -15,8 +16,10 @@ from curriculum.run.loop import spec_of
 from curriculum.setting import plugins
 from curriculum.types import State, stream
 
-ASKED = (1.0, 0.5, 0.0, 0.5)  # share of the rows that a planner is asked for, step by step
-HIDDEN = ("state", "simulator", "save", "envs")  # of rows: what tells more than observations do
+# share of the rows that a planner is asked for, step by step
+ASKED = (1.0, 0.5, 0.0, 0.5)
+# of rows: what tells more than observations do
+HIDDEN = ("state", "simulator", "save", "envs")
 SHOWN = 6  # rows named in a sentence
 
 
@@ -25,7 +28,9 @@ class ContractError(ValueError):
 
     def __init__(self, planner: str, world: str, broken: Sequence[str]):
         self.broken = tuple(broken)
-        super().__init__("\n- ".join([f"planner {planner} breaks its contract in {world}:", *broken]))
+        super().__init__(
+            "\n- ".join([f"planner {planner} breaks its contract in {world}:", *broken])
+        )
 
 
 @dataclass(frozen=True)
@@ -39,7 +44,8 @@ class Report:
     actions: int  # asked for in these calls: what a budget counts
     median_ms: float  # a call takes for each of its rows
     p95_ms: float
-    late: float | None  # share of the calls that take more than the deadline for each row; None without one
+    # share of the calls that take more than the deadline for each row; None without one
+    late: float | None
 
     def __str__(self) -> str:
         lines = [
@@ -47,7 +53,10 @@ class Report:
             f"{self.actions} actions in {self.calls} calls: {self.median_ms:.3g} ms each (median), "
             f"{self.p95_ms:.3g} ms (95th percentile)",
         ]
-        return "\n".join(lines + ([] if self.late is None else [f"share of late calls: {self.late:.3g}"]))
+        return "\n".join(
+            lines
+            + ([] if self.late is None else [f"share of late calls: {self.late:.3g}"])
+        )
 
 
 def check_planner(
@@ -58,14 +67,18 @@ def check_planner(
     steps: int = 50,
     deadline_ms: float | None = None,
 ) -> Report:
-    """Play `steps` steps several times over in `env` and report what that took; ContractError names broken promises.
+    """Play `steps` steps several times over in `env` and report what that took;
+    ContractError names broken promises.
 
-    `planner` is an instance that was not set up, or a name; a planner that refuses the world raises its own
-    ValueError."""
+    `planner` is an instance that was not set up, or a name; a planner that refuses the
+    world raises its own ValueError."""
     if steps < 2:
         raise ValueError(f"steps must be at least 2, got {steps}")
     world, planner = plugins.make("env", env), plugins.make("planner", planner)
-    names = plugins.name_of("planner", planner), getattr(world, "title", plugins.name_of("env", world))
+    names = (
+        plugins.name_of("planner", planner),
+        getattr(world, "title", plugins.name_of("env", world)),
+    )
     broken = _unready(planner)
     try:
         first = _Stage(planner, world, seeds, rows_each, watched=True)
@@ -85,7 +98,15 @@ def check_planner(
     taken = np.array(first.ms_per_action)
     late = None if deadline_ms is None else float((taken > deadline_ms).mean())
     median, p95 = np.percentile(taken, (50, 95))
-    return Report(*names, planner.needs, len(taken), first.actions, float(median), float(p95), late)
+    return Report(
+        *names,
+        planner.needs,
+        len(taken),
+        first.actions,
+        float(median),
+        float(p95),
+        late,
+    )
 
 
 class _BrokenPromise(Exception):
@@ -93,13 +114,32 @@ class _BrokenPromise(Exception):
 
 
 class _Stage:
-    """A planner in rows of its own. Who is asked and what the other rows do is drawn by each seed alone."""
+    """A planner in rows of its own. Who is asked and what the other rows do is drawn by
+    each seed alone."""
 
-    def __init__(self, planner: Any, world: World, seeds: Sequence[int], rows_each: int, watched: bool = False):
-        self.world, self.seeds, self.rows_each, self.watched = world, tuple(seeds), rows_each, watched
-        self.rows: Rows = rows_of(world, [stream(seed, "environment") for seed in seeds], rows_each)
+    def __init__(
+        self,
+        planner: Any,
+        world: World,
+        seeds: Sequence[int],
+        rows_each: int,
+        watched: bool = False,
+    ):
+        self.world, self.seeds, self.rows_each, self.watched = (
+            world,
+            tuple(seeds),
+            rows_each,
+            watched,
+        )
+        self.rows: Rows = rows_of(
+            world, [stream(seed, "environment") for seed in seeds], rows_each
+        )
         self.chance = [stream(seed, "contract") for seed in seeds]
-        self.seen = _Veil(self.rows) if watched and planner.needs == "observation" else self.rows
+        self.seen = (
+            _Veil(self.rows)
+            if watched and planner.needs == "observation"
+            else self.rows
+        )
         self.broken: list[str] = []  # promises whose breach stops nothing
         self.answers: list[np.ndarray] = []  # [N (, A)] each, nan where not asked
         self.ms_per_action: list[float] = []
@@ -115,65 +155,98 @@ class _Stage:
         except ValueError:
             raise
         except Exception as error:
-            raise _BrokenPromise(f"setup must work before the rows are reset, it raised {error!r}") from error
+            raise _BrokenPromise(
+                f"setup must work before the rows are reset, it raised {error!r}"
+            ) from error
 
     def play(self, steps: int) -> None:
         """Ask for some of the rows, and step them all."""
         space: Any = self.rows.single_action_space
         for _ in range(steps):
             share = ASKED[len(self.answers) % len(ASKED)]
-            drawn = np.concatenate([g.random((self.rows_each, 1 + sum(space.shape or (1,)))) for g in self.chance])
+            drawn = np.concatenate(
+                [
+                    g.random((self.rows_each, 1 + sum(space.shape or (1,))))
+                    for g in self.chance
+                ]
+            )
             rows = np.flatnonzero(drawn[:, 0] < share)
-            action = 2 * drawn[:, 1:].astype(np.float32) - 1 if space.shape else (drawn[:, 1] * space.n).astype(int)
+            action = (
+                2 * drawn[:, 1:].astype(np.float32) - 1
+                if space.shape
+                else (drawn[:, 1] * space.n).astype(int)
+            )
             action[rows] = answer = self._asked(rows)
             self.answers.append(np.full(action.shape, np.nan))
             self.answers[-1][rows] = answer
             self.rows.step(action)
 
     def snapshot(self) -> State:
-        """Planner, rows and chance as they are now, the planner's memory as a checkpoint would bring it back."""
+        """Planner, rows and chance as they are now, the planner's memory as a
+        checkpoint would bring it back."""
         memory = {}
         if hasattr(self.planner, "state") != hasattr(self.planner, "load"):
             self._blame("state and load belong together, one of them is missing")
         elif hasattr(self.planner, "state"):
             memory = {"memory": _stored(self.planner.state())}
         chance = [g.bit_generator.state for g in self.chance]
-        return copy.deepcopy({"rows": self.rows.save(), "chance": chance, "step": len(self.answers)} | memory)
+        return copy.deepcopy(
+            {"rows": self.rows.save(), "chance": chance, "step": len(self.answers)}
+            | memory
+        )
 
     def _asked(self, rows: np.ndarray) -> np.ndarray:
         """The planner's answer for these rows, looked at from all sides."""
         given = self.rows.obs[rows]
-        obs, before = given.copy(), copy.deepcopy((self.rows.save(), self.rows.obs)) if self.watched else None
+        obs, before = (
+            given.copy(),
+            copy.deepcopy((self.rows.save(), self.rows.obs)) if self.watched else None,
+        )
         where = f"when asked for rows {_some(rows)} in step {len(self.answers)}"
         began = time.perf_counter()
         try:
             action = self.planner.act(given, rows.copy())
         except Exception as error:
-            raise _BrokenPromise(f"act must answer for any of the rows, it raised {error!r} {where}") from error
+            raise _BrokenPromise(
+                f"act must answer for any of the rows, it raised {error!r} {where}"
+            ) from error
         if len(rows):
             self.ms_per_action.append(1000 * (time.perf_counter() - began) / len(rows))
             self.actions += len(rows)
         if self.watched and not _equal(before, (self.rows.save(), self.rows.obs)):
-            self._blame("act must leave the rows as they are; it changed them or drew from their generators")
+            self._blame(
+                "act must leave the rows as they are; it changed them or drew from their generators"
+            )
         if not _equal(obs, given):
             self._blame("act must not write into the observations it is given")
         if isinstance(self.seen, _Veil) and self.seen.touched:
-            self._blame(f'a planner that uses env.{min(self.seen.touched)} must declare needs = "state"')
+            self._blame(
+                f'a planner that uses env.{min(self.seen.touched)} must declare needs = "state"'
+            )
         self._allow(action, len(rows), where)
         return action
 
     def _allow(self, action: Any, count: int, where: str) -> None:
         space: Any = self.rows.single_action_space
-        shape, kind = (count, *(space.shape or ())), np.floating if space.shape else np.integer
+        shape, kind = (
+            (count, *(space.shape or ())),
+            np.floating if space.shape else np.integer,
+        )
         wanted = f"{'floating' if space.shape else 'whole'} numbers of shape {shape}"
         if not isinstance(action, np.ndarray):
-            raise _BrokenPromise(f"act must return an array of {wanted}, got {type(action).__name__} {where}")
+            raise _BrokenPromise(
+                f"act must return an array of {wanted}, got {type(action).__name__} {where}"
+            )
         if action.shape != shape or not np.issubdtype(action.dtype, kind):
-            raise _BrokenPromise(f"act must return {wanted}, got shape {action.shape} of {action.dtype} {where}")
+            raise _BrokenPromise(
+                f"act must return {wanted}, got shape {action.shape} of {action.dtype} {where}"
+            )
         low, high = (-1, 1) if space.shape else (0, space.n - 1)
         allowed = (action >= low) & (action <= high)  # nan is not
         if not allowed.all():
-            raise _BrokenPromise(f"actions must lie between {low} and {high}, got {action[~allowed][0]:.7g} {where}")
+            raise _BrokenPromise(
+                f"actions must lie between {low} and {high}, got {action[~allowed][0]:.7g} {where}"
+            )
 
     def _blame(self, sentence: str) -> None:
         if sentence not in self.broken:
@@ -196,14 +269,23 @@ def _unready(planner: Any) -> list[str]:
     """Promises about a planner that was not set up."""
     broken = []
     if getattr(planner, "needs", None) not in ("observation", "state"):
-        raise ContractError(type(planner).__name__, "any world", ['needs must be "observation" or "state"'])
+        raise ContractError(
+            type(planner).__name__,
+            "any world",
+            ['needs must be "observation" or "state"'],
+        )
     if is_dataclass(planner):
         more = sorted(vars(planner).keys() - {field.name for field in fields(planner)})
-        broken = [f"a constructor must only store its fields, but there is {name!r}; that is setup's" for name in more]
+        broken = [
+            f"a constructor must only store its fields, but there is {name!r}; that is setup's"
+            for name in more
+        ]
     try:
         copy.deepcopy(planner)
     except Exception as error:
-        sentence = f"a planner must let itself be copied before setup, it raised {error!r}"
+        sentence = (
+            f"a planner must let itself be copied before setup, it raised {error!r}"
+        )
         raise ContractError(type(planner).__name__, "any world", [sentence]) from error
     return broken
 
@@ -211,7 +293,11 @@ def _unready(planner: Any) -> list[str]:
 def _repeats(first: _Stage, planner: Any, middle: State) -> None:
     again = _Stage(planner, first.world, first.seeds, first.rows_each)
     again.play(len(first.answers))
-    _same(first.answers, again.answers, "the same seeds must bring the same actions, a second run differs")
+    _same(
+        first.answers,
+        again.answers,
+        "the same seeds must bring the same actions, a second run differs",
+    )
 
 
 def _is_alone_as_among_others(first: _Stage, planner: Any, middle: State) -> None:
@@ -219,7 +305,9 @@ def _is_alone_as_among_others(first: _Stage, planner: Any, middle: State) -> Non
     alone = _Stage(planner, first.world, first.seeds[-1:], first.rows_each)
     alone.play(len(first.answers))
     among = [answer[own] for answer in first.answers]
-    _same(among, alone.answers, "a seed alone must plan as among others, alone it differs")
+    _same(
+        among, alone.answers, "a seed alone must plan as among others, alone it differs"
+    )
 
 
 def _resumes(first: _Stage, planner: Any, middle: State) -> None:
@@ -232,10 +320,20 @@ def _resumes(first: _Stage, planner: Any, middle: State) -> None:
         try:
             other.planner.load(middle["memory"])
         except Exception as error:
-            raise _BrokenPromise(f"load must take what state gave, through JSON, it raised {error!r}") from error
+            raise _BrokenPromise(
+                f"load must take what state gave, through JSON, it raised {error!r}"
+            ) from error
     other.play(len(first.answers) - middle["step"])
-    remedy = "load must bring back what state gave" if "memory" in middle else "it has memory, but no state and load"
-    _same(first.answers, other.answers, f"a planner must go on exactly after a pause: {remedy}, a resumed run differs")
+    remedy = (
+        "load must bring back what state gave"
+        if "memory" in middle
+        else "it has memory, but no state and load"
+    )
+    _same(
+        first.answers,
+        other.answers,
+        f"a planner must go on exactly after a pause: {remedy}, a resumed run differs",
+    )
 
 
 def _serves_other_rows(first: _Stage, planner: Any, middle: State) -> None:
@@ -246,7 +344,9 @@ def _serves_other_rows(first: _Stage, planner: Any, middle: State) -> None:
     try:
         more.play(2)
     except _BrokenPromise as error:
-        raise _BrokenPromise(f"setup must prepare for any number of rows, but after a second one: {error}") from error
+        raise _BrokenPromise(
+            f"setup must prepare for any number of rows, but after a second one: {error}"
+        ) from error
 
 
 def _same(expected: list[np.ndarray], found: list[np.ndarray], sentence: str) -> None:
@@ -256,10 +356,18 @@ def _same(expected: list[np.ndarray], found: list[np.ndarray], sentence: str) ->
 
 
 def _stored(state: Any, where: str = "state()") -> Any:
-    """What a checkpoint makes of `state`: arrays as they are, everything else through JSON."""
+    """What a checkpoint makes of `state`: arrays as they are, everything else through
+    JSON."""
     if isinstance(state, dict) and all(isinstance(key, str) for key in state):
-        return {key: _stored(value, f"{where}[{key!r}]") for key, value in state.items()}
-    if hasattr(state, "dtype") and hasattr(state, "shape") and state.shape is not None and hasattr(state, "__len__"):
+        return {
+            key: _stored(value, f"{where}[{key!r}]") for key, value in state.items()
+        }
+    if (
+        hasattr(state, "dtype")
+        and hasattr(state, "shape")
+        and state.shape is not None
+        and hasattr(state, "__len__")
+    ):
         return copy.deepcopy(state)
     try:
         return json.loads(json.dumps(state))
@@ -275,7 +383,9 @@ def _equal(a: Any, b: Any) -> bool:
     if isinstance(a, list | tuple):
         return len(a) == len(b) and all(map(_equal, a, b))
     if isinstance(a, np.ndarray):
-        return a.dtype == b.dtype and np.array_equal(a, b, equal_nan=a.dtype.kind == "f")
+        return a.dtype == b.dtype and np.array_equal(
+            a, b, equal_nan=a.dtype.kind == "f"
+        )
     return bool(a == b)
 
 

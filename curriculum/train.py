@@ -32,12 +32,15 @@ def main(argv: list[str] | None = None) -> None:
     if not finished:
         name = signal.Signals(stop.signal).name
         flags.fail(
-            PROG, f"stopped by {name} with a checkpoint; go on with: {PROG} --resume {folder}", 128 + stop.signal
+            PROG,
+            f"stopped by {name} with a checkpoint; go on with: {PROG} --resume {folder}",
+            128 + stop.signal,
         )
 
 
 class Stop:
-    """Whether a signal asked the run to end; it is obeyed at once while nothing is to be saved, or the second time."""
+    """Whether a signal asked the run to end; it is obeyed at once while nothing is to
+    be saved, or the second time."""
 
     def __init__(self) -> None:
         self.signal, self.something_to_save = 0, False
@@ -56,7 +59,10 @@ class Stop:
 def signals() -> Iterator[Stop]:
     """Collect SIGINT and SIGTERM instead of dying of them."""
     stop = Stop()
-    before = {number: signal.signal(number, stop.catch) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {
+        number: signal.signal(number, stop.catch)
+        for number in (signal.SIGINT, signal.SIGTERM)
+    }
     try:
         yield stop
     finally:
@@ -64,7 +70,9 @@ def signals() -> Iterator[Stop]:
             signal.signal(number, handler)
 
 
-def place(config: Config, resume: str, argv: list[str]) -> tuple[Config, Path, Path | None]:
+def place(
+    config: Config, resume: str, argv: list[str]
+) -> tuple[Config, Path, Path | None]:
     """The run's configuration, its folder, and the checkpoint to go on from."""
     from curriculum.run import folders
 
@@ -73,22 +81,33 @@ def place(config: Config, resume: str, argv: list[str]) -> tuple[Config, Path, P
         return config, folders.create(parent, config.run_name(), flat(config)), None
     folder, checkpoint = folders.find(parent, config.run_name(), resume)
     if folder is None:
-        print(f"{PROG}: no unfinished run named {config.run_name()} in {parent}; starting one", file=sys.stderr)
+        print(
+            f"{PROG}: no unfinished run named {config.run_name()} in {parent}; starting one",
+            file=sys.stderr,
+        )
         return config, folders.create(parent, config.run_name(), flat(config)), None
     saved, _ = flags.parse(["--config", str(folder / "config.yaml")], PROG)
     wanted, _ = flags.parse(["--config", str(folder / "config.yaml"), *argv], PROG)
     old, new = flat(saved), flat(wanted)
-    changed = [k for k in new if new[k] != old.get(k) and k not in ("steps", "name", "runs_dir", "device")]
+    changed = [
+        k
+        for k in new
+        if new[k] != old.get(k) and k not in ("steps", "name", "runs_dir", "device")
+    ]
     if changed:
         given = ", ".join(f"{k} {new[k]}" for k in changed)
-        raise ValueError(f"{folder} cannot go on with other settings ({given}); leave them out or start a new run")
+        raise ValueError(
+            f"{folder} cannot go on with other settings ({given}); leave them out or start a new run"
+        )
     folders.write(folder / "config.yaml", new)
     return wanted, folder, checkpoint
 
 
 def parent_of(config: Config) -> Path:
     """The folder of all runs in this world."""
-    title = getattr(plugins.make("env", config.env), "title", plugins.name_of("env", config.env))
+    title = getattr(
+        plugins.make("env", config.env), "title", plugins.name_of("env", config.env)
+    )
     return Path(config.runs_dir) / title.replace(":", "-").replace("/", "-")
 
 
@@ -102,7 +121,9 @@ def run(config: Config, folder: Path, checkpoint: Path | None, stop: Stop) -> bo
     parts = config.plugged()
     discount = parts["learner"].discount if parts["learner"].needs_returns else None
     spec, seeds = spec_of(parts["env"]), len(config.seeds)
-    memory = estimate_bytes(spec, seeds, config.capacity, config.rows, config.sampling, discount)
+    memory = estimate_bytes(
+        spec, seeds, config.capacity, config.rows, config.sampling, discount
+    )
     print(f"run {folder}  buffer memory {memory / 1e6:.0f} MB", file=sys.stderr)
     settings, history = flat(config), folders.history(folder, checkpoint)
     records = train(config, folder, checkpoint, stop)
@@ -113,9 +134,21 @@ def run(config: Config, folder: Path, checkpoint: Path | None, stop: Stop) -> bo
         if checkpoint is None:
             shutil.rmtree(folder)
         raise
-    print(f"updates run {choose(config.compile, config.device, config.precision, config.updates)[1]}", file=sys.stderr)
-    listeners = [plugins.make("listener", name).open(folder, settings, history) for name in LISTENERS]
-    last: dict[str, Any] = {"baseline": {}, "final": {}, "compress": {}, "time": {}, "update": {}}
+    print(
+        f"updates run {choose(config.compile, config.device, config.precision, config.updates)[1]}",
+        file=sys.stderr,
+    )
+    listeners = [
+        plugins.make("listener", name).open(folder, settings, history)
+        for name in LISTENERS
+    ]
+    last: dict[str, Any] = {
+        "baseline": {},
+        "final": {},
+        "compress": {},
+        "time": {},
+        "update": {},
+    }
     last |= {line["kind"]: line["values"] for line in history}
     (folder / "result.json").unlink(missing_ok=True)
     try:
@@ -133,7 +166,11 @@ def run(config: Config, folder: Path, checkpoint: Path | None, stop: Stop) -> bo
     if not last["final"]:
         return False
     folders.finish(folder, settings, last)
-    print(folders.report(folder, settings, last, getattr(parts["planner"], "needs", "observation")))
+    print(
+        folders.report(
+            folder, settings, last, getattr(parts["planner"], "needs", "observation")
+        )
+    )
     if last["compress"]:
         print(folders.compression(folder, settings, last["compress"]))
     return True

@@ -1,6 +1,8 @@
-"""What the parts of the trainer hand to one another: shapes, protocols and seeded random streams.
+"""What the parts of the trainer hand to one another: shapes, protocols and seeded
+random streams.
 
-Letters: P seeds, E environment rows per seed, N rows (P * E), B batch, K critics, O observation, A action.
+Letters: P seeds, E environment rows per seed, N rows (P * E), B batch, K critics, O
+observation, A action.
 """
 
 from __future__ import annotations
@@ -21,7 +23,8 @@ SOURCES = (
     "random",
     "dataset",
 )  # who chose an action; the index is what the buffer stores
-State = dict[str, Any]  # nested: arrays and tensors go to safetensors, everything else to JSON
+# nested: arrays and tensors go to safetensors, everything else to JSON
+State = dict[str, Any]
 
 
 class Spec(NamedTuple):
@@ -33,7 +36,9 @@ class Spec(NamedTuple):
     obs_high: np.ndarray  # [*O], inf where unbounded
     actions: int  # number of discrete actions, 0 where actions are a box
     action_size: int = 0  # length of a box action, which lies in [-1, 1]
-    frames: int = 0  # pictures that an observation [frames, height, width] stacks, oldest first; 0: it is no stack
+    # pictures that an observation [frames, height, width] stacks, oldest first; 0: it
+    # is no stack
+    frames: int = 0
 
 
 class Batch(NamedTuple):
@@ -42,57 +47,74 @@ class Batch(NamedTuple):
     obs: Tensor  # [P, B, *O] float32 (uint8 for pixels)
     action: Tensor  # [P, B] int64, or [P, B, A] float32 in [-1, 1]
     reward: Tensor  # [P, B] float32: n-step sum, bonus added
-    discount: Tensor  # [P, B] float32: gamma**n, 0 only where the episode truly terminated
+    # [P, B] float32: gamma**n, 0 only where the episode truly terminated
+    discount: Tensor
     next_obs: Tensor  # [P, B, *O], n steps later
-    mc_return: Tensor | None = None  # [P, B] float32: discounted return of the episode from here on, -inf while unknown
+    # [P, B] float32: discounted return of the episode from here on, -inf while unknown
+    mc_return: Tensor | None = None
 
     def backup(self, value: Tensor) -> Tensor:
-        """Reward plus discounted `value` of the next state, of shape [P, K, B] or [P, K, B, quantiles]."""
-        reward, discount = (x.unsqueeze(1) if value.dim() == 3 else x[:, None, :, None] for x in self[2:4])
+        """Reward plus discounted `value` of the next state, of shape [P, K, B] or [P,
+        K, B, quantiles]."""
+        reward, discount = (
+            x.unsqueeze(1) if value.dim() == 3 else x[:, None, :, None]
+            for x in self[2:4]
+        )
         return reward + discount * value
 
 
 class Record(NamedTuple):
     """Everything the outside ever sees of a training run."""
 
-    kind: str  # baseline, start, collect, update, time, evaluate, compress, maps or final
+    # baseline, start, collect, update, time, evaluate, compress, maps or final
+    kind: str
     step: int  # environment steps of one seed
     values: dict[str, np.ndarray]  # tag -> [P], in kind "maps" [P, ...]
 
 
 class Planner(Protocol):
-    """Also an expert, a human, a random walk: whoever may act in the learner's place."""
+    """Also an expert, a human, a random walk: whoever may act in the learner's
+    place."""
 
-    needs: ClassVar[str]  # "observation", or "state": the simulator's true state, a privilege every report names
+    # "observation", or "state": the simulator's true state, a privilege every report
+    # names
+    needs: ClassVar[str]
 
     def setup(self, env: Any, spec: Spec, seeds: tuple[int, ...]) -> Self:
-        """Prepare for `env` (its rows in order of `seeds`, equally many each) and return itself."""
+        """Prepare for `env` (its rows in order of `seeds`, equally many each) and
+        return itself."""
         ...
 
     def act(self, obs: np.ndarray, rows: np.ndarray) -> np.ndarray:
-        """Choose an action for each observation [n, *O], made in the environment rows [n]."""
+        """Choose an action for each observation [n, *O], made in the environment rows
+        [n]."""
         ...
 
 
 class Decay(Protocol):
-    """How the planner withdraws. One that moves on evaluations also has `state()`, `load(state)` and `observe(scores)`,
-    which takes the learner's scores [P, episodes] and gives the seeds whose best weights shall come back, [P] bool."""
+    """How the planner withdraws. One that moves on evaluations also has `state()`,
+    `load(state)` and `observe(scores)`, which takes the learner's scores [P, episodes]
+    and gives the seeds whose best weights shall come back, [P] bool."""
 
     def rate(self, step: int, score: np.ndarray) -> np.ndarray:
         """Share of actions the planner takes, [P] in [0, 1].
 
-        `step` counts environment steps of one seed; `score` [P] is 0 at random play, 1 at the planner's return, nan
-        before the first evaluation."""
+        `step` counts environment steps of one seed; `score` [P] is 0 at random play, 1
+        at the planner's return, nan before the first evaluation."""
         ...
 
 
 class Gate(Protocol):
-    """How a planning rate becomes "who acts now". One with memory also has `state()` and `load(state)`."""
+    """How a planning rate becomes "who acts now". One with memory also has `state()`
+    and `load(state)`."""
 
-    def planner_acts(self, rate: np.ndarray, time: np.ndarray, coin: np.ndarray) -> np.ndarray:
+    def planner_acts(
+        self, rate: np.ndarray, time: np.ndarray, coin: np.ndarray
+    ) -> np.ndarray:
         """Mask [P, E], true where the planner acts.
 
-        `rate` [P]; `time` [P, E] steps since the episode began; `coin` [P, E] fresh and uniform in [0, 1)."""
+        `rate` [P]; `time` [P, E] steps since the episode began; `coin` [P, E] fresh and
+        uniform in [0, 1)."""
         ...
 
 
@@ -112,7 +134,8 @@ class Bonus(Protocol):
 
     def setup(self, spec: Spec, seeds: tuple[int, ...], device: str) -> Self: ...
     def reward(self, batch: Batch, step: int) -> tuple[Tensor, dict[str, Tensor]]:
-        """The bonus [P, B], already scaled, and what to log, each [P]; learns from the batch on the way."""
+        """The bonus [P, B], already scaled, and what to log, each [P]; learns from the
+        batch on the way."""
         ...
 
     def state(self) -> State: ...
@@ -122,20 +145,27 @@ class Bonus(Protocol):
 class Deployable(NamedTuple):
     """A policy as it would be shipped."""
 
-    module: nn.Module  # observations [n, *O] -> scores [n, actions], the largest acts, or box actions [n, A]
-    # all that its file holds. Dense layers: "mean", "scale", "<i>.weight" [out, in] and "<i>.bias", with
-    # "<i>.weight_scale" [out] beside an int8 weight, "<i>.eps" [1] where LayerNorm follows, "tanh" [1] for box actions.
-    # Any other module: its state_dict, and "torch" [1]
+    # observations [n, *O] -> scores [n, actions], the largest acts, or box actions [n,
+    # A]
+    module: nn.Module
+    # all that its file holds. Dense layers: "mean", "scale", "<i>.weight" [out, in] and
+    # "<i>.bias", with "<i>.weight_scale" [out] beside an int8 weight, "<i>.eps" [1]
+    # where LayerNorm follows, "tanh" [1] for box actions. Any other module: its
+    # state_dict, and "torch" [1]
     arrays: dict[str, np.ndarray]
 
 
 class Technique(Protocol):
     """A way to make a policy cheaper to deploy."""
 
-    def compress(self, policy: nn.Module, obs: Tensor, seed: int) -> dict[str, Deployable]:
-        """Variants of `policy` by name; `obs` [n, *O] are observations it acts on, `seed` owns all randomness.
+    def compress(
+        self, policy: nn.Module, obs: Tensor, seed: int
+    ) -> dict[str, Deployable]:
+        """Variants of `policy` by name; `obs` [n, *O] are observations it acts on,
+        `seed` owns all randomness.
 
-        Raises `curriculum.shipping.layers.Unsupported` where it cannot take this kind of policy."""
+        Raises `curriculum.shipping.layers.Unsupported` where it cannot take this kind
+        of policy."""
         ...
 
 
@@ -143,7 +173,8 @@ Listener = Callable[[Record], None]
 
 
 def stream(seed: int, name: str) -> np.random.Generator:
-    """The random generator that one seed owns for one purpose; no two names share numbers."""
+    """The random generator that one seed owns for one purpose; no two names share
+    numbers."""
     return np.random.default_rng([seed, zlib.crc32(name.encode())])
 
 
@@ -152,5 +183,9 @@ def within(settings: object, low: float, high: float, *names: str) -> None:
     for name in names:
         value = getattr(settings, name)
         if not low <= value <= high:
-            bounds = f"at least {low:g}" if high == float("inf") else f"between {low:g} and {high:g}"
+            bounds = (
+                f"at least {low:g}"
+                if high == float("inf")
+                else f"between {low:g} and {high:g}"
+            )
             raise ValueError(f"{name} must be {bounds}, got {value:g}")

@@ -1,6 +1,8 @@
-"""Atari 2600 games, as in Machado et al. 2018 (arXiv 1709.06009): sticky actions, no cues from lost lives.
+"""Atari 2600 games, as in Machado et al. 2018 (arXiv 1709.06009): sticky actions, no
+cues from lost lives.
 
-The games come with ale-py. Actions number those that do something in the game, no action first.
+The games come with ale-py. Actions number those that do something in the game, no
+action first.
 """
 
 import zlib
@@ -24,35 +26,54 @@ from curriculum.envs._atari.emulator import (
 )
 from curriculum.envs._base.dynamics import Rows, Step, Streams
 
-RESEED = 5_000  # steps after which a row's next episode gets a new seed: that loads the game anew, which takes 0.2 s
+# steps after which a row's next episode gets a new seed: that loads the game anew,
+# which takes 0.2 s
+RESEED = 5_000
 ENLARGED = 3  # pixels for one
 
 
 @dataclass(kw_only=True)
 class Atari:
-    """Gain the highest score. Observations are the last few pictures of the screen, 84 x 84 in grey."""
+    """Gain the highest score. Observations are the last few pictures of the screen, 84
+    x 84 in grey."""
 
-    game: str = "Pong"  # any of the 104 of ale-py: MsPacman, ms_pacman and mspacman are the same
+    # any of the 104 of ale-py: MsPacman, ms_pacman and mspacman are the same
+    game: str = "Pong"
     sticky: float = 0.25  # probability that a frame repeats the action before instead
-    frame_skip: int = 4  # frames that an action is held for; a picture shows the brighter of the last two
-    frames: int = 4  # pictures that an observation stacks; those before an episode's first are black
-    clip_rewards: bool = True  # to [-1, 1] in training; evaluations always count the score itself
-    episodic_life: bool = False  # in training a lost life ends the episode, and the next begins where it was lost
-    noop_max: int = 0  # frames without action at a game's beginning: a random number below this
+    # frames that an action is held for; a picture shows the brighter of the last two
+    frame_skip: int = 4
+    # pictures that an observation stacks; those before an episode's first are black
+    frames: int = 4
+    # to [-1, 1] in training; evaluations always count the score itself
+    clip_rewards: bool = True
+    # in training a lost life ends the episode, and the next begins where it was lost
+    episodic_life: bool = False
+    # frames without action at a game's beginning: a random number below this
+    noop_max: int = 0
     fire_reset: bool = False  # press FIRE first where the game has it; some wait for it
     full_actions: bool = False  # all 18 actions instead of those that do something
     max_steps: int = 27_000  # an episode is truncated after so many steps; 0: never
-    engine: Literal["vector", "single"] = "vector"  # single: games can be copied, for planners that search; slower
+    # single: games can be copied, for planners that search; slower
+    engine: Literal["vector", "single"] = "vector"
 
     defaults: ClassVar[dict[str, str]] = {"planner": "dqn", "learner": "dqn"}
     has_success: ClassVar[bool] = False
 
     def __post_init__(self):
         if not 0 <= self.sticky <= 1:
-            raise ValueError(f"sticky must be a probability between 0 and 1, got {self.sticky:g}")
-        for name, least in {"frame_skip": 1, "frames": 1, "noop_max": 0, "max_steps": 0}.items():
+            raise ValueError(
+                f"sticky must be a probability between 0 and 1, got {self.sticky:g}"
+            )
+        for name, least in {
+            "frame_skip": 1,
+            "frames": 1,
+            "noop_max": 0,
+            "max_steps": 0,
+        }.items():
             if getattr(self, name) < least:
-                raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}")
+                raise ValueError(
+                    f"{name} must be at least {least}, got {getattr(self, name)}"
+                )
         if self.engine not in ("vector", "single"):
             raise ValueError(f"no engine {self.engine!r}; there are: vector, single")
         if find_spec("ale_py"):
@@ -74,9 +95,13 @@ class Atari:
 
     @property
     def action_space(self) -> gym.spaces.Discrete:
-        return gym.spaces.Discrete(len(actions_of(rom_of(self.game), self.full_actions)))
+        return gym.spaces.Discrete(
+            len(actions_of(rom_of(self.game), self.full_actions))
+        )
 
-    def rows(self, generators: Sequence[np.random.Generator], rows_each: int = 1) -> Rows:
+    def rows(
+        self, generators: Sequence[np.random.Generator], rows_each: int = 1
+    ) -> Rows:
         """Rows of this game, `rows_each` for each generator."""
         return _AtariRows(self, generators, rows_each)
 
@@ -88,27 +113,43 @@ class Atari:
 class _AtariRows:
     """Rows of an Atari game.
 
-    A row draws a seed for its emulator at an episode's beginning, at the first and then every 5,000 steps or more. What
-    happened since follows from it and the actions, which is what `save` keeps and `load` replays."""
+    A row draws a seed for its emulator at an episode's beginning, at the first and then
+    every 5,000 steps or more. What happened since follows from it and the actions,
+    which is what `save` keeps and `load` replays."""
 
-    def __init__(self, world: Atari, generators: Sequence[np.random.Generator], rows_each: int = 1):
+    def __init__(
+        self,
+        world: Atari,
+        generators: Sequence[np.random.Generator],
+        rows_each: int = 1,
+    ):
         self.world, self.streams = world, Streams(generators, rows_each)
         self.count = len(generators) * rows_each
         self.single_observation_space = world.observation_space
-        self.single_action_space: gym.spaces.Discrete | gym.spaces.Box = world.action_space
-        self.engine: Engine = (VectorEngine if world.engine == "vector" else SingleEngine)(world, self.count)
+        self.single_action_space: gym.spaces.Discrete | gym.spaces.Box = (
+            world.action_space
+        )
+        self.engine: Engine = (
+            VectorEngine if world.engine == "vector" else SingleEngine
+        )(world, self.count)
 
     def reset(self) -> np.ndarray:
         """Start every row; returns observations [N, frames, 84, 84]."""
-        self.seeds, self.age, self.time, self.lives = np.zeros((4, self.count), np.int64)
-        self.history = np.zeros((self.count, 0), np.uint8)  # actions; the first `age` are those since the seed
+        self.seeds, self.age, self.time, self.lives = np.zeros(
+            (4, self.count), np.int64
+        )
+        # actions; the first `age` are those since the seed
+        self.history = np.zeros((self.count, 0), np.uint8)
         return self._start(np.arange(self.count), self._draw(np.arange(self.count)))
 
     def _draw(self, rows: np.ndarray) -> np.ndarray:
-        return 1 + (self.streams.of(rows).random((rows.size,)) * (2**31 - 2)).astype(np.int64)
+        return 1 + (self.streams.of(rows).random((rows.size,)) * (2**31 - 2)).astype(
+            np.int64
+        )
 
     def _start(self, rows: np.ndarray, seeds: np.ndarray) -> np.ndarray:
-        """Begin games in `rows`, from a new seed where that is not -1; returns the observations of all rows."""
+        """Begin games in `rows`, from a new seed where that is not -1; returns the
+        observations of all rows."""
         self.obs, lives = self.engine.reset(rows, seeds)
         self.lives[rows], self.time[rows] = lives[rows], 0
         seeded = rows[seeds >= 0]
@@ -129,7 +170,9 @@ class _AtariRows:
         self.age += 1
         terminated = over | (lives < self.lives) if world.episodic_life else over
         limit = world.max_steps
-        truncated = (self.time >= limit) & ~terminated if limit else np.zeros(self.count, bool)
+        truncated = (
+            (self.time >= limit) & ~terminated if limit else np.zeros(self.count, bool)
+        )
         self.obs, self.lives = next_obs, lives.astype(np.int64)
         self.time[terminated] = 0
         ended = np.flatnonzero(over | truncated)
@@ -140,22 +183,39 @@ class _AtariRows:
                 seeds[due] = self._draw(ended[due])
             self._start(ended, seeds)
         reward = np.clip(score, -1, 1) if world.clip_rewards else score
-        return Step(self.obs, reward.astype(np.float32), terminated, truncated, next_obs, np.zeros(self.count, bool))
+        return Step(
+            self.obs,
+            reward.astype(np.float32),
+            terminated,
+            truncated,
+            next_obs,
+            np.zeros(self.count, bool),
+        )
 
     def save(self) -> dict[str, Any]:
-        """Everything needed to go on exactly from here: seeds, and the actions since."""
+        """Everything needed to go on exactly from here: seeds, and the actions
+        since."""
         generators = [g.bit_generator.state for g in self.streams.generators]
         history = self.history[:, : self.age.max()].copy()
         seen = zlib.crc32(self.obs.tobytes())
-        game = {"seeds": self.seeds.copy(), "age": self.age.copy(), "history": history, "seen": seen}
+        game = {
+            "seeds": self.seeds.copy(),
+            "age": self.age.copy(),
+            "history": history,
+            "seen": seen,
+        }
         return game | {"generators": generators}
 
     def load(self, saved: dict[str, Any]) -> np.ndarray:
-        """Play again what `save` returned, some 2,000 steps a second; gives the observations to act on.
+        """Play again what `save` returned, some 2,000 steps a second; gives the
+        observations to act on.
 
-        Rows with less behind them begin later, so that all arrive together. ValueError where a game goes otherwise."""
+        Rows with less behind them begin later, so that all arrive together. ValueError
+        where a game goes otherwise."""
         seeds, age, history = saved["seeds"], saved["age"], saved["history"]
-        self.seeds, self.age, self.time, self.lives = np.zeros((4, self.count), np.int64)
+        self.seeds, self.age, self.time, self.lives = np.zeros(
+            (4, self.count), np.int64
+        )
         self.history = history.copy()
         for ahead in range(int(age.max()), -1, -1):  # steps to go
             begin = np.flatnonzero(age == ahead)
@@ -165,25 +225,37 @@ class _AtariRows:
                 self._start(begin, seeds[begin])
             if ahead:
                 past = age - ahead
-                self._advance(np.where(past >= 0, history[np.arange(self.count), past], 0).astype(np.int64))
-        for generator, state in zip(self.streams.generators, saved["generators"], strict=True):
+                self._advance(
+                    np.where(past >= 0, history[np.arange(self.count), past], 0).astype(
+                        np.int64
+                    )
+                )
+        for generator, state in zip(
+            self.streams.generators, saved["generators"], strict=True
+        ):
             generator.bit_generator.state = state
         if zlib.crc32(self.obs.tobytes()) != saved["seen"]:
-            raise ValueError("the saved game goes otherwise here: use the world and the ale-py that it was saved with")
+            raise ValueError(
+                "the saved game goes otherwise here: use the world and the ale-py that it was saved with"
+            )
         return self.obs
 
     def rest(self, rows: np.ndarray) -> None:
-        """Tell which rows, [N] bool, nobody will look at again before `reset`: the single engine leaves them alone."""
+        """Tell which rows, [N] bool, nobody will look at again before `reset`: the
+        single engine leaves them alone."""
         self.engine.rest(rows)
 
     def simulator(self) -> Copies:
         """Copies of these games to think ahead in."""
         if not isinstance(self.engine, SingleEngine):
-            raise ValueError("games of the vector engine cannot be copied: add --env.engine single for this planner")
+            raise ValueError(
+                "games of the vector engine cannot be copied: add --env.engine single for this planner"
+            )
         return Copies(self.world, self.engine)
 
     def picture(self, row: int) -> np.ndarray:
-        """The screen in colour, or the newest picture of the stack in grey, enlarged: [height, width, 3] uint8."""
+        """The screen in colour, or the newest picture of the stack in grey, enlarged:
+        [height, width, 3] uint8."""
         screen = self.engine.picture(row)
         if screen.ndim == 2:
             screen = np.repeat(screen[..., None], 3, -1)

@@ -1,4 +1,5 @@
-"""A pendulum that a weak motor has to swing up and hold, as in Gymnasium's Pendulum-v1."""
+"""A pendulum that a weak motor has to swing up and hold, as in Gymnasium's
+Pendulum-v1."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -17,9 +18,11 @@ WHITE, BLACK, RED, BLUE = (255, 255, 255), (0, 0, 0), (204, 77, 77), (60, 90, 20
 
 @dataclass(kw_only=True)
 class Pendulum:
-    """Swing up and stay there: a step costs angle^2 + 0.1 speed^2 + 0.001 torque^2, and nothing ends an episode early.
+    """Swing up and stay there: a step costs angle^2 + 0.1 speed^2 + 0.001 torque^2, and
+    nothing ends an episode early.
 
-    The action is a torque. State: angle (rad, 0 is upright, not wrapped), speed (rad/s), [N, 2] float64."""
+    The action is a torque. State: angle (rad, 0 is upright, not wrapped), speed
+    (rad/s), [N, 2] float64."""
 
     max_steps: int = 200  # an episode is truncated after so many steps; 0: never
 
@@ -33,7 +36,9 @@ class Pendulum:
 
     def __post_init__(self):
         if self.max_steps < 0:
-            raise ValueError(f"max_steps must be positive, or 0 for no limit, got {self.max_steps}")
+            raise ValueError(
+                f"max_steps must be positive, or 0 for no limit, got {self.max_steps}"
+            )
 
     @property
     def observation_space(self) -> gym.spaces.Box:
@@ -48,14 +53,24 @@ class Pendulum:
         """First states [N, 2]: any angle, speeds in +-1."""
         return (2 * rng.random((rows, 2)) - 1) * (np.pi, 1)
 
-    def step(self, state: np.ndarray, action: np.ndarray, rng: Random) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Next states [N, 2], rewards [N] of the states left, and terminated [N]: never; nothing is drawn."""
+    def step(
+        self, state: np.ndarray, action: np.ndarray, rng: Random
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Next states [N, 2], rewards [N] of the states left, and terminated [N]:
+        never; nothing is drawn."""
         angle, speed = state.T
         torque = np.clip(action[:, 0], -self.torque_limit, self.torque_limit)
         cost = wrap(angle) ** 2 + 0.1 * speed**2 + 0.001 * torque**2
-        pull = 3 * self.gravity / (2 * self.length) * np.sin(angle) + 3 / (self.mass * self.length**2) * torque
+        pull = (
+            3 * self.gravity / (2 * self.length) * np.sin(angle)
+            + 3 / (self.mass * self.length**2) * torque
+        )
         speed = np.clip(speed + pull * SECONDS, -self.speed_limit, self.speed_limit)
-        return np.stack([angle + speed * SECONDS, speed], -1), -cost, np.zeros(len(state), bool)
+        return (
+            np.stack([angle + speed * SECONDS, speed], -1),
+            -cost,
+            np.zeros(len(state), bool),
+        )
 
     def observe(self, state: np.ndarray) -> np.ndarray:
         """Observations [N, 3] float32: cosine and sine of the angle, speed."""
@@ -67,22 +82,36 @@ class Pendulum:
         return (np.abs(wrap(state[:, 0])) <= UPRIGHT) & (np.abs(state[:, 1]) <= STILL)
 
     def draw(self, state: np.ndarray) -> np.ndarray:
-        """A picture [500, 500, 3] uint8 of one state [2]: the rod red, its speed a blue arc ahead of the tip."""
+        """A picture [500, 500, 3] uint8 of one state [2]: the rod red, its speed a blue
+        arc ahead of the tip."""
         import pygame  # here, not above: training never draws
 
-        surface = pygame.Surface((2 * SIZE, 2 * SIZE))  # twice as large, and shrunk in the end: smooth edges
-        centre, metre = pygame.Vector2(SIZE, SIZE), 0.8 * SIZE  # pixels of the large picture
+        # twice as large, and shrunk in the end: smooth edges
+        surface = pygame.Surface((2 * SIZE, 2 * SIZE))
+        # pixels of the large picture
+        centre, metre = pygame.Vector2(SIZE, SIZE), 0.8 * SIZE
         angle, speed = float(state[0]), float(state[1])
         surface.fill(WHITE)
-        tip = pygame.Vector2(0, -self.length * metre).rotate_rad(-angle)  # pictures turn the other way
+        # pictures turn the other way
+        tip = pygame.Vector2(0, -self.length * metre).rotate_rad(-angle)
         side = tip.normalize().rotate(90) * 36
-        pygame.draw.polygon(surface, RED, [centre - side, centre - side + tip, centre + side + tip, centre + side])
+        pygame.draw.polygon(
+            surface,
+            RED,
+            [centre - side, centre - side + tip, centre + side + tip, centre + side],
+        )
         for end in (centre, centre + tip):
             pygame.draw.circle(surface, RED, end, 36)
         pygame.draw.circle(surface, BLACK, centre, 16)
-        arc = [centre + 1.15 * tip.rotate_rad(-speed * share) for share in np.linspace(0, 0.25, 33)]  # a quarter second
+        # a quarter second
+        arc = [
+            centre + 1.15 * tip.rotate_rad(-speed * share)
+            for share in np.linspace(0, 0.25, 33)
+        ]
         pygame.draw.lines(surface, BLUE, False, arc, 10)
-        return pygame.surfarray.array3d(pygame.transform.smoothscale_by(surface, 0.5)).swapaxes(0, 1)
+        return pygame.surfarray.array3d(
+            pygame.transform.smoothscale_by(surface, 0.5)
+        ).swapaxes(0, 1)
 
 
 def wrap(angle: np.ndarray) -> np.ndarray:

@@ -1,4 +1,5 @@
-"""Always the same action: where the world knows a way, the first step to the goal, a baseline for every result."""
+"""Always the same action: where the world knows a way, the first step to the goal, a
+baseline for every result."""
 
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
@@ -10,9 +11,11 @@ from curriculum.types import Spec, stream
 
 @dataclass(kw_only=True)
 class Constant:
-    """Left empty, the action is the first on the world's own `shortest_path`, or else 0."""
+    """Left empty, the action is the first on the world's own `shortest_path`, or else
+    0."""
 
-    action: tuple[float, ...] = ()  # a number from 0 on, or all parts of a box action in [-1, 1]; empty: to the goal
+    # a number from 0 on, or all parts of a box action in [-1, 1]; empty: to the goal
+    action: tuple[float, ...] = ()
 
     needs: ClassVar[str] = "observation"
 
@@ -20,14 +23,26 @@ class Constant:
         """Make the given action, or ask the world for one."""
         action: Any = np.array(self.action)
         if not self.action and hasattr(env.world, "shortest_path"):
-            action = env.world.shortest_path(env.world.begin(stream(0, "constant planner"), 1))[0]
+            action = env.world.shortest_path(
+                env.world.begin(stream(0, "constant planner"), 1)
+            )[0]
         elif not self.action:
             action = np.zeros(spec.action_size or 1)
         if spec.actions and (np.size(action) != 1 or action not in range(spec.actions)):
-            raise ValueError(f"constant needs one of the actions 0 to {spec.actions - 1}, got {self.action}")
-        if not spec.actions and (np.shape(action) != (spec.action_size,) or not (np.abs(action) <= 1).all()):
-            raise ValueError(f"constant needs {spec.action_size} numbers between -1 and 1, got {self.action}")
-        self.chosen = np.reshape(action, ()).astype(np.int64) if spec.actions else action.astype(np.float32)
+            raise ValueError(
+                f"constant needs one of the actions 0 to {spec.actions - 1}, got {self.action}"
+            )
+        if not spec.actions and (
+            np.shape(action) != (spec.action_size,) or not (np.abs(action) <= 1).all()
+        ):
+            raise ValueError(
+                f"constant needs {spec.action_size} numbers between -1 and 1, got {self.action}"
+            )
+        self.chosen = (
+            np.reshape(action, ()).astype(np.int64)
+            if spec.actions
+            else action.astype(np.float32)
+        )
         return self
 
     def act(self, obs: np.ndarray, rows: np.ndarray) -> np.ndarray:

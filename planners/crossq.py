@@ -1,4 +1,5 @@
-"""A soft actor-critic without target networks (Bhatt et al. 2024, CrossQ), trained up to a level by sb3-contrib."""
+"""A soft actor-critic without target networks (Bhatt et al. 2024, CrossQ), trained up
+to a level by sb3-contrib."""
 
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -10,12 +11,17 @@ from curriculum.planners._expert.expert import Expert
 
 @dataclass(kw_only=True)
 class CrossQ(Expert):
-    """For box actions, not for pictures; batch normalisation stands in for the target networks."""
+    """For box actions, not for pictures; batch normalisation stands in for the target
+    networks."""
 
-    until_success: float = 0.0  # training stops at the first evaluation with this success rate; 0: no such level
-    until_return: float | None = None  # training stops at the first evaluation with this mean return; None: at none
-    max_steps: int = 100_000  # environment steps of training at most; a level not reached by then is an error
-    eval_every: int = 500  # environment steps between evaluations: with fewer it stops nearer to the level
+    # training stops at the first evaluation with this success rate; 0: no such level
+    until_success: float = 0.0
+    # training stops at the first evaluation with this mean return; None: at none
+    until_return: float | None = None
+    # environment steps of training at most; a level not reached by then is an error
+    max_steps: int = 100_000
+    # environment steps between evaluations: with fewer it stops nearer to the level
+    eval_every: int = 500
     eval_episodes: int = 100  # episodes of an evaluation, played greedily
     rows: int = 8  # environments it is trained in, stepped together
     updates_per_step: float = 0.5  # gradient updates per environment step
@@ -26,9 +32,11 @@ class CrossQ(Expert):
     learning_starts: int = 1_000  # random environment steps before the first update
     capacity: int = 100_000  # transitions remembered
     policy_delay: int = 3  # updates of the critics for one of the policy
-    deterministic: bool = True  # act by the mean; otherwise draw from the policy, as in training
+    # act by the mean; otherwise draw from the policy, as in training
+    deterministic: bool = True
     seed: int = 0  # of training
-    cache: str = "runs/experts"  # folder of trained experts, each found again by its settings
+    # folder of trained experts, each found again by its settings
+    cache: str = "runs/experts"
 
     name: ClassVar[str] = "crossq"
     algorithm: ClassVar = Algorithm

@@ -12,16 +12,21 @@ from curriculum.planners._expert.expert import Expert
 class DQN(Expert):
     """For discrete actions, of which it takes the best."""
 
-    until_success: float = 0.0  # training stops at the first evaluation with this success rate; 0: no such level
-    until_return: float | None = None  # training stops at the first evaluation with this mean return; None: at none
-    max_steps: int = 200_000  # environment steps of training at most; a level not reached by then is an error
-    eval_every: int = 1_000  # environment steps between evaluations: with fewer it stops nearer to the level
+    # training stops at the first evaluation with this success rate; 0: no such level
+    until_success: float = 0.0
+    # training stops at the first evaluation with this mean return; None: at none
+    until_return: float | None = None
+    # environment steps of training at most; a level not reached by then is an error
+    max_steps: int = 200_000
+    # environment steps between evaluations: with fewer it stops nearer to the level
+    eval_every: int = 1_000
     eval_episodes: int = 100  # episodes of an evaluation, played greedily
     rows: int = 32  # environments it is trained in, stepped together
     updates_per_step: float = 0.5  # gradient updates per environment step
     learning_rate: float = 1e-3  # of Adam
     batch_size: int = 64  # transitions of one update
-    hidden: tuple[int, ...] = (128, 128)  # widths of the layers; of those behind the convolutions, for pictures
+    # widths of the layers; of those behind the convolutions, for pictures
+    hidden: tuple[int, ...] = (128, 128)
     discount: float = 0.99  # how much the next step counts
     learning_starts: int = 1_000  # random environment steps before the first update
     capacity: int = 100_000  # transitions remembered
@@ -29,7 +34,8 @@ class DQN(Expert):
     explore_steps: int = 5_000  # environment steps in which that share falls from 1
     target_every: int = 500  # environment steps between copies to the target network
     seed: int = 0  # of training
-    cache: str = "runs/experts"  # folder of trained experts, each found again by its settings
+    # folder of trained experts, each found again by its settings
+    cache: str = "runs/experts"
 
     name: ClassVar[str] = "dqn"
     algorithm: ClassVar = Algorithm

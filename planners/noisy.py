@@ -1,4 +1,5 @@
-"""Any other planner, some of whose actions are random ones instead: for data of every quality between the two."""
+"""Any other planner, some of whose actions are random ones instead: for data of every
+quality between the two."""
 
 import json
 from dataclasses import dataclass
@@ -9,15 +10,19 @@ import numpy as np
 from curriculum.setting import plugins
 from curriculum.types import Spec, State, stream, within
 
-NUMBERS: dict[Any, tuple[type, ...]] = {int: (int,), float: (int, float), bool: (bool,)}  # what settings of a type take
+# what settings of a type take
+NUMBERS: dict[Any, tuple[type, ...]] = {int: (int,), float: (int, float), bool: (bool,)}
 
 
 @dataclass(kw_only=True)
 class Noisy:
-    """The other planner is asked for every action, so its own randomness is the same at every `epsilon`."""
+    """The other planner is asked for every action, so its own randomness is the same at
+    every `epsilon`."""
 
-    planner: str = "shortest_path"  # the other one: a name, module:Class or a path to a file
-    settings: tuple[str, ...] = ()  # of the other one, such as simulations=32 horizon=20
+    # the other one: a name, module:Class or a path to a file
+    planner: str = "shortest_path"
+    # of the other one, such as simulations=32 horizon=20
+    settings: tuple[str, ...] = ()
     epsilon: float = 0.3  # share of actions that are random: 0 none, 1 all
 
     def __post_init__(self):
@@ -50,7 +55,12 @@ class Noisy:
     def state(self) -> State:
         """The generators, and the other planner's memory where it has one."""
         memory = {"other": self.other.state()} if hasattr(self.other, "state") else {}
-        return {"generators": [generator.bit_generator.state for generator in self.generators], **memory}
+        return {
+            "generators": [
+                generator.bit_generator.state for generator in self.generators
+            ],
+            **memory,
+        }
 
     def load(self, state: State) -> None:
         for generator, saved in zip(self.generators, state["generators"], strict=True):
@@ -59,8 +69,15 @@ class Noisy:
             self.other.load(state["other"])
 
     def _other(self) -> Any:
-        kinds = {field.name: field.type for field in plugins.describe("planner", self.planner).fields}
-        return plugins.make("planner", self.planner, **dict(_setting(text, kinds) for text in self.settings))
+        kinds = {
+            field.name: field.type
+            for field in plugins.describe("planner", self.planner).fields
+        }
+        return plugins.make(
+            "planner",
+            self.planner,
+            **dict(_setting(text, kinds) for text in self.settings),
+        )
 
 
 def _setting(text: str, kinds: dict[str, Any]) -> tuple[str, Any]:
@@ -75,5 +92,7 @@ def _setting(text: str, kinds: dict[str, Any]) -> tuple[str, Any]:
     except json.JSONDecodeError:
         value = given
     if type(value) not in NUMBERS.get(kinds[name], (type(value),)):
-        raise ValueError(f"the setting {name} is of type {kinds[name].__name__}, got {given!r}")
+        raise ValueError(
+            f"the setting {name} is of type {kinds[name].__name__}, got {given!r}"
+        )
     return name, tuple(value) if isinstance(value, list) else value

@@ -1,4 +1,5 @@
-"""What all tests share: one thread, so that times and results do not hang on what else the machine does."""
+"""What all tests share: one thread, so that times and results do not hang on what else
+the machine does."""
 
 import os
 

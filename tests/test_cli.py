@@ -1,4 +1,5 @@
-"""The command line as a stranger meets it: help, mistakes, resumption after a kill, plug-ins from outside."""
+"""The command line as a stranger meets it: help, mistakes, resumption after a kill,
+plug-ins from outside."""
 
 import json
 import os
@@ -21,7 +22,9 @@ WORDS = "--steps 400 --eval-every 200 --eval-episodes 4 --checkpoint-every 80 --
 SMALL, NETS = WORDS.split(), ["--learner.hidden", "16", "--learner.batch-size", "16"]
 
 
-def command(*words: str, cwd: Path | None = None, module: str = "train") -> subprocess.Popen:
+def command(
+    *words: str, cwd: Path | None = None, module: str = "train"
+) -> subprocess.Popen:
     return subprocess.Popen(
         [sys.executable, "-m", f"curriculum.{module}", *words],
         cwd=cwd,
@@ -42,7 +45,11 @@ def fails(capsys: pytest.CaptureFixture, argv: list[str], main=train.main) -> st
 
 
 def everything(folder: Path) -> dict[str, bytes]:
-    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+    return {
+        str(p.relative_to(folder)): p.read_bytes()
+        for p in sorted(folder.rglob("*"))
+        if p.is_file()
+    }
 
 
 def test_help_shows_every_choice_and_imports_no_torch():
@@ -64,7 +71,9 @@ def test_help_shows_every_choice_and_imports_no_torch():
 
 
 def test_the_package_lists_its_commands():
-    listed = subprocess.run([sys.executable, "-m", "curriculum"], capture_output=True, text=True, check=True).stdout
+    listed = subprocess.run(
+        [sys.executable, "-m", "curriculum"], capture_output=True, text=True, check=True
+    ).stdout
     assert "train " in listed
     assert "compare " in listed
 
@@ -72,7 +81,10 @@ def test_the_package_lists_its_commands():
 @pytest.mark.parametrize(
     ("argv", "says"),
     [
-        (["--decay", "exponentail"], "no decay 'exponentail'; there are: constant, cosine, exponential"),
+        (
+            ["--decay", "exponentail"],
+            "no decay 'exponentail'; there are: constant, cosine, exponential",
+        ),
         (["--planner", "nowhere"], "no planner 'nowhere'; there are: "),
         (["--planner", "no.where:Greedy"], "no module 'no.where'"),
         (["--planner", "curriculum.planners.random:Greedy"], "its classes: Random"),
@@ -90,14 +102,20 @@ def test_the_package_lists_its_commands():
     ],
 )
 def test_a_mistake_is_answered_in_one_clear_message_and_writes_nothing(
-    capsys: pytest.CaptureFixture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, argv: list[str], says: str
+    capsys: pytest.CaptureFixture,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    argv: list[str],
+    says: str,
 ):
     monkeypatch.chdir(tmp_path)
     assert says in fails(capsys, argv)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_run_folder_that_cannot_be_written_is_named(capsys: pytest.CaptureFixture, tmp_path: Path):
+def test_a_run_folder_that_cannot_be_written_is_named(
+    capsys: pytest.CaptureFixture, tmp_path: Path
+):
     (tmp_path / "file").write_text("")
     message = fails(capsys, [*SMALL, "--runs-dir", str(tmp_path / "file")])
     assert f"cannot write to {tmp_path / 'file'}" in message
@@ -108,12 +126,20 @@ def test_a_run_folder_that_cannot_be_written_is_named(capsys: pytest.CaptureFixt
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run of the command line."""
     runs = tmp_path_factory.mktemp("runs")
-    train.main([*SMALL, *NETS, "--runs-dir", str(runs), "--name", "whole", "--seeds", "0", "1"])
+    train.main(
+        [*SMALL, *NETS, "--runs-dir", str(runs), "--name", "whole", "--seeds", "0", "1"]
+    )
     return runs / "gridworld" / "whole"
 
 
 def test_a_run_leaves_what_the_readme_promises(finished: Path):
-    for file in ("config.yaml", "metrics.jsonl", "progress.csv", "result.json", "figures/rate_and_return.png"):
+    for file in (
+        "config.yaml",
+        "metrics.jsonl",
+        "progress.csv",
+        "result.json",
+        "figures/rate_and_return.png",
+    ):
         assert (finished / file).stat().st_size > 0
     for seed in ("seed0", "seed1"):
         assert list((finished / seed).glob("events.*"))
@@ -123,20 +149,48 @@ def test_a_run_leaves_what_the_readme_promises(finished: Path):
         assert record.keys() == {"kind", "step", "time", "values"}
         assert all(len(column) == 2 for column in record["values"].values())
     header = (finished / "progress.csv").read_text().splitlines()[0].split(",")
-    assert {"step", "seed", "eval/score", "curriculum/planning_rate", "rollout/ep_rew_mean"} <= set(header)
+    assert {
+        "step",
+        "seed",
+        "eval/score",
+        "curriculum/planning_rate",
+        "rollout/ep_rew_mean",
+    } <= set(header)
 
 
 def test_config_yaml_repeats_the_run(finished: Path, tmp_path: Path):
-    train.main(["--config", str(finished / "config.yaml"), "--runs-dir", str(tmp_path), "--name", "again"])
+    train.main(
+        [
+            "--config",
+            str(finished / "config.yaml"),
+            "--runs-dir",
+            str(tmp_path),
+            "--name",
+            "again",
+        ]
+    )
     again = tmp_path / "gridworld" / "again"
     newest = "checkpoints/step-000000400/arrays.safetensors"
     assert (again / newest).read_bytes() == (finished / newest).read_bytes()
-    assert (again / "progress.csv").read_bytes() == (finished / "progress.csv").read_bytes()
+    assert (again / "progress.csv").read_bytes() == (
+        finished / "progress.csv"
+    ).read_bytes()
 
 
 def test_a_taken_name_gets_a_number_and_nothing_is_overwritten(finished: Path):
     before = everything(finished)
-    train.main([*SMALL, *NETS, "--runs-dir", str(finished.parents[1]), "--name", "whole", "--steps", "40"])
+    train.main(
+        [
+            *SMALL,
+            *NETS,
+            "--runs-dir",
+            str(finished.parents[1]),
+            "--name",
+            "whole",
+            "--steps",
+            "40",
+        ]
+    )
     assert (finished.with_name("whole-2") / "result.json").is_file()
     assert everything(finished) == before
 
@@ -159,7 +213,9 @@ def test_a_damaged_checkpoint_is_refused_and_the_run_left_as_it_was(
     assert everything(run) == before
 
 
-def test_other_settings_cannot_be_smuggled_into_a_resumed_run(capsys: pytest.CaptureFixture, finished: Path):
+def test_other_settings_cannot_be_smuggled_into_a_resumed_run(
+    capsys: pytest.CaptureFixture, finished: Path
+):
     message = fails(capsys, ["--resume", str(finished), "--learner.discount", "0.5"])
     assert "learner.discount 0.5" in message
 
@@ -168,21 +224,27 @@ def test_a_finished_run_can_be_extended(finished: Path, tmp_path: Path):
     run = tmp_path / "run"
     shutil.copytree(finished, run)
     train.main(["--resume", str(run), "--steps", "480"])
-    steps = [json.loads(line)["step"] for line in (run / "metrics.jsonl").read_text().splitlines()]
+    steps = [
+        json.loads(line)["step"]
+        for line in (run / "metrics.jsonl").read_text().splitlines()
+    ]
     assert steps == sorted(steps)
     assert steps[-1] == 480
     assert json.loads((run / "result.json").read_text())["steps"] == 480
     assert yaml.safe_load((run / "config.yaml").read_text())["steps"] == 480
 
 
-def test_a_run_stopped_before_its_first_step_is_left_as_it_was(finished: Path, tmp_path: Path):
+def test_a_run_stopped_before_its_first_step_is_left_as_it_was(
+    finished: Path, tmp_path: Path
+):
     run = tmp_path / "run"
     shutil.copytree(finished, run)
     config, _ = flags.parse(["--config", str(run / "config.yaml"), "--steps", "800"])
     stop = train.Stop()
     stop.signal = signal.SIGTERM
     assert not train.run(config, run, run / "checkpoints" / "step-000000400", stop)
-    assert timeless(run) == timeless(finished)[:-2]  # without the maps and the final scores, which come again
+    # without the maps and the final scores, which come again
+    assert timeless(run) == timeless(finished)[:-2]
 
 
 def test_signals_are_obeyed_at_once_until_there_is_something_to_save_and_the_second_time():
@@ -198,8 +260,14 @@ def test_signals_are_obeyed_at_once_until_there_is_something_to_save_and_the_sec
 
 def timeless(run: Path) -> list[dict]:
     """The lines of metrics.jsonl without what a clock measured."""
-    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-    return [{k: v for k, v in line.items() if k != "time"} for line in lines if line["kind"] != "time"]
+    lines = [
+        json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()
+    ]
+    return [
+        {k: v for k, v in line.items() if k != "time"}
+        for line in lines
+        if line["kind"] != "time"
+    ]
 
 
 def killed_and_resumed(whole: Path, tmp_path: Path, seconds: float) -> None:
@@ -225,8 +293,14 @@ def killed_and_resumed(whole: Path, tmp_path: Path, seconds: float) -> None:
     train.main(words)
     assert timeless(run) == timeless(whole)
     assert (run / "progress.csv").read_bytes() == (whole / "progress.csv").read_bytes()
-    for file in ("checkpoints/{}/arrays.safetensors", "seed0/policy-last.safetensors", "seed0/policy-best.safetensors"):
-        file = file.format(sorted(p.name for p in (whole / "checkpoints").iterdir())[-1])
+    for file in (
+        "checkpoints/{}/arrays.safetensors",
+        "seed0/policy-last.safetensors",
+        "seed0/policy-best.safetensors",
+    ):
+        file = file.format(
+            sorted(p.name for p in (whole / "checkpoints").iterdir())[-1]
+        )
         assert (run / file).read_bytes() == (whole / file).read_bytes()
 
 
@@ -240,19 +314,27 @@ def longer(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("seconds", [0.0, 0.6])
-def test_a_run_killed_and_resumed_equals_one_that_was_not(longer: Path, tmp_path: Path, seconds: float):
+def test_a_run_killed_and_resumed_equals_one_that_was_not(
+    longer: Path, tmp_path: Path, seconds: float
+):
     killed_and_resumed(longer, tmp_path, seconds)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("moment", range(10))
-def test_a_run_killed_at_ten_moments_and_resumed_equals_one_that_was_not(longer: Path, tmp_path: Path, moment: int):
+def test_a_run_killed_at_ten_moments_and_resumed_equals_one_that_was_not(
+    longer: Path, tmp_path: Path, moment: int
+):
     killed_and_resumed(longer, tmp_path, 0.15 * moment)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_writes_a_checkpoint_and_says_how_to_go_on(tmp_path: Path, number: signal.Signals):
-    process = command("--steps", "1000000", "--runs-dir", str(tmp_path), "--start.size", "0", *NETS)
+def test_a_signal_writes_a_checkpoint_and_says_how_to_go_on(
+    tmp_path: Path, number: signal.Signals
+):
+    process = command(
+        "--steps", "1000000", "--runs-dir", str(tmp_path), "--start.size", "0", *NETS
+    )
     run = tmp_path / "gridworld" / "shortest_path-dqn-exponential"
     while not list(run.glob("checkpoints/step-*")):
         time.sleep(0.02)
@@ -261,16 +343,30 @@ def test_a_signal_writes_a_checkpoint_and_says_how_to_go_on(tmp_path: Path, numb
     _, message = process.communicate(timeout=60)
     assert process.returncode == 128 + number
     assert (
-        f"stopped by {number.name} with a checkpoint; go on with: python -m curriculum.train --resume {run}" in message
+        f"stopped by {number.name} with a checkpoint; go on with: python -m curriculum.train --resume {run}"
+        in message
     )
     assert "Traceback" not in message
 
 
-def test_the_planner_in_the_readme_works_from_outside_the_project_and_is_reported(tmp_path: Path):
+def test_the_planner_in_the_readme_works_from_outside_the_project_and_is_reported(
+    tmp_path: Path,
+):
     readme = (Path(__file__).parents[1] / "README.md").read_text()
     (tmp_path / "my_lab").mkdir()
-    (tmp_path / "my_lab" / "search.py").write_text(readme.split("```python\n")[1].split("```")[0])
-    words = ["--planner", "my_lab.search:Greedy", "--planner.clumsiness", "0.1", *SMALL, *NETS, "--runs-dir", "out"]
+    (tmp_path / "my_lab" / "search.py").write_text(
+        readme.split("```python\n")[1].split("```")[0]
+    )
+    words = [
+        "--planner",
+        "my_lab.search:Greedy",
+        "--planner.clumsiness",
+        "0.1",
+        *SMALL,
+        *NETS,
+        "--runs-dir",
+        "out",
+    ]
     output, message = command(*words, cwd=tmp_path).communicate(timeout=120)
     assert "planner my_lab.search:Greedy" in output, message
     assert "my_lab.search:Greedy, which sees what the learner sees" in output
@@ -284,24 +380,51 @@ def test_the_planner_in_the_readme_works_from_outside_the_project_and_is_reporte
 
 def test_flags_yaml_and_config_say_the_same_thing(tmp_path: Path):
     learner = "--learner iql --learner.expectile 0.9 --learner.hidden 8 8"
-    config, _ = flags.parse(f"{learner} --gate horizon --no-eval-mixed --seeds 4 5 --techniques prune".split())
+    config, _ = flags.parse(
+        f"{learner} --gate horizon --no-eval-mixed --seeds 4 5 --techniques prune".split()
+    )
     assert config.learner == make("learner", "iql", expectile=0.9, hidden=(8, 8))
-    assert (config.seeds, config.eval_mixed, config.techniques) == ((4, 5), False, ("prune",))
+    assert (config.seeds, config.eval_mixed, config.techniques) == (
+        (4, 5),
+        False,
+        ("prune",),
+    )
     path = tmp_path / "config.yaml"
     path.write_text(yaml.safe_dump(flat(config)))
     again, _ = flags.parse(["--config", str(path)])
     assert flat(again) == flat(config)
-    other, _ = flags.parse(["--config", str(path), "--learner", "dqn", "--seeds", "1"])  # iql's fields do not follow
+    # iql's fields do not follow
+    other, _ = flags.parse(["--config", str(path), "--learner", "dqn", "--seeds", "1"])
     assert flat(other)["learner.hidden"] == flat(Config())["learner.hidden"]
     assert other.seeds == (1,)
 
 
 def test_arms_are_the_product_of_flags_with_several_values():
     named, finished = compare.arms(
-        ["--start", "expert", "random", "--decay.half-life", "5", "--seeds", "0", "1", "--with", "a", "b"]
+        [
+            "--start",
+            "expert",
+            "random",
+            "--decay.half-life",
+            "5",
+            "--seeds",
+            "0",
+            "1",
+            "--with",
+            "a",
+            "b",
+        ]
     )
     assert list(named) == ["start expert", "start random"]
-    assert named["start random"] == ["--decay.half-life", "5", "--seeds", "0", "1", "--start", "random"]
+    assert named["start random"] == [
+        "--decay.half-life",
+        "5",
+        "--seeds",
+        "0",
+        "1",
+        "--start",
+        "random",
+    ]
     assert finished == [Path("a"), Path("b")]
 
 
@@ -319,7 +442,15 @@ def test_an_arm_by_hand_leaves_out_the_settings_it_has_no_use_for():
     ]
     named, _ = compare.arms(words)
     assert named == {
-        "alone": ["--learner.hidden", "8", "8", "--decay", "constant", "--decay.value", "0"],
+        "alone": [
+            "--learner.hidden",
+            "8",
+            "8",
+            "--decay",
+            "constant",
+            "--decay.value",
+            "0",
+        ],
         "both": ["--decay.half-life", "5", "--learner.hidden", "8", "8"],
     }
 
@@ -336,7 +467,9 @@ def test_compare_writes_one_figure_and_one_table_and_names_no_winner_without_evi
         "--steps",
         "80",
     ]
-    compare.main([*words, "--seeds", "0", "1", "--runs-dir", str(tmp_path), "--name", "starts"])
+    compare.main(
+        [*words, "--seeds", "0", "1", "--runs-dir", str(tmp_path), "--name", "starts"]
+    )
     folder = tmp_path / "gridworld" / "starts"
     text = (folder / "table.md").read_text()
     assert "| start expert |" in text
@@ -365,7 +498,16 @@ def test_compare_finds_mistakes_before_it_trains(
     assert os.listdir(tmp_path) == []
 
 
-def test_compare_refuses_arms_with_different_seeds(capsys: pytest.CaptureFixture, tmp_path: Path):
-    words = ["--arm", "a: --seeds 0", "--arm", "b: --seeds 1", "--runs-dir", str(tmp_path)]
+def test_compare_refuses_arms_with_different_seeds(
+    capsys: pytest.CaptureFixture, tmp_path: Path
+):
+    words = [
+        "--arm",
+        "a: --seeds 0",
+        "--arm",
+        "b: --seeds 1",
+        "--runs-dir",
+        str(tmp_path),
+    ]
     assert "all arms must share their seeds" in fails(capsys, words, compare.main)
     assert os.listdir(tmp_path) == []

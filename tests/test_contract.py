@@ -1,4 +1,5 @@
-"""The kit that puts planners to the test: good ones pass, and every broken promise is named."""
+"""The kit that puts planners to the test: good ones pass, and every broken promise is
+named."""
 
 import time
 from dataclasses import dataclass
@@ -19,7 +20,8 @@ from curriculum.types import stream
 
 @dataclass(kw_only=True)
 class Careful:
-    """Random actions with a memory of its own: it keeps every promise, for a box too."""
+    """Random actions with a memory of its own: it keeps every promise, for a box
+    too."""
 
     def __post_init__(self):
         pass
@@ -36,11 +38,16 @@ class Careful:
         self.asked[rows] += 1
         drawn = np.array([self.generators[row // self.each].random() for row in rows])
         if not self.spec.actions:
-            return np.repeat(2 * drawn[:, None] - 1, self.spec.action_size, 1).astype(np.float32)
+            return np.repeat(2 * drawn[:, None] - 1, self.spec.action_size, 1).astype(
+                np.float32
+            )
         return (drawn * 97 + self.asked[rows]).astype(np.int64) % self.spec.actions
 
     def state(self) -> dict[str, Any]:
-        return {"asked": self.asked, "generators": [g.bit_generator.state for g in self.generators]}
+        return {
+            "asked": self.asked,
+            "generators": [g.bit_generator.state for g in self.generators],
+        }
 
     def load(self, state: dict[str, Any]) -> None:
         self.asked[:] = state["asked"]
@@ -49,7 +56,8 @@ class Careful:
 
 
 def answer(change):
-    """A careful planner whose answers are changed by `change(planner, obs, rows, answer)`."""
+    """A careful planner whose answers are changed by `change(planner, obs, rows,
+    answer)`."""
 
     class Changed(Careful):
         def act(self, obs, rows):
@@ -178,24 +186,72 @@ BROKEN = [
     (Eager(), "setup must work before the rows are reset, it raised AttributeError"),
     (Undeclared(), 'needs must be "observation" or "state"'),
     (Peeking(), 'a planner that uses env.state must declare needs = "state"'),
-    (Busy(), "a constructor must only store its fields, but there is 'generator'; that is setup's"),
-    (Uncopied(), r"must let itself be copied before setup, it raised TypeError\('no copies'\)"),
-    (Unseeded(), r"the same seeds must bring the same actions, a second run differs from step \d+ on"),
-    (Shared(), r"a seed alone must plan as among others, alone it differs from step \d+ on"),
-    (Forgetful(), "load must bring back what state gave, a resumed run differs from step 25 on"),
-    (Amnesic(), "it has memory, but no state and load, a resumed run differs from step 25 on"),
-    (Diary(), r"state\(\)\['seen'\] must be nested dicts of arrays and JSON values, but Object of type set"),
-    (Strict(), r"load must take what state gave, through JSON, it raised KeyError\('pair'\)"),
+    (
+        Busy(),
+        "a constructor must only store its fields, but there is 'generator'; that is setup's",
+    ),
+    (
+        Uncopied(),
+        r"must let itself be copied before setup, it raised TypeError\('no copies'\)",
+    ),
+    (
+        Unseeded(),
+        r"the same seeds must bring the same actions, a second run differs from step \d+ on",
+    ),
+    (
+        Shared(),
+        r"a seed alone must plan as among others, alone it differs from step \d+ on",
+    ),
+    (
+        Forgetful(),
+        "load must bring back what state gave, a resumed run differs from step 25 on",
+    ),
+    (
+        Amnesic(),
+        "it has memory, but no state and load, a resumed run differs from step 25 on",
+    ),
+    (
+        Diary(),
+        r"state\(\)\['seen'\] must be nested dicts of arrays and JSON values, but Object of type set",
+    ),
+    (
+        Strict(),
+        r"load must take what state gave, through JSON, it raised KeyError\('pair'\)",
+    ),
     (Half(), "state and load belong together, one of them is missing"),
-    (Sized(), "setup must prepare for any number of rows, but after a second one: act must answer for any"),
+    (
+        Sized(),
+        "setup must prepare for any number of rows, but after a second one: act must answer for any",
+    ),
     (answer(_write), "act must not write into the observations it is given"),
-    (answer(_move), "act must leave the rows as they are; it changed them or drew from their generators"),
-    (answer(_draw), "act must leave the rows as they are; it changed them or drew from their generators"),
-    (answer(_fail), r"it raised KeyError\('way'\) when asked for rows \[0 1 2 3 4 5\] in step 0"),
-    (answer(lambda p, o, r, a: a.tolist()), r"an array of whole numbers of shape \(6,\), got list when asked"),
-    (answer(lambda p, o, r, a: a[:, None]), r"whole numbers of shape \(6,\), got shape \(6, 1\) of int64 when asked"),
-    (answer(lambda p, o, r, a: a / 1), r"act must return whole numbers of shape \(6,\), got shape \(6,\) of float64"),
-    (answer(lambda p, o, r, a: a + 1), r"actions must lie between 0 and 2, got 3 when asked for rows \[0 1"),
+    (
+        answer(_move),
+        "act must leave the rows as they are; it changed them or drew from their generators",
+    ),
+    (
+        answer(_draw),
+        "act must leave the rows as they are; it changed them or drew from their generators",
+    ),
+    (
+        answer(_fail),
+        r"it raised KeyError\('way'\) when asked for rows \[0 1 2 3 4 5\] in step 0",
+    ),
+    (
+        answer(lambda p, o, r, a: a.tolist()),
+        r"an array of whole numbers of shape \(6,\), got list when asked",
+    ),
+    (
+        answer(lambda p, o, r, a: a[:, None]),
+        r"whole numbers of shape \(6,\), got shape \(6, 1\) of int64 when asked",
+    ),
+    (
+        answer(lambda p, o, r, a: a / 1),
+        r"act must return whole numbers of shape \(6,\), got shape \(6,\) of float64",
+    ),
+    (
+        answer(lambda p, o, r, a: a + 1),
+        r"actions must lie between 0 and 2, got 3 when asked for rows \[0 1",
+    ),
     (
         answer(lambda p, o, r, a: a if len(r) else np.zeros((0, 3), int)),
         r"shape \(0, 3\) of int64 .* \[\] in step 2",
@@ -203,8 +259,14 @@ BROKEN = [
 ]
 BROKEN_BOX = [
     (answer(lambda p, o, r, a: 2 * a), "actions must lie between -1 and 1, got "),
-    (answer(lambda p, o, r, a: a * np.nan), "actions must lie between -1 and 1, got nan"),
-    (answer(lambda p, o, r, a: a[:, 0]), r"act must return floating numbers of shape \(6, 1\), got shape \(6,\)"),
+    (
+        answer(lambda p, o, r, a: a * np.nan),
+        "actions must lie between -1 and 1, got nan",
+    ),
+    (
+        answer(lambda p, o, r, a: a[:, 0]),
+        r"act must return floating numbers of shape \(6, 1\), got shape \(6,\)",
+    ),
     (
         answer(lambda p, o, r, a: a.astype(int)),
         r"act must return floating numbers of shape \(6, 1\), got .* of int64",
@@ -214,7 +276,8 @@ BROKEN_BOX = [
 
 @pytest.mark.parametrize(
     ("planner", "world", "sentence"),
-    [(p, "gridworld", s) for p, s in BROKEN] + [(p, "pendulum", s) for p, s in BROKEN_BOX],
+    [(p, "gridworld", s) for p, s in BROKEN]
+    + [(p, "pendulum", s) for p, s in BROKEN_BOX],
     ids=[f"{i}-{type(p).__name__}" for i, (p, _) in enumerate(BROKEN + BROKEN_BOX)],
 )
 def test_a_broken_promise_is_named(planner, world, sentence):
@@ -224,31 +287,49 @@ def test_a_broken_promise_is_named(planner, world, sentence):
     assert str(caught.value).count("\n- ") == len(caught.value.broken) >= 1
 
 
-@pytest.mark.parametrize("broken", [NoReturn(), Peeking(), Busy(), Forgetful(), Amnesic(), answer(_write)])
+@pytest.mark.parametrize(
+    "broken", [NoReturn(), Peeking(), Busy(), Forgetful(), Amnesic(), answer(_write)]
+)
 def test_one_broken_promise_is_all_that_is_named(broken):
     with pytest.raises(ContractError) as caught:
         check_planner(broken, Gridworld())
     assert len(caught.value.broken) == 1
 
 
-@pytest.mark.parametrize("world", [Gridworld(), CartPole(), Pendulum()], ids=lambda world: type(world).__name__)
-@pytest.mark.parametrize("planner", [Careful(), Random(), Constant()], ids=lambda planner: type(planner).__name__)
+@pytest.mark.parametrize(
+    "world",
+    [Gridworld(), CartPole(), Pendulum()],
+    ids=lambda world: type(world).__name__,
+)
+@pytest.mark.parametrize(
+    "planner",
+    [Careful(), Random(), Constant()],
+    ids=lambda planner: type(planner).__name__,
+)
 def test_a_planner_that_keeps_its_promises_passes_everywhere(planner, world):
     report = check_planner(planner, world, seeds=(5, 2, 9), rows_each=2, steps=24)
     assert report.needs == "observation"
-    # a quarter of the steps ask for all 6 rows, a quarter for none, half for half of them
+    # a quarter of the steps ask for all 6 rows, a quarter for none, half for half of
+    # them
     assert report.calls <= 18
     assert 36 + 36 - 18 < report.actions < 36 + 36 + 18
 
 
-@pytest.mark.parametrize(("planner", "world"), [("shortest_path", "gridworld"), ("balance", "cartpole")])
+@pytest.mark.parametrize(
+    ("planner", "world"), [("shortest_path", "gridworld"), ("balance", "cartpole")]
+)
 def test_names_do_as_well_as_objects(planner, world):
     report = check_planner(planner, world, steps=8)
     assert (report.planner, report.world, report.needs) == (planner, world, "state")
 
 
 def test_one_row_of_one_seed_is_enough():
-    assert check_planner(Noisy(planner="random"), Gridworld(), seeds=(7,), rows_each=1).planner == "noisy"
+    assert (
+        check_planner(
+            Noisy(planner="random"), Gridworld(), seeds=(7,), rows_each=1
+        ).planner
+        == "noisy"
+    )
 
 
 def test_a_planner_that_refuses_the_world_says_why_itself():

@@ -1,4 +1,5 @@
-"""Every world through the whole loop: planner, hand-over, learner alone, and exactly on after a break."""
+"""Every world through the whole loop: planner, hand-over, learner alone, and exactly on
+after a break."""
 
 import importlib.util
 import itertools
@@ -15,7 +16,11 @@ from curriculum.setting import plugins
 from curriculum.setting.config import Config
 from curriculum.starts.expert import Expert
 
-PACKAGES = {"Hopper-v5": "mujoco", "ALE/Pong-v5": "ale_py", "MiniGrid-Empty-5x5-v0": "minigrid"}
+PACKAGES = {
+    "Hopper-v5": "mujoco",
+    "ALE/Pong-v5": "ale_py",
+    "MiniGrid-Empty-5x5-v0": "minigrid",
+}
 SMALL: dict[str, dict[str, Any]] = {  # settings with which a planner is quick
     "tlppo": {"simulations": 10, "scenarios": 4, "depth": 5},
     "mcts": {"simulations": 3, "rollouts": 1, "horizon": 3},
@@ -27,13 +32,19 @@ PLAYED: list[Any] = [  # world, its settings, planner, learner
     ("pointmass", {"maze": "hard", "time_limit": 30}, "shortest_path", "iql"),
     ("pointmass", {"merge_ends": True, "time_limit": 30}, "noisy", "dqn"),
     ("botevade", {"actions": "points", "max_steps": 20}, "tlppo", "iql"),
-    ("botevade", {"actions": "continuous", "predator": "equal", "max_steps": 20}, "constant", "td3bc"),
+    (
+        "botevade",
+        {"actions": "continuous", "predator": "equal", "max_steps": 20},
+        "constant",
+        "td3bc",
+    ),
     ("cartpole", {}, "balance", "iql"),
     ("pendulum", {"max_steps": 30}, "mppi", "td3bc"),
     ("Hopper-v5", {"time_limit": 12}, "mppi", "td3bc"),
     ("MiniGrid-Empty-5x5-v0", {"time_limit": 12}, "mcts", "iql"),
     pytest.param(  # every new row loads the game anew
-        *("ALE/Pong-v5", {"engine": "single", "max_steps": 12}, "shooting", "bc"), marks=pytest.mark.slow
+        *("ALE/Pong-v5", {"engine": "single", "max_steps": 12}, "shooting", "bc"),
+        marks=pytest.mark.slow,
     ),
 ]
 
@@ -65,7 +76,9 @@ def test_a_planner_hands_every_world_over_and_a_break_changes_nothing(
     whole = config(env, settings, planner, learner)
     records = list(train(whole, tmp_path / "whole"))
     assert records[-1].kind == "final"
-    rates = np.array([r.values["curriculum/planning_rate"] for r in records if r.kind == "collect"])
+    rates = np.array(
+        [r.values["curriculum/planning_rate"] for r in records if r.kind == "collect"]
+    )
     assert (rates[0] > 0).all()
     assert (rates[-1] == 0).all()
     assert np.isfinite(records[-1].values["final/last_mean_reward"]).all()
@@ -73,5 +86,8 @@ def test_a_planner_hands_every_world_over_and_a_break_changes_nothing(
     list(itertools.islice(train(whole, tmp_path / "broken"), 4))
     newest = checkpoint.newest(tmp_path / "broken" / "checkpoints")[0]
     assert list(train(whole, tmp_path / "broken", newest))[-1].kind == "final"
-    arrays = [next((tmp_path / name / "checkpoints").glob("step-*48/arrays*")) for name in ("whole", "broken")]
+    arrays = [
+        next((tmp_path / name / "checkpoints").glob("step-*48/arrays*"))
+        for name in ("whole", "broken")
+    ]
     assert arrays[0].read_bytes() == arrays[1].read_bytes()

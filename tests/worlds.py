@@ -1,4 +1,5 @@
-"""Data of known quality from the native worlds, and learners trained on it: for the tests that learn."""
+"""Data of known quality from the native worlds, and learners trained on it: for the
+tests that learn."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -18,22 +19,29 @@ EPISODES = range(20)  # that score a learner
 
 
 class Data(NamedTuple):
-    """Transitions [n, ...] of many rows, and the returns of the episodes they finished."""
+    """Transitions [n, ...] of many rows, and the returns of the episodes they
+    finished."""
 
     obs: np.ndarray
     action: np.ndarray
     reward: np.ndarray
     terminated: np.ndarray
     next_obs: np.ndarray
-    to_go: np.ndarray  # discounted return of the episode from here on, -inf where it was not played to its end
+    # discounted return of the episode from here on, -inf where it was not played to its
+    # end
+    to_go: np.ndarray
     returns: np.ndarray  # [episodes], undiscounted
 
 
-def play(world: Any, planner: Any, noise: Sequence[float], steps: int, seed: int = 0) -> Data:
-    """What `planner` does in as many rows as there are shares in `noise`, that share of its actions being random ones.
+def play(
+    world: Any, planner: Any, noise: Sequence[float], steps: int, seed: int = 0
+) -> Data:
+    """What `planner` does in as many rows as there are shares in `noise`, that share of
+    its actions being random ones.
 
-    Whether an action is random is drawn anew in every step. A share below 0 stands for the opposite of what the planner
-    would do, with so many random actions in between."""
+    Whether an action is random is drawn anew in every step. A share below 0 stands for
+    the opposite of what the planner would do, with so many random actions in
+    between."""
     rows = NativeRows(world, [stream(seed, "world")], len(noise))
     rows.reset()
     spec, everyone = spec_of(world), np.arange(rows.count)
@@ -49,7 +57,8 @@ def play(world: Any, planner: Any, noise: Sequence[float], steps: int, seed: int
         step = rows.step(action)
         steps_taken.append((obs, action, step.reward, step.terminated, step.next_obs))
         over.append(step.terminated | step.truncated)
-    columns = [np.stack(column) for column in zip(*steps_taken, strict=True)]  # [steps, rows, ...]
+    # [steps, rows, ...]
+    columns = [np.stack(column) for column in zip(*steps_taken, strict=True)]
     to_go, returns = _returns(columns[2], np.stack(over))
     flat = [column.reshape(-1, *column.shape[2:]) for column in (*columns, to_go)]
     return Data._make([*flat, returns])
@@ -68,17 +77,29 @@ def _returns(reward: np.ndarray, over: np.ndarray) -> tuple[np.ndarray, np.ndarr
     return to_go, np.array(returns)
 
 
-def train(learner: Learner, world: Any, data: Data, updates: int, seeds: tuple[int, ...]) -> np.ndarray:
-    """Returns [P] of a learner after `updates` on `data`, each seed drawing its own batches: means over `EPISODES`."""
+def train(
+    learner: Learner, world: Any, data: Data, updates: int, seeds: tuple[int, ...]
+) -> np.ndarray:
+    """Returns [P] of a learner after `updates` on `data`, each seed drawing its own
+    batches: means over `EPISODES`."""
     learner.setup(spec_of(world), seeds)
     assert learner.discount == DISCOUNT
     learner.fit_normalizer([data.obs] * len(seeds))
     obs, action, reward, next_obs, to_go = (
-        torch.as_tensor(column) for column in (data.obs, data.action, data.reward, data.next_obs, data.to_go)
+        torch.as_tensor(column)
+        for column in (data.obs, data.action, data.reward, data.next_obs, data.to_go)
     )
     discount = torch.as_tensor(DISCOUNT * ~data.terminated, dtype=torch.float32)
     generators = [stream(seed, "batch") for seed in seeds]
     for _ in range(updates):
-        at = torch.as_tensor(np.stack([g.integers(len(reward), size=learner.batch_size) for g in generators]))
-        learner.update(Batch(obs[at], action[at], reward[at], discount[at], next_obs[at], to_go[at]))
+        at = torch.as_tensor(
+            np.stack(
+                [g.integers(len(reward), size=learner.batch_size) for g in generators]
+            )
+        )
+        learner.update(
+            Batch(
+                obs[at], action[at], reward[at], discount[at], next_obs[at], to_go[at]
+            )
+        )
     return evaluation.play_learner(learner, world, EPISODES).reward.mean(-1)

@@ -11,7 +11,8 @@ from curriculum.types import within
 class Constant:
     """rate = value"""
 
-    value: float = 0.5  # planning rate: 0 the learner always acts, 1 the planner always does
+    # planning rate: 0 the learner always acts, 1 the planner always does
+    value: float = 0.5
 
     def __post_init__(self) -> None:
         within(self, 0, 1, "value")

@@ -1,4 +1,5 @@
-"""Cosine decay: slow at both ends, fastest half way (Loshchilov and Hutter 2017, arXiv 1608.03983, eq. 5)."""
+"""Cosine decay: slow at both ends, fastest half way (Loshchilov and Hutter 2017, arXiv
+1608.03983, eq. 5)."""
 
 from dataclasses import dataclass
 from math import cos, pi

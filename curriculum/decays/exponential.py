@@ -1,4 +1,5 @@
-"""Exponential decay: the planner's share halves again and again, and is cut to nothing once it is negligible."""
+"""Exponential decay: the planner's share halves again and again, and is cut to nothing
+once it is negligible."""
 
 from dataclasses import dataclass
 

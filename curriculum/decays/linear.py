@@ -21,4 +21,7 @@ class Linear:
 
     def rate(self, step: int, score: np.ndarray) -> np.ndarray:
         """See `curriculum.types.Decay`."""
-        return np.full(len(score), self.initial + (self.final - self.initial) * min(step / self.duration, 1.0))
+        return np.full(
+            len(score),
+            self.initial + (self.final - self.initial) * min(step / self.duration, 1.0),
+        )

@@ -9,7 +9,8 @@ from curriculum.types import within
 
 @dataclass(kw_only=True)
 class Staircase:
-    """rate = initial + (final - initial) * min(floor(step / (duration / stairs)), stairs) / stairs"""
+    """rate = initial + (final - initial) * min(floor(step / (duration / stairs)),
+    stairs) / stairs"""
 
     initial: float = 1.0  # planning rate at step 0
     final: float = 0.0  # planning rate from `duration` on
@@ -23,4 +24,6 @@ class Staircase:
     def rate(self, step: int, score: np.ndarray) -> np.ndarray:
         """See `curriculum.types.Decay`."""
         taken = min(step * self.stairs // self.duration, self.stairs)
-        return np.full(len(score), self.initial + (self.final - self.initial) * taken / self.stairs)
+        return np.full(
+            len(score), self.initial + (self.final - self.initial) * taken / self.stairs
+        )

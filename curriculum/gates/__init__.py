@@ -1,1 +1,2 @@
-"""How a planning rate becomes who acts now: one file each, the file name is the flag."""
+"""How a planning rate becomes who acts now: one file each, the file name is the
+flag."""

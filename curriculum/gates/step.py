@@ -9,6 +9,8 @@ import numpy as np
 class Step:
     """The planner takes each step with probability `rate`."""
 
-    def planner_acts(self, rate: np.ndarray, time: np.ndarray, coin: np.ndarray) -> np.ndarray:
+    def planner_acts(
+        self, rate: np.ndarray, time: np.ndarray, coin: np.ndarray
+    ) -> np.ndarray:
         """See `curriculum.types.Gate`."""
         return coin < rate[:, None]

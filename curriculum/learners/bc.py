@@ -2,8 +2,8 @@
 
     L(pi) = -E[log pi(a | s)]
 
-Clones whoever filled the buffer; with `--store planner` that is the planner alone. Box actions: a normal distribution
-around tanh of the actor's output, with a learnt spread.
+Clones whoever filled the buffer; with `--store planner` that is the planner alone. Box
+actions: a normal distribution around tanh of the actor's output, with a learnt spread.
 """
 
 from dataclasses import dataclass
@@ -25,4 +25,8 @@ class BC(Learner):
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """See `Learner`."""
-        return {"policy": -self.head.policy(self.net.policy, batch.obs).log_prob(batch.action).mean(-1)}
+        return {
+            "policy": -self.head.policy(self.net.policy, batch.obs)
+            .log_prob(batch.action)
+            .mean(-1)
+        }

@@ -1,13 +1,16 @@
-"""BCQ: batch-constrained Q-learning (Fujimoto et al. 2019, arXiv 1812.02900; discrete: arXiv 1910.01708).
+"""BCQ: batch-constrained Q-learning (Fujimoto et al. 2019, arXiv 1812.02900; discrete:
+arXiv 1910.01708).
 
     L(Q) = E[error(r + discount * max_b [care * min_k + (1 - care) * max_k] Q_target,k(s', b) - Q_k(s, a))],
            b among the actions that the data supports at s', summed over the critics k
 
-Box actions: b comes from `samples` decodings of a variational autoencoder of the data's actions, each moved by up to
-`reach` by a network that climbs Q_1; squared error. Discrete actions: b is any action that a cloned policy finds at
-least `threshold` times as likely as its likeliest; Huber error. Acts by the best of b according to Q_1. Differs from
-the papers: discrete actions too have two critics, instead of double Q and one trunk for critic and clone; acting
-decodes the same latent draws for every state, so that the policy is deterministic.
+Box actions: b comes from `samples` decodings of a variational autoencoder of the data's
+actions, each moved by up to `reach` by a network that climbs Q_1; squared error.
+Discrete actions: b is any action that a cloned policy finds at least `threshold` times
+as likely as its likeliest; Huber error. Acts by the best of b according to Q_1. Differs
+from the papers: discrete actions too have two critics, instead of double Q and one
+trunk for critic and clone; acting decodes the same latent draws for every state, so
+that the policy is deterministic.
 """
 
 from dataclasses import dataclass
@@ -48,8 +51,11 @@ class BCQ(Learner):
         """See `Learner`."""
         with torch.no_grad():
             proposed = self.support.propose(self.slow, batch.next_obs)
-            next_q = self.support.values(self.slow.q, batch.next_obs, proposed)  # [P, K, N, B]
-            weighed = self.care * next_q.amin(1, keepdim=True) + (1 - self.care) * next_q.amax(1, keepdim=True)
+            # [P, K, N, B]
+            next_q = self.support.values(self.slow.q, batch.next_obs, proposed)
+            weighed = self.care * next_q.amin(1, keepdim=True) + (
+                1 - self.care
+            ) * next_q.amax(1, keepdim=True)
             target = batch.backup(weighed.amax(-2))  # [P, 1, B]
         q = self.head.values(self.net.q, batch.obs).of(batch.action)
         error = self.head.td_error(q.unsqueeze(-1), target.unsqueeze(-1))
@@ -58,7 +64,9 @@ class BCQ(Learner):
     def choose(self, obs: Tensor) -> Tensor:
         """See `Learner`."""
         proposed = self.support.propose(self.net, obs, fixed=True)
-        return self.support.pick(proposed, self.support.values(self.net.q, obs, proposed)[:, 0].argmax(-2))
+        return self.support.pick(
+            proposed, self.support.values(self.net.q, obs, proposed)[:, 0].argmax(-2)
+        )
 
     def export(self, seed: int) -> nn.Sequential:
         """See `Learner`."""

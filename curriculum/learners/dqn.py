@@ -1,10 +1,12 @@
-"""DQN: deep Q-learning with double Q targets (Mnih et al. 2015; van Hasselt et al. 2016, arXiv 1509.06461).
+"""DQN: deep Q-learning with double Q targets (Mnih et al. 2015; van Hasselt et al.
+2016, arXiv 1509.06461).
 
     L(Q) = E[huber(Q(s, a) - r - discount * Q_target(s', argmax_b Q(s', b)))]
 
-With `quantiles` the critic gives a distribution of returns and the loss is quantile regression (QR-DQN: Dabney et al.
-2018, arXiv 1710.10044). Differs from the papers: target networks follow by `polyak` averaging, unless `target_every`
-says otherwise; Adam for all.
+With `quantiles` the critic gives a distribution of returns and the loss is quantile
+regression (QR-DQN: Dabney et al. 2018, arXiv 1710.10044). Differs from the papers:
+target networks follow by `polyak` averaging, unless `target_every` says otherwise; Adam
+for all.
 """
 
 from dataclasses import dataclass
@@ -25,7 +27,9 @@ class DQN(Learner):
     kinds: ClassVar[tuple[str, ...]] = ("discrete",)
     targets: ClassVar[tuple[str, ...]] = ("q",)
 
-    double: bool = True  # the online network chooses the action that the target network values, else the target does
+    # the online network chooses the action that the target network values, else the
+    # target does
+    double: bool = True
     quantiles: int = 1  # of the return that a critic foretells: 1 is its mean
 
     def __post_init__(self) -> None:
@@ -40,7 +44,10 @@ class DQN(Learner):
         """See `Learner`."""
         with torch.no_grad():
             slow = self.head.values(self.target.q, batch.next_obs)
-            best = self.head.best(self.net, batch.next_obs) if self.double else slow.best()  # [P, B]
+            # [P, B]
+            best = (
+                self.head.best(self.net, batch.next_obs) if self.double else slow.best()
+            )
             target = batch.backup(slow.atoms_of(best))  # [P, K, B, quantiles]
         q = self.head.values(self.net.q, batch.obs).atoms_of(batch.action)
         return {"q": self.head.td_error(q, target).mean(-1).sum(-1)}

@@ -4,7 +4,8 @@
           + diversity / (K - 1) * E[sum_{j != k} <grad_a Q_j(s, a), grad_a Q_k(s, a)>],  slopes of unit length   (eq. 5)
     policy and temperature as in SAC, against the least critic
 
-Differs from the paper: no entropy in the target. Box actions alone: the slope with respect to an action needs them.
+Differs from the paper: no entropy in the target. Box actions alone: the slope with
+respect to an action needs them.
 """
 
 from dataclasses import dataclass
@@ -33,7 +34,9 @@ class EDAC(Learner):
         within(self, 2, float("inf"), "critics")
         within(self, 0, float("inf"), "diversity")
         if self.layer_norm:
-            raise ValueError("edac needs the slopes of its critics, which have no form with layer_norm; leave it off")
+            raise ValueError(
+                "edac needs the slopes of its critics, which have no form with layer_norm; leave it off"
+            )
 
     def build(self) -> dict[str, Network]:
         """See `Learner`."""
@@ -43,12 +46,14 @@ class EDAC(Learner):
         """See `Learner`."""
         with torch.no_grad():
             best = self.head.best(self.net, batch.next_obs)
-            next_q = self.head.values(self.target.q, batch.next_obs).of(best)  # [P, K, B]
+            # [P, K, B]
+            next_q = self.head.values(self.target.q, batch.next_obs).of(best)
             target = batch.backup(next_q.amin(-2, keepdim=True))
         values = self.head.values(self.net.q, batch.obs)
         error = (values.of(batch.action) - target).square().mean(-1).sum(-1)
         slope = values.slope(batch.action)  # [P, K, B, A]
         slope = slope / slope.norm(dim=-1, keepdim=True).clamp(min=1e-10)
-        alike = slope.sum(-3).square().sum(-1) - slope.square().sum((-3, -1))  # sum over j != k, [P, B]
+        # sum over j != k, [P, B]
+        alike = slope.sum(-3).square().sum(-1) - slope.square().sum((-3, -1))
         loss = error + self.diversity / (self.critics - 1) * alike.mean(-1)
         return {"q": loss, **self.head.maximizer_losses(self.net, batch.obs)}

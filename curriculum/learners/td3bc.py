@@ -1,11 +1,12 @@
-"""TD3+BC: twin delayed deterministic policy gradient with cloning (Fujimoto & Gu 2021, arXiv 2106.06860).
+"""TD3+BC: twin delayed deterministic policy gradient with cloning (Fujimoto & Gu 2021,
+arXiv 2106.06860).
 
     L(Q)  = E[(r + discount * min_j Q_target,j(s', pi_target(s') + noise) - Q_k(s, a))^2], summed over the critics k
     L(pi) = -alpha / E|Q_1(s, pi(s))| * E[Q_1(s, pi(s))] + E[(pi(s) - a)^2],  every `delay` updates     (eq. 3)
 
-Discrete actions, an extension: pi is categorical, Q(s, pi(s)) its mean value, the last term its surprise
--log pi(a | s); there is no target noise, the policy's own spread smooths. Differs from the paper: target networks
-follow in every update.
+Discrete actions, an extension: pi is categorical, Q(s, pi(s)) its mean value, the last
+term its surprise -log pi(a | s); there is no target noise, the policy's own spread
+smooths. Differs from the paper: target networks follow in every update.
 """
 
 from dataclasses import dataclass
@@ -27,7 +28,8 @@ class TD3BC(Learner):
 
     alpha: float = 2.5  # 0 clones the behaviour, large values trust the critic alone
     delay: int = 2  # updates of the critics for one of the policy
-    target_noise: float = 0.2  # standard deviation of the noise on the target policy's actions
+    # standard deviation of the noise on the target policy's actions
+    target_noise: float = 0.2
     noise_limit: float = 0.5  # largest such noise
 
     def __post_init__(self) -> None:
@@ -42,14 +44,18 @@ class TD3BC(Learner):
 
     def build(self) -> dict[str, Network]:
         """See `Learner`."""
-        return {"q": self.head.critic(members=2), "policy": self.head.deterministic_actor()}
+        return {
+            "q": self.head.critic(members=2),
+            "policy": self.head.deterministic_actor(),
+        }
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """See `Learner`."""
         with torch.no_grad():
             slow = self.head.deterministic(self.target.policy, batch.next_obs)
             smoothed = slow.smoothed(self.target_noise, self.noise_limit)
-            next_q = self.head.values(self.target.q, batch.next_obs).expected(smoothed)  # [P, K, B]
+            # [P, K, B]
+            next_q = self.head.values(self.target.q, batch.next_obs).expected(smoothed)
             target = batch.backup(next_q.amin(-2, keepdim=True))
         values = self.head.values(self.net.q, batch.obs)
         losses = {"q": (values.of(batch.action) - target).square().mean(-1).sum(-1)}
@@ -57,5 +63,7 @@ class TD3BC(Learner):
             policy = self.head.deterministic(self.net.policy, batch.obs)
             q = values.expected(policy)[:, 0]  # [P, B]
             weight = self.alpha / q.detach().abs().mean(-1).clamp(min=1e-6)  # [P]
-            losses["policy"] = policy.distance(batch.action).mean(-1) - weight * q.mean(-1)
+            losses["policy"] = policy.distance(batch.action).mean(-1) - weight * q.mean(
+                -1
+            )
         return losses

@@ -1,1 +1,2 @@
-"""What all learners are built from: networks, heads, optimisation, and how updates are executed."""
+"""What all learners are built from: networks, heads, optimisation, and how updates are
+executed."""

@@ -1,6 +1,8 @@
-"""Policies: what actors say of actions, one class for each shape of policy, asked alike for both kinds of action.
+"""Policies: what actors say of actions, one class for each shape of policy, asked alike
+for both kinds of action.
 
-Letters: P seeds, N draws, B batch, A length of a box action; the batch is the last dimension of a probability.
+Letters: P seeds, N draws, B batch, A length of a box action; the batch is the last
+dimension of a probability.
 """
 
 import math
@@ -30,7 +32,8 @@ class Categorical:
         return self.log_probs.gather(-1, action.unsqueeze(-1)).squeeze(-1)
 
     def distance(self, action: Tensor) -> Tensor:
-        """How far the policy is from always choosing `action` [P, B]: its surprise, [P, B]."""
+        """How far the policy is from always choosing `action` [P, B]: its surprise, [P,
+        B]."""
         return -self.log_prob(action)
 
     def entropy(self) -> Tensor:
@@ -43,7 +46,8 @@ class Categorical:
 
 
 class Gaussian:
-    """A normal distribution around tanh of the actor's first outputs, its draws cut off at the borders of the box."""
+    """A normal distribution around tanh of the actor's first outputs, its draws cut off
+    at the borders of the box."""
 
     log_std_range = (-5.0, 2.0)
 
@@ -51,11 +55,14 @@ class Gaussian:
         self.head = head
         self.location, log_std = outputs.chunk(2, -1)  # [P, B, A]
         self.log_std = log_std.clamp(*self.log_std_range)
-        self.draws: tuple[Tensor, Tensor] | None = None  # an action and its log-density, once one has been drawn
+        # an action and its log-density, once one has been drawn
+        self.draws: tuple[Tensor, Tensor] | None = None
 
     def log_prob(self, action: Tensor) -> Tensor:
         """Log-density of `action` [P, B, A], summed over its numbers, as [P, B]."""
-        return normal_log_prob((action - self.location.tanh()) * (-self.log_std).exp(), self.log_std)
+        return normal_log_prob(
+            (action - self.location.tanh()) * (-self.log_std).exp(), self.log_std
+        )
 
     def draw(self, samples: int) -> tuple[Tensor, Tensor]:
         """Draws [P, N, B, A] and their log-densities [P, N, B]."""
@@ -81,7 +88,8 @@ class Gaussian:
 
 
 class TanhNormal(Gaussian):
-    """tanh of a normal distribution (Haarnoja et al. 2018, arXiv 1801.01290, appendix C)."""
+    """tanh of a normal distribution (Haarnoja et al. 2018, arXiv 1801.01290, appendix
+    C)."""
 
     log_std_range = (-10.0, 2.0)
 
@@ -93,13 +101,16 @@ class TanhNormal(Gaussian):
 
     @staticmethod
     def _density(noise: Tensor, before: Tensor, log_std: Tensor) -> Tensor:
-        squeezed = 2 * (math.log(2) - before - functional.softplus(-2 * before))  # log(1 - tanh^2), exact far out too
+        # log(1 - tanh^2), exact far out too
+        squeezed = 2 * (math.log(2) - before - functional.softplus(-2 * before))
         return normal_log_prob(noise, log_std) - squeezed.sum(-1)
 
     def log_prob(self, action: Tensor) -> Tensor:
         """Log-density of `action` [P, B, A] inside the box, as [P, B]."""
         before = action.clamp(-1 + 1e-6, 1 - 1e-6).atanh()
-        return self._density((before - self.location) * (-self.log_std).exp(), before, self.log_std)
+        return self._density(
+            (before - self.location) * (-self.log_std).exp(), before, self.log_std
+        )
 
 
 class Deterministic:
@@ -113,12 +124,16 @@ class Deterministic:
         return (self.drawn - action).square().mean(-1)
 
     def smoothed(self, deviation: float, limit: float) -> "Deterministic":
-        """The same with cut-off normal noise on it (Fujimoto et al. 2018, arXiv 1802.09477)."""
-        noise = (self.head.normal(*self.drawn.shape[1:]) * deviation).clamp(-limit, limit)
+        """The same with cut-off normal noise on it (Fujimoto et al. 2018, arXiv
+        1802.09477)."""
+        noise = (self.head.normal(*self.drawn.shape[1:]) * deviation).clamp(
+            -limit, limit
+        )
         return Deterministic((self.drawn + noise).clamp(-1, 1), self.head)
 
 
 def normal_log_prob(noise: Tensor, log_std: Tensor) -> Tensor:
-    """Log-density [...] of a normal draw [..., A] that lies `noise` standard deviations from its mean."""
+    """Log-density [...] of a normal draw [..., A] that lies `noise` standard deviations
+    from its mean."""
     constant = -0.5 * math.log(2 * math.pi) * noise.shape[-1]
     return constant - torch.addcmul(log_std, noise, noise, value=0.5).sum(-1)

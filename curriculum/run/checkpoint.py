@@ -1,6 +1,8 @@
-"""Checkpoints: a folder each, written atomically, read only when intact, and nothing in them pickled.
+"""Checkpoints: a folder each, written atomically, read only when intact, and nothing in
+them pickled.
 
-`arrays.safetensors` holds every array, `state.json` everything else, `manifest.json` the sha256 and size of both.
+`arrays.safetensors` holds every array, `state.json` everything else, `manifest.json`
+the sha256 and size of both.
 """
 
 import hashlib
@@ -28,7 +30,10 @@ def write(folder: Path, state: State) -> Path:
     draft.mkdir(parents=True)
     save_file(arrays, draft / "arrays.safetensors")
     (draft / "state.json").write_text(json.dumps({"format": FORMAT, "state": rest}))
-    files = {path.name: {"sha256": _digest(path), "bytes": path.stat().st_size} for path in sorted(draft.iterdir())}
+    files = {
+        path.name: {"sha256": _digest(path), "bytes": path.stat().st_size}
+        for path in sorted(draft.iterdir())
+    }
     (draft / "manifest.json").write_text(json.dumps(files, indent=1))
     for path in [*draft.iterdir(), draft]:
         handle = os.open(path, os.O_RDONLY)
@@ -43,7 +48,8 @@ def write(folder: Path, state: State) -> Path:
 
 
 def read(folder: Path) -> State:
-    """Read what `write` wrote; ValueError says what is wrong with a folder that is not intact."""
+    """Read what `write` wrote; ValueError says what is wrong with a folder that is not
+    intact."""
     folder = Path(folder)
     if not (folder / "manifest.json").is_file():
         raise ValueError(f"{folder} is no checkpoint: it has no manifest.json")
@@ -53,10 +59,20 @@ def read(folder: Path) -> State:
             _verify(folder / name, manifest[name])
         content = json.loads((folder / "state.json").read_text())
         arrays = load_file(folder / "arrays.safetensors")
-    except (KeyError, TypeError, json.JSONDecodeError, SafetensorError, OSError) as error:
-        raise ValueError(f"checkpoint {folder} is damaged ({error}); resume from another one") from None
+    except (
+        KeyError,
+        TypeError,
+        json.JSONDecodeError,
+        SafetensorError,
+        OSError,
+    ) as error:
+        raise ValueError(
+            f"checkpoint {folder} is damaged ({error}); resume from another one"
+        ) from None
     if content["format"] != FORMAT:
-        raise ValueError(f"checkpoint {folder} has format {content['format']}, this version reads {FORMAT}")
+        raise ValueError(
+            f"checkpoint {folder} has format {content['format']}, this version reads {FORMAT}"
+        )
     return _join(arrays, content["state"])
 
 
@@ -72,9 +88,12 @@ def prune(folder: Path, keep: int) -> None:
 
 
 def fits(expected: State, found: State, where: str = "") -> None:
-    """Raise ValueError where a state has other keys, shapes or dtypes than this run's own."""
+    """Raise ValueError where a state has other keys, shapes or dtypes than this run's
+    own."""
     for key in sorted(expected.keys() ^ found.keys()):
-        raise ValueError(f"the checkpoint does not fit this configuration: {where}{key} is on one side only")
+        raise ValueError(
+            f"the checkpoint does not fit this configuration: {where}{key} is on one side only"
+        )
     for key, mine in expected.items():
         other = found[key]
         if isinstance(mine, dict):
@@ -90,7 +109,9 @@ def fits(expected: State, found: State, where: str = "") -> None:
 
 def _verify(path: Path, entry: dict[str, Any]) -> None:
     if not path.is_file():
-        raise ValueError(f"checkpoint {path.parent} is damaged: {path.name} is missing; resume from another one")
+        raise ValueError(
+            f"checkpoint {path.parent} is damaged: {path.name} is missing; resume from another one"
+        )
     if path.stat().st_size != entry["bytes"] or _digest(path) != entry["sha256"]:
         raise ValueError(
             f"checkpoint {path.parent} is damaged: {path.name} is not what its manifest says; resume from another one"
@@ -103,11 +124,14 @@ def _digest(path: Path) -> str:
 
 
 def _array(value: np.ndarray | Tensor) -> np.ndarray:
-    return np.ascontiguousarray(value.detach().cpu().numpy() if isinstance(value, Tensor) else value)
+    return np.ascontiguousarray(
+        value.detach().cpu().numpy() if isinstance(value, Tensor) else value
+    )
 
 
 def _split(state: State, prefix: str = "") -> tuple[dict[str, np.ndarray], State]:
-    """Take the arrays out of a nested dict, named by their path; a tensor is marked so that it comes back as one."""
+    """Take the arrays out of a nested dict, named by their path; a tensor is marked so
+    that it comes back as one."""
     arrays: dict[str, np.ndarray] = {}
     rest: State = {}
     for key, value in state.items():

@@ -1,4 +1,5 @@
-"""Planner or learner, row by row: asks the gate who acts, counts what the planner costs and where it fails."""
+"""Planner or learner, row by row: asks the gate who acts, counts what the planner costs
+and where it fails."""
 
 import sys
 import time
@@ -16,9 +17,10 @@ OVERSHOOT = 1e-6  # by how much rounding may carry a box action over its bounds
 class Mixture:
     """Acts for P seeds of E rows each, rows in order of seeds.
 
-    A seed's planner acts no more once it was asked `budget` times. Where it raises an error, or takes more than
-    `deadline_ms` for a row, the learner acts in its place for that step, in all rows of the call, whichever their seed.
-    A budget or deadline of 0 sets no limit."""
+    A seed's planner acts no more once it was asked `budget` times. Where it raises an
+    error, or takes more than `deadline_ms` for a row, the learner acts in its place for
+    that step, in all rows of the call, whichever their seed. A budget or deadline of 0
+    sets no limit."""
 
     def __init__(
         self,
@@ -32,26 +34,37 @@ class Mixture:
         deadline_ms: float = 0.0,
     ):
         self.planner, self.learner, self.gate = planner, learner, gate
-        self.budget, self.deadline = budget or np.inf, (deadline_ms or np.inf) / 1000  # calls; seconds a row
+        # calls; seconds a row
+        self.budget, self.deadline = budget or np.inf, (deadline_ms or np.inf) / 1000
         self.shape = (len(seeds), rows_each)
         self.coins = [stream(seed, name) for seed in seeds]
         self.calls = np.zeros(len(seeds), np.int64)  # actions the planner was asked for
-        self.faults = np.zeros(len(seeds), np.int64)  # of these: where it raised an error
-        self.late = np.zeros(len(seeds), np.int64)  # of these: where it missed its deadline
-        self.seconds = np.zeros(len(seeds))  # wall time spent in the planner, shared out by rows
+        # of these: where it raised an error
+        self.faults = np.zeros(len(seeds), np.int64)
+        # of these: where it missed its deadline
+        self.late = np.zeros(len(seeds), np.int64)
+        # wall time spent in the planner, shared out by rows
+        self.seconds = np.zeros(len(seeds))
 
     def act(
-        self, obs: np.ndarray, age: np.ndarray, rate: np.ndarray, explore: bool, playing: np.ndarray | None = None
+        self,
+        obs: np.ndarray,
+        age: np.ndarray,
+        rate: np.ndarray,
+        explore: bool,
+        playing: np.ndarray | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Actions [P, E] or [P, E, A], and sources [P, E], for observations [P, E, *O].
 
-        The episodes are `age` [P, E] steps old. Where a mask `playing` [P, E] is given, the planner is not asked for
-        other rows."""
+        The episodes are `age` [P, E] steps old. Where a mask `playing` [P, E] is given,
+        the planner is not asked for other rows."""
         coin = np.stack([g.random(self.shape[1]) for g in self.coins])
         planned = self.gate.planner_acts(rate, age, coin)
         if playing is not None:
             planned = planned & playing
-        planned = planned & (np.cumsum(planned, 1) <= (self.budget - self.calls)[:, None])
+        planned = planned & (
+            np.cumsum(planned, 1) <= (self.budget - self.calls)[:, None]
+        )
         action = self.learner.act(obs, explore)
         if planned.any():
             answer = self.plan(obs, planned)
@@ -67,7 +80,8 @@ class Mixture:
         return self.calls >= self.budget
 
     def plan(self, obs: np.ndarray, rows: np.ndarray) -> np.ndarray | None:
-        """The planner's actions for the rows in mask [P, E], counted and timed; None where it failed or was late."""
+        """The planner's actions for the rows in mask [P, E], counted and timed; None
+        where it failed or was late."""
         asked, began = rows.sum(1), time.perf_counter()
         self.calls += asked
         try:
@@ -91,11 +105,13 @@ class Mixture:
             at = traceback.extract_tb(error.__traceback__)[-1]
             what = f"{type(error).__name__}: {error} ({at.filename}, line {at.lineno})"
             print(
-                f"planner {type(self.planner).__name__} raised {what}; where it does, the learner acts", file=sys.stderr
+                f"planner {type(self.planner).__name__} raised {what}; where it does, the learner acts",
+                file=sys.stderr,
             )
 
     def _whole(self, action: np.ndarray, rows: int) -> np.ndarray:
-        """The action as it is; refuses what cannot be one, before it reaches the world or the buffer."""
+        """The action as it is; refuses what cannot be one, before it reaches the world
+        or the buffer."""
         actions, name = self.learner.head.actions, type(self.planner).__name__
         if action.shape != (rows,) or not np.issubdtype(action.dtype, np.integer):
             raise ValueError(
@@ -124,11 +140,18 @@ class Mixture:
         return action.clip(-1, 1).astype(np.float32)
 
     def state(self) -> State:
-        """Counters, coins, and the gate's and the planner's memory where they have one."""
+        """Counters, coins, and the gate's and the planner's memory where they have
+        one."""
         parts = {"gate": self.gate, "planner": self.planner}
-        memory = {name: part.state() for name, part in parts.items() if hasattr(part, "state")}
+        memory = {
+            name: part.state() for name, part in parts.items() if hasattr(part, "state")
+        }
         counts = {"calls": self.calls, "faults": self.faults, "late": self.late}
-        return {**counts, "coins": [g.bit_generator.state for g in self.coins], **memory}
+        return {
+            **counts,
+            "coins": [g.bit_generator.state for g in self.coins],
+            **memory,
+        }
 
     def load(self, state: State) -> None:
         """Go back to what `state` returned."""

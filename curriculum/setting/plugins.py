@@ -1,8 +1,10 @@
-"""Find plug-ins by name: the file name is the flag, the file's one public class is the plug-in.
+"""Find plug-ins by name: the file name is the flag, the file's one public class is the
+plug-in.
 
-Others come from elsewhere: by the name that an installed package gives them in the entry-point group
-`curriculum.planners` (`curriculum.learners`, ...), as `module:Class`, or as a path to a `.py` file of one public class.
-`describe` reads a built-in one's summary and fields without importing it, so that `--help` needs no torch.
+Others come from elsewhere: by the name that an installed package gives them in the
+entry-point group `curriculum.planners` (`curriculum.learners`, ...), as `module:Class`,
+or as a path to a `.py` file of one public class. `describe` reads a built-in one's
+summary and fields without importing it, so that `--help` needs no torch.
 """
 
 import ast
@@ -30,8 +32,17 @@ PACKAGES = {  # flag -> package whose files are its choices
     "technique": "curriculum.techniques",
     "listener": "curriculum.listeners",
 }
-CHOSEN = ("env", "learner", "planner", "decay", "gate", "start", "bonus")  # flags that take one plug-in of a run
-ANNOTATIONS = {"Literal": Literal, "tuple": tuple, "int": int, "float": float, "bool": bool, "str": str, "Any": Any}
+# flags that take one plug-in of a run
+CHOSEN = ("env", "learner", "planner", "decay", "gate", "start", "bonus")
+ANNOTATIONS = {
+    "Literal": Literal,
+    "tuple": tuple,
+    "int": int,
+    "float": float,
+    "bool": bool,
+    "str": str,
+    "Any": Any,
+}
 
 
 @dataclass(frozen=True)
@@ -59,9 +70,14 @@ def names(family: str) -> list[str]:
 
 
 def installed(family: str) -> dict[str, metadata.EntryPoint]:
-    """The choices that installed packages add, by name; a name that is built in stays what it is."""
+    """The choices that installed packages add, by name; a name that is built in stays
+    what it is."""
     group = f"curriculum.{PACKAGES[family].rpartition('.')[2]}"
-    return {entry.name: entry for entry in _entry_points(group) if entry.name not in names(family)}
+    return {
+        entry.name: entry
+        for entry in _entry_points(group)
+        if entry.name not in names(family)
+    }
 
 
 def find(family: str, name: str) -> type:
@@ -73,10 +89,15 @@ def find(family: str, name: str) -> type:
 
 
 def resolve(family: str, name: str) -> tuple[str, dict[str, Any]]:
-    """The plug-in that a short name means and the settings that it implies: any id of Gymnasium is an `env`."""
+    """The plug-in that a short name means and the settings that it implies: any id of
+    Gymnasium is an `env`."""
     if family != "env" or not re.search(r"-v\d+$", name):
         return name, {}
-    return ("atari", {"game": name[4:].rpartition("-")[0]}) if name.startswith("ALE/") else ("gym", {"id": name})
+    return (
+        ("atari", {"game": name[4:].rpartition("-")[0]})
+        if name.startswith("ALE/")
+        else ("gym", {"id": name})
+    )
 
 
 def make(family: str, choice: Any, **settings: Any) -> Any:
@@ -95,26 +116,43 @@ def name_of(family: str, plugin: Any) -> str:
     package, _, stem = module.rpartition(".")
     if package == PACKAGES[family] or module.endswith(".py"):
         return module if module.endswith(".py") else stem
-    return next((n for n, e in installed(family).items() if e.value == f"{module}:{name}"), f"{module}:{name}")
+    return next(
+        (n for n, e in installed(family).items() if e.value == f"{module}:{name}"),
+        f"{module}:{name}",
+    )
 
 
 def suited(world: Any) -> dict[str, str]:
-    """The names of the planner and the learner that suit a world, or the env of that name."""
-    return {"planner": "random", "learner": "iql"} | getattr(make("env", world), "defaults", {})
+    """The names of the planner and the learner that suit a world, or the env of that
+    name."""
+    return {"planner": "random", "learner": "iql"} | getattr(
+        make("env", world), "defaults", {}
+    )
 
 
 def flags(family: str, name: str) -> tuple[Field, ...]:
-    """The settings behind `--<family>.`: those of the plug-in, and what a run's own configuration puts there."""
+    """The settings behind `--<family>.`: those of the plug-in, and what a run's own
+    configuration puts there."""
     own, general = describe(family, name).fields, shared(family)
     if taken := sorted({f.name for f in own} & {f.name for f in general}):
-        raise ValueError(f"--{family} {name} has a field {taken[0]!r}, which every {family} has already; rename it")
+        raise ValueError(
+            f"--{family} {name} has a field {taken[0]!r}, which every {family} has already; rename it"
+        )
     return own + general
 
 
 def shared(family: str) -> tuple[Field, ...]:
-    """What `Config` says of every plug-in of a family: its field `planner_budget` is the flag `--planner.budget`."""
-    settings, prefix = read_class(_folder("curriculum.setting") / "config.py").fields, f"{family}_"
-    return tuple(dataclasses.replace(f, name=f.name[len(prefix) :]) for f in settings if f.name.startswith(prefix))
+    """What `Config` says of every plug-in of a family: its field `planner_budget` is
+    the flag `--planner.budget`."""
+    settings, prefix = (
+        read_class(_folder("curriculum.setting") / "config.py").fields,
+        f"{family}_",
+    )
+    return tuple(
+        dataclasses.replace(f, name=f.name[len(prefix) :])
+        for f in settings
+        if f.name.startswith(prefix)
+    )
 
 
 def describe(family: str, name: str) -> Description:
@@ -122,32 +160,49 @@ def describe(family: str, name: str) -> Description:
     if _built_in(name) and name not in installed(family):
         return read_class(_folder(PACKAGES[family]) / f"{_known(family, name)}.py")
     plugin = _foreign(family, name)
-    fields, types = dataclasses.fields(plugin) if dataclasses.is_dataclass(plugin) else (), get_type_hints(plugin)
-    listed = [Field(f.name, types[f.name], f.default, "") for f in fields if f.default is not dataclasses.MISSING]
-    return Description((inspect.getdoc(plugin) or "").split("\n")[0], tuple(listed))
+    fields, types = (
+        dataclasses.fields(plugin) if dataclasses.is_dataclass(plugin) else (),
+        get_type_hints(plugin),
+    )
+    listed = [
+        Field(f.name, types[f.name], f.default, "")
+        for f in fields
+        if f.default is not dataclasses.MISSING
+    ]
+    return Description(_summary(inspect.getdoc(plugin)), tuple(listed))
 
 
 def read_class(path: Path, name: str | None = None) -> Description:
-    """Describe the class `name` of a file, or its one public class, from the source alone."""
+    """Describe the class `name` of a file, or its one public class, from the source
+    alone."""
     source = path.read_text()
     tree = ast.parse(source)
     found = (
-        next(n for n in tree.body if isinstance(n, ast.ClassDef) and n.name == name) if name else _public_class(tree)
+        next(n for n in tree.body if isinstance(n, ast.ClassDef) and n.name == name)
+        if name
+        else _public_class(tree)
     )
-    is_dataclass = any("dataclass" in ast.unparse(decorator) for decorator in found.decorator_list)
-    fields = [_field(n, source.splitlines()) for n in found.body if _is_field(n)] if is_dataclass else []
+    is_dataclass = any(
+        "dataclass" in ast.unparse(decorator) for decorator in found.decorator_list
+    )
+    fields = (
+        [_field(n, source.splitlines()) for n in found.body if _is_field(n)]
+        if is_dataclass
+        else []
+    )
     for base in found.bases:
         inherited = _read_base(ast.unparse(base), tree)
         known = [field.name for field in fields]
         fields += [field for field in inherited if field.name not in known]
-    module_doc = (ast.get_docstring(tree) or "").split("\n")[0]
-    return Description(module_doc, tuple(fields))
+    return Description(_summary(ast.get_docstring(tree)), tuple(fields))
 
 
 def _read_base(name: str, tree: ast.Module) -> tuple[Field, ...]:
     """Fields of a base class that a file of ours imports from another file of ours."""
     for node in tree.body:
-        if not isinstance(node, ast.ImportFrom) or not (node.module or "").startswith("curriculum."):
+        if not isinstance(node, ast.ImportFrom) or not (node.module or "").startswith(
+            "curriculum."
+        ):
             continue
         if name in [alias.name for alias in node.names]:
             spec = importlib.util.find_spec(str(node.module))
@@ -180,7 +235,8 @@ def _entry_points(group: str) -> metadata.EntryPoints:
 
 
 def _from_file(family: str, path: Path) -> type:
-    """The one public class of a file, which is imported once under its path as its name."""
+    """The one public class of a file, which is imported once under its path as its
+    name."""
     if not path.is_file():
         raise ValueError(f"--{family} {path}: there is no such file")
     try:
@@ -197,7 +253,9 @@ def _from_file(family: str, path: Path) -> type:
         except BaseException as error:
             del sys.modules[spec.name]
             if isinstance(error, ModuleNotFoundError):
-                raise ValueError(f"--{family} {path} needs the module {error.name!r}, which is not installed") from None
+                raise ValueError(
+                    f"--{family} {path} needs the module {error.name!r}, which is not installed"
+                ) from None
             raise
     return getattr(module, name)
 
@@ -205,7 +263,9 @@ def _from_file(family: str, path: Path) -> type:
 def _foreign(family: str, name: str) -> type:
     if name.endswith(".py"):
         return _from_file(family, Path(name))
-    module, _, attribute = (installed(family)[name].value if _built_in(name) else name).partition(":")
+    module, _, attribute = (
+        installed(family)[name].value if _built_in(name) else name
+    ).partition(":")
     try:
         return getattr(importlib.import_module(module), attribute)
     except ModuleNotFoundError as error:
@@ -218,7 +278,9 @@ def _foreign(family: str, name: str) -> type:
         ) from None
     except AttributeError:
         public = [
-            k for k, v in vars(importlib.import_module(module)).items() if inspect.isclass(v) and v.__module__ == module
+            k
+            for k, v in vars(importlib.import_module(module)).items()
+            if inspect.isclass(v) and v.__module__ == module
         ]
         raise ValueError(
             f"--{family} {name}: {module} has no {attribute!r}; its classes: {', '.join(public) or 'none'}"
@@ -233,9 +295,15 @@ def _folder(package: str) -> Path:
 
 
 def _public_class(tree: ast.Module) -> ast.ClassDef:
-    public = [n for n in tree.body if isinstance(n, ast.ClassDef) and not n.name.startswith("_")]
+    public = [
+        n
+        for n in tree.body
+        if isinstance(n, ast.ClassDef) and not n.name.startswith("_")
+    ]
     if len(public) != 1:
-        raise ValueError(f"a plug-in file has exactly one public class, found {[n.name for n in public]}")
+        raise ValueError(
+            f"a plug-in file has exactly one public class, found {[n.name for n in public]}"
+        )
     return public[0]
 
 
@@ -248,7 +316,25 @@ def _is_field(node: ast.stmt) -> bool:
 
 
 def _field(node: Any, lines: list[str]) -> Field:
-    beside, above = lines[node.end_lineno - 1][node.end_col_offset :].strip(), lines[node.lineno - 2].strip()
-    comment = (beside or (above if above.startswith("#") else "")).lstrip("# ")
+    comment = _comment(node, lines)
     annotation = eval(ast.unparse(node.annotation), {"__builtins__": {}}, ANNOTATIONS)
     return Field(node.target.id, annotation, ast.literal_eval(node.value), comment)
+
+
+def _comment(node: ast.AnnAssign, lines: list[str]) -> str:
+    """What stands behind a field, or in the lines of comment right above it."""
+    assert node.end_lineno is not None
+    beside = lines[node.end_lineno - 1][node.end_col_offset :].strip()
+    if beside:
+        return beside.lstrip("# ")
+    above: list[str] = []
+    for line in reversed(lines[: node.lineno - 1]):
+        if not line.strip().startswith("# "):
+            break
+        above.insert(0, line.strip().lstrip("# "))
+    return " ".join(above)
+
+
+def _summary(docstring: str | None) -> str:
+    """The first paragraph of a docstring, on one line."""
+    return " ".join((docstring or "").split("\n\n")[0].split())

@@ -1,7 +1,8 @@
-"""A policy on its way out: rounded, written to a file, and run from that file by numpy alone.
+"""A policy on its way out: rounded, written to a file, and run from that file by numpy
+alone.
 
-A policy that is not made of dense layers (convolutions, a search among candidate actions) runs in torch alone; its file
-holds its state_dict.
+A policy that is not made of dense layers (convolutions, a search among candidate
+actions) runs in torch alone; its file holds its state_dict.
 """
 
 from __future__ import annotations
@@ -30,11 +31,15 @@ MARK = np.ones(1, np.uint8)  # an array whose presence says something
 
 
 def deployable(policy: nn.Module) -> Deployable:
-    """Take down everything the file of `policy` will hold; ValueError where a number is not finite."""
+    """Take down everything the file of `policy` will hold; ValueError where a number is
+    not finite."""
     try:
         layers = dense(policy)
     except Unsupported:
-        arrays = {name: tensor.detach().cpu().numpy().copy() for name, tensor in policy.state_dict().items()}
+        arrays = {
+            name: tensor.detach().cpu().numpy().copy()
+            for name, tensor in policy.state_dict().items()
+        }
         arrays["torch"] = MARK
     else:
         first: Any = next(policy.children())
@@ -43,7 +48,9 @@ def deployable(policy: nn.Module) -> Deployable:
             arrays |= {f"{i}.weight": weight, f"{i}.bias": bias}
             arrays |= {f"{i}.eps": np.array([eps], np.float32)} if eps else {}
             arrays |= {"tanh": MARK} if tanh else {}
-    if broken := [name for name, array in arrays.items() if not np.isfinite(array).all()]:
+    if broken := [
+        name for name, array in arrays.items() if not np.isfinite(array).all()
+    ]:
         raise ValueError(
             f"a policy with numbers that are not finite cannot be deployed; they are in {', '.join(broken)}"
         )
@@ -51,13 +58,19 @@ def deployable(policy: nn.Module) -> Deployable:
 
 
 def quantized(policy: Deployable) -> Deployable:
-    """Round the weights of Linear and Conv2d to int8: symmetric, one scale per output channel, its largest over 127."""
+    """Round the weights of Linear and Conv2d to int8: symmetric, one scale per output
+    channel, its largest over 127."""
     import torch
     from torch import nn
 
     arrays, module = dict(policy.arrays), copy.deepcopy(policy.module)
-    found = module.named_modules(remove_duplicate=False)  # a file holds a layer used twice under both its names
-    layers = [(name, layer) for name, layer in found if isinstance(layer, nn.Linear | nn.Conv2d)]
+    # a file holds a layer used twice under both its names
+    found = module.named_modules(remove_duplicate=False)
+    layers = [
+        (name, layer)
+        for name, layer in found
+        if isinstance(layer, nn.Linear | nn.Conv2d)
+    ]
     for i, (name, layer) in enumerate(layers):
         key = f"{name if 'torch' in arrays else i}.weight".removeprefix(".")
         if key not in arrays:  # a weight that the module computes from others
@@ -77,23 +90,33 @@ def _broad(scale: np.ndarray, weight: np.ndarray) -> np.ndarray:
 
 def _whole(arrays: Arrays, name: str) -> np.ndarray:
     scale = arrays.get(f"{name}_scale")
-    return arrays[name] if scale is None else arrays[name].astype(np.float32) * _broad(scale, arrays[name])
+    return (
+        arrays[name]
+        if scale is None
+        else arrays[name].astype(np.float32) * _broad(scale, arrays[name])
+    )
 
 
 def save(policy: Deployable, path: Path) -> None:
-    """Write the arrays of `policy` to `path`, which holds the old file or the new one and never a part."""
+    """Write the arrays of `policy` to `path`, which holds the old file or the new one
+    and never a part."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_bytes(safetensors.save({k: np.asarray(v, order="C") for k, v in policy.arrays.items()}))
+    temporary.write_bytes(
+        safetensors.save(
+            {k: np.asarray(v, order="C") for k, v in policy.arrays.items()}
+        )
+    )
     temporary.replace(path)
 
 
 def load(path: Path) -> Callable[[np.ndarray], np.ndarray]:
-    """Read a dense policy back as a function: observations [*O] or [n, *O] -> scores [actions] or [n, actions], or box
-    actions [A] or [n, A] in [-1, 1], float32.
+    """Read a dense policy back as a function: observations [*O] or [n, *O] -> scores
+    [actions] or [n, actions], or box actions [A] or [n, A] in [-1, 1], float32.
 
-    Needs no torch; raises ValueError where the file is not a whole policy or one that only torch can run. int8 weights
-    become float32 here, once. Preallocated buffers were measured to save nothing here, so calls share no memory."""
+    Needs no torch; raises ValueError where the file is not a whole policy or one that
+    only torch can run. int8 weights become float32 here, once. Preallocated buffers
+    were measured to save nothing here, so calls share no memory."""
     arrays = _read(path := Path(path))
     if "torch" in arrays:
         raise ValueError(
@@ -104,9 +127,13 @@ def load(path: Path) -> Callable[[np.ndarray], np.ndarray]:
     for name, array in arrays.items():
         if (name == "tanh" and array != MARK) or (name.endswith(".eps") and array <= 0):
             should = 1 if name == "tanh" else "positive"
-            raise ValueError(f"{path} is not a policy: array {name!r} should be {should}, it is {array[0]}")
+            raise ValueError(
+                f"{path} is not a policy: array {name!r} should be {should}, it is {array[0]}"
+            )
     mean, scale = arrays["mean"], arrays["scale"]
-    *hidden, (last_weight, last_bias, _, tanh) = [_ready(layer) for layer in _layers(arrays)]
+    *hidden, (last_weight, last_bias, _, tanh) = [
+        _ready(layer) for layer in _layers(arrays)
+    ]
     zero = np.float32(0)  # a Python 0 costs 0.3 us more, each time
 
     def forward(obs: np.ndarray) -> np.ndarray:
@@ -137,14 +164,19 @@ def _layers(arrays: Arrays) -> list[Layer]:
 def _ready(layer: Layer) -> Layer:
     weight, bias, eps, tanh = layer
     if eps:  # LayerNorm's subtraction of the mean is linear: done once, here
-        weight, bias = weight - weight.mean(0, np.float64), bias - bias.mean(dtype=np.float64)
+        weight, bias = (
+            weight - weight.mean(0, np.float64),
+            bias - bias.mean(dtype=np.float64),
+        )
     return Layer(weight.astype(np.float32).T, bias.astype(np.float32), eps, tanh)
 
 
 def fill(module: nn.Module, path: Path) -> None:
-    """Give `module` the weights of a file that `load` refuses; it must be built as that policy was.
+    """Give `module` the weights of a file that `load` refuses; it must be built as that
+    policy was.
 
-    int8 weights become float32 here. Raises ValueError where the file is not whole or of another module."""
+    int8 weights become float32 here. Raises ValueError where the file is not whole or
+    of another module."""
     import torch
 
     arrays = _read(path)
@@ -161,24 +193,34 @@ def fill(module: nn.Module, path: Path) -> None:
 def _read(path: Path) -> Arrays:
     try:
         return safetensors.load(path.read_bytes())
-    except (SafetensorError, KeyError, ValueError) as error:  # KeyError: a type that numpy does not have
+    # KeyError: a type that numpy does not have
+    except (SafetensorError, KeyError, ValueError) as error:
         raise ValueError(f"{path} is not a whole safetensors file: {error}") from None
 
 
 def _check(path: Path, arrays: Arrays, expected: Expected) -> None:
     found = {name: (str(array.dtype), array.shape) for name, array in arrays.items()}
-    for name in sorted(expected | found, key=found.__contains__):  # absent arrays first: others' shapes depend on them
+    # absent arrays first: others' shapes depend on them
+    for name in sorted(expected | found, key=found.__contains__):
         if expected.get(name) != found.get(name):
             should, found_here = expected.get(name, "absent"), found.get(name, "absent")
-            raise ValueError(f"{path} is not a policy: array {name!r} should be {should}, it is {found_here}")
+            raise ValueError(
+                f"{path} is not a policy: array {name!r} should be {should}, it is {found_here}"
+            )
         if not np.isfinite(arrays[name]).all():
-            raise ValueError(f"{path} is not a policy: array {name!r} holds numbers that are not finite")
+            raise ValueError(
+                f"{path} is not a policy: array {name!r} holds numbers that are not finite"
+            )
 
 
 def _expected(arrays: Arrays) -> Expected:
-    """Type and shape that each array of a dense policy must have, given the length of the mean and of every bias."""
+    """Type and shape that each array of a dense policy must have, given the length of
+    the mean and of every bias."""
     depth = len({"0"} | {name.split(".")[0] for name in arrays if name[:1].isdigit()})
-    widths = [arrays[name].size if name in arrays else 0 for name in ("mean", *(f"{i}.bias" for i in range(depth)))]
+    widths = [
+        arrays[name].size if name in arrays else 0
+        for name in ("mean", *(f"{i}.bias" for i in range(depth)))
+    ]
     expected: Expected = {"tanh": ("uint8", (1,))} if "tanh" in arrays else {}
     expected["mean"] = expected["scale"] = ("float32", (widths[0],))
     for i, (fan_in, fan_out) in enumerate(pairwise(widths)):

@@ -1,4 +1,5 @@
-"""Compress a policy and measure what each variant costs and keeps: return, agreement, bytes and latency."""
+"""Compress a policy and measure what each variant costs and keeps: return, agreement,
+bytes and latency."""
 
 from __future__ import annotations
 
@@ -28,7 +29,8 @@ REFUSED = "refused.json"  # beside the variants: the techniques left out, and wh
 CHUNK = 256  # observations that torch takes at once: 4,096 pictures fill the memory
 
 Results = dict[str, dict[str, float]]
-Forward = Callable[[np.ndarray], np.ndarray]  # observations [n, *O] -> scores [n, actions] or box actions [n, A]
+# observations [n, *O] -> scores [n, actions] or box actions [n, A]
+Forward = Callable[[np.ndarray], np.ndarray]
 
 
 def measure(
@@ -39,20 +41,24 @@ def measure(
     folder: Path,
     seed: int,
 ) -> Results:
-    """Measure `policy` ("fp32", always first) and each variant of it, all alike; their files stay in `folder`.
+    """Measure `policy` ("fp32", always first) and each variant of it, all alike; their
+    files stay in `folder`.
 
-    Every figure is of the policy loaded back from its file: "return" and "success" are means over the episodes of fresh
-    `rows()`; "agreement" is the share of `obs` [n, *O] on which it acts as fp32 does: takes the same action, or a box
-    action of which no number is off by more than TOLERANCE. "bytes" is the size of that file. Latencies are of one
-    observation in microseconds, with one torch thread; numpy's are there if numpy can run the policy.
-    A technique that cannot take this kind of policy is left out; `refusals(folder)` says why."""
+    Every figure is of the policy loaded back from its file: "return" and "success" are
+    means over the episodes of fresh `rows()`; "agreement" is the share of `obs` [n, *O]
+    on which it acts as fp32 does: takes the same action, or a box action of which no
+    number is off by more than TOLERANCE. "bytes" is the size of that file. Latencies
+    are of one observation in microseconds, with one torch thread; numpy's are there if
+    numpy can run the policy. A technique that cannot take this kind of policy is left
+    out; `refusals(folder)` says why."""
     variants, refused = _variants(policy, obs, techniques, seed)
     results, original = {}, None
     for name, variant in variants.items():
         file = folder / f"{name}.safetensors"
         save(variant, file)
         forward, fresh = _forward(variant, file), rows()
-        with torch.random.fork_rng(devices=[]):  # a policy that draws, draws the same in every variant
+        # a policy that draws, draws the same in every variant
+        with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             actions = _actions(forward(obs.numpy()), fresh)
             original = actions if original is None else original
@@ -62,7 +68,9 @@ def measure(
                 "success": float(episodes.success.mean()),
                 "agreement": float(_agree(actions, original).mean()),
                 "bytes": float(file.stat().st_size),
-                "params": float(sum(weights.numel() for weights in variant.module.parameters())),
+                "params": float(
+                    sum(weights.numel() for weights in variant.module.parameters())
+                ),
                 **_latencies(forward, variant, obs),
             }
     (folder / REFUSED).unlink(missing_ok=True)
@@ -102,7 +110,9 @@ def _forward(policy: Deployable, file: Path) -> Forward:
     @one_thread()
     def forward(obs: np.ndarray) -> np.ndarray:
         with torch.inference_mode():
-            return torch.cat([module(piece) for piece in torch.as_tensor(obs).split(CHUNK)]).numpy()
+            return torch.cat(
+                [module(piece) for piece in torch.as_tensor(obs).split(CHUNK)]
+            ).numpy()
 
     return forward
 
@@ -119,7 +129,9 @@ def _actions(out: np.ndarray, rows: Rows) -> np.ndarray:
     if out.shape[1:] != (width,) or not (scores or (np.abs(out) <= 1).all()):
         wanted = f"{width} scores" if scores else f"{width} numbers in [-1, 1]"
         seen = f"shape {out.shape[1:]}, from {out.min(initial=0):.3g} to {out.max(initial=0):.3g}"
-        raise ValueError(f"for this world's actions a policy must give {wanted} an observation; this one gives {seen}")
+        raise ValueError(
+            f"for this world's actions a policy must give {wanted} an observation; this one gives {seen}"
+        )
     return out.argmax(-1) if scores else out
 
 
@@ -134,13 +146,20 @@ def _latencies(forward: Forward, policy: Deployable, obs: Tensor) -> dict[str, f
     calls = SLOW_CALLS if _needs_torch(policy) else CALLS
     with one_thread(), torch.inference_mode():
         if not _needs_torch(policy):
-            figures["numpy_p50_us"], figures["numpy_p99_us"] = latency_us(forward, list(obs.numpy()), calls)
-        figures["torch_p50_us"], figures["torch_p99_us"] = latency_us(policy.module, list(obs.split(1)), calls)
+            figures["numpy_p50_us"], figures["numpy_p99_us"] = latency_us(
+                forward, list(obs.numpy()), calls
+            )
+        figures["torch_p50_us"], figures["torch_p99_us"] = latency_us(
+            policy.module, list(obs.split(1)), calls
+        )
     return figures
 
 
-def latency_us(call: Callable, inputs: Sequence, calls: int = CALLS) -> tuple[float, float]:
-    """Median and 99th percentile of the time of one call, in microseconds, over `inputs` in turn."""
+def latency_us(
+    call: Callable, inputs: Sequence, calls: int = CALLS
+) -> tuple[float, float]:
+    """Median and 99th percentile of the time of one call, in microseconds, over
+    `inputs` in turn."""
     taken = np.empty(WARM_UP + calls)
     for k in range(len(taken)):
         given = inputs[k % len(inputs)]
@@ -152,7 +171,8 @@ def latency_us(call: Callable, inputs: Sequence, calls: int = CALLS) -> tuple[fl
 
 
 def refusals(folder: Path) -> dict[str, str]:
-    """Techniques that the measurements in and below `folder` left out, each with the sentence that says why."""
+    """Techniques that the measurements in and below `folder` left out, each with the
+    sentence that says why."""
     found: dict[str, str] = {}
     for path in sorted(folder.rglob(REFUSED)):
         found |= json.loads(path.read_text())
@@ -162,7 +182,8 @@ def refusals(folder: Path) -> dict[str, str]:
 def table(results: Results, refused: dict[str, str] | None = None) -> str:
     """Write results as a Markdown table, below it what `refusals` found.
 
-    A share of fp32's return only where that is positive, numpy's latency only where numpy runs the policy."""
+    A share of fp32's return only where that is positive, numpy's latency only where
+    numpy runs the policy."""
     lines = [
         "| policy | return | of fp32 | success | agreement | kB | params | numpy us, p50 / p99 | torch us, p50 / p99 |",
         "|:--|--:|--:|--:|--:|--:|--:|--:|--:|",
@@ -177,9 +198,13 @@ def table(results: Results, refused: dict[str, str] | None = None) -> str:
             f"{row['agreement']:.3f}",
             f"{row['bytes'] / 1_000:.1f}",
             f"{row['params']:,.0f}",
-            f"{row['numpy_p50_us']:.1f} / {row['numpy_p99_us']:.1f}" if "numpy_p50_us" in row else "-",
+            f"{row['numpy_p50_us']:.1f} / {row['numpy_p99_us']:.1f}"
+            if "numpy_p50_us" in row
+            else "-",
             f"{row['torch_p50_us']:.1f} / {row['torch_p99_us']:.1f}",
         ]
         lines.append(f"| {' | '.join(cells)} |")
-    lines += [f"\n{name} is left out: {reason}" for name, reason in (refused or {}).items()]
+    lines += [
+        f"\n{name} is left out: {reason}" for name, reason in (refused or {}).items()
+    ]
     return "\n".join(lines)

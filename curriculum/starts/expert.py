@@ -11,7 +11,8 @@ class Expert:
     """Seed the buffer with what the planner does; its calls are counted."""
 
     source: ClassVar[str] = "expert"
-    size: int = 10_000  # transitions per seed, rounded up to a step of all its environments
+    # transitions per seed, rounded up to a step of all its environments
+    size: int = 10_000
 
     def __post_init__(self) -> None:
         within(self, 0, float("inf"), "size")

@@ -11,7 +11,8 @@ class Random:
     """Seed the buffer with random play; it costs no planner calls."""
 
     source: ClassVar[str] = "random"
-    size: int = 10_000  # transitions per seed, rounded up to a step of all its environments
+    # transitions per seed, rounded up to a step of all its environments
+    size: int = 10_000
 
     def __post_init__(self) -> None:
         within(self, 0, float("inf"), "size")

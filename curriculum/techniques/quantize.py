@@ -1,4 +1,5 @@
-"""Store the weights as int8: symmetric, one scale per output channel, biases float32."""
+"""Store the weights as int8: symmetric, one scale per output channel, biases
+float32."""
 
 from __future__ import annotations
 
@@ -16,9 +17,13 @@ if TYPE_CHECKING:
 class Quantize:
     """Weight-only and dequantised on load: it buys bytes (almost 4x) and no speed.
 
-    One observation through a policy of 128 to 256 units is a few small products that take less time than rounding the
-    activations to int8 would add; int8 arithmetic pays for large batches, or from about 1,000 units on."""
+    One observation through a policy of 128 to 256 units is a few small products that
+    take less time than rounding the activations to int8 would add; int8 arithmetic pays
+    for large batches, or from about 1,000 units on."""
 
-    def compress(self, policy: nn.Module, obs: Tensor, seed: int) -> dict[str, Deployable]:
-        """The policy with rounded weights, each off by at most half its channel's scale."""
+    def compress(
+        self, policy: nn.Module, obs: Tensor, seed: int
+    ) -> dict[str, Deployable]:
+        """The policy with rounded weights, each off by at most half its channel's
+        scale."""
         return {"int8": quantized(deployable(policy))}

@@ -1,10 +1,13 @@
-"""Worlds and their rows: what all have in common, and the native ones, which are batched numpy dynamics.
+"""Worlds and their rows: what all have in common, and the native ones, which are
+batched numpy dynamics.
 
-A world is a pure description. The state of a native one is one array [N, S], so a copy is a copy and a checkpoint is an
-array; planners that search step copies of it (`curriculum.envs._base.simulate`), and its rows step the real thing.
+A world is a pure description. The state of a native one is one array [N, S], so a copy
+is a copy and a checkpoint is an array; planners that search step copies of it
+(`curriculum.envs._base.simulate`), and its rows step the real thing.
 
-Box actions lie in [-1, 1] everywhere in this package but inside a world, which takes them within its own bounds.
-`Rows.step` is where the one becomes the other; who steps copies of a world asks `native` for the same.
+Box actions lie in [-1, 1] everywhere in this package but inside a world, which takes
+them within its own bounds. `Rows.step` is where the one becomes the other; who steps
+copies of a world asks `native` for the same.
 """
 
 from __future__ import annotations
@@ -20,7 +23,8 @@ if TYPE_CHECKING:
 
 
 class Random(Protocol):
-    """The one draw a world may make: a `numpy.random.Generator`, or `Streams` where rows belong to different seeds."""
+    """The one draw a world may make: a `numpy.random.Generator`, or `Streams` where
+    rows belong to different seeds."""
 
     def random(self, size: tuple[int, ...]) -> np.ndarray:
         """Uniform numbers in [0, 1); the first axis of `size` counts rows."""
@@ -28,29 +32,38 @@ class Random(Protocol):
 
 
 class World(Protocol):
-    """What a run trains in: a native world, or one that makes rows of its own (`rows(generators, rows_each)`).
+    """What a run trains in: a native world, or one that makes rows of its own
+    (`rows(generators, rows_each)`).
 
-    It may also have `defaults`, the names of the planner and the learner that suit it; `frames`, how many pictures an
-    observation stacks; `fps`, to be shown at; `title`, the name of its folder of runs; and `has_success`, false where
-    nothing tells whether the task is done; and `evaluated()`, the world it is measured in, where that is another."""
+    It may also have `defaults`, the names of the planner and the learner that suit it;
+    `frames`, how many pictures an observation stacks; `fps`, to be shown at; `title`,
+    the name of its folder of runs; and `has_success`, false where nothing tells whether
+    the task is done; and `evaluated()`, the world it is measured in, where that is
+    another."""
 
     @property
-    def max_steps(self) -> int: ...  # an episode is truncated after so many steps; 0: never
+    # an episode is truncated after so many steps; 0: never
+    def max_steps(self) -> int: ...
     @property
     def observation_space(self) -> gym.spaces.Box: ...
     @property
-    def action_space(self) -> gym.spaces.Discrete | gym.spaces.Box: ...  # with the world's own bounds
+    # with the world's own bounds
+    def action_space(self) -> gym.spaces.Discrete | gym.spaces.Box: ...
 
 
 class Dynamics(World, Protocol):
-    """A batched native world. Everything is a function of its arguments; nothing is remembered between calls."""
+    """A batched native world. Everything is a function of its arguments; nothing is
+    remembered between calls."""
 
     def begin(self, rng: Random, rows: int) -> np.ndarray:
         """First states [N, S]."""
         ...
 
-    def step(self, state: np.ndarray, action: np.ndarray, rng: Random) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Next states [N, S], rewards [N] float64 and terminated [N] bool; `state` is left as it was.
+    def step(
+        self, state: np.ndarray, action: np.ndarray, rng: Random
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Next states [N, S], rewards [N] float64 and terminated [N] bool; `state` is
+        left as it was.
 
         `action` is [N], or [N, A] within the bounds of `action_space`."""
         ...
@@ -71,16 +84,20 @@ class Dynamics(World, Protocol):
 class Step(NamedTuple):
     """What one step of N rows brought. Ended and cut short stay apart."""
 
-    obs: np.ndarray  # [N, *O] to act on next: the first of a new episode where the last one is over
+    # [N, *O] to act on next: the first of a new episode where the last one is over
+    obs: np.ndarray
     reward: np.ndarray  # [N] float32
     terminated: np.ndarray  # [N] bool
     truncated: np.ndarray  # [N] bool
-    next_obs: np.ndarray  # [N, *O] what the action led to: the true last observation where the episode is over
+    # [N, *O] what the action led to: the true last observation where the episode is
+    # over
+    next_obs: np.ndarray
     success: np.ndarray  # [N] bool
 
 
 class Streams:
-    """Several seeds' generators behind one draw: rows in order of seeds, `rows_each` a seed.
+    """Several seeds' generators behind one draw: rows in order of seeds, `rows_each` a
+    seed.
 
     A seed's rows get the numbers they would get if the seed were alone."""
 
@@ -90,11 +107,16 @@ class Streams:
     def random(self, size: tuple[int, ...]) -> np.ndarray:
         """Uniform numbers [N, ...]: every seed draws for its own rows."""
         rest = size[1:]
-        return np.concatenate([g.random((self.rows_each, *rest)) for g in self.generators])
+        return np.concatenate(
+            [g.random((self.rows_each, *rest)) for g in self.generators]
+        )
 
     def of(self, rows: np.ndarray) -> RowStreams:
         """The draw for a few of the rows, given by sorted index."""
-        return RowStreams(self.generators, np.bincount(rows // self.rows_each, minlength=len(self.generators)))
+        return RowStreams(
+            self.generators,
+            np.bincount(rows // self.rows_each, minlength=len(self.generators)),
+        )
 
 
 class RowStreams:
@@ -106,11 +128,20 @@ class RowStreams:
     def random(self, size: tuple[int, ...]) -> np.ndarray:
         """Uniform numbers [sum(counts), ...]."""
         rest = size[1:]
-        return np.concatenate([g.random((n, *rest)) for g, n in zip(self.generators, self.counts, strict=True) if n])
+        return np.concatenate(
+            [
+                g.random((n, *rest))
+                for g, n in zip(self.generators, self.counts, strict=True)
+                if n
+            ]
+        )
 
 
-def native(action: np.ndarray, space: gym.spaces.Discrete | gym.spaces.Box) -> np.ndarray:
-    """Box actions [N, A] in [-1, 1] in the units and bounds of `space`; discrete ones as they are."""
+def native(
+    action: np.ndarray, space: gym.spaces.Discrete | gym.spaces.Box
+) -> np.ndarray:
+    """Box actions [N, A] in [-1, 1] in the units and bounds of `space`; discrete ones
+    as they are."""
     if isinstance(space, gym.spaces.Discrete):
         return action
     centre, reach = (space.high + space.low) / 2, (space.high - space.low) / 2
@@ -118,7 +149,8 @@ def native(action: np.ndarray, space: gym.spaces.Discrete | gym.spaces.Box) -> n
 
 
 class Rows(Protocol):
-    """N rows of one world, equally many for each seed. A row whose episode is over starts again in the same step."""
+    """N rows of one world, equally many for each seed. A row whose episode is over
+    starts again in the same step."""
 
     world: Any  # what they are rows of
     count: int  # N
@@ -136,7 +168,8 @@ class Rows(Protocol):
         ...
 
     def save(self) -> dict[str, Any]:
-        """Everything needed to go on exactly from here: nested dicts and lists of arrays and plain values."""
+        """Everything needed to go on exactly from here: nested dicts and lists of
+        arrays and plain values."""
         ...
 
     def load(self, saved: dict[str, Any]) -> np.ndarray:
@@ -144,11 +177,13 @@ class Rows(Protocol):
         ...
 
     def rest(self, rows: np.ndarray) -> None:
-        """Tell which rows, [N] bool, nobody will look at again before `reset`: they need not be stepped."""
+        """Tell which rows, [N] bool, nobody will look at again before `reset`: they
+        need not be stepped."""
         ...
 
     def simulator(self) -> Simulator:
-        """Copies of these rows to think ahead in; ValueError where the world's state cannot be copied."""
+        """Copies of these rows to think ahead in; ValueError where the world's state
+        cannot be copied."""
         ...
 
     def picture(self, row: int) -> np.ndarray:
@@ -159,7 +194,12 @@ class Rows(Protocol):
 class NativeRows:
     """Rows of a native world."""
 
-    def __init__(self, world: Dynamics, generators: Sequence[np.random.Generator], rows_each: int = 1):
+    def __init__(
+        self,
+        world: Dynamics,
+        generators: Sequence[np.random.Generator],
+        rows_each: int = 1,
+    ):
         self.world = world
         self.streams = Streams(generators, rows_each)
         self.count = len(generators) * rows_each
@@ -167,8 +207,12 @@ class NativeRows:
         self.single_action_space = self._native_space = world.action_space
         if isinstance(self._native_space, gym.spaces.Box):
             if not self._native_space.is_bounded():
-                raise ValueError(f"box actions need finite bounds, to be scaled from [-1, 1]; got {self._native_space}")
-            self.single_action_space = gym.spaces.Box(-1, 1, self._native_space.shape, np.float32)
+                raise ValueError(
+                    f"box actions need finite bounds, to be scaled from [-1, 1]; got {self._native_space}"
+                )
+            self.single_action_space = gym.spaces.Box(
+                -1, 1, self._native_space.shape, np.float32
+            )
 
     def reset(self) -> np.ndarray:
         """Start every row; returns observations [N, *O]."""
@@ -182,11 +226,16 @@ class NativeRows:
         return self.step_native(native(action, self._native_space))
 
     def step_native(self, action: np.ndarray) -> Step:
-        """Take one step in every row, `action` [N] or [N, A] within the world's own bounds."""
-        self.state, reward, terminated = self.world.step(self.state, action, self.streams)
+        """Take one step in every row, `action` [N] or [N, A] within the world's own
+        bounds."""
+        self.state, reward, terminated = self.world.step(
+            self.state, action, self.streams
+        )
         self.time += 1
         limit = self.world.max_steps
-        truncated = (self.time >= limit) & ~terminated if limit else np.zeros(self.count, bool)
+        truncated = (
+            (self.time >= limit) & ~terminated if limit else np.zeros(self.count, bool)
+        )
         success = self.world.success(self.state)
         next_obs = self.obs = self.world.observe(self.state)
         over = np.flatnonzero(terminated | truncated)
@@ -195,17 +244,30 @@ class NativeRows:
             self.time[over] = 0
             self.obs = next_obs.copy()
             self.obs[over] = self.world.observe(self.state[over])
-        return Step(self.obs, reward.astype(np.float32), terminated, truncated, next_obs, success)
+        return Step(
+            self.obs,
+            reward.astype(np.float32),
+            terminated,
+            truncated,
+            next_obs,
+            success,
+        )
 
     def save(self) -> dict[str, Any]:
         """Everything needed to go on exactly from here."""
         generators = [g.bit_generator.state for g in self.streams.generators]
-        return {"state": self.state.copy(), "time": self.time.copy(), "generators": generators}
+        return {
+            "state": self.state.copy(),
+            "time": self.time.copy(),
+            "generators": generators,
+        }
 
     def load(self, saved: dict[str, Any]) -> np.ndarray:
         """Go back to what `save` returned; gives the observations [N, *O] to act on."""
         self.state, self.time = saved["state"].copy(), saved["time"].copy()
-        for generator, state in zip(self.streams.generators, saved["generators"], strict=True):
+        for generator, state in zip(
+            self.streams.generators, saved["generators"], strict=True
+        ):
             generator.bit_generator.state = state
         self.obs = self.world.observe(self.state)
         return self.obs

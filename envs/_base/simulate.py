@@ -1,4 +1,5 @@
-"""Copies of a world's rows, for planners that think ahead: the real rows never notice."""
+"""Copies of a world's rows, for planners that think ahead: the real rows never
+notice."""
 
 from typing import NamedTuple, Protocol
 
@@ -16,17 +17,21 @@ class Imagined(NamedTuple):
 
 
 class Simulator(Protocol):
-    """States are arrays whose first axis counts copies: numbers, or objects that only the simulator understands.
+    """States are arrays whose first axis counts copies: numbers, or objects that only
+    the simulator understands.
 
-    They are chosen and repeated by index like any array, and no step changes the one it started from. Time limits are
-    not imagined: only true ends are."""
+    They are chosen and repeated by index like any array, and no step changes the one it
+    started from. Time limits are not imagined: only true ends are."""
 
     def states(self, rows: np.ndarray) -> np.ndarray:
         """Copies of the true states of these rows, [n, ...]."""
         ...
 
-    def step(self, state: np.ndarray, action: np.ndarray, rng: np.random.Generator) -> Imagined:
-        """Take one step in n copies, `action` [n] or [n, A] in [-1, 1]; chance is drawn from `rng`."""
+    def step(
+        self, state: np.ndarray, action: np.ndarray, rng: np.random.Generator
+    ) -> Imagined:
+        """Take one step in n copies, `action` [n] or [n, A] in [-1, 1]; chance is drawn
+        from `rng`."""
         ...
 
     def rollout(
@@ -34,7 +39,8 @@ class Simulator(Protocol):
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Take H steps in n copies, `actions` [n, H] or [n, H, A] in [-1, 1].
 
-        Returns rewards [n, H] float64, 0 after a true end; whether each copy ended [n]; last states [n, ...]."""
+        Returns rewards [n, H] float64, 0 after a true end; whether each copy ended [n];
+        last states [n, ...]."""
         ...
 
 
@@ -47,7 +53,9 @@ class NativeSimulator:
     def states(self, rows: np.ndarray) -> np.ndarray:
         return self.rows.state[rows].copy()
 
-    def step(self, state: np.ndarray, action: np.ndarray, rng: np.random.Generator) -> Imagined:
+    def step(
+        self, state: np.ndarray, action: np.ndarray, rng: np.random.Generator
+    ) -> Imagined:
         return Imagined(*self.world.step(state, native(action, self.space), rng))
 
     def rollout(
@@ -59,5 +67,7 @@ class NativeSimulator:
             now = np.flatnonzero(~ended)
             if not now.size:
                 break
-            state[now], reward[now, t], ended[now] = self.step(state[now], actions[now, t], rng)
+            state[now], reward[now, t], ended[now] = self.step(
+                state[now], actions[now, t], rng
+            )
         return reward, ended, state

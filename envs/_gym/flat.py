@@ -1,4 +1,5 @@
-"""Gymnasium's spaces as this package has them: observations flat float32 numbers, actions discrete or a flat box."""
+"""Gymnasium's spaces as this package has them: observations flat float32 numbers,
+actions discrete or a flat box."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -11,12 +12,15 @@ PICTURE = 32  # pixels a side from which on bytes are a picture
 
 
 class View:
-    """A space's values as flat float32 numbers: one-hot what is discrete, parts of a dictionary by name."""
+    """A space's values as flat float32 numbers: one-hot what is discrete, parts of a
+    dictionary by name."""
 
     def __init__(self, space: gym.Space, env_id: str, code: int | None = None):
-        """`code` is the largest number in boxes of bytes that hold codes; ValueError where there is no such view."""
+        """`code` is the largest number in boxes of bytes that hold codes; ValueError
+        where there is no such view."""
         self.dropped: list[str] = []  # parts that are text
-        self.parts: list[tuple[tuple[Any, ...], slice, gym.Space]] = []  # keys that lead to it, its numbers, its space
+        # keys that lead to it, its numbers, its space
+        self.parts: list[tuple[tuple[Any, ...], slice, gym.Space]] = []
         bounds = [np.zeros((2, 0), np.float32)]
         for keys, part in _parts(space):
             if getattr(part.dtype, "kind", "") == "U":
@@ -53,7 +57,9 @@ class View:
                 out[where] = utils.flatten(space, part)
 
 
-def _parts(space: gym.Space, keys: tuple[Any, ...] = ()) -> Iterator[tuple[tuple[Any, ...], gym.Space]]:
+def _parts(
+    space: gym.Space, keys: tuple[Any, ...] = ()
+) -> Iterator[tuple[tuple[Any, ...], gym.Space]]:
     """The spaces inside dictionaries and tuples, and the keys that lead to them."""
     if isinstance(space, gym.spaces.Dict | gym.spaces.Tuple):
         inner = space.spaces
@@ -76,10 +82,15 @@ def _check(part: gym.Space, space: gym.Space, env_id: str) -> None:
 
 
 def bounded(space: gym.Space, env_id: str) -> gym.spaces.Discrete | gym.spaces.Box:
-    """Actions as worlds have them, discrete from 0 or a flat box; ValueError for all others."""
+    """Actions as worlds have them, discrete from 0 or a flat box; ValueError for all
+    others."""
     if isinstance(space, gym.spaces.Discrete):
         return gym.spaces.Discrete(int(space.n))
-    if isinstance(space, gym.spaces.Box) and space.is_bounded() and np.issubdtype(space.dtype, np.floating):
+    if (
+        isinstance(space, gym.spaces.Box)
+        and space.is_bounded()
+        and np.issubdtype(space.dtype, np.floating)
+    ):
         return gym.spaces.Box(space.low.ravel(), space.high.ravel(), dtype=np.float32)
     raise ValueError(
         f"{env_id} takes actions in {space}, but they must be discrete or a box of numbers with finite bounds"

@@ -1,8 +1,9 @@
 """Experts of Stable-Baselines3: how one acts, where it is kept, and how it is read.
 
-A trained expert lies in `<cache>/<world>-<planner>-<hash>/`: `model.zip`, in the library's own format, and
-`expert.json`, which says what it is and how good. Files of that library are the only ones in this package that hold
-pickles, which can run any code when they are read: give `--planner sb3` none whose author you do not trust.
+A trained expert lies in `<cache>/<world>-<planner>-<hash>/`: `model.zip`, in the
+library's own format, and `expert.json`, which says what it is and how good. Files of
+that library are the only ones in this package that hold pickles, which can run any code
+when they are read: give `--planner sb3` none whose author you do not trust.
 """
 
 import hashlib
@@ -27,16 +28,33 @@ from curriculum.planners._expert.training import actions_of, train, undisturbed
 from curriculum.types import Spec, State, stream, within
 
 FORMAT = 1  # of the folder
-NEEDED = ("policy_class", "observation_space", "action_space", "policy_kwargs", "use_sde")  # of a zip, to act
+# of a zip, to act
+NEEDED = (
+    "policy_class",
+    "observation_space",
+    "action_space",
+    "policy_kwargs",
+    "use_sde",
+)
 # of a model, what says nothing about how it acts and would make two equal ones differ
-SPENT = ("ep_info_buffer", "ep_success_buffer", "_last_obs", "_last_original_obs", "_last_episode_starts", "start_time")
+SPENT = (
+    "ep_info_buffer",
+    "ep_success_buffer",
+    "_last_obs",
+    "_last_original_obs",
+    "_last_episode_starts",
+    "start_time",
+)
 
-_LOADED: dict[Path, BasePolicy] = {}  # by folder: a run sets its planner up several times
-_MEASURED: dict[Path, Path] = {}  # the folder of a world as it is measured -> that of the world as it is trained in
+# by folder: a run sets its planner up several times
+_LOADED: dict[Path, BasePolicy] = {}
+# the folder of a world as it is measured -> that of the world as it is trained in
+_MEASURED: dict[Path, Path] = {}
 
 
 class Expert:
-    """A planner that asks a policy. A plug-in is a dataclass that adds the values, and what its `algorithm` needs."""
+    """A planner that asks a policy. A plug-in is a dataclass that adds the values, and
+    what its `algorithm` needs."""
 
     needs: ClassVar[str] = "observation"
     name: ClassVar[str]
@@ -70,15 +88,24 @@ class Expert:
 
     def setup(self, env: Rows, spec: Spec, seeds: tuple[int, ...]) -> Self:
         """Get the policy, and a generator for every seed."""
-        self.asked, self.spec, self.rows_each = self.policy(env, spec), spec, env.count // len(seeds)
+        self.asked, self.spec, self.rows_each = (
+            self.policy(env, spec),
+            spec,
+            env.count // len(seeds),
+        )
         self.generators = [stream(seed, "expert planner") for seed in seeds]
         return self
 
     def act(self, obs: np.ndarray, rows: np.ndarray) -> np.ndarray:
         """Actions [n] int64, or [n, A] float32 in [-1, 1]."""
-        shape, dtype = ((), np.int64) if self.spec.actions else ((self.spec.action_size,), np.float32)
+        shape, dtype = (
+            ((), np.int64)
+            if self.spec.actions
+            else ((self.spec.action_size,), np.float32)
+        )
         action = np.zeros((len(rows), *shape), dtype)
-        for seed, generator in enumerate(self.generators):  # one by one: other batches may be rounded otherwise
+        # one by one: other batches may be rounded otherwise
+        for seed, generator in enumerate(self.generators):
             own = rows // self.rows_each == seed
             if own.any():
                 action[own] = self._ask(obs[own], generator).reshape(-1, *shape)
@@ -93,7 +120,11 @@ class Expert:
 
     def state(self) -> State:
         """All that is needed to draw on exactly from here."""
-        return {"generators": [generator.bit_generator.state for generator in self.generators]}
+        return {
+            "generators": [
+                generator.bit_generator.state for generator in self.generators
+            ]
+        }
 
     def load(self, state: State) -> None:
         for generator, saved in zip(self.generators, state["generators"], strict=True):
@@ -101,18 +132,24 @@ class Expert:
 
 
 def trained(expert: Expert, world: Any) -> BasePolicy:
-    """The policy of `expert` in `world`: the one in memory, the one in the cache, or a new one.
+    """The policy of `expert` in `world`: the one in memory, the one in the cache, or a
+    new one.
 
-    Raises ValueError where the settings or the world do not fit, where a new one ends below the level asked for, and
-    where the one in the cache is damaged."""
+    Raises ValueError where the settings or the world do not fit, where a new one ends
+    below the level asked for, and where the one in the cache is damaged."""
     _check(expert, world)
     folder = _folder(expert, world)
-    if hasattr(world, "evaluated") and (measured := _folder(expert, world.evaluated())) != folder:
+    if (
+        hasattr(world, "evaluated")
+        and (measured := _folder(expert, world.evaluated())) != folder
+    ):
         _MEASURED[measured] = folder
     folder = _MEASURED.get(folder, folder)
     if folder not in _LOADED:
         if folder.exists():
-            print(f"{expert.name} acts as trained before, see {folder}", file=sys.stderr)
+            print(
+                f"{expert.name} acts as trained before, see {folder}", file=sys.stderr
+            )
         else:
             _train_into(folder, expert, world)
         _LOADED[folder] = _read(folder)
@@ -120,58 +157,110 @@ def trained(expert: Expert, world: Any) -> BasePolicy:
 
 
 def configuration(expert: Expert, world: Any) -> dict[str, Any]:
-    """All settings that decide which expert it becomes: not where it is kept, nor how it is asked."""
-    own = {name: value for name, value in _settings(expert).items() if name not in ("cache", "deterministic")}
-    place = {"class": f"{type(world).__module__}:{type(world).__qualname__}", **_settings(world)}
-    libraries = {name: version(name) for name in ("stable-baselines3", "sb3-contrib", "torch")}
-    return {"format": FORMAT, "planner": expert.name, **own, "world": place, "libraries": libraries}
+    """All settings that decide which expert it becomes: not where it is kept, nor how
+    it is asked."""
+    own = {
+        name: value
+        for name, value in _settings(expert).items()
+        if name not in ("cache", "deterministic")
+    }
+    place = {
+        "class": f"{type(world).__module__}:{type(world).__qualname__}",
+        **_settings(world),
+    }
+    libraries = {
+        name: version(name) for name in ("stable-baselines3", "sb3-contrib", "torch")
+    }
+    return {
+        "format": FORMAT,
+        "planner": expert.name,
+        **own,
+        "world": place,
+        "libraries": libraries,
+    }
 
 
 def read_policy(path: Path) -> BasePolicy:
-    """The policy in a zip of any algorithm; nothing is unpickled that it does not need in order to act.
+    """The policy in a zip of any algorithm; nothing is unpickled that it does not need
+    in order to act.
 
     Raises ValueError where there is no such file or none that can be read."""
     if not path.is_file():
-        raise ValueError(f"there is no file {path}; give the zip that a model of Stable-Baselines3 was saved to")
+        raise ValueError(
+            f"there is no file {path}; give the zip that a model of Stable-Baselines3 was saved to"
+        )
     try:
         with zipfile.ZipFile(path) as archive:
-            unread = {name: None for name in json.loads(archive.read("data")) if name not in NEEDED}
-        with undisturbed():  # a new network draws weights before it gets those of the file
-            data, weights, _ = load_from_zip_file(path, custom_objects=unread, device="cpu")
+            unread = {
+                name: None
+                for name in json.loads(archive.read("data"))
+                if name not in NEEDED
+            }
+        # a new network draws weights before it gets those of the file
+        with undisturbed():
+            data, weights, _ = load_from_zip_file(
+                path, custom_objects=unread, device="cpu"
+            )
             assert data is not None
             build, given = data["policy_class"], dict(data["policy_kwargs"])
             if issubclass(build, ActorCriticPolicy):
                 given["use_sde"] = data["use_sde"]
-            policy = build(data["observation_space"], data["action_space"], lambda _: 0.0, **given)
+            policy = build(
+                data["observation_space"], data["action_space"], lambda _: 0.0, **given
+            )
             policy.load_state_dict(weights["policy"])
     except Exception as error:  # unpickling may raise anything
         reason = f"{type(error).__name__}: {error}".split("\n")[0]
-        raise ValueError(f"{path} is no zip that this version of Stable-Baselines3 can read ({reason})") from None
+        raise ValueError(
+            f"{path} is no zip that this version of Stable-Baselines3 can read ({reason})"
+        ) from None
     return policy
 
 
 def _check(expert: Expert, world: Any) -> None:
     infinity = float("inf")
     within(expert, 0, 1, "until_success", "discount")
-    within(expert, 1, infinity, "max_steps", "eval_every", "eval_episodes", "rows", "batch_size", "capacity")
+    within(
+        expert,
+        1,
+        infinity,
+        "max_steps",
+        "eval_every",
+        "eval_episodes",
+        "rows",
+        "batch_size",
+        "capacity",
+    )
     within(expert, 0, infinity, "learning_starts", "learning_rate")
     within(expert, 0, 2**32 - 1, "seed")
     if not expert.updates_per_step > 0:
-        raise ValueError(f"updates_per_step must be positive, got {expert.updates_per_step:g}")
+        raise ValueError(
+            f"updates_per_step must be positive, got {expert.updates_per_step:g}"
+        )
     if hasattr(world.action_space, "n") != expert.discrete:
-        needed, others = ("discrete", "sac, tqc or crossq") if expert.discrete else ("box", "dqn or qrdqn")
+        needed, others = (
+            ("discrete", "sac, tqc or crossq")
+            if expert.discrete
+            else ("box", "dqn or qrdqn")
+        )
         raise ValueError(
             f"{expert.name} needs {needed} actions, those of {world} are {world.action_space}; choose {others}"
         )
     if expert.until_success and not getattr(world, "has_success", True):
-        raise ValueError(f"{world} does not tell success; ask for a return instead: --planner.until-return")
+        raise ValueError(
+            f"{world} does not tell success; ask for a return instead: --planner.until-return"
+        )
 
 
 def _settings(settings: Any) -> dict[str, Any]:
     """Fields as JSON gives them back."""
     assert is_dataclass(settings), f"{settings} is no dataclass"
     plain = {field.name: getattr(settings, field.name) for field in fields(settings)}
-    return json.loads(json.dumps(plain, default=lambda value: getattr(value, "tolist", value.__repr__)()))
+    return json.loads(
+        json.dumps(
+            plain, default=lambda value: getattr(value, "tolist", value.__repr__)()
+        )
+    )
 
 
 def _folder(expert: Expert, world: Any) -> Path:
@@ -190,21 +279,31 @@ def _train_into(folder: Path, expert: Expert, world: Any) -> None:
         new.mkdir()
         model.save(new / "model.zip", exclude=SPENT)
         told: dict[str, Any] = {
-            name: {**level._asdict(), "episodes": expert.eval_episodes} for name, level in levels.items()
+            name: {**level._asdict(), "episodes": expert.eval_episodes}
+            for name, level in levels.items()
         }
-        told |= {"seconds": round(time.perf_counter() - began, 1), "sha256": _digest(new / "model.zip")}
-        (new / "expert.json").write_text(json.dumps(told | configuration(expert, world), indent=2) + "\n")
+        told |= {
+            "seconds": round(time.perf_counter() - began, 1),
+            "sha256": _digest(new / "model.zip"),
+        }
+        (new / "expert.json").write_text(
+            json.dumps(told | configuration(expert, world), indent=2) + "\n"
+        )
         if not folder.exists():  # whoever trained the same meanwhile was first
             new.rename(folder)
 
 
 def _read(folder: Path) -> BasePolicy:
     try:
-        sound = json.loads((folder / "expert.json").read_text())["sha256"] == _digest(folder / "model.zip")
+        sound = json.loads((folder / "expert.json").read_text())["sha256"] == _digest(
+            folder / "model.zip"
+        )
     except (OSError, ValueError, KeyError):
         sound = False
     if not sound:
-        raise ValueError(f"the expert in {folder} is damaged; remove the folder, and it is trained again")
+        raise ValueError(
+            f"the expert in {folder} is damaged; remove the folder, and it is trained again"
+        )
     return read_policy(folder / "model.zip")
 
 

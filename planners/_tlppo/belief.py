@@ -1,6 +1,8 @@
-"""Where an unseen predator may be: a map of probability for each row, from what the prey sees step by step.
+"""Where an unseen predator may be: a map of probability for each row, from what the
+prey sees step by step.
 
-The maps are [86, 100] squares with sides of 0.01, row 0 in the south; everything is counted in environment steps."""
+The maps are [86, 100] squares with sides of 0.01, row 0 in the south; everything is
+counted in environment steps."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -11,7 +13,10 @@ from curriculum.envs._cellworld.cells import ARENA, Cellworld
 from curriculum.types import State
 
 SHAPE, SIDE = (86, 100), 0.01
-SQUARES = np.stack(np.meshgrid((np.arange(100) + 0.5) * SIDE, 0.07 + (np.arange(86) + 0.5) * SIDE), -1)  # [86, 100, 2]
+# [86, 100, 2]
+SQUARES = np.stack(
+    np.meshgrid((np.arange(100) + 0.5) * SIDE, 0.07 + (np.arange(86) + 0.5) * SIDE), -1
+)
 SPREAD = 0.01  # standard deviation around a predator in sight
 LEFT = 1e-6  # of the mass: with less, what was believed was wrong
 FORGOTTEN = 100  # unobserved steps after which anything may be anywhere
@@ -19,7 +24,8 @@ FORGOTTEN = 100  # unobserved steps after which anything may be anywhere
 
 @dataclass(eq=False)
 class Belief:
-    """Maps for N rows. Each component can be left out: `sighting`, `visibility`, `directed` and `diffusion`."""
+    """Maps for N rows. Each component can be left out: `sighting`, `visibility`,
+    `directed` and `diffusion`."""
 
     cells: Cellworld
     step: float  # how far the predator goes in one environment step
@@ -34,20 +40,27 @@ class Belief:
         self.open = squares(self.cells) >= 0  # [86, 100]
         self.prior = (self.open / self.open.sum()).astype(np.float32)
         self.map = np.tile(self.prior, (rows, 1, 1))  # [N, 86, 100]
-        self.time = np.full(rows, -1)  # [N] of the last update; -1: none in this episode
+        # [N] of the last update; -1: none in this episode
+        self.time = np.full(rows, -1)
         self.prey = np.zeros((rows, 2))  # where it was then
-        self.chaser = np.zeros((rows, 2))  # where a predator is that was seen, if it went straight on
-        self.aim = np.full(rows, -1)  # the cell it goes to; -1: it has been there, or was never seen
+        # where a predator is that was seen, if it went straight on
+        self.chaser = np.zeros((rows, 2))
+        # the cell it goes to; -1: it has been there, or was never seen
+        self.aim = np.full(rows, -1)
         return self
 
     def update(self, rows: np.ndarray, time: np.ndarray, obs: np.ndarray) -> None:
-        """Take in observations [n, 11] made in these rows at these times [n] since their episodes began.
+        """Take in observations [n, 11] made in these rows at these times [n] since
+        their episodes began.
 
-        Steps between two updates are steps in which nothing is known to have been seen. A row whose time has not grown,
-        or whose prey is where it cannot have gone, plays another episode."""
+        Steps between two updates are steps in which nothing is known to have been seen.
+        A row whose time has not grown, or whose prey is where it cannot have gone,
+        plays another episode."""
         prey = obs[:, :2].astype(np.float64)
         passed = time - self.time[rows]
-        far = np.hypot(*(prey - self.prey[rows]).T) > 1.5 * self.stride * np.maximum(passed, 1)
+        far = np.hypot(*(prey - self.prey[rows]).T) > 1.5 * self.stride * np.maximum(
+            passed, 1
+        )
         new = (self.time[rows] < 0) | (passed <= 0) | far
         self.map[rows[new]], self.aim[rows[new]] = self.prior, -1
         passed[new] = time[new]
@@ -60,11 +73,17 @@ class Belief:
         if seen.any():
             self._sight(rows[seen], obs[seen, 3:5].astype(np.float64), cell[seen])
         if self.visibility and not seen.all():
-            self._weigh(rows[~seen], np.stack([hidden_from(self.cells, int(c)) for c in cell[~seen]]))
+            self._weigh(
+                rows[~seen],
+                np.stack([hidden_from(self.cells, int(c)) for c in cell[~seen]]),
+            )
 
     def state(self) -> State:
         """All that the maps remember."""
-        return {name: getattr(self, name).copy() for name in ("map", "time", "prey", "chaser", "aim")}
+        return {
+            name: getattr(self, name).copy()
+            for name in ("map", "time", "prey", "chaser", "aim")
+        }
 
     def load(self, state: State) -> None:
         for name, values in state.items():
@@ -86,8 +105,14 @@ class Belief:
         target = self.cells.xy[self.cells.leg[here, self.aim[row]]]
         gap = target - self.chaser[row]
         length = np.hypot(*gap)
-        to = target if length <= self.step else self.chaser[row] + gap * (self.step / length)
-        (x, y), (old_x, old_y) = (np.floor(at / SIDE).astype(int) for at in (to, self.chaser[row]))
+        to = (
+            target
+            if length <= self.step
+            else self.chaser[row] + gap * (self.step / length)
+        )
+        (x, y), (old_x, old_y) = (
+            np.floor(at / SIDE).astype(int) for at in (to, self.chaser[row])
+        )
         self.map[row] = shifted(self.map[row], y - old_y, x - old_x)
         self.chaser[row] = to
         if length <= self.step and here == self.aim[row]:
@@ -101,7 +126,8 @@ class Belief:
         self.chaser[rows], self.aim[rows] = predator, prey
 
     def _weigh(self, rows: np.ndarray, likelihood: np.ndarray) -> None:
-        """Multiply the maps by [n, 86, 100] and let them sum to one: where nothing is left, anything may be."""
+        """Multiply the maps by [n, 86, 100] and let them sum to one: where nothing is
+        left, anything may be."""
         weighed = self.map[rows] * likelihood
         for instead in (self.prior * likelihood, self.prior):
             lost = weighed.sum((1, 2)) < LEFT
@@ -111,7 +137,8 @@ class Belief:
 
 
 def shifted(field: np.ndarray, y: int, x: int) -> np.ndarray:
-    """The map [86, 100] moved north and east by whole squares; what leaves it is lost."""
+    """The map [86, 100] moved north and east by whole squares; what leaves it is
+    lost."""
     moved = np.zeros_like(field)
     rows, columns = field.shape
     moved[max(y, 0) : rows + min(y, 0), max(x, 0) : columns + min(x, 0)] = field[
@@ -122,11 +149,16 @@ def shifted(field: np.ndarray, y: int, x: int) -> np.ndarray:
 
 @cache
 def squares(cells: Cellworld) -> np.ndarray:
-    """The cell that each square lies in, [86, 100]; -1 in occluders and outside the arena."""
+    """The cell that each square lies in, [86, 100]; -1 in occluders and outside the
+    arena."""
     flat = SQUARES.reshape(-1, 2)
     cell = ((flat[:, None] - cells.xy) ** 2).sum(-1).argmin(-1)
     edge = np.roll(ARENA, -1, 0) - ARENA
-    inside = (edge[:, 0] * (flat[:, 1:] - ARENA[:, 1]) - edge[:, 1] * (flat[:, :1] - ARENA[:, 0]) >= 0).all(-1)
+    inside = (
+        edge[:, 0] * (flat[:, 1:] - ARENA[:, 1])
+        - edge[:, 1] * (flat[:, :1] - ARENA[:, 0])
+        >= 0
+    ).all(-1)
     return np.where(cells.free[cell] & inside, cell, -1).reshape(SHAPE)
 
 
@@ -139,7 +171,8 @@ def hidden_from(cells: Cellworld, cell: int) -> np.ndarray:
 
 @cache
 def _blur(deviation: float) -> tuple[np.ndarray, np.ndarray]:
-    """Matrices [86, 86] and [100, 100] that spread each column and each row normally by so many squares."""
+    """Matrices [86, 86] and [100, 100] that spread each column and each row normally by
+    so many squares."""
     sides = []
     for size in SHAPE:
         apart = np.arange(size)[:, None] - np.arange(size)

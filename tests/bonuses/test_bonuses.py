@@ -1,4 +1,5 @@
-"""The novelty bonus: what is new earns more, it fades on schedule, and it never touches the world's own reward."""
+"""The novelty bonus: what is new earns more, it fades on schedule, and it never touches
+the world's own reward."""
 
 from types import SimpleNamespace
 from typing import Any
@@ -19,18 +20,26 @@ UNBOUNDED = np.full(4, np.inf, np.float32)
 every_bonus = pytest.mark.parametrize("name", plugins.names("bonus"))
 
 
-def ready(bonus: Any, seeds: tuple[int, ...] = SEEDS, bound: np.ndarray = UNBOUNDED) -> Any:
+def ready(
+    bonus: Any, seeds: tuple[int, ...] = SEEDS, bound: np.ndarray = UNBOUNDED
+) -> Any:
     return bonus.setup(Spec((4,), "float32", -bound, bound, 3), seeds)
 
 
-def random_batch(seeds: tuple[int, ...] = SEEDS, number: int = 0, rows: int = 16) -> Batch:
+def random_batch(
+    seeds: tuple[int, ...] = SEEDS, number: int = 0, rows: int = 16
+) -> Batch:
     """Every seed's rows come from itself and the number of the batch."""
     drawn = []
     for seed in seeds:
         rng = np.random.default_rng([seed, number])
         obs, next_obs = rng.normal(size=(2, rows, 4)).astype(np.float32)
-        drawn.append((obs, rng.integers(3, size=rows), rng.random(rows), np.ones(rows), next_obs))
-    return Batch(*(torch.as_tensor(np.stack(column)) for column in zip(*drawn, strict=True)))
+        drawn.append(
+            (obs, rng.integers(3, size=rows), rng.random(rows), np.ones(rows), next_obs)
+        )
+    return Batch(
+        *(torch.as_tensor(np.stack(column)) for column in zip(*drawn, strict=True))
+    )
 
 
 def reach(*states: np.ndarray) -> Batch:
@@ -69,7 +78,9 @@ def test_the_bonus_comes_apart_from_the_worlds_reward_and_ignores_it(name):
     assert (reward >= 0).all()
     assert not reward.requires_grad
     assert all(value.shape == (3,) for value in log.values())
-    assert all(torch.equal(mine, old) for mine, old in zip(batch[:5], before, strict=True))
+    assert all(
+        torch.equal(mine, old) for mine, old in zip(batch[:5], before, strict=True)
+    )
     richer = batch._replace(reward=batch.reward + 1000)
     assert torch.equal(ready(plugins.make("bonus", name)).reward(richer, 0)[0], reward)
 
@@ -77,7 +88,8 @@ def test_the_bonus_comes_apart_from_the_worlds_reward_and_ignores_it(name):
 @every_bonus
 def test_a_seed_is_given_the_same_bonus_alone_and_among_others(name):
     alone, among = (
-        give(ready(plugins.make("bonus", name), seeds), range(200), seeds) for seeds in ((3,), (0, 1, 2, 3, 4))
+        give(ready(plugins.make("bonus", name), seeds), range(200), seeds)
+        for seeds in ((3,), (0, 1, 2, 3, 4))
     )
     for mine, others in zip(alone, among, strict=True):
         torch.testing.assert_close(mine[0], others[3], atol=1e-5, rtol=1e-5)
@@ -92,14 +104,23 @@ def test_loading_a_state_goes_on_as_if_never_interrupted(name):
     for _ in range(2):  # the state serves twice: going on from it does not change it
         resumed = ready(plugins.make("bonus", name))
         resumed.load(state)
-        for mine, theirs in zip(give(resumed, range(20, 40)), uninterrupted, strict=True):
+        for mine, theirs in zip(
+            give(resumed, range(20, 40)), uninterrupted, strict=True
+        ):
             assert torch.equal(mine, theirs)
 
 
 def test_the_weight_falls_linearly_to_nothing():
     bonus = ready(RND(coef=2.0, duration=100))
     state, batch = bonus.state(), random_batch()
-    for step, weight in {0: 2.0, 25: 1.5, 50: 1.0, 99: 0.02, 100: 0.0, 250: 0.0}.items():
+    for step, weight in {
+        0: 2.0,
+        25: 1.5,
+        50: 1.0,
+        99: 0.02,
+        100: 0.0,
+        250: 0.0,
+    }.items():
         bonus.load(state)
         reward, log = bonus.reward(batch, step)
         assert log["coef"].tolist() == pytest.approx([weight] * 3)
@@ -109,7 +130,9 @@ def test_the_weight_falls_linearly_to_nothing():
 
 def test_the_bonus_is_counted_in_running_standard_deviations_of_each_seeds_error():
     bonus = ready(RND(coef=2.0), (0, 1))
-    nothing = SimpleNamespace(normalize=lambda obs: obs, update=lambda batch: None, updates=1)
+    nothing = SimpleNamespace(
+        normalize=lambda obs: obs, update=lambda batch: None, updates=1
+    )
     bonus.networks = nothing
     for error, expected in [
         # of 1, 3 the deviation is 1; of 2, 6 it is 2
@@ -118,12 +141,17 @@ def test_the_bonus_is_counted_in_running_standard_deviations_of_each_seeds_error
         ([[5.0, 7.0], [6.0, 2.0]], [[4.472136, 6.260990], [6.0, 2.0]]),
     ]:
         nothing.errors = lambda obs, error=error: torch.tensor(error)
-        torch.testing.assert_close(bonus.reward(random_batch((0, 1), rows=2), 0)[0], torch.tensor(expected))
+        torch.testing.assert_close(
+            bonus.reward(random_batch((0, 1), rows=2), 0)[0], torch.tensor(expected)
+        )
 
 
 def test_the_predictor_learns_and_its_target_never_moves():
     bonus = ready(RND())
-    target, predictor = (bonus.networks.nets[name].weights.vector.clone() for name in ("target", "predictor"))
+    target, predictor = (
+        bonus.networks.nets[name].weights.vector.clone()
+        for name in ("target", "predictor")
+    )
     give(bonus, range(5))
     assert torch.equal(bonus.networks.nets["target"].weights.vector, target)
     assert not torch.equal(bonus.networks.nets["predictor"].weights.vector, predictor)
@@ -134,5 +162,8 @@ def test_the_unit_of_unbounded_observations_does_not_matter():
     millimetres = ready(RND())
     expected = metres.reward(batch, 0)[0]
     torch.testing.assert_close(
-        millimetres.reward(batch._replace(next_obs=batch.next_obs * 1000), 0)[0], expected, atol=1e-4, rtol=1e-4
+        millimetres.reward(batch._replace(next_obs=batch.next_obs * 1000), 0)[0],
+        expected,
+        atol=1e-4,
+        rtol=1e-4,
     )

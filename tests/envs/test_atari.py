@@ -1,4 +1,5 @@
-"""Atari games: the preprocessing, the two engines, exact replays, and copies that know what happens next."""
+"""Atari games: the preprocessing, the two engines, exact replays, and copies that know
+what happens next."""
 
 import sys
 from typing import Any
@@ -6,7 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-pytest.importorskip("ale_py", reason="needs ale-py 0.12: pip install 'planning-curriculum[atari]'")
+pytest.importorskip(
+    "ale_py", reason="needs ale-py 0.12: pip install 'planning-curriculum[atari]'"
+)
 
 from curriculum.envs import atari
 from curriculum.envs._atari import emulator
@@ -37,7 +40,9 @@ def play(made: Any, plan: np.ndarray) -> list[Any]:
 def assert_same(some: list[Any], others: list[Any], pick: Any = slice(None)) -> None:
     for t, (one, other) in enumerate(zip(some, others, strict=True)):
         for field in one._fields:
-            np.testing.assert_array_equal(getattr(one, field)[pick], getattr(other, field), f"{field} of step {t}")
+            np.testing.assert_array_equal(
+                getattr(one, field)[pick], getattr(other, field), f"{field} of step {t}"
+            )
 
 
 @both
@@ -58,7 +63,10 @@ def test_an_observation_stacks_four_pictures_the_first_three_black(engine):
     if engine == "single":
         assert made.engine.emulators[0].getFrameNumber() == 24
     picture = made.picture(0)
-    assert (picture.shape, picture.dtype) == (((252, 252, 3) if engine == "vector" else (630, 480, 3)), np.uint8)
+    assert (picture.shape, picture.dtype) == (
+        ((252, 252, 3) if engine == "vector" else (630, 480, 3)),
+        np.uint8,
+    )
 
 
 @pytest.mark.parametrize("height", [210, 250])
@@ -69,7 +77,11 @@ def test_a_picture_is_the_mean_over_areas_of_the_screen(height):
         size = integral.shape[axis]
         edges = np.linspace(0, size, 85)
         total = np.insert(integral.cumsum(axis), 0, 0, axis)
-        at = np.apply_along_axis(lambda line, e=edges, n=size: np.interp(e, np.arange(n + 1), line), axis, total)
+        at = np.apply_along_axis(
+            lambda line, e=edges, n=size: np.interp(e, np.arange(n + 1), line),
+            axis,
+            total,
+        )
         integral = np.diff(at, axis=axis) / (size / 84)
     picture = emulator.shrink(screen)
     assert (picture.shape, picture.dtype) == ((2, 84, 84), np.uint8)
@@ -80,14 +92,21 @@ def test_a_picture_is_the_mean_over_areas_of_the_screen(height):
     ("game", "steps", "fields"),
     [
         ("Pong", 120, FREE),
-        ("Breakout", 200, {"sticky": 0.25, "noop_max": 30, "fire_reset": True}),  # games end
-        ("Carnival", 30, {"frame_skip": 3, "frames": 2, "full_actions": True}),  # 214 lines
+        # games end
+        ("Breakout", 200, {"sticky": 0.25, "noop_max": 30, "fire_reset": True}),
+        # 214 lines
+        ("Carnival", 30, {"frame_skip": 3, "frames": 2, "full_actions": True}),
     ],
 )
 def test_both_engines_show_the_same_world_while_copies_are_made(game, steps, fields):
     vector, single = (rows(0, game=game, engine=engine, **fields) for engine in ENGINES)
     np.testing.assert_array_equal(vector.obs, single.obs)
-    copies, plan, seen, other = single.simulator(), actions(vector.world, steps, 1), [], []
+    copies, plan, seen, other = (
+        single.simulator(),
+        actions(vector.world, steps, 1),
+        [],
+        [],
+    )
     for some in np.split(plan, 10):
         seen += play(vector, some)
         other += play(single, some)
@@ -105,7 +124,8 @@ def test_a_seed_alone_plays_as_among_others(monkeypatch):
     many, one = play(together, plan), play(alone, plan[:, 1:])
     assert_same(many, one, slice(1, 2))
     assert any((step.obs[0] != step.obs[1]).any() for step in many)
-    assert together.age.tolist() == [25, 25]  # new seeds were drawn when the second episodes ended
+    # new seeds were drawn when the second episodes ended
+    assert together.age.tolist() == [25, 25]
 
 
 def arrays_and_values(saved: Any) -> bool:
@@ -113,7 +133,11 @@ def arrays_and_values(saved: Any) -> bool:
         return all(arrays_and_values(value) for value in saved.values())
     if isinstance(saved, list):
         return all(arrays_and_values(value) for value in saved)
-    return saved.dtype != object if isinstance(saved, np.ndarray) else isinstance(saved, int | str)
+    return (
+        saved.dtype != object
+        if isinstance(saved, np.ndarray)
+        else isinstance(saved, int | str)
+    )
 
 
 @both
@@ -145,7 +169,9 @@ def test_a_game_that_does_not_play_again_as_it_was_saved_is_refused():
 def test_an_episode_is_cut_short_at_max_steps_and_shows_its_last_picture():
     made, free = (rows(0, engine="single", max_steps=limit, **FREE) for limit in (5, 0))
     plan = actions(made.world, 12, 1)
-    for t, (step, whole) in enumerate(zip(play(made, plan), play(free, plan), strict=True)):
+    for t, (step, whole) in enumerate(
+        zip(play(made, plan), play(free, plan), strict=True)
+    ):
         assert step.truncated[0] == (t in (4, 9))
         assert not step.terminated[0]
         if t < 5:
@@ -156,24 +182,41 @@ def test_an_episode_is_cut_short_at_max_steps_and_shows_its_last_picture():
 
 
 def test_lost_lives_end_episodes_only_if_asked_to():
-    whole, lives = (rows(0, game="Breakout", engine="single", episodic_life=each, **FREE) for each in (False, True))
+    whole, lives = (
+        rows(0, game="Breakout", engine="single", episodic_life=each, **FREE)
+        for each in (False, True)
+    )
     plan = np.ones((200, 1), np.int64)  # FIRE, and the ball is lost five times
     games, single_lives = play(whole, plan), play(lives, plan)
-    ends, lost = ([t for t, step in enumerate(s) if step.terminated[0]] for s in (games, single_lives))
+    ends, lost = (
+        [t for t, step in enumerate(s) if step.terminated[0]]
+        for s in (games, single_lives)
+    )
     assert len(ends) == 1
     assert lost[4] == ends[0]
-    np.testing.assert_array_equal(single_lives[lost[0]].obs, single_lives[lost[0]].next_obs)  # the game goes on
+    # the game goes on
+    np.testing.assert_array_equal(
+        single_lives[lost[0]].obs, single_lives[lost[0]].next_obs
+    )
     assert not games[ends[0]].obs[0, :3].any()  # a new one
-    assert not any(step.truncated[0] or step.success[0] for step in games + single_lives)
+    assert not any(
+        step.truncated[0] or step.success[0] for step in games + single_lives
+    )
     assert lives.time.tolist() == [199 - lost[-1]]
     assert lives.world.evaluated() == whole.world
 
 
 def test_training_clips_rewards_and_evaluation_does_not():
-    clipped, scores = rows(0, game="Qbert"), rows(0, game="Qbert", engine="single", clip_rewards=False)
+    clipped, scores = (
+        rows(0, game="Qbert"),
+        rows(0, game="Qbert", engine="single", clip_rewards=False),
+    )
     assert clipped.world.evaluated() == Atari(game="Qbert", clip_rewards=False)
     plan = actions(clipped.world, 60, 1)
-    signs, score = (np.array([step.reward[0] for step in play(made, plan)]) for made in (clipped, scores))
+    signs, score = (
+        np.array([step.reward[0] for step in play(made, plan)])
+        for made in (clipped, scores)
+    )
     assert signs.dtype == score.dtype == np.float32
     assert score.max() >= 25
     np.testing.assert_array_equal(signs, np.sign(score))
@@ -195,7 +238,9 @@ def test_a_quarter_of_the_frames_repeats_the_action_before():
             stuck.append(led_to[real.getRAM().tobytes()] == before)
         before = led_to[real.getRAM().tobytes()]
     assert len(stuck) >= 350
-    assert np.mean(stuck) == pytest.approx(0.25, abs=4 * (0.25 * 0.75 / len(stuck)) ** 0.5)
+    assert np.mean(stuck) == pytest.approx(
+        0.25, abs=4 * (0.25 * 0.75 / len(stuck)) ** 0.5
+    )
 
 
 def test_without_sticky_actions_there_is_no_chance():
@@ -218,7 +263,9 @@ def test_copies_do_what_the_game_then_does():
     copies = made.simulator()
     start = copies.states(np.array([0, 0]))
     assert (start.shape, start.dtype) == ((2,), object)
-    reward, ended, last = copies.rollout(start, np.stack([plan[20:, 0], np.zeros(240, np.int64)]), rng)
+    reward, ended, last = copies.rollout(
+        start, np.stack([plan[20:, 0], np.zeros(240, np.int64)]), rng
+    )
     assert ended.tolist() == [True, False]  # without FIRE no ball is lost
     assert last.shape == (2,)
     state, stepped = start[:1], []
@@ -228,7 +275,10 @@ def test_copies_do_what_the_game_then_does():
         assert not over[0]
     np.testing.assert_array_equal(stepped, reward[0, :100])
     after = play(made, plan[20:])
-    score, over = (np.array([getattr(step, name)[0] for step in after]) for name in ("reward", "terminated"))
+    score, over = (
+        np.array([getattr(step, name)[0] for step in after])
+        for name in ("reward", "terminated")
+    )
     end = over.argmax() + 1
     np.testing.assert_array_equal(reward[0, :end], score[:end])
     assert score[:end].any()
@@ -241,7 +291,10 @@ def test_actions_stick_in_the_game_but_not_in_its_copies():
     start = copies.states(np.array([0, 0]))
     last = copies.rollout(start, np.array([[2] * 20, [3] * 20]), stream(0, "copies"))[2]
     assert not last[0].equals(last[1])
-    assert all((step.obs[0] == step.obs[1]).all() for step in play(made, np.tile([2, 3], (20, 1))))
+    assert all(
+        (step.obs[0] == step.obs[1]).all()
+        for step in play(made, np.tile([2, 3], (20, 1)))
+    )
 
 
 def test_the_vector_engine_has_no_copies():
@@ -250,14 +303,18 @@ def test_the_vector_engine_has_no_copies():
 
 
 def test_a_game_is_found_however_it_is_written():
-    files = {emulator.rom_of(name) for name in ("MsPacman", "ms_pacman", "mspacman", "MSPACMAN")}
+    files = {
+        emulator.rom_of(name)
+        for name in ("MsPacman", "ms_pacman", "mspacman", "MSPACMAN")
+    }
     assert [file.name for file in files] == ["ms_pacman.bin"]
     assert Atari(game="ms_pacman").title == "ALE-MsPacman"
     with pytest.raises(ValueError, match=r"no Atari game 'Pung'; perhaps: .*Pong"):
         Atari(game="Pung")
     with pytest.raises(ValueError, match=r"no Atari game 'xx'; there are: .*Zaxxon"):
         Atari(game="xx")
-    with pytest.raises(ValueError, match="no Atari game 'Combat'"):  # for two players: ale-py would end the process
+    # for two players: ale-py would end the process
+    with pytest.raises(ValueError, match="no Atari game 'Combat'"):
         Atari(game="Combat")
 
 

@@ -1,4 +1,5 @@
-"""BotEvade against trajectories recorded from the original simulator, and what the corrected dynamics promise."""
+"""BotEvade against trajectories recorded from the original simulator, and what the
+corrected dynamics promise."""
 
 import warnings
 from dataclasses import replace
@@ -9,7 +10,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
-import curriculum.envs._base.registration  # noqa: F401, registers the names
+import curriculum.envs._base.registration  # noqa: F401
 from curriculum.envs._base.dynamics import NativeRows
 from curriculum.envs._cellworld.cells import WORLDS, Cellworld, cellworld
 from curriculum.envs._cellworld.pursuit import BODIES, NONE, REACH, SIGHTING, Pursuit
@@ -29,7 +30,9 @@ from curriculum.envs.botevade import (
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
 C = {name: column for column, name in enumerate(COLUMNS)}
-recorded = pytest.mark.skipif(not DATA.exists(), reason="the recorded trajectories are not on this machine")
+recorded = pytest.mark.skipif(
+    not DATA.exists(), reason="the recorded trajectories are not on this machine"
+)
 
 
 def tables(name: str) -> dict[str, np.ndarray]:
@@ -38,7 +41,8 @@ def tables(name: str) -> dict[str, np.ndarray]:
 
 
 class Shipped(Cellworld):
-    """A cellworld with the tables that the original came with, ties of its float32 arithmetic included."""
+    """A cellworld with the tables that the original came with, ties of its float32
+    arithmetic included."""
 
     @classmethod
     def of(cls, name: str) -> Any:
@@ -46,7 +50,9 @@ class Shipped(Cellworld):
         sight = np.unpackbits(given["visible"], axis=1)[:, :331].astype(bool)
         closed = given["occluded"] | given["occluded"][:, None]
         cells = cls(WORLDS[name], sight, np.where(closed, -1, given["next_hop"]))
-        vars(cells).update(spawn=given["spawn_cells"].astype(int), points=given["lppo"].astype(int))
+        vars(cells).update(
+            spawn=given["spawn_cells"].astype(int), points=given["lppo"].astype(int)
+        )
         vars(cells).update(ties=given["nearest_map_float64_diff"])
         return cells
 
@@ -68,7 +74,8 @@ def shipped(name: str = "21_05", **fields: Any) -> BotEvade:
 
 
 class Replay(BotEvade):
-    """Sees what was recorded: states have one more column, which recorded row an episode began in."""
+    """Sees what was recorded: states have one more column, which recorded row an
+    episode began in."""
 
     los: np.ndarray
 
@@ -96,9 +103,21 @@ POSES = {
     for ours, theirs in AGENTS
     for a, b in zip(("x", "y", "heading"), ("x", "y", "dir"), strict=True)
 }
-COUNTERS = (("waypoint", "waypoint"), ("destination", "dest"), ("patience", "dest_wait"), ("freshness", "plan_wait"))
-EXACT = {"puffs": "puff_count", "puffed": "puffed", "visible": "predator_visible", "cooldown": "cooldown"}
-EXACT |= {f"{ours}_{a}": f"{theirs}_{b}" for ours, theirs in AGENTS for a, b in COUNTERS}
+COUNTERS = (
+    ("waypoint", "waypoint"),
+    ("destination", "dest"),
+    ("patience", "dest_wait"),
+    ("freshness", "plan_wait"),
+)
+EXACT = {
+    "puffs": "puff_count",
+    "puffed": "puffed",
+    "visible": "predator_visible",
+    "cooldown": "cooldown",
+}
+EXACT |= {
+    f"{ours}_{a}": f"{theirs}_{b}" for ours, theirs in AGENTS for a, b in COUNTERS
+}
 GROUPS: dict[str, tuple[dict[str, Any], list[int]]] = {  # fields of the world, episodes
     "cells": ({}, [0, 1, 2, 3, 4, 9, 10, 11, 12]),
     "points": ({"actions": "points"}, [5, 6, 7, 8]),
@@ -114,19 +133,35 @@ def test_recorded_episodes_are_replayed_to_the_last_digit(group):
     data = tables("public")
     world: Any = Replay(dynamics="original", hide_distance=False, **fields)
     vars(world).update(layout=Shipped.of(world.world), los=data["los"])
-    begin, first, seen = (data[f"{kind}_ptr"][episodes].astype(int) for kind in ("sub", "step", "obs"))
+    begin, first, seen = (
+        data[f"{kind}_ptr"][episodes].astype(int) for kind in ("sub", "step", "obs")
+    )
     last = data["step_ptr"][np.array(episodes) + 1]
-    draw = (np.searchsorted(world.layout.open, data["rand_draw"]) + 0.5) / len(world.layout.open)
-    spawn = world.layout.nearest(np.stack([data["pred_x"][begin], data["pred_y"][begin]], -1))
+    draw = (np.searchsorted(world.layout.open, data["rand_draw"]) + 0.5) / len(
+        world.layout.open
+    )
+    spawn = world.layout.nearest(
+        np.stack([data["pred_x"][begin], data["pred_y"][begin]], -1)
+    )
     spawn = (np.searchsorted(world.layout.spawn, spawn) + 0.5) / len(world.layout.spawn)
-    state = np.column_stack([world.begin(Told(np.stack([spawn, draw[begin]], -1)), len(begin)), begin])
+    state = np.column_stack(
+        [world.begin(Told(np.stack([spawn, draw[begin]], -1)), len(begin)), begin]
+    )
     np.testing.assert_array_equal(world.observe(state), data["obs"][seen])
     states, rows = [state], [begin]
     while (on := first < last).any():
-        state, begin, first, last, seen = state[on], begin[on], first[on], last[on], seen[on]
+        state, begin, first, last, seen = (
+            state[on],
+            begin[on],
+            first[on],
+            last[on],
+            seen[on],
+        )
         at = begin + np.rint(state[:, TIME] / 0.025).astype(int)
         coming = np.minimum(at[:, None] + np.arange(1, 12), len(draw) - 1)
-        state, reward, terminated = world.step(state, data["action"][first], Told(draw[coming]))
+        state, reward, terminated = world.step(
+            state, data["action"][first], Told(draw[coming])
+        )
         states, rows = [*states, state], [*rows, at + data["n_sub"][first]]
         assert (reward == data["reward"][first]).all()
         assert (terminated == data["terminated"][first]).all()
@@ -135,7 +170,9 @@ def test_recorded_episodes_are_replayed_to_the_last_digit(group):
     state, at = np.concatenate(states), np.concatenate(rows)
     for ours, theirs in POSES.items():
         limit = 1e-12 * (360 if "heading" in ours else 1)
-        np.testing.assert_allclose(state[:, C[ours]], data[theirs][at], rtol=0, atol=limit)
+        np.testing.assert_allclose(
+            state[:, C[ours]], data[theirs][at], rtol=0, atol=limit
+        )
     for ours, theirs in EXACT.items():
         np.testing.assert_array_equal(state[:, C[ours]], data[theirs][at], ours)
     for ours, theirs in AGENTS:
@@ -145,7 +182,10 @@ def test_recorded_episodes_are_replayed_to_the_last_digit(group):
             0,
         )
         while (walking := cell != NONE).any():
-            left, cell = left + walking, np.where(walking & (cell != goal), world.layout.leg[cell, goal], NONE)
+            left, cell = (
+                left + walking,
+                np.where(walking & (cell != goal), world.layout.leg[cell, goal], NONE),
+            )
         np.testing.assert_array_equal(left, data[f"{theirs}_path_len"][at])
 
 
@@ -154,21 +194,28 @@ def test_agents_at_the_wall_turn_or_go_or_stay_as_recorded():
     data = tables("static_21_05")
     pair = np.zeros((10, 2, 400))
     pair[:5] = data["wall_in"].transpose(2, 1, 0)
-    Pursuit(cellworld(WORLDS["21_05"]), np.ones((2, 1)), np.ones((2, 1)), solid=False).move(pair)
+    Pursuit(
+        cellworld(WORLDS["21_05"]), np.ones((2, 1)), np.ones((2, 1)), solid=False
+    ).move(pair)
     np.testing.assert_array_equal(pair[:3], data["wall_out"].transpose(2, 1, 0))
 
 
 @recorded
 @pytest.mark.parametrize(
     ("predator", "success", "steps", "capped", "capped_steps"),
-    [("slow", 0.725, 6, 0.671, 7), ("fast", 0.518, 6, 0.419, 7), ("equal", 0.415, 12, 0.479, 10)],
+    [
+        ("slow", 0.725, 6, 0.671, 7),
+        ("fast", 0.518, 6, 0.419, 7),
+        ("equal", 0.415, 12, 0.479, 10),
+    ],
 )
 def test_straight_to_the_goal_succeeds_as_often_as_measured_of_the_original(
     predator, success, steps, capped, capped_steps
 ):
     world = shipped(dynamics="original", predator=predator)
     played = play(world, 1_000, world.shortest_path)
-    assert played["success"] == pytest.approx(success, abs=4 * 0.0223)  # standard error of a difference at 0.5
+    # standard error of a difference at 0.5
+    assert played["success"] == pytest.approx(success, abs=4 * 0.0223)
     assert played["steps"] == steps
     vars(world)["_pursuit"] = replace(world._pursuit, capped=True)
     played = play(world, 1_000, world.shortest_path)
@@ -180,16 +227,37 @@ def test_straight_to_the_goal_succeeds_as_often_as_measured_of_the_original(
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("predator", "anywhere", "points", "still"),
-    [("slow", 70.9, 50.1, 135.1), ("fast", 88.5, 78.1, 150.4), ("equal", 126.8, 124.3, 150.2)],
+    [
+        ("slow", 70.9, 50.1, 135.1),
+        ("fast", 88.5, 78.1, 150.4),
+        ("equal", 126.8, 124.3, 150.2),
+    ],
 )
-def test_simple_policies_are_puffed_as_often_as_measured_of_the_original(predator, anywhere, points, still):
-    for fields, policy, puffs in (({}, None, anywhere), ({"actions": "points"}, None, points), ({}, 0, still)):
-        world, rng = shipped(dynamics="original", predator=predator, **fields), np.random.default_rng(7)
+def test_simple_policies_are_puffed_as_often_as_measured_of_the_original(
+    predator, anywhere, points, still
+):
+    for fields, policy, puffs in (
+        ({}, None, anywhere),
+        ({"actions": "points"}, None, points),
+        ({}, 0, still),
+    ):
+        world, rng = (
+            shipped(dynamics="original", predator=predator, **fields),
+            np.random.default_rng(7),
+        )
         size = int(world.action_space.n)  # type: ignore[union-attr]
         played = play(
-            world, 200, lambda s, p=policy, n=size, r=rng: r.integers(n, size=len(s)) if p is None else s[:, 0] * 0
+            world,
+            200,
+            lambda s, p=policy, n=size, r=rng: (
+                r.integers(n, size=len(s)) if p is None else s[:, 0] * 0
+            ),
         )
-        assert played["puffs"] == pytest.approx(puffs, abs=4.5), (predator, fields, policy)
+        assert played["puffs"] == pytest.approx(puffs, abs=4.5), (
+            predator,
+            fields,
+            policy,
+        )
 
 
 def play(world: BotEvade, rows: int, policy: Any, seed: int = 0) -> dict[str, float]:
@@ -211,15 +279,27 @@ def play(world: BotEvade, rows: int, policy: Any, seed: int = 0) -> dict[str, fl
 
 @recorded
 def test_sight_is_that_of_the_original_wherever_a_little_more_or_less_of_the_occluders_does_not_matter():
-    """Occluders 3 % smaller and larger are the same ones in a world 3 % larger and smaller around the prey's eye."""
+    """Occluders 3 % smaller and larger are the same ones in a world 3 % larger and
+    smaller around the prey's eye."""
     data, cells = tables("static_21_05"), cellworld(WORLDS["21_05"])
-    eye, centre, heading = data["los_prey_xy"].T, data["los_pred_xy"].T, data["los_pred_dir"]
+    eye, centre, heading = (
+        data["los_prey_xy"].T,
+        data["los_pred_xy"].T,
+        data["los_pred_dir"],
+    )
     blocks = cells.xy[list(cells.occluded)]
     near = np.hypot(*(centre - eye)) <= 1
-    seen = {k: sees_body(eye / k, centre / k, heading, BODIES[0] / k, blocks / k) & near for k in (0.97, 1.0, 1.03)}
+    seen = {
+        k: sees_body(eye / k, centre / k, heading, BODIES[0] / k, blocks / k) & near
+        for k in (0.97, 1.0, 1.03)
+    }
     np.testing.assert_array_equal(seen[1.0], data["los_exact"])
     inside = (
-        np.abs((eye.T[:, None] - blocks) @ np.array([(1, 0), (0.5, 3**0.5 / 2), (0.5, -(3**0.5) / 2)]).T) < 3 / 128
+        np.abs(
+            (eye.T[:, None] - blocks)
+            @ np.array([(1, 0), (0.5, 3**0.5 / 2), (0.5, -(3**0.5) / 2)]).T
+        )
+        < 3 / 128
     ).all(-1)
     sure = (seen[0.97] == seen[1.03]) & ~inside.any(-1)
     assert (seen[0.97] == seen[1.03]).sum() == 964
@@ -228,28 +308,43 @@ def test_sight_is_that_of_the_original_wherever_a_little_more_or_less_of_the_occ
 
 def test_a_body_is_in_sight_just_if_the_line_to_one_of_its_corners_is_free():
     cells, rng = cellworld(WORLDS["21_05"]), np.random.default_rng(0)
-    eye, centre, turn = rng.random((2, 6_000)), rng.random((2, 6_000)), rng.random(6_000) * 360
-    centre[:, :2_000] = eye[:, :2_000] + 0.1 * (centre[:, :2_000] - 0.5)  # near ones too
+    eye, centre, turn = (
+        rng.random((2, 6_000)),
+        rng.random((2, 6_000)),
+        rng.random(6_000) * 360,
+    )
+    # near ones too
+    centre[:, :2_000] = eye[:, :2_000] + 0.1 * (centre[:, :2_000] - 0.5)
     turned = np.exp(1j * np.radians(turn))
     seen = np.zeros(6_000, bool)
     for ahead, left in BODIES[0]:
         corner = (ahead + 1j * left) * turned
         seen |= cells.sees(eye.T, centre.T + np.stack([corner.real, corner.imag], -1))
     assert 0.3 < seen.mean() < 0.7
-    np.testing.assert_array_equal(sees_body(eye, centre, turn, BODIES[0], cells.xy[list(cells.occluded)]), seen)
+    np.testing.assert_array_equal(
+        sees_body(eye, centre, turn, BODIES[0], cells.xy[list(cells.occluded)]), seen
+    )
 
 
 def test_the_region_in_sight_holds_the_points_in_sight():
     pygame = pytest.importorskip("pygame")
     cells, eye = cellworld(WORLDS["21_05"]), np.array([0.42, 0.64])
     surface = pygame.Surface((500, 500))
-    pygame.draw.polygon(surface, (255, 255, 255), (500 * visible_region(eye, cells.arena, cells.occluders)).tolist())
+    pygame.draw.polygon(
+        surface,
+        (255, 255, 255),
+        (500 * visible_region(eye, cells.arena, cells.occluders)).tolist(),
+    )
     light = pygame.surfarray.array3d(surface)[..., 0] > 0  # [x, y]
     pixels = np.argwhere(np.ones((500, 500), bool))
     place = (pixels + 0.5) / 500
     turn = np.radians([30, 90, 150])
-    inside = (np.abs((place - 0.5) @ np.stack([np.cos(turn), np.sin(turn)])) < 0.43).all(-1)
-    same = light[tuple(pixels[inside].T)] == cells.sees(np.tile(eye, (inside.sum(), 1)), place[inside])
+    inside = (
+        np.abs((place - 0.5) @ np.stack([np.cos(turn), np.sin(turn)])) < 0.43
+    ).all(-1)
+    same = light[tuple(pixels[inside].T)] == cells.sees(
+        np.tile(eye, (inside.sum(), 1)), place[inside]
+    )
     assert same.mean() > 0.98  # but for pixels on the edges
 
 
@@ -258,7 +353,10 @@ def test_the_region_in_sight_holds_the_points_in_sight():
 
 def test_nobody_enters_an_occluder_goes_too_fast_or_stays_stuck():
     world, rng = BotEvade(predator="equal", max_steps=0), np.random.default_rng(1)
-    blocks, state = world.layout.xy[list(world.layout.occluded)], world.begin(np.random.default_rng(0), 192)
+    blocks, state = (
+        world.layout.xy[list(world.layout.occluded)],
+        world.begin(np.random.default_rng(0), 192),
+    )
     axes = np.array([(1, 0), (0.5, 3**0.5 / 2), (0.5, -(3**0.5) / 2)]).T
     still = np.zeros((2, 192), int)
     for step in range(150):
@@ -279,9 +377,12 @@ def test_nobody_enters_an_occluder_goes_too_fast_or_stays_stuck():
 
 
 def test_a_predator_pursues_what_is_in_sight():
-    # without occluders both see each other from the start, when the predator has no way to go yet
+    # without occluders both see each other from the start, when the predator has no way
+    # to go yet
     def pending(dynamics: Any) -> np.ndarray:
-        return BotEvade(world="00_00", dynamics=dynamics).begin(np.random.default_rng(0), 64)[:, C["predator_pending"]]
+        return BotEvade(world="00_00", dynamics=dynamics).begin(
+            np.random.default_rng(0), 64
+        )[:, C["predator_pending"]]
 
     assert (pending("corrected") == SIGHTING).all()
     assert (pending("original") != SIGHTING).all()
@@ -303,11 +404,19 @@ def test_nothing_is_shown_of_a_predator_out_of_sight():
         state, _, over = world.step(state, rng.integers(294, size=128), rng)
         obs = world.observe(state)
         x, y, heading = state[:, :6].T.reshape(3, 2, -1)
-        seen = sees_body(np.stack([x[1], y[1]]), np.stack([x[0], y[0]]), heading[0], BODIES[0], world._pursuit.blocks)
+        seen = sees_body(
+            np.stack([x[1], y[1]]),
+            np.stack([x[0], y[0]]),
+            heading[0],
+            BODIES[0],
+            world._pursuit.blocks,
+        )
         np.testing.assert_array_equal(state[:, VISIBLE] > 0, seen)
         np.testing.assert_array_equal(obs[~seen, 3:6], 0)
         np.testing.assert_array_equal(obs[~seen, 7], 1)
-        np.testing.assert_allclose(obs[seen, 7], np.hypot(x[0] - x[1], y[0] - y[1])[seen], rtol=1e-6)
+        np.testing.assert_allclose(
+            obs[seen, 7], np.hypot(x[0] - x[1], y[0] - y[1])[seen], rtol=1e-6
+        )
         cooling += (~seen & (state[:, COOLING] > 0)).sum()
         state[over] = world.begin(rng, int(over.sum()))
     assert cooling > 0  # it happened
@@ -324,10 +433,12 @@ def beside(world: BotEvade, rows: int = 1) -> np.ndarray:
 
 @pytest.mark.parametrize("dynamics", ["corrected", "original"])
 def test_a_puff_comes_every_twenty_sub_steps(dynamics):
-    # the first sub-step puffs and counts down at once: 0.475 s are left, after 10 sub-steps 0.25 s, after 20 nothing
+    # the first sub-step puffs and counts down at once: 0.475 s are left, after 10
+    # sub-steps 0.25 s, after 20 nothing
     world, rng = BotEvade(world="00_00", dynamics=dynamics), np.random.default_rng(0)
     state, rewards, cooldown, flags = beside(world), [], [], []
-    state[:, TIME] = 1.0 if dynamics == "original" else 0.0  # from where the rounded clock counts ten
+    # from where the rounded clock counts ten
+    state[:, TIME] = 1.0 if dynamics == "original" else 0.0
     for _ in range(5):
         state, reward, terminated = world.step(state, np.array([0]), rng)
         rewards.append(reward[0])
@@ -353,7 +464,14 @@ def test_a_new_episode_knows_nothing_of_the_last():
         step = rows.step(action)
     assert step.truncated.any()
     first = fresh.reset()
-    changing = ["predator_x", "predator_y", "predator_pending", "seen_x", "seen_y", "distance"]
+    changing = [
+        "predator_x",
+        "predator_y",
+        "predator_pending",
+        "seen_x",
+        "seen_y",
+        "distance",
+    ]
     same = [C[name] for name in COLUMNS if name not in changing]
     np.testing.assert_array_equal(rows.state[:, same], fresh.state[:, same])
     np.testing.assert_array_equal(step.obs, first)
@@ -373,25 +491,37 @@ def test_rewards_are_weighted_fields_and_offsets():
     state, rng = beside(BotEvade(world="00_00")), np.random.default_rng(0)
 
     def reward(*rules: str) -> float:
-        return float(BotEvade(world="00_00", rewards=rules).step(state, np.array([0]), rng)[1][0])
+        return float(
+            BotEvade(world="00_00", rewards=rules).step(state, np.array([0]), rng)[1][0]
+        )
 
     assert reward("puffed=-100", "finished=10") == -100
     assert reward("puffed=2+3", "finished=10+-0.5") == 4.5
     assert reward() == 0
-    obs = BotEvade(world="00_00").observe(BotEvade(world="00_00").step(state, np.array([0]), rng)[0])[0]
+    obs = BotEvade(world="00_00").observe(
+        BotEvade(world="00_00").step(state, np.array([0]), rng)[0]
+    )[0]
     named = dict(zip(OBSERVED, obs.tolist(), strict=True))
-    assert reward("prey_goal_distance=-2+1") == pytest.approx(1 - 2 * named["prey_goal_distance"], rel=1e-5)
+    assert reward("prey_goal_distance=-2+1") == pytest.approx(
+        1 - 2 * named["prey_goal_distance"], rel=1e-5
+    )
 
 
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
         ({"rewards": ("puff=-1",)}, "no field 'puff' to reward; there are: prey_x"),
-        ({"rewards": ("puffed",)}, "a reward is written field=multiplier or field=multiplier.offset, got 'puffed'"),
+        (
+            {"rewards": ("puffed",)},
+            "a reward is written field=multiplier or field=multiplier.offset, got 'puffed'",
+        ),
         ({"rewards": ("puffed=much",)}, "got 'puffed=much'"),
         ({"world": "21_99"}, "no world '21_99'; there are: 21_05, 20_05"),
         ({"world": "random:x"}, "no world 'random:x'"),
-        ({"world": "0,5"}, "occluded cells lie between the first, 0, and the last, 330; got 0,5"),
+        (
+            {"world": "0,5"},
+            "occluded cells lie between the first, 0, and the last, 330; got 0,5",
+        ),
         ({"predator": "slower"}, "no predator 'slower'; there are: slow, fast, equal"),
         ({"max_steps": -1}, "max_steps must be positive, or 0 for no limit, got -1"),
     ],
@@ -410,37 +540,60 @@ def test_worlds_are_data():
 
 
 def test_actions_name_cells_planning_points_or_places():
-    points, cells, places = BotEvade(actions="points"), BotEvade(), BotEvade(actions="continuous")
+    points, cells, places = (
+        BotEvade(actions="points"),
+        BotEvade(),
+        BotEvade(actions="continuous"),
+    )
     assert (points.action_space.n, cells.action_space.n) == (35, 295)  # type: ignore[union-attr]
     state = cells.begin(np.random.default_rng(0), 35)
     target = np.isin(cells.layout.open, points.layout.points).nonzero()[0]
     near = cells.layout.xy[points.layout.points] + 0.009
     expected = cells.step(state, target, np.random.default_rng(1))[0]
     for world, action in ((points, np.arange(35)), (places, near.astype(np.float32))):
-        np.testing.assert_array_equal(world.step(state, action, np.random.default_rng(1))[0], expected)
+        np.testing.assert_array_equal(
+            world.step(state, action, np.random.default_rng(1))[0], expected
+        )
     for world in (points, cells, places):
         rows = NativeRows(world, [np.random.default_rng(0)], 8)
         rows.reset()
-        finished = [rows.step(world.shortest_path(rows.state)).terminated for _ in range(12)]
+        finished = [
+            rows.step(world.shortest_path(rows.state)).terminated for _ in range(12)
+        ]
         assert np.array(finished).any(0).all()
 
 
 # --- the contract ---
 
 
-@pytest.mark.parametrize("fields", [{}, {"actions": "continuous"}, {"dynamics": "original", "actions": "points"}])
-def test_gymnasium_and_stable_baselines_find_nothing_to_complain_about(fields, monkeypatch):
+@pytest.mark.parametrize(
+    "fields",
+    [{}, {"actions": "continuous"}, {"dynamics": "original", "actions": "points"}],
+)
+def test_gymnasium_and_stable_baselines_find_nothing_to_complain_about(
+    fields, monkeypatch
+):
     from gymnasium.utils.env_checker import check_env
     from stable_baselines3.common import env_checker
 
     monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        warnings.filterwarnings("ignore", ".*A Box observation space m(in|ax)imum value is (-)?infinity")
-        warnings.filterwarnings("ignore", ".*For Box action spaces, we recommend using a symmetric and normalized")
-        warnings.filterwarnings("ignore", "We recommend you to use a symmetric and normalized Box action space")
+        warnings.filterwarnings(
+            "ignore", ".*A Box observation space m(in|ax)imum value is (-)?infinity"
+        )
+        warnings.filterwarnings(
+            "ignore",
+            ".*For Box action spaces, we recommend using a symmetric and normalized",
+        )
+        warnings.filterwarnings(
+            "ignore",
+            "We recommend you to use a symmetric and normalized Box action space",
+        )
         check_env(gym.make("curriculum/BotEvade-v0", **fields).unwrapped)
-        env_checker.check_env(gym.make("curriculum/BotEvade-v0", render_mode="rgb_array", **fields))
+        env_checker.check_env(
+            gym.make("curriculum/BotEvade-v0", render_mode="rgb_array", **fields)
+        )
 
 
 @pytest.mark.parametrize("dynamics", ["corrected", "original"])
@@ -448,23 +601,32 @@ def test_a_batch_of_rows_is_as_many_single_environments(dynamics):
     fields = {"dynamics": dynamics, "max_steps": 4}
     batch: Any = gym.make_vec("curriculum/BotEvade-v0", num_envs=64, **fields)
     same_step = {"autoreset_mode": gym.vector.AutoresetMode.SAME_STEP}
-    single = gym.make_vec("curriculum/BotEvade-v0", 64, "sync", vector_kwargs=same_step, **fields)
+    single = gym.make_vec(
+        "curriculum/BotEvade-v0", 64, "sync", vector_kwargs=same_step, **fields
+    )
     np.testing.assert_array_equal(batch.reset(seed=7)[0], single.reset(seed=7)[0])
     actions = np.random.default_rng(0).integers(295, size=(6, 64))
     actions[:, :8] = 294
     for action in actions:
-        for ours, theirs in zip(batch.step(action)[:4], single.step(action)[:4], strict=True):
+        for ours, theirs in zip(
+            batch.step(action)[:4], single.step(action)[:4], strict=True
+        ):
             np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-5)
 
 
 def test_a_seed_alone_plays_as_among_others_and_steps_leave_states_as_they_were():
-    world, actions = BotEvade(max_steps=9), np.random.default_rng(3).integers(295, size=(25, 3, 4))
+    world, actions = (
+        BotEvade(max_steps=9),
+        np.random.default_rng(3).integers(295, size=(25, 3, 4)),
+    )
     together = NativeRows(world, [np.random.default_rng(seed) for seed in range(3)], 4)
     alone = NativeRows(world, [np.random.default_rng(1)], 4)
     np.testing.assert_array_equal(together.reset()[4:8], alone.reset())
     for action in actions:
         before, copy = together.state, together.state.copy()
-        for many, one in zip(together.step(action.ravel()), alone.step(action[1]), strict=True):
+        for many, one in zip(
+            together.step(action.ravel()), alone.step(action[1]), strict=True
+        ):
             np.testing.assert_array_equal(many[4:8], one)
         np.testing.assert_array_equal(before, copy)
 
@@ -472,14 +634,25 @@ def test_a_seed_alone_plays_as_among_others_and_steps_leave_states_as_they_were(
 def test_a_picture_shows_goal_agents_and_what_is_hidden():
     world = BotEvade()
     state = world.begin(np.random.default_rng(0), 1)[0]
-    state[[C["prey_x"], C["prey_y"], C["predator_x"], C["predator_y"]]] = 0.3, 0.7, 0.5, 0.3
+    state[[C["prey_x"], C["prey_y"], C["predator_x"], C["predator_y"]]] = (
+        0.3,
+        0.7,
+        0.5,
+        0.3,
+    )
     for seen, colour in ((1, (208, 66, 58)), (0, (228, 182, 178))):
         state[VISIBLE] = seen
         picture = world.draw(state)
         assert (picture.shape, picture.dtype) == ((632, 720, 3), np.uint8)
-        for (x, y), expected in (((0.96, 0.5), (196, 230, 196)), ((0.3, 0.7), (52, 108, 200)), ((0.5, 0.3), colour)):
+        for (x, y), expected in (
+            ((0.96, 0.5), (196, 230, 196)),
+            ((0.3, 0.7), (52, 108, 200)),
+            ((0.5, 0.3), colour),
+        ):
             column, row = 360 + (x - 0.5) * 704, 316 - (y - 0.5) * 704
-            around = picture[int(row) - 3 : int(row) + 4, int(column) - 3 : int(column) + 4].astype(int)
+            around = picture[
+                int(row) - 3 : int(row) + 4, int(column) - 3 : int(column) + 4
+            ].astype(int)
             assert np.abs(around - expected).sum(-1).min() <= 6
 
 
@@ -490,10 +663,23 @@ def test_looking_only_at_what_may_be_in_between_changes_nothing(world):
     screens, seen = Screens.of(blocks, REACH[0, 0]), []
     for size in (20_000, 20_000, 10_000):
         eye, centre = rng.random((2, 2, size))
-        centre[:, ::4] = (eye[:, ::4] + 0.2 * (centre[:, ::4] - 0.5)).clip(0, 0.999)  # near ones too
-        eye[:, 1::4] = (np.rint(eye[:, 1::4] * BOXES) / BOXES - 1e-12).clip(0)  # in the corners of boxes
+        # near ones too
+        centre[:, ::4] = (eye[:, ::4] + 0.2 * (centre[:, ::4] - 0.5)).clip(0, 0.999)
+        # in the corners of boxes
+        eye[:, 1::4] = (np.rint(eye[:, 1::4] * BOXES) / BOXES - 1e-12).clip(0)
         centre[:, 2::4] = (np.rint(centre[:, 2::4] * BOXES) / BOXES).clip(0, 0.999)
         turn = rng.random(size) * 360
-        seen.append(sees_body(eye, centre, turn, BODIES[0], screens.occluders, screens.between(eye, centre)))
-        np.testing.assert_array_equal(seen[-1], sees_body(eye, centre, turn, BODIES[0], blocks))
+        seen.append(
+            sees_body(
+                eye,
+                centre,
+                turn,
+                BODIES[0],
+                screens.occluders,
+                screens.between(eye, centre),
+            )
+        )
+        np.testing.assert_array_equal(
+            seen[-1], sees_body(eye, centre, turn, BODIES[0], blocks)
+        )
     assert world == "00_00" or 0.1 < np.concatenate(seen).mean() < 0.9

@@ -1,4 +1,5 @@
-"""The hexagonal arena: where its cells are, what sees what, and which way to go, against tables recorded elsewhere."""
+"""The hexagonal arena: where its cells are, what sees what, and which way to go,
+against tables recorded elsewhere."""
 
 import dataclasses
 import math
@@ -8,17 +9,134 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from curriculum.envs._cellworld.cells import WORLDS, Cellworld, cellworld, random_occluders
+from curriculum.envs._cellworld.cells import (
+    WORLDS,
+    Cellworld,
+    cellworld,
+    random_occluders,
+)
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
 SIDE = 0.046875  # between the centres of neighbours
 # What was published of world 21_05
-POINTS = [0, 1, 2, 6, 10, 14, 21, 28, 35, 38, 45, 54, 55, 57, 65, 69, 76, 86, 120, 139, 174, 202, 227, 244, 254, 255]
+POINTS = [
+    0,
+    1,
+    2,
+    6,
+    10,
+    14,
+    21,
+    28,
+    35,
+    38,
+    45,
+    54,
+    55,
+    57,
+    65,
+    69,
+    76,
+    86,
+    120,
+    139,
+    174,
+    202,
+    227,
+    244,
+    254,
+    255,
+]
 POINTS += [259, 275, 285, 295, 316, 322, 328, 329, 330]
-HIGH_CHANGE = [0, 1, 6, 17, 28, 30, 32, 35, 38, 44, 45, 55, 65, 69, 76, 79, 86, 110, 128, 139, 149, 170, 174, 191, 201]
-HIGH_CHANGE += [221, 223, 227, 234, 256, 259, 275, 285, 294, 295, 302, 312, 316, 320, 322, 328, 330]
-STARTS = [124, 135, 140, 145, 156, 172, 177, 188, 198, 199, 202, 203, 208, 213, 218, 223, 229, 244, 252, 261, 262, 273]
-STARTS += [280, 284, 289, 290, 291, 293, 298, 302, 309, 314, 315, 320, 324, 326, 327, 329, 330]
+HIGH_CHANGE = [
+    0,
+    1,
+    6,
+    17,
+    28,
+    30,
+    32,
+    35,
+    38,
+    44,
+    45,
+    55,
+    65,
+    69,
+    76,
+    79,
+    86,
+    110,
+    128,
+    139,
+    149,
+    170,
+    174,
+    191,
+    201,
+]
+HIGH_CHANGE += [
+    221,
+    223,
+    227,
+    234,
+    256,
+    259,
+    275,
+    285,
+    294,
+    295,
+    302,
+    312,
+    316,
+    320,
+    322,
+    328,
+    330,
+]
+STARTS = [
+    124,
+    135,
+    140,
+    145,
+    156,
+    172,
+    177,
+    188,
+    198,
+    199,
+    202,
+    203,
+    208,
+    213,
+    218,
+    223,
+    229,
+    244,
+    252,
+    261,
+    262,
+    273,
+]
+STARTS += [
+    280,
+    284,
+    289,
+    290,
+    291,
+    293,
+    298,
+    302,
+    309,
+    314,
+    315,
+    320,
+    324,
+    326,
+    327,
+    329,
+    330,
+]
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +156,8 @@ def recorded(name: str) -> dict[str, np.ndarray]:
 
 def as_recorded(name: str) -> Cellworld:
     tables, own = recorded(name), cellworld(WORLDS[name])
-    hops = np.where(own.free[:, None] & own.free, tables["next_hop"], -1)  # occluded cells point anywhere in the record
+    # occluded cells point anywhere in the record
+    hops = np.where(own.free[:, None] & own.free, tables["next_hop"], -1)
     return dataclasses.replace(own, visible=tables["visible"], next_hop=hops)
 
 
@@ -56,11 +175,14 @@ def waypoints(world: Cellworld, source: int, target: int) -> list[int]:
 
 def test_cells_lie_a_side_apart_in_rows_from_west_to_east(world):
     assert world.xy.shape == (331, 2)
-    np.testing.assert_allclose(world.xy[[0, 1, 165, 330]][:, 0], [0.03125, 0.0546875, 0.5, 0.96875], atol=1e-12)
+    np.testing.assert_allclose(
+        world.xy[[0, 1, 165, 330]][:, 0], [0.03125, 0.0546875, 0.5, 0.96875], atol=1e-12
+    )
     np.testing.assert_allclose(world.xy[[0, 165, 330]][:, 1], 0.5)
     apart = np.linalg.norm(world.xy[:, None] - world.xy, axis=-1) + np.eye(331)
     np.testing.assert_allclose(apart.min(-1), SIDE)
-    assert sorted(set(np.isclose(apart, SIDE).sum(-1).tolist())) == [3, 4, 6]  # corners, edges, inside
+    # corners, edges, inside
+    assert sorted(set(np.isclose(apart, SIDE).sum(-1).tolist())) == [3, 4, 6]
     np.testing.assert_allclose(np.linalg.norm(world.arena - 0.5, axis=-1), 0.5)
 
 
@@ -77,9 +199,12 @@ def test_the_world_has_the_published_cells(world):
 def test_predators_start_hidden_in_the_published_cells_and_others_like_them(world):
     assert world.spawn.tolist() == list(STARTS)
     ruled = cellworld((*world.occluded, 7))  # a world that nobody published starts for
-    assert set(STARTS) <= set(ruled.spawn.tolist())  # of which the published ones are a part by no known rule
+    # of which the published ones are a part by no known rule
+    assert set(STARTS) <= set(ruled.spawn.tolist())
     for cells in (world, ruled):
-        assert not cells.sees(np.tile(cells.xy[0], (len(cells.spawn), 1)), cells.xy[cells.spawn]).any()
+        assert not cells.sees(
+            np.tile(cells.xy[0], (len(cells.spawn), 1)), cells.xy[cells.spawn]
+        ).any()
         assert cells.xy[cells.spawn, 0].min() >= 0.406
     assert len(cellworld(()).spawn) == 0
 
@@ -88,7 +213,8 @@ def test_sight_is_symmetric_and_ends_at_occluders(world):
     assert (world.visible == world.visible.T).all()
     assert world.visible[world.open, world.open].all()
     assert not world.visible[list(world.occluded)].any()
-    assert world.visible[world.open].sum(-1).mean() == pytest.approx(90.2, abs=0.05)  # recorded: 92.4
+    # recorded: 92.4
+    assert world.visible[world.open].sum(-1).mean() == pytest.approx(90.2, abs=0.05)
     wall = cellworld([165])
     around = np.array([(0.4, 0.5), (0.6, 0.5), (0.5, 0.6)])
     west, east, north = wall.nearest(around)
@@ -100,10 +226,12 @@ def test_sight_is_symmetric_and_ends_at_occluders(world):
 def test_sight_between_any_points_agrees_with_sampling_the_line(world):
     rng = np.random.default_rng(0)
     a, b = rng.uniform(0.1, 0.9, (2, 150, 2))
-    along = a[:, None] + np.linspace(0, 1, 2_000)[:, None] * (b - a)[:, None]  # [150, 2000, 2]
+    # [150, 2000, 2]
+    along = a[:, None] + np.linspace(0, 1, 2_000)[:, None] * (b - a)[:, None]
     inside, touched = np.zeros(150, bool), np.zeros(150, bool)
     for centre in world.xy[list(world.occluded)]:
-        # a hexagon is where |x| and its copies turned by 60 degrees stay within half of the width
+        # a hexagon is where |x| and its copies turned by 60 degrees stay within half of
+        # the width
         width = max_projection(along - centre)
         inside |= (width < 0.98 * SIDE / 2).any(-1)
         touched |= (width < 1.02 * SIDE / 2).any(-1)
@@ -114,13 +242,18 @@ def test_sight_between_any_points_agrees_with_sampling_the_line(world):
 
 
 def max_projection(offset: np.ndarray) -> np.ndarray:
-    turned = [math.cos(t) * offset[..., 0] + math.sin(t) * offset[..., 1] for t in np.radians([0, 60, 120])]
+    turned = [
+        math.cos(t) * offset[..., 0] + math.sin(t) * offset[..., 1]
+        for t in np.radians([0, 60, 120])
+    ]
     return np.abs(turned).max(0)
 
 
 def test_the_nearest_cell_is_the_nearest_of_all_open_ones(world):
     points = np.random.default_rng(0).uniform(-0.2, 1.2, (3_000, 2))
-    expected = world.open[((points[:, None] - world.xy[world.open]) ** 2).sum(-1).argmin(-1)]
+    expected = world.open[
+        ((points[:, None] - world.xy[world.open]) ** 2).sum(-1).argmin(-1)
+    ]
     np.testing.assert_array_equal(world.nearest(points), expected)
     np.testing.assert_array_equal(world.nearest(world.xy[world.open]), world.open)
 
@@ -145,7 +278,10 @@ def test_ways_are_shortest_and_end_nearest_first(world):
                 ahead = int(world.next_hop[cell, target])
                 assert steps[ahead] == steps[cell] - 1
                 rivals = [
-                    c for c in steps if steps[c] == steps[ahead] and math.dist(*world.xy[[c, cell]]) < 1.01 * SIDE
+                    c
+                    for c in steps
+                    if steps[c] == steps[ahead]
+                    and math.dist(*world.xy[[c, cell]]) < 1.01 * SIDE
                 ]
                 nearest = min(math.dist(*world.xy[[c, target]]) for c in rivals)
                 assert math.dist(*world.xy[[ahead, target]]) == pytest.approx(nearest)
@@ -216,13 +352,17 @@ def test_too_many_random_occluders_are_refused():
 def test_only_grazing_sight_differs_from_the_record(name, grazing):
     made, tables = cellworld(WORLDS[name]), recorded(name)
     np.testing.assert_allclose(made.xy, tables["cell_xy"], atol=1e-12)
-    np.testing.assert_allclose(np.sort(made.occluders, 1), np.sort(tables["occluder_hex"], 1), atol=1e-12)
+    np.testing.assert_allclose(
+        np.sort(made.occluders, 1), np.sort(tables["occluder_hex"], 1), atol=1e-12
+    )
     differ = made.visible != tables["visible"]
     assert differ.sum() == grazing
-    assert tables["visible"][differ].all()  # a line that only touches an occluder is blocked here
+    # a line that only touches an occluder is blocked here
+    assert tables["visible"][differ].all()
     first, second = np.nonzero(differ)
     a, b = made.xy[first], made.xy[second]
-    for centre in made.xy[list(made.occluded)]:  # shrunk by a thousandth, no occluder blocks them
+    # shrunk by a thousandth, no occluder blocks them
+    for centre in made.xy[list(made.occluded)]:
         middle = a[:, None] + np.linspace(0, 1, 500)[:, None] * (b - a)[:, None]
         assert (max_projection(middle - centre) >= 0.999 * SIDE / 2).all()
 
@@ -234,14 +374,19 @@ def test_ways_differ_from_the_record_only_between_equals(name):
     own, theirs = made.next_hop[pair], tables["next_hop"][pair]
     assert 0 < (own != theirs).sum() < 5_489  # exact ties of distance in the record
     assert (made.hops[own, made.open] == made.hops[theirs, made.open]).all()
-    left, recorded_left = (np.linalg.norm(made.xy[hop] - made.xy[made.open], axis=-1) for hop in (own, theirs))
+    left, recorded_left = (
+        np.linalg.norm(made.xy[hop] - made.xy[made.open], axis=-1)
+        for hop in (own, theirs)
+    )
     np.testing.assert_allclose(left, recorded_left, atol=1e-9)
 
 
 @pytest.mark.parametrize("name", ["21_05", "20_05"])
 def test_recorded_tables_give_the_recorded_waypoints(name):
     made, tables = as_recorded(name), recorded(name)
-    for (source, target), way in zip(tables["waypoint_sample_pairs"], tables["waypoint_sample"], strict=True):
+    for (source, target), way in zip(
+        tables["waypoint_sample_pairs"], tables["waypoint_sample"], strict=True
+    ):
         assert waypoints(made, source, target) == way[way >= 0].tolist()
 
 
@@ -249,6 +394,11 @@ def test_recorded_tables_give_the_recorded_options_and_high_change():
     made, tables = as_recorded("21_05"), recorded("21_05")
     edges = tables["options_ptr"]
     for at, cell in enumerate(made.open):
-        assert options(made, cell) == sorted(tables["options_idx"][edges[at] : edges[at + 1]].tolist())
+        assert options(made, cell) == sorted(
+            tables["options_idx"][edges[at] : edges[at + 1]].tolist()
+        )
     assert made.high_change.tolist() == HIGH_CHANGE
-    assert cellworld(WORLDS["21_05"]).high_change.tolist() == [c for c in HIGH_CHANGE if c != 294]  # by a grazing line
+    # by a grazing line
+    assert cellworld(WORLDS["21_05"]).high_change.tolist() == [
+        c for c in HIGH_CHANGE if c != 294
+    ]

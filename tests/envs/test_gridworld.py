@@ -1,4 +1,5 @@
-"""The grid against hand-computed steps and the figures of its original, and its Gymnasium side against Gymnasium."""
+"""The grid against hand-computed steps and the figures of its original, and its
+Gymnasium side against Gymnasium."""
 
 import warnings
 from typing import Any
@@ -8,19 +9,22 @@ import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env
 
-import curriculum.envs._base.registration  # noqa: F401  (registers the worlds)
+import curriculum.envs._base.registration  # noqa: F401
 from curriculum.envs._base.dynamics import NativeRows
 from curriculum.envs.gridworld import Gridworld
 
 LEFT, GO, RIGHT = 0, 1, 2
-SCRIPT = [RIGHT, *[GO] * 8, LEFT, *[GO] * 8]  # down the first column, then along the last row
+# down the first column, then along the last row
+SCRIPT = [RIGHT, *[GO] * 8, LEFT, *[GO] * 8]
 
 
 def rows_of(count: int = 1, seed: int = 0, **fields) -> NativeRows:
     return NativeRows(Gridworld(**fields), [np.random.default_rng(seed)], count)
 
 
-def step_from(state: tuple[int, int, int], action: int, **fields) -> tuple[tuple[int, ...], float, bool]:
+def step_from(
+    state: tuple[int, int, int], action: int, **fields
+) -> tuple[tuple[int, ...], float, bool]:
     following, reward, terminated = Gridworld(**fields).step(
         np.array([state]), np.array([action]), np.random.default_rng(0)
     )
@@ -43,7 +47,9 @@ def step_from(state: tuple[int, int, int], action: int, **fields) -> tuple[tuple
         ((3, 3, 0), RIGHT, (3, 3, 1)),  # into the wall at (3, 4)
     ],
 )
-def test_every_action_turns_then_moves_and_a_blocked_move_only_turns(state, action, following):
+def test_every_action_turns_then_moves_and_a_blocked_move_only_turns(
+    state, action, following
+):
     assert step_from(state, action) == (following, -0.1, False)
 
 
@@ -91,7 +97,8 @@ def test_random_play_takes_as_long_as_the_original():
         length += playing
         reward += playing * step.reward
         playing &= ~step.terminated
-    error = 277 * (1 / count + 1 / 3_000) ** 0.5  # of our mean and of the recorded one, from 3,000 episodes
+    # of our mean and of the recorded one, from 3,000 episodes
+    error = 277 * (1 / count + 1 / 3_000) ** 0.5
     assert length.mean() == pytest.approx(327, abs=3 * error)
     assert reward.mean() == pytest.approx(-22.6, abs=3 * 0.1 * error)
     assert length.std() == pytest.approx(277, rel=0.1)
@@ -123,7 +130,9 @@ def test_the_vector_is_agent_and_goal_and_the_pose_adds_the_heading():
     assert vector.observe(state).dtype == pose.observe(state).dtype == np.float32
     np.testing.assert_array_equal(vector.observe(state), [[3, 7, 9, 9]] * 4)
     headings = [(-1, 0), (0, 1), (1, 0), (0, -1)]
-    np.testing.assert_array_equal(pose.observe(state), [[3, 7, *heading, 9, 9] for heading in headings])
+    np.testing.assert_array_equal(
+        pose.observe(state), [[3, 7, *heading, 9, 9] for heading in headings]
+    )
     assert vector.observation_space == gym.spaces.Box(0, 9, (4,), np.float32)
 
 
@@ -145,7 +154,9 @@ def test_random_starts_are_uniform_over_free_cells_and_headings():
     assert (count > 0).sum() == 384
     chi_square = ((count[count > 0] - 200) ** 2 / 200).sum()
     assert abs(chi_square - 383) < 4 * (2 * 383) ** 0.5
-    np.testing.assert_array_equal(Gridworld(start="fixed").begin(np.random.default_rng(0), 2), [(0, 0, 1)] * 2)
+    np.testing.assert_array_equal(
+        Gridworld(start="fixed").begin(np.random.default_rng(0), 2), [(0, 0, 1)] * 2
+    )
 
 
 def test_states_index_and_cells_agree():
@@ -154,7 +165,11 @@ def test_states_index_and_cells_agree():
     np.testing.assert_array_equal(world.index(states), np.arange(400))
     np.testing.assert_array_equal(world.cell(states), states[:, 0] * 10 + states[:, 1])
     assert world.cells == (10, 10)
-    assert sorted(map(tuple, np.argwhere(world.walls).tolist())) == [(2, 2), (3, 4), (5, 6)]
+    assert sorted(map(tuple, np.argwhere(world.walls).tolist())) == [
+        (2, 2),
+        (3, 4),
+        (5, 6),
+    ]
 
 
 @pytest.mark.parametrize(("max_steps", "ends"), [(18, "terminated"), (17, "truncated")])
@@ -166,7 +181,10 @@ def test_an_episode_is_cut_short_at_the_limit_unless_it_ends_there(max_steps, en
         assert not step.terminated[0]
         assert not step.truncated[0]
     step = rows.step(np.array([SCRIPT[max_steps - 1]]))
-    assert (bool(step.terminated[0]), bool(step.truncated[0])) == (ends == "terminated", ends == "truncated")
+    assert (bool(step.terminated[0]), bool(step.truncated[0])) == (
+        ends == "terminated",
+        ends == "truncated",
+    )
     last = [9, 9, 0, 1, 9, 9] if ends == "terminated" else [9, 8, 0, 1, 9, 9]
     np.testing.assert_array_equal(step.next_obs[0], last)
     np.testing.assert_array_equal(step.obs[0], [0, 0, 0, 1, 9, 9])
@@ -182,11 +200,15 @@ def test_ended_and_cut_short_are_never_both_true():
 
 def test_a_seed_alone_plays_as_among_others():
     actions = np.random.default_rng(3).integers(3, size=(100, 3, 8))
-    together = NativeRows(Gridworld(max_steps=9), [np.random.default_rng(seed) for seed in range(3)], 8)
+    together = NativeRows(
+        Gridworld(max_steps=9), [np.random.default_rng(seed) for seed in range(3)], 8
+    )
     alone = rows_of(8, seed=1, max_steps=9)
     np.testing.assert_array_equal(together.reset()[8:16], alone.reset())
     for action in actions:
-        for many, one in zip(together.step(action.ravel()), alone.step(action[1]), strict=True):
+        for many, one in zip(
+            together.step(action.ravel()), alone.step(action[1]), strict=True
+        ):
             np.testing.assert_array_equal(many[8:16], one)
 
 
@@ -204,45 +226,91 @@ def test_rows_resume_exactly():
             np.testing.assert_array_equal(was, now)
 
 
-@pytest.mark.parametrize("fields", [{"observation": "pixels"}, {"start": "goal"}, {"motion": "fly"}, {"max_steps": -1}])
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"observation": "pixels"},
+        {"start": "goal"},
+        {"motion": "fly"},
+        {"max_steps": -1},
+    ],
+)
 def test_a_wrong_field_is_named(fields):
     with pytest.raises(ValueError, match=next(iter(fields))):
         Gridworld(**fields)
 
 
 def test_the_picture_shows_walls_goal_agent_and_heading():
-    picture = Gridworld().draw(np.array([6, 2, 3]))  # the agent occupies x 100..149, y 300..349 and looks left
-    white, black, red, green, blue = (255, 255, 255), (0, 0, 0), (255, 0, 0), (0, 255, 0), (0, 0, 255)
+    # the agent occupies x 100..149, y 300..349 and looks left
+    picture = Gridworld().draw(np.array([6, 2, 3]))
+    white, black, red, green, blue = (
+        (255, 255, 255),
+        (0, 0, 0),
+        (255, 0, 0),
+        (0, 255, 0),
+        (0, 0, 255),
+    )
     assert picture.shape == (500, 500, 3)
     assert picture.dtype == np.uint8
-    expected = {(0, 0): white, (300, 99): white, (350, 100): white, (100, 100): black, (149, 149): black}
-    expected |= {(175, 225): black, (275, 325): black, (225, 175): white, (450, 450): green, (499, 499): green}
-    expected |= {(300, 100): red, (349, 149): red, (325, 140): red, (321, 110): red, (325, 101): blue, (324, 120): blue}
+    expected = {
+        (0, 0): white,
+        (300, 99): white,
+        (350, 100): white,
+        (100, 100): black,
+        (149, 149): black,
+    }
+    expected |= {
+        (175, 225): black,
+        (275, 325): black,
+        (225, 175): white,
+        (450, 450): green,
+        (499, 499): green,
+    }
+    expected |= {
+        (300, 100): red,
+        (349, 149): red,
+        (325, 140): red,
+        (321, 110): red,
+        (325, 101): blue,
+        (324, 120): blue,
+    }
     assert {pixel: tuple(picture[pixel].tolist()) for pixel in expected} == expected
 
 
-@pytest.mark.parametrize("name", ["curriculum/Gridworld-v0", "curriculum/GridworldClassic-v0"])
-def test_gymnasium_and_stable_baselines_find_nothing_to_complain_about(name, monkeypatch):
+@pytest.mark.parametrize(
+    "name", ["curriculum/Gridworld-v0", "curriculum/GridworldClassic-v0"]
+)
+def test_gymnasium_and_stable_baselines_find_nothing_to_complain_about(
+    name, monkeypatch
+):
     from stable_baselines3.common import env_checker
 
     monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         check_env(gym.make(name).unwrapped)
-        warnings.filterwarnings("ignore", "Your observation  has an unconventional shape")  # the 3 x 3 window of old
-        env_checker.check_env(gym.make(name, render_mode="rgb_array"), skip_render_check=False)
+        # the 3 x 3 window of old
+        warnings.filterwarnings(
+            "ignore", "Your observation  has an unconventional shape"
+        )
+        env_checker.check_env(
+            gym.make(name, render_mode="rgb_array"), skip_render_check=False
+        )
 
 
 def test_a_window_shows_ten_frames_a_second(monkeypatch):
     monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
     env: Any = gym.make(
-        "curriculum.envs._base.registration:curriculum/Gridworld-v0", render_mode="human", start="fixed"
+        "curriculum.envs._base.registration:curriculum/Gridworld-v0",
+        render_mode="human",
+        start="fixed",
     ).unwrapped
     env.reset(seed=0)
     shown = [env.step(GO)[0][1] for _ in range(2)]
     assert shown == [1, 2]
     assert env.window.get_size() == (500, 500)
-    assert tuple(env.window.get_at((110, 10)))[:3] == (255, 0, 0)  # the agent, two cells from its start
+    # the agent, two cells from its start
+    assert tuple(env.window.get_at((110, 10)))[:3] == (255, 0, 0)
     assert env.clock.get_time() >= 90  # ms between the last two frames
     env.close()
     env.close()
@@ -256,7 +324,9 @@ def test_the_classic_world_starts_in_the_corner_and_never_ends_early():
     outcomes = [env.step(GO) for _ in range(500)]
     assert not any(outcome[2] or outcome[3] for outcome in outcomes)
     env.reset()
-    assert [env.step(action)[4]["is_success"] for action in SCRIPT] == [False] * 17 + [True]
+    assert [env.step(action)[4]["is_success"] for action in SCRIPT] == [False] * 17 + [
+        True
+    ]
 
 
 def test_an_action_outside_the_space_is_refused():
@@ -270,7 +340,10 @@ def same(one, other) -> bool:
     if isinstance(one, dict):
         return all(same(value, other[key]) for key, value in one.items())
     if one.dtype == object:
-        return all((a is None and b is None) or np.array_equal(a, b) for a, b in zip(one, other, strict=True))
+        return all(
+            (a is None and b is None) or np.array_equal(a, b)
+            for a, b in zip(one, other, strict=True)
+        )
     return np.array_equal(one, other)
 
 
@@ -279,9 +352,14 @@ def test_a_batch_of_64_rows_is_64_single_environments(observation):
     fields = {"observation": observation, "max_steps": 9}
     batch = gym.make_vec("curriculum/Gridworld-v0", num_envs=64, **fields)
     kwargs = {"autoreset_mode": gym.vector.AutoresetMode.SAME_STEP}
-    single = gym.make_vec("curriculum/Gridworld-v0", 64, "sync", vector_kwargs=kwargs, **fields)
+    single = gym.make_vec(
+        "curriculum/Gridworld-v0", 64, "sync", vector_kwargs=kwargs, **fields
+    )
     assert batch.metadata["autoreset_mode"] == single.metadata["autoreset_mode"]
-    assert (batch.observation_space, batch.action_space) == (single.observation_space, single.action_space)
+    assert (batch.observation_space, batch.action_space) == (
+        single.observation_space,
+        single.action_space,
+    )
     np.testing.assert_array_equal(batch.reset(seed=7)[0], single.reset(seed=7)[0])
     rng, over = np.random.default_rng(0), 0
     for _ in range(60):
@@ -298,7 +376,9 @@ def test_a_batch_of_64_rows_is_64_single_environments(observation):
 
 
 def test_the_vector_environment_draws_every_row():
-    batch: Any = gym.make_vec("curriculum/Gridworld-v0", num_envs=2, render_mode="rgb_array", start="fixed")
+    batch: Any = gym.make_vec(
+        "curriculum/Gridworld-v0", num_envs=2, render_mode="rgb_array", start="fixed"
+    )
     batch.reset(seed=0)
     batch.step(np.array([GO, RIGHT]))
     first, second = batch.render()

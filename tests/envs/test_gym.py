@@ -19,9 +19,24 @@ from curriculum.envs.gym import Gym
 from curriculum.run import checkpoint
 from curriculum.setting import plugins
 
-NEEDED = {"Hopper": "mujoco", "LunarLander": "Box2D", "MiniGrid": "minigrid", "PointMaze": "gymnasium_robotics"}
+NEEDED = {
+    "Hopper": "mujoco",
+    "LunarLander": "Box2D",
+    "MiniGrid": "minigrid",
+    "PointMaze": "gymnasium_robotics",
+}
 NEEDED |= dict.fromkeys(
-    ["Walker2d", "HalfCheetah", "Swimmer", "Inverted", "Ant-", "Reacher", "Pusher", "Humanoid"], "mujoco"
+    [
+        "Walker2d",
+        "HalfCheetah",
+        "Swimmer",
+        "Inverted",
+        "Ant-",
+        "Reacher",
+        "Pusher",
+        "Humanoid",
+    ],
+    "mujoco",
 )
 IDS = [
     "CartPole-v1",
@@ -39,9 +54,12 @@ every_id = pytest.mark.parametrize("id", IDS)
 
 @pytest.fixture(autouse=True)
 def _surroundings(request, monkeypatch, tmp_path):
-    """Skip a test whose environment comes in a package that is not there; MuJoCo writes its warnings where it runs."""
+    """Skip a test whose environment comes in a package that is not there; MuJoCo writes
+    its warnings where it runs."""
     monkeypatch.chdir(tmp_path)
-    id = getattr(request.node, "callspec", None) and request.node.callspec.params.get("id", "")
+    id = getattr(request.node, "callspec", None) and request.node.callspec.params.get(
+        "id", ""
+    )
     for start, module in NEEDED.items():
         if id and id.startswith(start) and not importlib.util.find_spec(module):
             pytest.skip(f"{id} needs {module}, an optional package")
@@ -64,14 +82,17 @@ def actions_of(world: Gym, *shape: int, seed: int = 3) -> np.ndarray:
 
 
 class Bare:
-    """What a user of Gymnasium would write: one environment, seeded for every episode by `rng`."""
+    """What a user of Gymnasium would write: one environment, seeded for every episode
+    by `rng`."""
 
     def __init__(self, id: str, rng: np.random.Generator, **kwargs: Any):
         self.env, self.rng = gym.make(id, **kwargs), rng
         parts: Any = self.env.observation_space
         self.space = parts
         if isinstance(parts, gym.spaces.Dict) and "mission" in parts.spaces:
-            self.space = gym.spaces.Dict({key: part for key, part in parts.items() if key != "mission"})
+            self.space = gym.spaces.Dict(
+                {key: part for key, part in parts.items() if key != "mission"}
+            )
 
     def flat(self, obs: Any) -> np.ndarray:
         return np.asarray(utils.flatten(self.space, obs)).astype(np.float32)
@@ -102,9 +123,16 @@ def test_rows_are_what_gymnasium_makes_of_the_same_seeds(id):
         next_obs, reward, terminated, truncated = bare.step(action[0])
         np.testing.assert_allclose(step.next_obs[0], next_obs, atol=1e-6)
         np.testing.assert_allclose(step.reward[0], reward, rtol=1e-5)
-        assert (step.terminated[0], step.truncated[0]) == (terminated, truncated and not terminated)
+        assert (step.terminated[0], step.truncated[0]) == (
+            terminated,
+            truncated and not terminated,
+        )
         ends += terminated or truncated
-        np.testing.assert_allclose(step.obs[0], bare.reset() if terminated or truncated else next_obs, atol=1e-6)
+        np.testing.assert_allclose(
+            step.obs[0],
+            bare.reset() if terminated or truncated else next_obs,
+            atol=1e-6,
+        )
         assert rows.obs is step.obs
         assert (rows.time[0] == 0) == (terminated or truncated)
     assert ends >= 4
@@ -116,10 +144,15 @@ def test_rows_are_what_gymnasium_makes_of_the_same_seeds(id):
 @every_id
 def test_a_seed_alone_plays_as_among_others(id):
     world = Gym(id=id, time_limit=LIMIT)
-    together, alone = rows_of(world, generators(0, 1), 2), rows_of(world, generators(1), 2)
+    together, alone = (
+        rows_of(world, generators(0, 1), 2),
+        rows_of(world, generators(1), 2),
+    )
     np.testing.assert_array_equal(together.reset()[2:], alone.reset())
     for action in actions_of(world, 2 * LIMIT, 4):
-        for many, one in zip(together.step(action), alone.step(action[2:]), strict=True):
+        for many, one in zip(
+            together.step(action), alone.step(action[2:]), strict=True
+        ):
             np.testing.assert_array_equal(many[2:], one)
 
 
@@ -131,9 +164,12 @@ def test_rows_resume_exactly_in_mid_episode(id, tmp_path):
     rows.reset()
     for action in actions[:90]:
         obs = rows.step(action).obs
-    checkpoint.write(tmp_path / "saved", {"environment": rows.save()})  # arrays and plain values only
+    # arrays and plain values only
+    checkpoint.write(tmp_path / "saved", {"environment": rows.save()})
     expected = [rows.step(action) for action in actions[90:]]
-    np.testing.assert_array_equal(other.load(checkpoint.read(tmp_path / "saved")["environment"]), obs)
+    np.testing.assert_array_equal(
+        other.load(checkpoint.read(tmp_path / "saved")["environment"]), obs
+    )
     for action, step in zip(actions[90:], expected, strict=True):
         for was, now in zip(step, other.step(action), strict=True):
             np.testing.assert_array_equal(was, now)
@@ -150,7 +186,9 @@ def test_a_long_episode_is_saved_whole():
     json.dumps(saved["generators"])
     expected = [rows.step(action).obs for action in actions[150:]]
     rows.load(saved)
-    np.testing.assert_array_equal([rows.step(action).obs for action in actions[150:]], expected)
+    np.testing.assert_array_equal(
+        [rows.step(action).obs for action in actions[150:]], expected
+    )
 
 
 # --- ends and success ---
@@ -190,7 +228,9 @@ def test_time_limits_are_the_registered_ones_unless_given():
     assert limits == [200, 0, 7]
     rows = rows_of(Gym(id="Pendulum-v1", time_limit=0), generators(0), 1)
     rows.reset()
-    assert not any(rows.step(np.zeros((1, 1), np.float32)).truncated[0] for _ in range(210))
+    assert not any(
+        rows.step(np.zeros((1, 1), np.float32)).truncated[0] for _ in range(210)
+    )
     with pytest.raises(ValueError, match=r"time_limit must be steps, -1 .* got -2"):
         Gym(time_limit=-2)
 
@@ -202,7 +242,8 @@ def test_an_episode_succeeds_with_its_return():
     lengths: dict[bool, list[int]] = {True: [], False: []}
     length = np.zeros(2, int)
     for _ in range(100):
-        step = rows.step(np.array([1, rows.time[1] % 2]))  # one pushes right and falls, one to and fro
+        # one pushes right and falls, one to and fro
+        step = rows.step(np.array([1, rows.time[1] % 2]))
         length += 1
         assert not step.success[~step.terminated].any()
         for row in np.flatnonzero(step.terminated):
@@ -214,20 +255,30 @@ def test_an_episode_succeeds_with_its_return():
     assert not Gym(id="Pendulum-v1").has_success
 
 
-@pytest.mark.parametrize("id", ["MiniGrid-Empty-5x5-v0", "minigrid:MiniGrid-Empty-5x5-v0"])
+@pytest.mark.parametrize(
+    "id", ["MiniGrid-Empty-5x5-v0", "minigrid:MiniGrid-Empty-5x5-v0"]
+)
 def test_minigrids_goal_is_success(id, capsys):
     world = Gym(id=id)
     rows = rows_of(world, generators(0), 1)
     rows.reset()
-    steps = [rows.step(np.array([action])) for action in (2, 2, 1, 2, 2)]  # on, on, turn right, on, on
+    # on, on, turn right, on, on
+    steps = [rows.step(np.array([action])) for action in (2, 2, 1, 2, 2)]
     assert [bool(step.success[0]) for step in steps] == [False] * 4 + [True]
     assert steps[-1].terminated[0]
     assert steps[-1].reward[0] == pytest.approx(1 - 0.9 * 5 / 100)
-    assert (world.max_steps, world.has_success, world.defaults["planner"]) == (100, True, "mcts")
+    assert (world.max_steps, world.has_success, world.defaults["planner"]) == (
+        100,
+        True,
+        "mcts",
+    )
     assert world.observation_space.shape == (4 + 7 * 7 * 3,)
     assert world.observation_space.high.max() == 10
     assert world.title in ("MiniGrid-Empty-5x5-v0", "minigrid-MiniGrid-Empty-5x5-v0")
-    assert capsys.readouterr().err.count("text is left out of the observation: mission") <= 1
+    assert (
+        capsys.readouterr().err.count("text is left out of the observation: mission")
+        <= 1
+    )
 
 
 def test_what_the_world_tells_is_success():
@@ -269,7 +320,9 @@ def toy(monkeypatch, seen: gym.Space = BOX, acted: gym.Space = BOX) -> Gym:
     from curriculum.envs import gym as world
 
     made: Any = functools.partial(Toy, seen, acted)
-    monkeypatch.setitem(gym.registry, "Toy-v0", gym.envs.registration.EnvSpec("Toy-v0", made))
+    monkeypatch.setitem(
+        gym.registry, "Toy-v0", gym.envs.registration.EnvSpec("Toy-v0", made)
+    )
     world._facts.cache_clear()
     return Gym(id="Toy-v0")
 
@@ -280,13 +333,33 @@ SPACES = gym.spaces
 @pytest.mark.parametrize(
     ("seen", "acted", "message"),
     [
-        (SPACES.Box(0, 255, (64, 64, 3), np.uint8), BOX, r"Toy-v0 shows pictures \(64, 64, 3\), but .* --env atari"),
-        (SPACES.Dict(a=SPACES.Box(0, 255, (84, 84), np.uint8)), BOX, r"shows pictures \(84, 84\)"),
-        (SPACES.Sequence(SPACES.Discrete(2)), BOX, "shows Sequence.* but observations must be boxes, discrete"),
+        (
+            SPACES.Box(0, 255, (64, 64, 3), np.uint8),
+            BOX,
+            r"Toy-v0 shows pictures \(64, 64, 3\), but .* --env atari",
+        ),
+        (
+            SPACES.Dict(a=SPACES.Box(0, 255, (84, 84), np.uint8)),
+            BOX,
+            r"shows pictures \(84, 84\)",
+        ),
+        (
+            SPACES.Sequence(SPACES.Discrete(2)),
+            BOX,
+            "shows Sequence.* but observations must be boxes, discrete",
+        ),
         (SPACES.Text(5), BOX, "shows nothing but text"),
-        (BOX, SPACES.MultiDiscrete([2, 3]), r"takes actions in MultiDiscrete\(\[2 3\]\), but they must be discrete or"),
+        (
+            BOX,
+            SPACES.MultiDiscrete([2, 3]),
+            r"takes actions in MultiDiscrete\(\[2 3\]\), but they must be discrete or",
+        ),
         (BOX, SPACES.Box(-np.inf, 1, (2,)), "takes actions in Box.*finite bounds"),
-        (BOX, SPACES.Box(0, 9, (2,), np.int64), "takes actions in Box.*a box of numbers with finite bounds"),
+        (
+            BOX,
+            SPACES.Box(0, 9, (2,), np.int64),
+            "takes actions in Box.*a box of numbers with finite bounds",
+        ),
         (BOX, SPACES.Dict(a=BOX), "takes actions in Dict"),
     ],
 )
@@ -306,7 +379,12 @@ def test_discrete_actions_start_at_zero(monkeypatch):
 
 def test_box_actions_of_any_shape_are_scaled_to_their_bounds(monkeypatch):
     rows = rows_of(
-        toy(monkeypatch, acted=SPACES.Box(np.zeros((2, 2), np.float32), np.array([[1, 2], [4, 8]], np.float32))),
+        toy(
+            monkeypatch,
+            acted=SPACES.Box(
+                np.zeros((2, 2), np.float32), np.array([[1, 2], [4, 8]], np.float32)
+            ),
+        ),
         generators(0),
     )
     rows.reset()
@@ -343,12 +421,28 @@ def test_options_reach_the_environment():
 @pytest.mark.parametrize(
     ("id", "options", "message"),
     [
-        ("CartPole-v1", ("wheels=4",), "CartPole-v1 does not take these options: .*'wheels'"),
+        (
+            "CartPole-v1",
+            ("wheels=4",),
+            "CartPole-v1 does not take these options: .*'wheels'",
+        ),
         ("CartPole-v1", ("wheels",), "options look like name=value, got 'wheels'"),
-        ("CartPole-v1", ("max_episode_steps=4",), "options cannot set max_episode_steps: use time_limit"),
-        ("CartPol-v1", (), "no Gymnasium environment 'CartPol-v1': .*Did you mean: CartPole"),
+        (
+            "CartPole-v1",
+            ("max_episode_steps=4",),
+            "options cannot set max_episode_steps: use time_limit",
+        ),
+        (
+            "CartPol-v1",
+            (),
+            "no Gymnasium environment 'CartPol-v1': .*Did you mean: CartPole",
+        ),
         ("CartPole-v9", (), "no Gymnasium environment 'CartPole-v9': .*v0, v1"),
-        ("nowhere/CartPole-v1", (), "no Gymnasium environment .*Namespace nowhere not found"),
+        (
+            "nowhere/CartPole-v1",
+            (),
+            "no Gymnasium environment .*Namespace nowhere not found",
+        ),
         ("cart pole", (), "Malformed environment ID: cart pole.$"),
         ("nowhere:CartPole-v1", (), "needs the module 'nowhere': pip install nowhere"),
     ],
@@ -370,7 +464,11 @@ def test_what_cannot_be_made_is_said_in_a_sentence(id, options, message):
     ],
 )
 def test_a_missing_package_is_named(monkeypatch, id, module, install):
-    for name in [m for m in sys.modules if m.startswith(("gymnasium.envs.box2d", "gymnasium.envs.mujoco"))]:
+    for name in [
+        m
+        for m in sys.modules
+        if m.startswith(("gymnasium.envs.box2d", "gymnasium.envs.mujoco"))
+    ]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(ValueError, match=install):
@@ -383,7 +481,9 @@ def test_the_plug_in_is_plain_data():
     assert twin == world
     assert twin.observation_space is world.observation_space  # found out once
     assert dataclasses.replace(world, time_limit=3).max_steps == 3
-    assert [f.name for f in plugins.describe("env", "gym").fields] == [f.name for f in dataclasses.fields(Gym)]
+    assert [f.name for f in plugins.describe("env", "gym").fields] == [
+        f.name for f in dataclasses.fields(Gym)
+    ]
     assert (world.fps, world.defaults) == (50, {"planner": "dqn", "learner": "iql"})
 
 
@@ -391,10 +491,14 @@ def test_the_plug_in_is_plain_data():
 
 
 def together(id: str, before: int, **fields) -> tuple[Gym, Any, list[Bare]]:
-    """Rows of a world and as many bare environments in the same episodes, `before` steps on."""
+    """Rows of a world and as many bare environments in the same episodes, `before`
+    steps on."""
     world = Gym(id=id, **fields)
     rows = rows_of(world, generators(*range(3)), 1)
-    options = {name: json.loads(text) for name, text in (option.split("=") for option in world.options)}
+    options = {
+        name: json.loads(text)
+        for name, text in (option.split("=") for option in world.options)
+    }
     bare = [Bare(id, rng, **options) for rng in generators(*range(3))]
     rows.reset()
     for one in bare:
@@ -408,7 +512,12 @@ def together(id: str, before: int, **fields) -> tuple[Gym, Any, list[Bare]]:
 
 COPIED = [  # ids, steps before, steps imagined
     ("Hopper-v5", 5, 40, ()),
-    ("Hopper-v5", 5, 30, ("healthy_z_range=[1.2, 2]", "forward_reward_weight=3", "frame_skip=2")),
+    (
+        "Hopper-v5",
+        5,
+        30,
+        ("healthy_z_range=[1.2, 2]", "forward_reward_weight=3", "frame_skip=2"),
+    ),
     ("Hopper-v5", 5, 40, ("terminate_when_unhealthy=false", "ctrl_cost_weight=1")),
     ("Walker2d-v5", 3, 40, ()),
     ("HalfCheetah-v5", 5, 20, ()),
@@ -434,7 +543,11 @@ def test_copies_go_on_exactly_as_the_environments(id, before, horizon, options):
     for _ in range(2):  # neither rollouts nor steps change where they start
         first = simulator.step(states, actions[:, 0], rng)
         np.testing.assert_array_equal(first.reward, reward[:, 0])
-    expected, over, alive = np.zeros((3, horizon)), np.zeros(3, bool), np.full(3, horizon)
+    expected, over, alive = (
+        np.zeros((3, horizon)),
+        np.zeros(3, bool),
+        np.full(3, horizon),
+    )
     for row in range(3):
         for t in range(horizon):
             _, expected[row, t], over[row], _ = bare[row].step(actions[row, t])
@@ -454,7 +567,9 @@ def test_hoppers_copies_fall_as_hoppers_do():
     pytest.importorskip("mujoco", reason="an optional package")
     world, rows, _ = together("Hopper-v5", 5)
     _, ended, _ = rows.simulator().rollout(
-        rows.simulator().states(np.zeros(50, int)), actions_of(world, 50, 100), np.random.default_rng(0)
+        rows.simulator().states(np.zeros(50, int)),
+        actions_of(world, 50, 100),
+        np.random.default_rng(0),
     )
     assert ended.mean() > 0.9
 
@@ -462,7 +577,11 @@ def test_hoppers_copies_fall_as_hoppers_do():
 def test_a_state_goes_on_from_any_step_of_a_rollout():
     pytest.importorskip("mujoco", reason="an optional package")
     world, rows, _ = together("Hopper-v5", 1)
-    simulator, rng, actions = rows.simulator(), np.random.default_rng(0), 0.2 * actions_of(world, 3, 12)
+    simulator, rng, actions = (
+        rows.simulator(),
+        np.random.default_rng(0),
+        0.2 * actions_of(world, 3, 12),
+    )
     whole = simulator.rollout(simulator.states(np.arange(3)), actions, rng)
     half = simulator.rollout(simulator.states(np.arange(3)), actions[:, :6], rng)
     rest = simulator.rollout(half[2], actions[:, 6:], rng)
@@ -481,18 +600,28 @@ def test_copies_do_not_foresee_chance():
         copies = simulator.states(np.zeros(900, int))
         went = simulator.step(copies, np.full(900, 2), np.random.default_rng(1)).state
         cells = np.bincount([env.unwrapped.s for env in went], minlength=16)
-        possible = {int(s) for _, s, *_ in rows.envs[0].unwrapped.P[int(rows.obs[0].argmax())][2]}
+        possible = {
+            int(s)
+            for _, s, *_ in rows.envs[0].unwrapped.P[int(rows.obs[0].argmax())][2]
+        }
         assert set(np.flatnonzero(cells)) == possible
         if len(possible) == 3:
-            np.testing.assert_allclose(cells[list(possible)], 300, atol=4 * (900 * 2 / 9) ** 0.5)
+            np.testing.assert_allclose(
+                cells[list(possible)], 300, atol=4 * (900 * 2 / 9) ** 0.5
+            )
         again = simulator.step(copies, np.full(900, 2), np.random.default_rng(1)).state
         assert [env.unwrapped.s for env in again] == [env.unwrapped.s for env in went]
-        np.testing.assert_array_equal(rows.step(np.array([2])).obs, twins.step(np.array([2])).obs)
+        np.testing.assert_array_equal(
+            rows.step(np.array([2])).obs, twins.step(np.array([2])).obs
+        )
 
 
 def test_environments_that_cannot_be_copied_are_refused():
     pytest.importorskip("Box2D", reason="an optional package")
-    with pytest.raises(ValueError, match=r"LunarLander-v3 cannot be copied .*a planner that needs no simulator"):
+    with pytest.raises(
+        ValueError,
+        match=r"LunarLander-v3 cannot be copied .*a planner that needs no simulator",
+    ):
         rows_of(Gym(id="LunarLander-v3"), generators(0)).simulator()
 
 
@@ -506,7 +635,11 @@ def test_hopper_is_the_hopper_of_the_papers():
     rest = np.zeros(11)
     rest[0] = 1.25  # metres above the ground, upright, still
     np.testing.assert_allclose(rows.reset(), np.tile(rest, (16, 1)), atol=5e-3)
-    assert (rows.single_action_space.shape, world.max_steps, world.fps) == ((3,), 1000, 125)
+    assert (rows.single_action_space.shape, world.max_steps, world.fps) == (
+        (3,),
+        1000,
+        125,
+    )
     assert (world.title, world.threshold) == ("Hopper-v5", 3800)
     assert world.defaults == {"planner": "tqc", "learner": "td3bc"}
     ended = 0
@@ -519,7 +652,9 @@ def test_hopper_is_the_hopper_of_the_papers():
         standing = ~step.terminated
         velocity = moved[standing] / 0.008  # four steps of 2 ms
         np.testing.assert_allclose(
-            step.reward[standing], velocity + 1 - 0.001 * (action[standing] ** 2).sum(-1), atol=1e-5
+            step.reward[standing],
+            velocity + 1 - 0.001 * (action[standing] ** 2).sum(-1),
+            atol=1e-5,
         )
     assert ended > 5
 
@@ -527,20 +662,35 @@ def test_hopper_is_the_hopper_of_the_papers():
 # --- pictures ---
 
 
-@pytest.mark.parametrize("id", ["Pendulum-v1", "MiniGrid-DoorKey-5x5-v0", "LunarLander-v3", "Hopper-v5"])
+@pytest.mark.parametrize(
+    "id", ["Pendulum-v1", "MiniGrid-DoorKey-5x5-v0", "LunarLander-v3", "Hopper-v5"]
+)
 def test_a_row_is_drawn_as_gymnasium_draws_it(id):
     if id.startswith("Hopper") and not ctypes.util.find_library("EGL"):
         pytest.skip("drawing MuJoCo without a display needs Debian's libegl1")
-    size: dict[str, Any] = {"width": 64, "height": 48} if id.startswith("Hopper") else {}
-    world = Gym(id=id, time_limit=9, options=tuple(f"{name}={pixels}" for name, pixels in size.items()))
+    size: dict[str, Any] = (
+        {"width": 64, "height": 48} if id.startswith("Hopper") else {}
+    )
+    world = Gym(
+        id=id,
+        time_limit=9,
+        options=tuple(f"{name}={pixels}" for name, pixels in size.items()),
+    )
     rows = rows_of(world, generators(4, 5), 1)
     rows.reset()
     bare: Bare | None = None
     for t, action in enumerate(actions_of(world, 14, 2)):
-        if t in (3, 5, 6, 12):  # in the first episode, a little later, and in the next one
+        # in the first episode, a little later, and in the next one
+        if t in (3, 5, 6, 12):
             picture = rows.picture(1)
             if bare is None:
-                bare = Bare(id, *generators(5), max_episode_steps=9, render_mode="rgb_array", **size)
+                bare = Bare(
+                    id,
+                    *generators(5),
+                    max_episode_steps=9,
+                    render_mode="rgb_array",
+                    **size,
+                )
                 over, played = True, 0
             for past in actions_of(world, 14, 2)[played:t, 1]:
                 if over:
@@ -572,5 +722,8 @@ def test_where_mujoco_cannot_draw_the_libraries_are_named(monkeypatch):
         def render(self):
             raise AttributeError("'NoneType' object has no attribute 'eglQueryString'")
 
-    with pytest.raises(ValueError, match=r"eglQueryString.*Debian's libegl1 libegl-mesa0 libgl1-mesa-dri"):
+    with pytest.raises(
+        ValueError,
+        match=r"eglQueryString.*Debian's libegl1 libegl-mesa0 libgl1-mesa-dri",
+    ):
         physics.drawn(Blind())  # type: ignore[arg-type]

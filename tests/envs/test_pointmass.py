@@ -1,4 +1,5 @@
-"""The mazes against their drawings and a search of our own, the point's moves by hand, and recorded returns."""
+"""The mazes against their drawings and a search of our own, the point's moves by hand,
+and recorded returns."""
 
 import warnings
 from collections import deque
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env
 
-import curriculum.envs._base.registration  # noqa: F401  (registers the worlds)
+import curriculum.envs._base.registration  # noqa: F401
 from curriculum.envs._base.dynamics import NativeRows
 from curriculum.envs._pointmass import mazes
 from curriculum.envs.pointmass import Pointmass, normals
@@ -17,11 +18,28 @@ from curriculum.envs.pointmass import Pointmass, normals
 STAY, LEFT, RIGHT, UP, DOWN = range(5)
 TASKS = ["easy", "medium", "hard", "veryhard"]
 FREE = {  # cells of every map that are no walls
-    **{"small": 16, "cross": 40, "four-rooms": 104, "spiral-5x5": 15, "spiral-7x7": 21, "spiral-9x9": 45},
-    **{"spiral-11x11": 55, "maze-5x5": 9, "maze-6x6": 21, "maze-11x11": 67, "tunnel": 237, "u": 20, "tree": 92},
+    **{
+        "small": 16,
+        "cross": 40,
+        "four-rooms": 104,
+        "spiral-5x5": 15,
+        "spiral-7x7": 21,
+        "spiral-9x9": 45,
+    },
+    **{
+        "spiral-11x11": 55,
+        "maze-5x5": 9,
+        "maze-6x6": 21,
+        "maze-11x11": 67,
+        "tunnel": 237,
+        "u": 20,
+        "tree": 92,
+    },
     **{"u-multi": 167, "fly-trap-small": 145, "fly-trap-big": 409, "galton": 291},
 }
-NAMES = [f"curriculum/Pointmass{name}-v0" for name in ("Easy", "Medium", "Hard", "VeryHard")]
+NAMES = [
+    f"curriculum/Pointmass{name}-v0" for name in ("Easy", "Medium", "Hard", "VeryHard")
+]
 
 
 class Still:
@@ -31,9 +49,13 @@ class Still:
         return np.zeros(size)
 
 
-def step_from(place: tuple[float, float], action: int, maze: str = "medium", **fields) -> list[float]:
+def step_from(
+    place: tuple[float, float], action: int, maze: str = "medium", **fields
+) -> list[float]:
     world = Pointmass(maze=maze, noise=0.0, **fields)
-    return world.step(np.array([place]), np.array([action]), np.random.default_rng(0))[0][0].tolist()
+    return world.step(np.array([place]), np.array([action]), np.random.default_rng(0))[
+        0
+    ][0].tolist()
 
 
 def rows_of(count: int = 1, seed: int = 0, **fields) -> NativeRows:
@@ -49,10 +71,16 @@ def test_every_map_has_the_free_cells_it_was_published_with():
 
 
 def test_maps_are_read_row_by_row():
-    assert mazes.load("maze-6x6").walls.tolist()[:2] == [[c == "#" for c in row] for row in ("..#...", "#.#.#.")]
+    assert mazes.load("maze-6x6").walls.tolist()[:2] == [
+        [c == "#" for c in row] for row in ("..#...", "#.#.#.")
+    ]
     assert mazes.load("u").walls.shape == (10, 3)
-    assert mazes.load("tree").walls[0].tolist() == [c == "#" for c in "##########.##########"]
-    assert mazes.load("galton").walls[-1].tolist() == [c == "#" for c in "....#....#..#.#.#..#....#...."]
+    assert mazes.load("tree").walls[0].tolist() == [
+        c == "#" for c in "##########.##########"
+    ]
+    assert mazes.load("galton").walls[-1].tolist() == [
+        c == "#" for c in "....#....#..#.#.#..#....#...."
+    ]
 
 
 @pytest.mark.parametrize(
@@ -64,9 +92,15 @@ def test_maps_are_read_row_by_row():
         ("veryhard", (11, 11), 67, (0.5, 0.5), (0.5, 10.5), 1, 200, 66),
     ],
 )
-def test_the_four_tasks_are_the_published_ones(name, shape, free, start, goal, radius, limit, distance):
+def test_the_four_tasks_are_the_published_ones(
+    name, shape, free, start, goal, radius, limit, distance
+):
     world, maze = Pointmass(maze=name), mazes.load(name)
-    assert (world.cells, int((~world.walls).sum()), world.max_steps) == (shape, free, limit)
+    assert (world.cells, int((~world.walls).sum()), world.max_steps) == (
+        shape,
+        free,
+        limit,
+    )
     assert (tuple(maze.start), tuple(maze.goal), maze.radius) == (start, goal, radius)
     assert maze.distance[tuple(maze.start.astype(int))] == distance
     np.testing.assert_array_equal(world.begin(np.random.default_rng(0), 2), [start] * 2)
@@ -77,7 +111,12 @@ def searched(walls: np.ndarray, goal: tuple[int, ...]) -> dict[tuple[int, ...], 
     found, queue = {goal: 0}, deque([goal])
     while queue:
         row, column = cell = queue.popleft()
-        for beside in ((row + 1, column), (row - 1, column), (row, column + 1), (row, column - 1)):
+        for beside in (
+            (row + 1, column),
+            (row - 1, column),
+            (row, column + 1),
+            (row, column - 1),
+        ):
             if (
                 min(beside) >= 0
                 and (np.array(beside) < walls.shape).all()
@@ -105,7 +144,10 @@ def test_distances_are_those_of_a_search_and_the_next_cell_is_one_nearer(name):
 
 def test_a_map_that_is_no_task_leads_to_the_cell_farthest_from_its_first():
     world = Pointmass(maze="spiral-5x5")
-    assert (tuple(world.layout.start), tuple(world.layout.goal)) == ((0.5, 0.5), (2.5, 2.5))
+    assert (tuple(world.layout.start), tuple(world.layout.goal)) == (
+        (0.5, 0.5),
+        (2.5, 2.5),
+    )
     assert (world.layout.radius, world.max_steps) == (1, 40)  # ten steps away
     assert Pointmass(maze="u").layout.distance[0, 0] == 16
 
@@ -121,7 +163,8 @@ def test_a_map_that_is_no_task_leads_to_the_cell_farthest_from_its_first():
         ((0.5, 1.5), LEFT, (0.5, 0.5)),
         ((0.5, 1.5), DOWN, (1.5, 1.5)),
         ((1.5, 1.5), UP, (0.5, 1.5)),
-        ((0.55, 0.5), DOWN, (0.95, 0.5)),  # the next part would end in the wall at (1, 0)
+        # the next part would end in the wall at (1, 0)
+        ((0.55, 0.5), DOWN, (0.95, 0.5)),
         ((1.55, 1.55), LEFT, (1.55, 1.05)),  # the same wall from its right
         ((0.5, 1.75), RIGHT, (0.5, 1.95)),  # the wall at (0, 2)
         ((0.35, 0.5), UP, (0.05, 0.5)),  # out of the maze
@@ -133,7 +176,11 @@ def test_a_push_goes_one_cell_in_ten_parts_and_stops_at_walls(place, action, fol
     assert step_from(place, action) == pytest.approx(following, abs=1e-12)
 
 
-def pushed(places: list[tuple[float, float]], push: list[tuple[float, float]], maze: str = "medium") -> np.ndarray:
+def pushed(
+    places: list[tuple[float, float]],
+    push: list[tuple[float, float]],
+    maze: str = "medium",
+) -> np.ndarray:
     """Places after ten moves by `push`."""
     return Pointmass(maze=maze)._slide(np.array(places, float), np.array(push).T)
 
@@ -141,14 +188,23 @@ def pushed(places: list[tuple[float, float]], push: list[tuple[float, float]], m
 def test_the_edges_belong_to_the_maze():
     # a quarter at a time, exact in binary: up to the edge and not beyond
     size = 6.0
-    edges = [(0.25, 0.25), (size - 0.25, 2.25), (0.25, size - 0.25), (size, size - 1.25), (0.0, 0.5)]
+    edges = [
+        (0.25, 0.25),
+        (size - 0.25, 2.25),
+        (0.25, size - 0.25),
+        (size, size - 1.25),
+        (0.0, 0.5),
+    ]
     pushes = [(-0.25, 0), (0.25, 0), (0, 0.25), (0, 0.25), (0.0, -0.25)]
     expected = [(0, 0.25), (size, 2.25), (0.25, size), (size, 5.0 - 0.25), (0, 0)]
-    np.testing.assert_array_equal(pushed(edges, pushes), expected)  # (5, 5) is a wall, also at its lower edge
+    # (5, 5) is a wall, also at its lower edge
+    np.testing.assert_array_equal(pushed(edges, pushes), expected)
     tiny = np.nextafter(0, 1)
     np.testing.assert_array_equal(pushed([(0, 0)], [(-tiny, -tiny)]), [(0, 0)])
     world = Pointmass()
-    assert world.cell(np.array([(6, 4.5), (0, 6), (6, 6), (0, 0), (1, 2), (0.99, 1.99)])).tolist() == [
+    assert world.cell(
+        np.array([(6, 4.5), (0, 6), (6, 6), (0, 0), (1, 2), (0.99, 1.99)])
+    ).tolist() == [
         34,
         5,
         35,
@@ -159,13 +215,20 @@ def test_the_edges_belong_to_the_maze():
 
 
 def test_the_rows_go_first_and_either_half_of_a_move_may_be_blocked():
-    # the map begins with ".." over "#." over "..": the wall holds the row until the column has passed it, and the wall
-    # at (2, 2) stops the very last half
-    np.testing.assert_array_equal(pushed([(0.75, 0.75)], [(0.25, 0.125)]), [(2.75, 1.875)])
-    # the row comes first, to 1; so the same wall holds the column until the row is 2, and the edge stops it at 0.125
-    np.testing.assert_array_equal(pushed([(0.75, 1.125)], [(0.25, -0.25)]), [(3.25, 0.125)])
+    # the map begins with ".." over "#." over "..": the wall holds the row until the
+    # column has passed it, and the wall at (2, 2) stops the very last half
+    np.testing.assert_array_equal(
+        pushed([(0.75, 0.75)], [(0.25, 0.125)]), [(2.75, 1.875)]
+    )
+    # the row comes first, to 1; so the same wall holds the column until the row is 2,
+    # and the edge stops it at 0.125
+    np.testing.assert_array_equal(
+        pushed([(0.75, 1.125)], [(0.25, -0.25)]), [(3.25, 0.125)]
+    )
     # a part later the column passes above the wall, which then holds the row
-    np.testing.assert_array_equal(pushed([(0.5, 1.125)], [(0.25, -0.25)]), [(0.75, 0.125)])
+    np.testing.assert_array_equal(
+        pushed([(0.5, 1.125)], [(0.25, -0.25)]), [(0.75, 0.125)]
+    )
 
 
 def slow(world: Pointmass, place: np.ndarray, push: np.ndarray) -> tuple[float, float]:
@@ -176,7 +239,12 @@ def slow(world: Pointmass, place: np.ndarray, push: np.ndarray) -> tuple[float, 
             there = list(at)
             there[axis] += push[axis]
             inside = 0 <= there[0] <= size[0] and 0 <= there[1] <= size[1]
-            if inside and not world.walls[min(int(there[0]), size[0] - 1), min(int(there[1]), size[1] - 1)]:
+            if (
+                inside
+                and not world.walls[
+                    min(int(there[0]), size[0] - 1), min(int(there[1]), size[1] - 1)
+                ]
+            ):
                 at = there
     return at[0], at[1]
 
@@ -185,7 +253,8 @@ def slow(world: Pointmass, place: np.ndarray, push: np.ndarray) -> tuple[float, 
 def test_moves_are_the_rules_word_for_word(name):
     world, rng = Pointmass(maze=name, start="random"), np.random.default_rng(0)
     place, push = world.begin(rng, 400), rng.normal(0, 0.2, (400, 2))
-    place[:100] = np.round(4 * place[:100]) / 4  # on the borders of cells, and by steps that meet them
+    # on the borders of cells, and by steps that meet them
+    place[:100] = np.round(4 * place[:100]) / 4
     place = place[~world.walls.ravel()[world.cell(place)]]
     push = push[: len(place)]
     push[:100] = np.round(8 * push[:100]) / 8
@@ -201,18 +270,25 @@ def test_noise_is_normal_and_independent():
     assert drawn.shape == (2, 100_000)
     np.testing.assert_allclose(np.cov(drawn), np.eye(2), atol=0.02)
     np.testing.assert_allclose(drawn.mean(1), 0, atol=4 / 100_000**0.5)
-    np.testing.assert_allclose([np.mean(np.abs(drawn) < sd) for sd in (1, 2, 3)], [0.6827, 0.9545, 0.9973], atol=0.004)
+    np.testing.assert_allclose(
+        [np.mean(np.abs(drawn) < sd) for sd in (1, 2, 3)],
+        [0.6827, 0.9545, 0.9973],
+        atol=0.004,
+    )
     assert abs(np.mean(drawn[0] ** 2 * drawn[1] ** 2) - 1) < 0.1
     assert np.isfinite(normals(Still(), 3)).all()  # 0 has a logarithm here
 
 
 @pytest.mark.parametrize(
-    ("action", "mean"), [(STAY, (0, 0)), (LEFT, (0, -1)), (RIGHT, (0, 1)), (UP, (-1, 0)), (DOWN, (1, 0))]
+    ("action", "mean"),
+    [(STAY, (0, 0)), (LEFT, (0, -1)), (RIGHT, (0, 1)), (UP, (-1, 0)), (DOWN, (1, 0))],
 )
 def test_every_push_strays_by_half_a_cell(action, mean):
     world = Pointmass(maze="fly-trap-big")
     state = np.tile([8.5, 11.5], (20_000, 1))  # in the open
-    moved = world.step(state, np.full(20_000, action), np.random.default_rng(1))[0] - state
+    moved = (
+        world.step(state, np.full(20_000, action), np.random.default_rng(1))[0] - state
+    )
     np.testing.assert_allclose(moved.mean(0), mean, atol=4 * 0.5 / 20_000**0.5)
     np.testing.assert_allclose(moved.std(0), 0.5, atol=4 * 0.5 / 40_000**0.5)
 
@@ -222,15 +298,23 @@ def test_every_push_strays_by_half_a_cell(action, mean):
 
 @pytest.mark.parametrize(
     ("reward", "expected"),
-    [("sparse", [-1, -1, -1, 0, -1]), ("dense", [-(2.21**0.5), -(2**0.5), -1, -0.75, -(26**0.5)])],
+    [
+        ("sparse", [-1, -1, -1, 0, -1]),
+        ("dense", [-(2.21**0.5), -(2**0.5), -1, -0.75, -(26**0.5)]),
+    ],
 )
-def test_a_step_costs_one_or_the_distance_until_the_goal_is_nearer_than_its_radius(reward, expected):
+def test_a_step_costs_one_or_the_distance_until_the_goal_is_nearer_than_its_radius(
+    reward, expected
+):
     world = Pointmass(noise=0.0, reward=reward)
     state = np.array([(0.5, 4.4), (0.5, 4.5), (0.5, 5.5), (0.75, 5.5), (0.5, 0.5)])
-    _, gained, terminated = world.step(state, np.full(5, STAY), np.random.default_rng(0))
+    _, gained, terminated = world.step(
+        state, np.full(5, STAY), np.random.default_rng(0)
+    )
     assert gained.dtype == np.float64
     np.testing.assert_allclose(gained, expected, rtol=1e-12)
-    assert terminated.tolist() == [False, False, False, True, False]  # (0.5, 5.5) is exactly a radius away
+    # (0.5, 5.5) is exactly a radius away
+    assert terminated.tolist() == [False, False, False, True, False]
     assert world.success(state).tolist() == terminated.tolist()
 
 
@@ -251,7 +335,10 @@ def test_a_time_limit_is_a_true_end_only_on_request(merged):
 
 
 def test_merged_ends_change_nothing_else():
-    plain, merged = rows_of(8, maze="easy", time_limit=30), rows_of(8, maze="easy", time_limit=30, merge_ends=True)
+    plain, merged = (
+        rows_of(8, maze="easy", time_limit=30),
+        rows_of(8, maze="easy", time_limit=30, merge_ends=True),
+    )
     world: Any = plain.world
     np.testing.assert_array_equal(plain.reset(), merged.reset())
     for _ in range(100):
@@ -293,16 +380,24 @@ def test_every_cell_is_listed_by_25_places_around_its_centre(merged):
     cell = world.cell(states)
     assert np.bincount(cell).tolist() == [25] * (13 * 21)
     np.testing.assert_allclose(states[cell == 22, :2].mean(0), (1.5, 1.5))
-    np.testing.assert_allclose(np.unique(states[cell == 22, 1]), (1.1, 1.3, 1.5, 1.7, 1.9))
+    np.testing.assert_allclose(
+        np.unique(states[cell == 22, 1]), (1.1, 1.3, 1.5, 1.7, 1.9)
+    )
 
 
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"maze": "esay"}, "no maze 'esay'; there are: easy, medium, hard, veryhard, cross, .*u-multi"),
+        (
+            {"maze": "esay"},
+            "no maze 'esay'; there are: easy, medium, hard, veryhard, cross, .*u-multi",
+        ),
         ({"reward": "dens"}, "no reward 'dens'; there are: sparse, dense"),
         ({"start": "goal"}, "no start 'goal'; there are: fixed, random"),
-        ({"time_limit": -2}, "time_limit must be steps, -1 for the maze's own or 0 for none, got -2"),
+        (
+            {"time_limit": -2},
+            "time_limit must be steps, -1 for the maze's own or 0 for none, got -2",
+        ),
         ({"noise": -0.1}, "noise must be finite and at least 0, got -0.1"),
         ({"noise": float("nan")}, "noise must be finite and at least 0, got nan"),
     ],
@@ -316,21 +411,29 @@ def test_a_wrong_field_is_told_what_is_right(fields, message):
 
 
 @pytest.mark.parametrize(
-    ("name", "mean", "success"), [("easy", -49.9, 0.02), ("medium", -145.7, 0.12), ("hard", -100, 0)]
+    ("name", "mean", "success"),
+    [("easy", -49.9, 0.02), ("medium", -145.7, 0.12), ("hard", -100, 0)],
 )
 def test_random_play_returns_what_is_recorded(name, mean, success):
     count, rng = 1_000, np.random.default_rng(2)
     rows = rows_of(count, seed=1, maze=name)
     rows.reset()
-    total, reached, playing = np.zeros(count), np.zeros(count, bool), np.ones(count, bool)
+    total, reached, playing = (
+        np.zeros(count),
+        np.zeros(count, bool),
+        np.ones(count, bool),
+    )
     while playing.any():
         step = rows.step(rng.integers(5, size=count))
         total += playing * step.reward
         reached |= playing & step.terminated
         playing &= ~(step.terminated | step.truncated)
-    spread = (1 / count + 1 / 100) ** 0.5  # of our mean and the recorded one, of at least 100 episodes
+    # of our mean and the recorded one, of at least 100 episodes
+    spread = (1 / count + 1 / 100) ** 0.5
     assert total.mean() == pytest.approx(mean, abs=max(0.05, 2 * total.std() * spread))
-    assert reached.mean() == pytest.approx(success, abs=2 * (max(success, 0.01) * (1 - success)) ** 0.5 * spread)
+    assert reached.mean() == pytest.approx(
+        success, abs=2 * (max(success, 0.01) * (1 - success)) ** 0.5 * spread
+    )
     np.testing.assert_array_equal(total[~reached], -rows.world.max_steps)
 
 
@@ -345,14 +448,21 @@ def test_a_seed_alone_plays_as_among_others_and_again():
     np.testing.assert_array_equal(together.reset()[4:8], alone.reset())
     again.reset()
     for action in actions:
-        steps = together.step(action.ravel()), alone.step(action[1]), again.step(action[1])
+        steps = (
+            together.step(action.ravel()),
+            alone.step(action[1]),
+            again.step(action[1]),
+        )
         for many, one, same in zip(*steps, strict=True):
             np.testing.assert_array_equal(many[4:8], one)
             np.testing.assert_array_equal(one, same)
 
 
 def test_rows_resume_exactly():
-    rows, other = rows_of(4, seed=0, merge_ends=True), rows_of(4, seed=5, merge_ends=True)
+    rows, other = (
+        rows_of(4, seed=0, merge_ends=True),
+        rows_of(4, seed=5, merge_ends=True),
+    )
     rows.reset()
     for _ in range(30):
         obs = rows.step(np.full(4, RIGHT)).obs
@@ -365,31 +475,41 @@ def test_rows_resume_exactly():
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_gymnasium_and_stable_baselines_find_nothing_to_complain_about(name, monkeypatch):
+def test_gymnasium_and_stable_baselines_find_nothing_to_complain_about(
+    name, monkeypatch
+):
     from stable_baselines3.common import env_checker
 
     monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         check_env(gym.make(name).unwrapped)
-        env_checker.check_env(gym.make(name, render_mode="rgb_array"), skip_render_check=False)
+        env_checker.check_env(
+            gym.make(name, render_mode="rgb_array"), skip_render_check=False
+        )
 
 
 def test_a_batch_of_64_rows_is_64_single_environments():
     fields: dict[str, Any] = {"start": "random", "time_limit": 12}
     batch = gym.make_vec("curriculum/PointmassEasy-v0", num_envs=64, **fields)
     kwargs = {"autoreset_mode": gym.vector.AutoresetMode.SAME_STEP}
-    single = gym.make_vec("curriculum/PointmassEasy-v0", 64, "sync", vector_kwargs=kwargs, **fields)
+    single = gym.make_vec(
+        "curriculum/PointmassEasy-v0", 64, "sync", vector_kwargs=kwargs, **fields
+    )
     np.testing.assert_array_equal(batch.reset(seed=7)[0], single.reset(seed=7)[0])
     rng, over = np.random.default_rng(0), np.zeros(2, int)
     for _ in range(30):
         action = rng.integers(5, size=64)
         obs, reward, terminated, truncated, infos = batch.step(action)
         expected = single.step(action)
-        for ours, theirs in zip((obs, reward, terminated, truncated), expected[:4], strict=True):
+        for ours, theirs in zip(
+            (obs, reward, terminated, truncated), expected[:4], strict=True
+        ):
             np.testing.assert_array_equal(ours, theirs)
         for row in np.flatnonzero(terminated | truncated):
-            np.testing.assert_array_equal(infos["final_obs"][row], expected[4]["final_obs"][row])
+            np.testing.assert_array_equal(
+                infos["final_obs"][row], expected[4]["final_obs"][row]
+            )
         over += terminated.sum(), truncated.sum()
     assert (over > 0).all()
 
@@ -399,14 +519,34 @@ def test_a_batch_of_64_rows_is_64_single_environments():
 
 def test_the_picture_shows_walls_goal_start_agent_and_trail():
     # cells are 80 pixels wide, inside a frame of 10
-    paper, stone, green, halo, red = (250, 249, 246), (72, 82, 96), (46, 160, 67), (190, 228, 196), (214, 69, 65)
+    paper, stone, green, halo, red = (
+        (250, 249, 246),
+        (72, 82, 96),
+        (46, 160, 67),
+        (190, 228, 196),
+        (214, 69, 65),
+    )
     blue, dark = (90, 130, 210), (40, 44, 52)
     plain = Pointmass().draw(np.array([2.5, 1.5]))
     assert (plain.shape, plain.dtype) == ((500, 500, 3), np.uint8)
-    expected = {(5, 5): stone, (30, 190): stone, (130, 30): stone, (130, 110): paper, (400, 200): stone}
-    expected |= {(130, 450): green, (100, 420): halo, (160, 480): halo, (210, 130): red, (50, 42): dark}
+    expected = {
+        (5, 5): stone,
+        (30, 190): stone,
+        (130, 30): stone,
+        (130, 110): paper,
+        (400, 200): stone,
+    }
+    expected |= {
+        (130, 450): green,
+        (100, 420): halo,
+        (160, 480): halo,
+        (210, 130): red,
+        (50, 42): dark,
+    }
     assert {pixel: tuple(plain[pixel].tolist()) for pixel in expected} == expected
     assert not (plain == blue).all(-1).any()
-    trail = Pointmass().draw(np.array([2.5, 1.5]), np.array([(0.5, 0.5), (0.5, 1.5), (2.5, 1.5)]))
+    trail = Pointmass().draw(
+        np.array([2.5, 1.5]), np.array([(0.5, 0.5), (0.5, 1.5), (2.5, 1.5)])
+    )
     assert tuple(trail[50, 90].tolist()) == tuple(trail[110, 130].tolist()) == blue
     assert Pointmass(maze="u").draw(np.array([0.5, 0.5])).shape == (500, 164, 3)

@@ -1,4 +1,5 @@
-"""How updates run: the choice is a function of the run's configuration, and compiled updates are the same updates."""
+"""How updates run: the choice is a function of the run's configuration, and compiled
+updates are the same updates."""
 
 import shutil
 from pathlib import Path
@@ -15,13 +16,17 @@ from curriculum.types import Batch, Spec
 torch.set_num_threads(1)
 
 CAN_COMPILE = shutil.which("g++") or shutil.which("clang++")
-needs_compiler = pytest.mark.skipif(not CAN_COMPILE, reason="torch.compile needs g++ or clang++")
+needs_compiler = pytest.mark.skipif(
+    not CAN_COMPILE, reason="torch.compile needs g++ or clang++"
+)
 
 
 def make(name: str, box: bool, **settings) -> Learner:
     edge = np.full(4, np.inf, np.float32)
     spec = Spec((4,), "float32", -edge, edge, 0 if box else 3, 2 if box else 0)
-    return plugins.make("learner", name, hidden=(16, 16), **settings).setup(spec, (0, 1))
+    return plugins.make("learner", name, hidden=(16, 16), **settings).setup(
+        spec, (0, 1)
+    )
 
 
 def batches(box: bool, n: int) -> list[Batch]:
@@ -32,12 +37,17 @@ def batches(box: bool, n: int) -> list[Batch]:
         action = uniform if box else torch.randint(3, (2, 8), generator=generator)
         obs, next_obs = torch.randn(2, 2, 8, 4, generator=generator)
         reward, returns = torch.randn(2, 2, 8, generator=generator)
-        drawn.append(Batch(obs, action, reward, torch.full((2, 8), 0.9), next_obs, returns))
+        drawn.append(
+            Batch(obs, action, reward, torch.full((2, 8), 0.9), next_obs, returns)
+        )
     return drawn
 
 
 @needs_compiler
-@pytest.mark.parametrize(("name", "box"), [("dqn", False), pytest.param("td3bc", True, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    ("name", "box"),
+    [("dqn", False), pytest.param("td3bc", True, marks=pytest.mark.slow)],
+)
 def test_compiled_updates_are_the_updates_as_written(name: str, box: bool):
     settings = {"schedule": "linear", "schedule_updates": 10, "grad_clip": 1.0}
     written, compiled = make(name, box, **settings), make(name, box, **settings)
@@ -46,11 +56,20 @@ def test_compiled_updates_are_the_updates_as_written(name: str, box: bool):
         written.update(batch)
         update(batch)
         for network, loss in written.last_losses.items():
-            torch.testing.assert_close(compiled.last_losses[network], loss, atol=1e-5, rtol=1e-4, equal_nan=True)
+            torch.testing.assert_close(
+                compiled.last_losses[network],
+                loss,
+                atol=1e-5,
+                rtol=1e-4,
+                equal_nan=True,
+            )
     assert compiled.updates == 4
-    for mine, theirs in zip(written.stacks().values(), compiled.stacks().values(), strict=True):
+    for mine, theirs in zip(
+        written.stacks().values(), compiled.stacks().values(), strict=True
+    ):
         torch.testing.assert_close(mine.vector, theirs.vector, atol=1e-4, rtol=1e-3)
-    assert torch.equal(written.head.state()["noise"], compiled.head.state()["noise"])  # the same draws were used
+    # the same draws were used
+    assert torch.equal(written.head.state()["noise"], compiled.head.state()["noise"])
 
 
 @pytest.mark.slow
@@ -66,7 +85,9 @@ def test_every_learner_compiles(name: str, box: bool):
         written.update(batch)
         update(batch)
     for network, loss in written.last_losses.items():
-        torch.testing.assert_close(compiled.last_losses[network], loss, atol=1e-3, rtol=1e-3, equal_nan=True)
+        torch.testing.assert_close(
+            compiled.last_losses[network], loss, atol=1e-3, rtol=1e-3, equal_nan=True
+        )
 
 
 @pytest.mark.slow
@@ -80,19 +101,25 @@ def test_a_compiled_run_resumes_exactly():
             update(batch)
     second.load(first.state())
     Compiled(second)(data[3])
-    for mine, theirs in zip(through.stacks().values(), second.stacks().values(), strict=True):
+    for mine, theirs in zip(
+        through.stacks().values(), second.stacks().values(), strict=True
+    ):
         assert torch.equal(mine.vector, theirs.vector)
 
 
 def test_the_choice_depends_on_the_length_of_the_run_alone():
     assert choose("auto", "cpu", "fp32", 5_000)[0] == "eager"
-    assert choose("auto", "cpu", "fp32", 1_000_000)[0] == ("compiled" if CAN_COMPILE else "eager")
+    assert choose("auto", "cpu", "fp32", 1_000_000)[0] == (
+        "compiled" if CAN_COMPILE else "eager"
+    )
     assert choose("off", "cpu", "fp32", 1_000_000)[0] == "eager"
     assert choose("auto", "cuda", "fp32", 10)[0] == "captured"
     assert choose("auto", "cpu", "bf32", 1_000_000)[0] == "eager"
 
 
-def test_what_cannot_be_compiled_is_refused_in_a_sentence(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+def test_what_cannot_be_compiled_is_refused_in_a_sentence(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
     with pytest.raises(ValueError, match="choose --compile off"):
         choose("on", "cpu", "bf32", 10)
     monkeypatch.setenv("PATH", str(tmp_path))

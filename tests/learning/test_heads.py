@@ -10,7 +10,12 @@ import torch
 from torch import Tensor, nn
 
 from curriculum.learning.heads import Body, Box, Discrete, head
-from curriculum.learning.policies import Categorical, Deterministic, Gaussian, TanhNormal
+from curriculum.learning.policies import (
+    Categorical,
+    Deterministic,
+    Gaussian,
+    TanhNormal,
+)
 from curriculum.learning.values import BoxValues, DiscreteValues, least, quantile_huber
 from curriculum.types import Spec, stream
 
@@ -30,11 +35,15 @@ def spec(shape: tuple[int, ...] = (4,), actions: int = 3, size: int = 0) -> Spec
     return Spec(shape, "float32", np.zeros(shape), np.ones(shape), actions, size)
 
 
-def discrete(shape: tuple[int, ...] = (4,), actions: int = 3, body: Body = BODY, **settings) -> Any:
+def discrete(
+    shape: tuple[int, ...] = (4,), actions: int = 3, body: Body = BODY, **settings
+) -> Any:
     return Discrete(spec(shape, actions), body, **settings)
 
 
-def box(shape: tuple[int, ...] = (4,), size: int = 2, body: Body = BODY, **settings) -> Any:
+def box(
+    shape: tuple[int, ...] = (4,), size: int = 2, body: Body = BODY, **settings
+) -> Any:
     return Box(spec(shape, 0, size), body, **settings)
 
 
@@ -48,38 +57,51 @@ def values(q: Tensor) -> DiscreteValues:
 def test_the_values_of_actions_are_picked_row_by_row():
     action = torch.tensor([[1, 2], [0, 1]])
     assert values(Q).of(action).tolist() == [[[2, 3], [0, -2]], [[0, -2], [7, -2]]]
-    assert values(Q).atoms_of(action).tolist() == [[[[2], [3]], [[0], [-2]]], [[[0], [-2]], [[7], [-2]]]]
+    assert values(Q).atoms_of(action).tolist() == [
+        [[[2], [3]], [[0], [-2]]],
+        [[[0], [-2]], [[7], [-2]]],
+    ]
 
 
 def test_quantiles_are_picked_with_their_action_and_their_mean_is_its_value():
-    atoms = torch.arange(24.0).view(2, 1, 2, 3, 2)  # row by row (0, 1), (2, 3), (4, 5); (6, 7), ...
+    # row by row (0, 1), (2, 3), (4, 5); (6, 7), ...
+    atoms = torch.arange(24.0).view(2, 1, 2, 3, 2)
     action = torch.tensor([[1, 2], [0, 1]])
-    assert DiscreteValues(atoms).atoms_of(action).tolist() == [[[[2, 3], [10, 11]]], [[[12, 13], [20, 21]]]]
+    assert DiscreteValues(atoms).atoms_of(action).tolist() == [
+        [[[2, 3], [10, 11]]],
+        [[[12, 13], [20, 21]]],
+    ]
     assert DiscreteValues(atoms).of(action).tolist() == [[[2.5, 10.5]], [[12.5, 20.5]]]
 
 
 def test_a_critic_says_all_quantiles_of_an_action_side_by_side():
-    asked: Any = discrete(actions=3).values(lambda obs: torch.arange(6.0).expand(1, 1, 2, 6), torch.zeros(1, 2, 4))
+    asked: Any = discrete(actions=3).values(
+        lambda obs: torch.arange(6.0).expand(1, 1, 2, 6), torch.zeros(1, 2, 4)
+    )
     assert asked.atoms[0, 0, 0].tolist() == [[0, 1], [2, 3], [4, 5]]
     assert asked.q[0, 0, 0].tolist() == [0.5, 2.5, 4.5]
 
 
 def test_the_best_action_is_that_of_the_members_mean():
-    # means: (3, 1, 1.5) and (2, 0, 0.5); (3.5, 4, 3) and (-3.5, -2, -3): the members alone would say otherwise
+    # means: (3, 1, 1.5) and (2, 0, 0.5); (3.5, 4, 3) and (-3.5, -2, -3): the members
+    # alone would say otherwise
     assert values(Q).best().tolist() == [[0, 0], [1, 1]]
     net = SimpleNamespace(q=lambda obs: Q)
     assert discrete().best(net, torch.zeros(2, 2, 4)).tolist() == [[0, 0], [1, 1]]
 
 
 def test_the_least_of_members_is_chosen_by_its_mean_row_by_row():
-    atoms = torch.tensor([[[[0.0, 8.0], [5.0, 6.0]], [[3.0, 3.0], [1.0, 99.0]]]])  # means 4, 5.5 and 3, 50
+    # means 4, 5.5 and 3, 50
+    atoms = torch.tensor([[[[0.0, 8.0], [5.0, 6.0]], [[3.0, 3.0], [1.0, 99.0]]]])
     assert least(atoms).tolist() == [[[[3, 3], [5, 6]]]]
     assert least(atoms[..., :1]).tolist() == [[[[0], [1]]]]
     assert least(atoms[:, :1]).tolist() == atoms[:, :1].tolist()
 
 
 def test_the_expected_value_weighs_by_the_policy():
-    share = torch.tensor([[[0.5, 0.25, 0.25], [1.0, 0.0, 0.0]], [[0.0, 0.5, 0.5], [0.2, 0.3, 0.5]]])
+    share = torch.tensor(
+        [[[0.5, 0.25, 0.25], [1.0, 0.0, 0.0]], [[0.0, 0.5, 0.5], [0.2, 0.3, 0.5]]]
+    )
     policy = Categorical((share + 1e-30).log())
     # seed 0, member 0: 0.5 + 0.5 + 0 and 0; member 1: 2.5 + 0 + 0.75 and 4
     # seed 1, member 0: 4 + 0 and -0.2 - 0.6 - 1.5; member 1: 0 + 3 and -1.2 - 0.6 - 1.5
@@ -88,21 +110,39 @@ def test_the_expected_value_weighs_by_the_policy():
 
 
 def test_the_soft_maximum_goes_over_actions_and_counts_none_below_the_floor():
-    # ln(1 + 2 + 3) = ln 6; ln(2 + 2 + 4) = ln 8; floor ln 3: ln(3 + 3 + 3) and, unknown, ln 8
-    q = torch.tensor([[[[1.0, 2.0, 3.0], [2.0, 2.0, 4.0]]], [[[6.0, 1.0, 1.0], [2.0, 1.0, 1.0]]]]).log()
+    # ln(1 + 2 + 3) = ln 6; ln(2 + 2 + 4) = ln 8; floor ln 3: ln(3 + 3 + 3) and,
+    # unknown, ln 8
+    q = torch.tensor(
+        [[[[1.0, 2.0, 3.0], [2.0, 2.0, 4.0]]], [[[6.0, 1.0, 1.0], [2.0, 1.0, 1.0]]]]
+    ).log()
     action = torch.tensor([[0, 2], [0, 0]])
     chosen, soft = values(q).conservative(action, None, 0)
     torch.testing.assert_close(soft, torch.tensor([[[6.0, 8.0]], [[8.0, 4.0]]]).log())
-    torch.testing.assert_close(chosen[..., 0], torch.tensor([[[1.0, 4.0]], [[6.0, 2.0]]]).log())
+    torch.testing.assert_close(
+        chosen[..., 0], torch.tensor([[[1.0, 4.0]], [[6.0, 2.0]]]).log()
+    )
     floor = torch.tensor([[3.0, 0.0], [2.0, 3.0]]).log()  # ln 0 = -inf: not known
     chosen, soft = values(q).conservative(action, None, 0, floor)
     torch.testing.assert_close(soft, torch.tensor([[[9.0, 8.0]], [[10.0, 9.0]]]).log())
-    torch.testing.assert_close(chosen[..., 0], torch.tensor([[[1.0, 4.0]], [[6.0, 2.0]]]).log())  # not lifted
-    assert values(torch.tensor([[[[500.0, 1.0]]]])).conservative(torch.tensor([[0]]), None, 0)[1].item() == 500
+    # not lifted
+    torch.testing.assert_close(
+        chosen[..., 0], torch.tensor([[[1.0, 4.0]], [[6.0, 2.0]]]).log()
+    )
+    assert (
+        values(torch.tensor([[[[500.0, 1.0]]]]))
+        .conservative(torch.tensor([[0]]), None, 0)[1]
+        .item()
+        == 500
+    )
 
 
 def test_log_prob_and_distance_are_those_of_the_softmax():
-    logits = torch.tensor([[[0.0, math.log(3)], [5.0, 5.0]], [[math.log(9), 0.0], [1.0, 1.0 + math.log(4)]]])
+    logits = torch.tensor(
+        [
+            [[0.0, math.log(3)], [5.0, 5.0]],
+            [[math.log(9), 0.0], [1.0, 1.0 + math.log(4)]],
+        ]
+    )
     action = torch.tensor([[0, 1], [0, 1]])  # shares 1/4, 1/2; 9/10, 4/5
     expected = torch.tensor([[0.25, 0.5], [0.9, 0.8]]).log()
     torch.testing.assert_close(Categorical(logits).log_prob(action), expected)
@@ -110,8 +150,12 @@ def test_log_prob_and_distance_are_those_of_the_softmax():
 
 
 def test_the_entropy_of_equal_chances_is_the_logarithm_of_their_number():
-    assert Categorical(torch.zeros(1, 1, 8)).entropy().item() == pytest.approx(3 * math.log(2))
-    assert Categorical(torch.tensor([[[99.0, 0.0]]])).entropy().item() == pytest.approx(0)
+    assert Categorical(torch.zeros(1, 1, 8)).entropy().item() == pytest.approx(
+        3 * math.log(2)
+    )
+    assert Categorical(torch.tensor([[[99.0, 0.0]]])).entropy().item() == pytest.approx(
+        0
+    )
 
 
 def test_huber_is_square_up_to_one_and_straight_beyond():
@@ -121,14 +165,18 @@ def test_huber_is_square_up_to_one_and_straight_beyond():
 
 
 def test_quantile_regression_is_least_at_the_quantiles_of_the_targets():
-    """Of 1000 targets spread evenly over [0, 1000] the quantiles 1/8, 3/8, 5/8 and 7/8; huber's corner is far below."""
+    """Of 1000 targets spread evenly over [0, 1000] the quantiles 1/8, 3/8, 5/8 and 7/8;
+    huber's corner is far below."""
     target = torch.linspace(0, 1000, 1001).view(1, 1, 1, -1)
     q = torch.tensor([125.0, 375.0, 625.0, 875.0]).view(1, 1, 1, -1).requires_grad_()
     quantile_huber(q, target).sum().backward()
     assert (q.grad.abs() < 2e-3).all()  # type: ignore[union-attr]
     above, below = (
         torch.autograd.grad(quantile_huber(moved, target).sum(), moved)[0]
-        for moved in ((q + 100).detach().requires_grad_(), (q - 100).detach().requires_grad_())
+        for moved in (
+            (q + 100).detach().requires_grad_(),
+            (q - 100).detach().requires_grad_(),
+        )
     )
     assert (above > 0.05).all()  # 100 of 1000 targets lie between
     assert (below < -0.05).all()
@@ -138,7 +186,10 @@ def test_the_error_of_one_atom_is_hubers_for_discrete_and_the_square_for_box_act
     q, target = torch.tensor([[[[4.0], [0.5]]]]), torch.tensor([[[[1.0], [0.0]]]])
     assert discrete().td_error(q, target).tolist() == [[[2.5, 0.125]]]
     assert box().td_error(q, target).tolist() == [[[9, 0.25]]]
-    both = [h.td_error(q.expand(1, 1, 2, 2), target.expand(1, 1, 2, 2)) for h in (discrete(), box())]
+    both = [
+        h.td_error(q.expand(1, 1, 2, 2), target.expand(1, 1, 2, 2))
+        for h in (discrete(), box())
+    ]
     assert torch.equal(*both)
 
 
@@ -153,24 +204,34 @@ def outputs(*rows: tuple[float, ...]) -> Tensor:
 def fixed(head: Any, *queue: Any) -> Any:
     """A head whose normal and uniform numbers are these, one array a call."""
     left = [torch.as_tensor(numbers, dtype=torch.float32) for numbers in queue]
-    head.normal = head.uniform = lambda *shape: left.pop(0).reshape(len(head.generators), *shape)
+    head.normal = head.uniform = lambda *shape: left.pop(0).reshape(
+        len(head.generators), *shape
+    )
     return head
 
 
 def test_the_density_of_a_normal_policy_around_tanh_is_that_of_torch():
     said = torch.randn(2, 5, 6, generator=torch.Generator().manual_seed(0))
     action = torch.rand(2, 5, 3, generator=torch.Generator().manual_seed(1)) * 2 - 1
-    expected = torch.distributions.Normal(said[..., :3].tanh(), said[..., 3:].exp()).log_prob(action).sum(-1)
+    expected = (
+        torch.distributions.Normal(said[..., :3].tanh(), said[..., 3:].exp())
+        .log_prob(action)
+        .sum(-1)
+    )
     torch.testing.assert_close(Gaussian(said, box(size=3)).log_prob(action), expected)
 
 
 def test_the_density_of_a_squashed_policy_is_that_of_torch():
     said = torch.randn(2, 5, 6, generator=torch.Generator().manual_seed(0))
     normal = torch.distributions.Normal(said[..., :3], said[..., 3:].exp())
-    squashed = torch.distributions.TransformedDistribution(normal, torch.distributions.TanhTransform())
+    squashed = torch.distributions.TransformedDistribution(
+        normal, torch.distributions.TanhTransform()
+    )
     action = torch.rand(2, 5, 3, generator=torch.Generator().manual_seed(1)) * 1.8 - 0.9
     policy = TanhNormal(said, box(size=3, seeds=(0, 1)))
-    torch.testing.assert_close(policy.log_prob(action), squashed.log_prob(action).sum(-1), atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(
+        policy.log_prob(action), squashed.log_prob(action).sum(-1), atol=1e-5, rtol=1e-4
+    )
     drawn, log_prob = policy.draw(4)
     assert drawn.shape == (2, 4, 5, 3)
     inside = (drawn.abs() < 0.99).all(-1)  # further out, atanh of float32 is coarse
@@ -188,9 +249,13 @@ def test_the_density_of_a_squashed_policy_holds_far_out():
     assert policy.log_prob(torch.ones(1, 1, 1)).isfinite().all()
 
 
-@pytest.mark.parametrize(("kind", "low", "high"), [(Gaussian, -5, 2), (TanhNormal, -10, 2)])
+@pytest.mark.parametrize(
+    ("kind", "low", "high"), [(Gaussian, -5, 2), (TanhNormal, -10, 2)]
+)
 def test_spreads_are_cut(kind, low, high):
-    assert kind(outputs((0.0, -50.0), (0.0, 50.0), (0.0, 1.0)), box(size=1)).log_std.flatten().tolist() == [
+    assert kind(
+        outputs((0.0, -50.0), (0.0, 50.0), (0.0, 1.0)), box(size=1)
+    ).log_std.flatten().tolist() == [
         low,
         high,
         1,
@@ -199,13 +264,17 @@ def test_spreads_are_cut(kind, low, high):
 
 def test_draws_follow_the_policy_and_end_at_the_borders():
     head = fixed(box(size=1), [1.0, 3.0, -0.5])
-    policy = Gaussian(outputs((math.atanh(0.5), math.log(0.25)), (0.0, 0.0), (0.0, math.log(0.5))), head)
+    policy = Gaussian(
+        outputs((math.atanh(0.5), math.log(0.25)), (0.0, 0.0), (0.0, math.log(0.5))),
+        head,
+    )
     assert policy.drawn.flatten().tolist() == pytest.approx([0.75, 1.0, -0.25])
     assert policy.drawn is policy.drawn  # one draw, however often it is asked for
 
 
 def test_the_entropy_of_a_squashed_policy_is_the_surprise_of_its_own_draw():
-    # at 0, deviation 1: -ln density of tanh(0.549306) = 0.5: 0.150869 + 0.918939 - 0.287682
+    # at 0, deviation 1: -ln density of tanh(0.549306) = 0.5: 0.150869 + 0.918939 -
+    # 0.287682
     policy = TanhNormal(outputs((0.0, 0.0)), fixed(box(size=1), [math.atanh(0.5)]))
     assert policy.entropy().item() == pytest.approx(0.782126, abs=1e-5)
     assert policy.drawn.item() == pytest.approx(0.5)
@@ -224,7 +293,10 @@ def test_a_deterministic_policy_is_tanh_and_its_distance_a_mean_over_the_numbers
     actor: Any = lambda obs: torch.tensor([[[[math.atanh(0.5), 0.0], [0.0, 0.0]]]])  # noqa: E731
     policy = box().deterministic(actor, torch.zeros(1, 2, 4))
     torch.testing.assert_close(policy.drawn, torch.tensor([[[0.5, 0.0], [0.0, 0.0]]]))
-    torch.testing.assert_close(policy.distance(torch.tensor([[[0.5, 1.0], [-1.0, 1.0]]])), torch.tensor([[0.5, 1.0]]))
+    torch.testing.assert_close(
+        policy.distance(torch.tensor([[[0.5, 1.0], [-1.0, 1.0]]])),
+        torch.tensor([[0.5, 1.0]]),
+    )
 
 
 def test_smoothing_cuts_the_noise_and_then_the_action():
@@ -248,7 +320,10 @@ class Sums:
 
 def test_a_critic_is_asked_about_one_action_or_many_of_every_state():
     obs = torch.tensor([[[1.0], [2.0], [3.0]], [[4.0], [5.0], [6.0]]])
-    one, two = torch.tensor([1.0, 2.0, 3.0]).view(1, 3, 1).expand(2, 3, 1), torch.full((2, 3, 1), 50.0)
+    one, two = (
+        torch.tensor([1.0, 2.0, 3.0]).view(1, 3, 1).expand(2, 3, 1),
+        torch.full((2, 3, 1), 50.0),
+    )
     critic: Any = BoxValues(Sums(), obs)  # type: ignore[arg-type]
     assert critic.of(one)[:, 0].tolist() == [[101, 202, 303], [401, 502, 603]]
     assert critic.of(one)[:, 1].tolist() == [[1010, 2020, 3030], [4010, 5020, 6030]]
@@ -257,18 +332,31 @@ def test_a_critic_is_asked_about_one_action_or_many_of_every_state():
     assert torch.equal(many[:, :, 0], critic.of(one))
     assert torch.equal(many[:, :, 1], critic.of(two))
     assert critic.atoms_of(one).shape == (2, 2, 3, 1)
-    assert critic.least_atoms_of(one)[..., 0].tolist() == [[[101, 202, 303]], [[401, 502, 603]]]
+    assert critic.least_atoms_of(one)[..., 0].tolist() == [
+        [[101, 202, 303]],
+        [[401, 502, 603]],
+    ]
 
 
 @pytest.mark.parametrize("size", [1, 2])
-def test_the_conservative_estimate_of_a_flat_critic_is_its_value_and_the_volume_of_the_box(size):
-    """Whatever the policy, importance weights average to the volume 2^A, here over very many draws."""
-    flat = SimpleNamespace(encode=lambda obs: obs, body=lambda x: torch.full((*x.shape[:1], 1, x.shape[1], 1), 3.0))
+def test_the_conservative_estimate_of_a_flat_critic_is_its_value_and_the_volume_of_the_box(
+    size,
+):
+    """Whatever the policy, importance weights average to the volume 2^A, here over very
+    many draws."""
+    flat = SimpleNamespace(
+        encode=lambda obs: obs,
+        body=lambda x: torch.full((*x.shape[:1], 1, x.shape[1], 1), 3.0),
+    )
     values: Any = BoxValues(flat, torch.zeros(1, 2, 1))  # type: ignore[arg-type]
-    policy = TanhNormal(torch.tensor([[[0.3] * size + [0.0] * size] * 2]), box(size=size))
+    policy = TanhNormal(
+        torch.tensor([[[0.3] * size + [0.0] * size] * 2]), box(size=size)
+    )
     chosen, soft = values.conservative(torch.zeros(1, 2, size), policy, 20_000)
     torch.testing.assert_close(chosen, torch.full((1, 1, 2, 1), 3.0))
-    torch.testing.assert_close(soft, torch.full((1, 1, 2), 3 + size * math.log(2)), atol=0.05, rtol=0)
+    torch.testing.assert_close(
+        soft, torch.full((1, 1, 2), 3 + size * math.log(2)), atol=0.05, rtol=0
+    )
 
 
 def test_the_conservative_estimate_is_the_integral_that_a_grid_finds():
@@ -281,15 +369,21 @@ def test_the_conservative_estimate_is_the_integral_that_a_grid_finds():
     values: Any = BoxValues(critic, torch.tensor([[[0.0], [1.0]]]))  # type: ignore[arg-type]
     _, soft = values.conservative(torch.zeros(1, 2, 1), policy, 20_000)
     a = torch.linspace(-1, 1, 10_001)
-    first, second = (torch.trapezoid(q.exp(), a).log().item() for q in (3 * a, -2 * a * a))
+    first, second = (
+        torch.trapezoid(q.exp(), a).log().item() for q in (3 * a, -2 * a * a)
+    )
     expected = torch.tensor([[[first, first + 1], [second, second]]])
     torch.testing.assert_close(soft, expected, atol=0.04, rtol=0)
 
 
 def test_no_slope_runs_through_the_actions_an_estimate_draws():
     said = torch.zeros(1, 2, 2, requires_grad=True)
-    values: Any = BoxValues(box(size=1).critic(2).setup([stream(0, "test")]), torch.zeros(1, 2, 4))
-    _, soft = values.conservative(torch.zeros(1, 2, 1), TanhNormal(said, box(size=1)), 3)
+    values: Any = BoxValues(
+        box(size=1).critic(2).setup([stream(0, "test")]), torch.zeros(1, 2, 4)
+    )
+    _, soft = values.conservative(
+        torch.zeros(1, 2, 1), TanhNormal(said, box(size=1)), 3
+    )
     assert torch.autograd.grad(soft.sum(), said, allow_unused=True) == (None,)
 
 
@@ -326,18 +420,22 @@ def test_the_head_follows_the_kind_of_actions():
 
 
 def test_entropy_regularised_policies_keep_a_share_of_what_is_possible():
-    assert discrete(actions=10).target_entropy == pytest.approx(0.690776)  # ln 10^0.3 = ln 1.995
+    # ln 10^0.3 = ln 1.995
+    assert discrete(actions=10).target_entropy == pytest.approx(0.690776)
     assert box(size=3).target_entropy == -3
 
 
 def test_the_temperature_rises_where_entropy_is_short_and_falls_where_it_is_plenty():
-    """Adam goes against the slope: it is the spare entropy times the temperature e^0 = 1."""
+    """Adam goes against the slope: it is the spare entropy times the temperature e^0 =
+    1."""
     for log_std, way in ((-5.0, -1), (0.0, 1)):
         learnt: Any = box(size=1, seeds=(0,))
         temperature = learnt.maximizer()["temperature"].setup([stream(0, "test")])
         net = SimpleNamespace(
             policy=lambda obs, s=log_std: torch.tensor([0.0, s]).expand(1, 1, 50, 2),
-            q=SimpleNamespace(encode=lambda obs: obs, body=lambda x: torch.zeros(1, 2, 50, 1)),
+            q=SimpleNamespace(
+                encode=lambda obs: obs, body=lambda x: torch.zeros(1, 2, 50, 1)
+            ),
             temperature=temperature,
         )
         loss = learnt.maximizer_losses(net, torch.zeros(1, 50, 4))["temperature"]
@@ -347,7 +445,9 @@ def test_the_temperature_rises_where_entropy_is_short_and_falls_where_it_is_plen
 
 @pytest.mark.parametrize("make", [discrete, box])
 @pytest.mark.parametrize("law", ["normal", "uniform"])
-def test_a_seed_draws_the_same_noise_alone_and_among_others_and_goes_on_from_a_state(make, law):
+def test_a_seed_draws_the_same_noise_alone_and_among_others_and_goes_on_from_a_state(
+    make, law
+):
     alone, among = make(seeds=(7,)), make(seeds=(3, 7, 11))
     for shape in ((5,), (2, 5, 3)):
         drawn = getattr(among, law)(*shape)
@@ -372,7 +472,8 @@ def test_noise_is_standard_normal_and_uniform_between_zero_and_one():
 def test_a_subset_is_different_critics_chosen_alike_by_every_seed_for_itself():
     head = box(seeds=(0, 1))
     named = torch.arange(5.0).view(1, 5, 1).expand(2, 5, 3)
-    chosen = torch.stack([head.subset(named, 2) for _ in range(2000)])  # [draws, P, 2, B]
+    # [draws, P, 2, B]
+    chosen = torch.stack([head.subset(named, 2) for _ in range(2000)])
     assert (chosen == chosen[..., :1]).all()  # the same critics for all rows
     pairs = chosen[..., 0]
     assert (pairs[..., 0] != pairs[..., 1]).all()
@@ -386,52 +487,75 @@ def test_a_subset_is_different_critics_chosen_alike_by_every_seed_for_itself():
 @pytest.mark.parametrize("quantiles", [1, 3])
 def test_an_exported_critic_scores_actions_by_their_means(quantiles):
     head = discrete(seeds=(0, 1))
-    critic = head.critic(quantiles=quantiles).setup([stream(seed, "test") for seed in (0, 1)])
+    critic = head.critic(quantiles=quantiles).setup(
+        [stream(seed, "test") for seed in (0, 1)]
+    )
     obs = torch.rand(2, 9, 4)
     for p in range(2):
         scores = nn.Sequential(*head.export(critic, p))(obs[p])
-        torch.testing.assert_close(scores, head.values(critic, obs).q[p, 0], atol=1e-6, rtol=1e-5)
+        torch.testing.assert_close(
+            scores, head.values(critic, obs).q[p, 0], atol=1e-6, rtol=1e-5
+        )
 
 
 @pytest.mark.parametrize("spread", [True, False])
 def test_an_exported_actor_gives_the_action_without_noise(spread):
     head = box(seeds=(0, 1))
-    actor = (head.actor() if spread else head.deterministic_actor()).setup([stream(s, "test") for s in (0, 1)])
+    actor = (head.actor() if spread else head.deterministic_actor()).setup(
+        [stream(s, "test") for s in (0, 1)]
+    )
     obs = torch.rand(2, 9, 4)
     for p in range(2):
         exported = nn.Sequential(*head.export(actor, p))
         assert isinstance(exported[-1], nn.Tanh)
-        torch.testing.assert_close(exported(obs[p]), head.mode(actor, obs)[p], atol=1e-6, rtol=1e-5)
+        torch.testing.assert_close(
+            exported(obs[p]), head.mode(actor, obs)[p], atol=1e-6, rtol=1e-5
+        )
 
 
 # --- exploration ---
 
 
-def explored(share: float, seeds: tuple[int, ...], actions: int = 4, rows: int = 20_000) -> np.ndarray:
+def explored(
+    share: float, seeds: tuple[int, ...], actions: int = 4, rows: int = 20_000
+) -> np.ndarray:
     greedy = np.ones((len(seeds), rows), np.int64)
-    return discrete(actions=actions).explore(greedy, share, [stream(seed, "test") for seed in seeds])
+    return discrete(actions=actions).explore(
+        greedy, share, [stream(seed, "test") for seed in seeds]
+    )
 
 
 def test_exploring_replaces_its_share_by_every_action_alike():
     action = explored(0.2, seeds=(0, 1))
     assert action.dtype == np.int64
     for seed in action:
-        share = np.bincount(seed, minlength=4) / seed.size  # 5 % each, and the 80 % that were kept; sd 0.2 %
+        # 5 % each, and the 80 % that were kept; sd 0.2 %
+        share = np.bincount(seed, minlength=4) / seed.size
         np.testing.assert_allclose(share, [0.05, 0.85, 0.05, 0.05], atol=0.01)
     changed = action != 1
-    assert (changed[0] & changed[1]).mean() == pytest.approx(0.15**2, abs=0.005)  # independent of one another
+    # independent of one another
+    assert (changed[0] & changed[1]).mean() == pytest.approx(0.15**2, abs=0.005)
 
 
 def test_exploring_always_is_uniform_and_never_is_greedy():
-    np.testing.assert_allclose(np.bincount(explored(1.0, seeds=(0,))[0]) / 20_000, 0.25, atol=0.015)
+    np.testing.assert_allclose(
+        np.bincount(explored(1.0, seeds=(0,))[0]) / 20_000, 0.25, atol=0.015
+    )
     assert (explored(0.0, seeds=(0, 1)) == 1).all()
 
 
 def test_a_seed_explores_the_same_alone_and_among_others():
-    np.testing.assert_array_equal(explored(0.5, seeds=(7,))[0], explored(0.5, seeds=(3, 7, 11))[1])
+    np.testing.assert_array_equal(
+        explored(0.5, seeds=(7,))[0], explored(0.5, seeds=(3, 7, 11))[1]
+    )
     action = np.zeros((3, 50, 2), np.float32)
-    generators = [[stream(seed, "test") for seed in seeds] for seeds in ((7,), (3, 7, 11))]
-    alone, among = (box().explore(a, 0.5, g) for a, g in zip((action[:1], action), generators, strict=True))
+    generators = [
+        [stream(seed, "test") for seed in seeds] for seeds in ((7,), (3, 7, 11))
+    ]
+    alone, among = (
+        box().explore(a, 0.5, g)
+        for a, g in zip((action[:1], action), generators, strict=True)
+    )
     np.testing.assert_array_equal(alone[0], among[1])
 
 
@@ -450,21 +574,28 @@ def test_exploring_box_actions_adds_noise_of_the_stated_deviation_and_stays_in_t
     noise = inside - 0.25
     np.testing.assert_allclose(noise.std((1,)), 0.1, rtol=0.03)
     np.testing.assert_allclose(noise.mean((1,)), 0, atol=0.003)
-    assert abs(np.corrcoef(noise.reshape(2, -1))[0, 1]) < 0.02  # seeds, and the numbers of an action, on their own
+    # seeds, and the numbers of an action, on their own
+    assert abs(np.corrcoef(noise.reshape(2, -1))[0, 1]) < 0.02
     assert abs(np.corrcoef(noise[0].T)[0, 1]) < 0.03
     border = box().explore(np.ones((2, 1000, 2), np.float32), 0.5, generators)
     assert border.max() == 1
     assert border.min() >= -1
     assert (border == 1).mean() == pytest.approx(0.5, abs=0.04)
-    np.testing.assert_array_equal(box().explore(inside, 0.0, generators), inside.clip(-1, 1))
+    np.testing.assert_array_equal(
+        box().explore(inside, 0.0, generators), inside.clip(-1, 1)
+    )
 
 
 def test_draws_by_numpys_noise_follow_the_policy():
     logits = torch.tensor([0.5, 0.3, 0.2]).log() + 4
     head = discrete(actions=3)
     noise = head.numpy_noise([stream(0, "test")], 20_000)
-    drawn = head.drawn_by(lambda obs: logits.expand(1, 1, 20_000, 3), torch.zeros(1, 20_000, 4), noise)
-    np.testing.assert_allclose(np.bincount(drawn[0]) / 20_000, [0.5, 0.3, 0.2], atol=0.01)
+    drawn = head.drawn_by(
+        lambda obs: logits.expand(1, 1, 20_000, 3), torch.zeros(1, 20_000, 4), noise
+    )
+    np.testing.assert_allclose(
+        np.bincount(drawn[0]) / 20_000, [0.5, 0.3, 0.2], atol=0.01
+    )
     head = box(size=1)
     noise = head.numpy_noise([stream(0, "test")], 20_000)
     said = torch.tensor([0.3, math.log(0.5)]).expand(1, 1, 20_000, 2)

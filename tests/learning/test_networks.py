@@ -1,4 +1,5 @@
-"""Stacked networks: equal to plain torch modules, with autograd's gradients, drawn by each seed for itself."""
+"""Stacked networks: equal to plain torch modules, with autograd's gradients, drawn by
+each seed for itself."""
 
 import itertools
 from typing import Any
@@ -8,7 +9,15 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from curriculum.learning.networks import MLP, Network, Normalize, Scalar, Stack, bf32, product
+from curriculum.learning.networks import (
+    MLP,
+    Network,
+    Normalize,
+    Scalar,
+    Stack,
+    bf32,
+    product,
+)
 from curriculum.types import stream
 
 torch.set_num_threads(1)
@@ -22,41 +31,54 @@ def stacked(
     members: int = 2,
     layer_norm: bool = False,
 ) -> MLP:
-    return MLP(4, outputs, hidden, members, layer_norm).setup([stream(seed, "test") for seed in seeds])
+    return MLP(4, outputs, hidden, members, layer_norm).setup(
+        [stream(seed, "test") for seed in seeds]
+    )
 
 
 def inputs(*shape: int) -> torch.Tensor:
-    return torch.tensor(np.random.default_rng(0).normal(size=shape), dtype=torch.float32)
+    return torch.tensor(
+        np.random.default_rng(0).normal(size=shape), dtype=torch.float32
+    )
 
 
 @pytest.mark.parametrize("layer_norm", [False, True])
 @pytest.mark.parametrize("outputs", [1, 3])
 @pytest.mark.parametrize("hidden", [(8,), (8, 5), (7, 6, 5)])
-def test_every_seed_and_member_is_the_plain_module_it_exports(outputs, hidden, layer_norm):
+def test_every_seed_and_member_is_the_plain_module_it_exports(
+    outputs, hidden, layer_norm
+):
     net, x = stacked(outputs, hidden=hidden, layer_norm=layer_norm), inputs(3, 7, 4)
     out = net(x)
     assert out.shape == (3, 2, 7, outputs)
     for p, k in np.ndindex(3, 2):
-        torch.testing.assert_close(out[p, k], nn.Sequential(*net.export(p, k))(x[p]), atol=1e-6, rtol=0)
+        torch.testing.assert_close(
+            out[p, k], nn.Sequential(*net.export(p, k))(x[p]), atol=1e-6, rtol=0
+        )
 
 
 def test_two_networks_worked_out_by_hand():
     net = MLP(2, 1, (2,)).setup([stream(seed, "test") for seed in (0, 1)])
     first, first_bias, last, last_bias = net.weights.blocks
-    first[0, 0] = torch.tensor([[1.0, -1.0], [2.0, 1.0]])  # row i: what input i adds to each hidden unit
+    # row i: what input i adds to each hidden unit
+    first[0, 0] = torch.tensor([[1.0, -1.0], [2.0, 1.0]])
     first[1, 0] = torch.tensor([[0.5, 1.0], [0.0, -3.0]])
     first_bias[:, 0, 0] = torch.tensor([[0.0, -4.0], [1.0, 2.0]])
     last[:, 0, :, 0] = torch.tensor([[10.0, 100.0], [2.0, 3.0]])
     last_bias[:, 0, 0, 0] = torch.tensor([0.5, -1.0])
-    # seed 0 at (1, 2): hidden (1+4, -1+2-4) = (5, -3), cut to (5, 0), out 50.5; at (-4, 3): (2, 3), out 320.5
-    # seed 1 at (1, 2): hidden (1.5, 1-6+2) = (1.5, -3), cut to (1.5, 0), out 2; at (-4, 3): (-1, -11), out -1
+    # seed 0 at (1, 2): hidden (1+4, -1+2-4) = (5, -3), cut to (5, 0), out 50.5; at (-4,
+    # 3): (2, 3), out 320.5 seed 1 at (1, 2): hidden (1.5, 1-6+2) = (1.5, -3), cut to
+    # (1.5, 0), out 2; at (-4, 3): (-1, -11), out -1
     x = torch.tensor([[1.0, 2.0], [-4.0, 3.0]]).expand(2, 2, 2)
     assert net(x)[:, 0, :, 0].tolist() == [[50.5, 320.5], [2.0, -1.0]]
 
 
 def test_weights_and_biases_are_uniform_within_one_over_the_root_of_the_inputs():
-    net = MLP(4, 2, (100,), members=2).setup([stream(seed, "test") for seed in range(60)])
-    for block, bound in zip(net.weights.blocks, [0.5, 0.5, 0.1, 0.1], strict=True):  # 4 inputs, then 100
+    net = MLP(4, 2, (100,), members=2).setup(
+        [stream(seed, "test") for seed in range(60)]
+    )
+    # 4 inputs, then 100
+    for block, bound in zip(net.weights.blocks, [0.5, 0.5, 0.1, 0.1], strict=True):
         assert 0.97 * bound < block.abs().max() <= bound
         assert abs(float(block.mean())) < 0.1 * bound
         assert float(block.std()) == pytest.approx(bound / 3**0.5, rel=0.05)
@@ -91,16 +113,26 @@ def test_what_moves_the_vector_moves_the_network():
 def test_blocks_lie_in_the_vector_one_after_the_other():
     stack = Stack([(2, 1, 3), (2, 2)])
     stack.vector[:10] = torch.arange(10.0)
-    assert [block.tolist() for block in stack.blocks] == [[[[0, 1, 2]], [[3, 4, 5]]], [[6, 7], [8, 9]]]
-    assert [block.tolist() for block in stack.split(stack.vector * 2)][1] == [[12, 14], [16, 18]]
-    assert len(stack.vector) % 16 == 0  # no rest that a processor would round in another way than whole registers
+    assert [block.tolist() for block in stack.blocks] == [
+        [[[0, 1, 2]], [[3, 4, 5]]],
+        [[6, 7], [8, 9]],
+    ]
+    assert [block.tolist() for block in stack.split(stack.vector * 2)][1] == [
+        [12, 14],
+        [16, 18],
+    ]
+    # no rest that a processor would round in another way than whole registers
+    assert len(stack.vector) % 16 == 0
     assert not stack.vector[10:].any()
 
 
 def test_copy_seeds_touches_the_masked_seeds_alone():
     stack = Stack([(3, 1, 2), (3, 1)])
     stack.copy_seeds(torch.ones_like(stack.vector), torch.tensor([True, False, True]))
-    assert [block.tolist() for block in stack.blocks] == [[[[1, 1]], [[0, 0]], [[1, 1]]], [[1], [0], [1]]]
+    assert [block.tolist() for block in stack.blocks] == [
+        [[[1, 1]], [[0, 0]], [[1, 1]]],
+        [[1], [0], [1]],
+    ]
 
 
 def test_a_single_output_is_computed_as_any_other():
@@ -111,8 +143,12 @@ def test_a_single_output_is_computed_as_any_other():
     torch.testing.assert_close(one, two, atol=1e-6, rtol=0)
     (slope,) = torch.autograd.grad(one.square().sum(), single.leaves)
     (expected,) = torch.autograd.grad(two.square().sum(), double.leaves)
-    for mine, theirs in zip(single.weights.split(slope), double.weights.split(expected), strict=True):
-        torch.testing.assert_close(mine, theirs[..., : mine.shape[-1]], atol=1e-5, rtol=1e-5)
+    for mine, theirs in zip(
+        single.weights.split(slope), double.weights.split(expected), strict=True
+    ):
+        torch.testing.assert_close(
+            mine, theirs[..., : mine.shape[-1]], atol=1e-5, rtol=1e-5
+        )
 
 
 def test_an_export_is_a_copy():
@@ -125,7 +161,9 @@ def test_an_export_is_a_copy():
 
 
 def test_normalize_flattens_shifts_and_scales():
-    layer = Normalize(torch.tensor([1.0, 2.0, 3.0, 4.0]), torch.tensor([1.0, 10.0, 0.5, 2.0]))
+    layer = Normalize(
+        torch.tensor([1.0, 2.0, 3.0, 4.0]), torch.tensor([1.0, 10.0, 0.5, 2.0])
+    )
     pixels = torch.tensor([[[1, 3], [5, 3]]], dtype=torch.uint8)
     assert layer(pixels).tolist() == [[0.0, 10.0, 1.0, -2.0]]
 
@@ -133,7 +171,8 @@ def test_normalize_flattens_shifts_and_scales():
 # --- gradients: against autograd through plain operations on the same numbers ---
 
 every_form = pytest.mark.parametrize(
-    ("seeds", "members", "layer_norm", "outputs"), list(itertools.product((1, 3), (1, 2), (False, True), (1, 3)))
+    ("seeds", "members", "layer_norm", "outputs"),
+    list(itertools.product((1, 3), (1, 2), (False, True), (1, 3))),
 )
 
 
@@ -144,11 +183,15 @@ def layers_of(net: MLP, vector: Tensor) -> list[tuple[Tensor, Tensor]]:
 
 
 def plain(net: MLP, x: Tensor, vector: Tensor) -> Tensor:
-    """What `net` would say with the weights in `vector`, by operations that autograd differentiates, any times."""
+    """What `net` would say with the weights in `vector`, by operations that autograd
+    differentiates, any times."""
     *layers, last = layers_of(net, vector)
     h = x.unsqueeze(1)
     for weight, bias in layers:
-        h = torch.einsum("pkbi,pkio->pkbo", h.expand(-1, net.members, -1, -1), weight) + bias
+        h = (
+            torch.einsum("pkbi,pkio->pkbo", h.expand(-1, net.members, -1, -1), weight)
+            + bias
+        )
         if net.layer_norm:
             centred = h - h.mean(-1, keepdim=True)
             h = centred / (centred.square().mean(-1, keepdim=True) + 1e-5).sqrt()
@@ -158,12 +201,18 @@ def plain(net: MLP, x: Tensor, vector: Tensor) -> Tensor:
 
 def some_loss(out: Tensor) -> Tensor:
     """Not linear, and of another slope for every output, row, member and seed."""
-    return ((out + 1).square() * torch.linspace(-1, 2, out.numel()).view(out.shape)).sum()
+    return (
+        (out + 1).square() * torch.linspace(-1, 2, out.numel()).view(out.shape)
+    ).sum()
 
 
 @every_form
-def test_gradients_are_those_of_autograd_through_plain_operations(seeds, members, layer_norm, outputs):
-    net = stacked(outputs, seeds=tuple(range(seeds)), members=members, layer_norm=layer_norm)
+def test_gradients_are_those_of_autograd_through_plain_operations(
+    seeds, members, layer_norm, outputs
+):
+    net = stacked(
+        outputs, seeds=tuple(range(seeds)), members=members, layer_norm=layer_norm
+    )
     x = inputs(seeds, 7, 4).requires_grad_()
     vector = net.weights.vector.clone().requires_grad_()
     out, expected = net.body(x), plain(net, x, vector)
@@ -173,15 +222,20 @@ def test_gradients_are_those_of_autograd_through_plain_operations(seeds, members
     theirs = torch.autograd.grad(some_loss(expected), [x, vector])
     for own, other in zip(mine, theirs, strict=True):
         torch.testing.assert_close(own, other, atol=1e-5, rtol=1e-4)
-    alone = torch.autograd.grad(some_loss(net.body(x.detach())), net.leaves)  # as observations come: without a slope
+    # as observations come: without a slope
+    alone = torch.autograd.grad(some_loss(net.body(x.detach())), net.leaves)
     torch.testing.assert_close(alone[0], theirs[1], atol=1e-5, rtol=1e-4)
 
 
 @pytest.mark.parametrize("layer_norm", [False, True])
 @pytest.mark.parametrize("outputs", [1, 3])
 def test_gradients_are_those_of_finite_differences(outputs, layer_norm):
-    net, x = in_double(stacked(outputs, seeds=(0, 1), layer_norm=layer_norm)), inputs(2, 3, 4).double().requires_grad_()
-    assert torch.autograd.gradcheck(lambda x, leaf: net.body(x), (x, net.leaves[0]))  # moves the leaf where it lies
+    net, x = (
+        in_double(stacked(outputs, seeds=(0, 1), layer_norm=layer_norm)),
+        inputs(2, 3, 4).double().requires_grad_(),
+    )
+    # moves the leaf where it lies
+    assert torch.autograd.gradcheck(lambda x, leaf: net.body(x), (x, net.leaves[0]))
 
 
 def in_double(net: MLP) -> MLP:
@@ -202,12 +256,19 @@ def test_a_network_that_a_loss_asks_twice_gets_both_gradients(layer_norm):
     net, x, y = stacked(1, layer_norm=layer_norm), inputs(3, 7, 4), inputs(3, 5, 4) * 2
     vector = net.weights.vector.clone().requires_grad_()
     (mine,) = torch.autograd.grad(some_loss(net(x)) + some_loss(net(y)), net.leaves)
-    (theirs,) = torch.autograd.grad(some_loss(plain(net, x, vector)) + some_loss(plain(net, y, vector)), vector)
+    (theirs,) = torch.autograd.grad(
+        some_loss(plain(net, x, vector)) + some_loss(plain(net, y, vector)), vector
+    )
     torch.testing.assert_close(mine, theirs, atol=1e-5, rtol=1e-4)
-    chained = MLP(4, 4, (8,)).setup([stream(0, "test")])  # its own output comes back as input
+    # its own output comes back as input
+    chained = MLP(4, 4, (8,)).setup([stream(0, "test")])
     vector, x = chained.weights.vector.clone().requires_grad_(), inputs(1, 7, 4)
-    (mine,) = torch.autograd.grad(some_loss(chained(chained(x).squeeze(1))), chained.leaves)
-    (theirs,) = torch.autograd.grad(some_loss(plain(chained, plain(chained, x, vector).squeeze(1), vector)), vector)
+    (mine,) = torch.autograd.grad(
+        some_loss(chained(chained(x).squeeze(1))), chained.leaves
+    )
+    (theirs,) = torch.autograd.grad(
+        some_loss(plain(chained, plain(chained, x, vector).squeeze(1), vector)), vector
+    )
     torch.testing.assert_close(mine, theirs, atol=1e-5, rtol=1e-4)
 
 
@@ -219,18 +280,25 @@ def mover():
 
 
 @every_form
-def test_with_another_mover_a_network_passes_slopes_on_and_has_none_itself(mover, seeds, members, layer_norm, outputs):
+def test_with_another_mover_a_network_passes_slopes_on_and_has_none_itself(
+    mover, seeds, members, layer_norm, outputs
+):
     generators = [stream(seed, "actor") for seed in range(seeds)]
     actor = MLP(4, 4, (6,)).setup(generators)
-    critic = stacked(outputs, seeds=tuple(range(seeds)), members=members, layer_norm=layer_norm)
+    critic = stacked(
+        outputs, seeds=tuple(range(seeds)), members=members, layer_norm=layer_norm
+    )
     x = inputs(seeds, 7, 4)
     vectors = [net.weights.vector.clone().requires_grad_() for net in (actor, critic)]
     expected = torch.autograd.grad(
-        some_loss(plain(critic, plain(actor, x, vectors[0]).squeeze(1), vectors[1])), vectors
+        some_loss(plain(critic, plain(actor, x, vectors[0]).squeeze(1), vectors[1])),
+        vectors,
     )
     loss = some_loss(critic.body(actor(x).squeeze(1)))
     mover(actor)
-    ours, none = torch.autograd.grad(loss, [*actor.leaves, *critic.leaves], retain_graph=True, allow_unused=True)
+    ours, none = torch.autograd.grad(
+        loss, [*actor.leaves, *critic.leaves], retain_graph=True, allow_unused=True
+    )
     torch.testing.assert_close(ours, expected[0], atol=1e-5, rtol=1e-4)
     assert none is None
     mover(critic)  # the same graph again, for the other one
@@ -241,19 +309,30 @@ def test_with_another_mover_a_network_passes_slopes_on_and_has_none_itself(mover
 def test_a_graph_can_be_walked_through_twice_and_gives_the_same():
     net, x = stacked(layer_norm=True), inputs(3, 7, 4)
     loss = some_loss(net(x))
-    first, second = (torch.autograd.grad(loss, net.leaves, retain_graph=True)[0] for _ in range(2))
+    first, second = (
+        torch.autograd.grad(loss, net.leaves, retain_graph=True)[0] for _ in range(2)
+    )
     assert torch.equal(first, second)
 
 
-def test_as_its_own_mover_a_network_asked_twice_gets_both_gradients_and_the_next_ones_are_fresh(mover):
+def test_as_its_own_mover_a_network_asked_twice_gets_both_gradients_and_the_next_ones_are_fresh(
+    mover,
+):
     """It may keep memory for its gradient from one backward pass to the next."""
     net, x, y = stacked(layer_norm=True), inputs(3, 7, 4), inputs(3, 5, 4) * 2
     first, second = some_loss(net(x)) + some_loss(net(y)), some_loss(net(y))
-    expected = [torch.autograd.grad(loss, net.leaves, retain_graph=True)[0] for loss in (first, second)]
+    expected = [
+        torch.autograd.grad(loss, net.leaves, retain_graph=True)[0]
+        for loss in (first, second)
+    ]
     mover(net)
-    for loss, gradient in zip((first, second, first), (*expected, expected[0]), strict=True):
+    for loss, gradient in zip(
+        (first, second, first), (*expected, expected[0]), strict=True
+    ):
         net.taken = False  # as `Learner.gradient` says before every pass
-        torch.testing.assert_close(torch.autograd.grad(loss, net.leaves, retain_graph=True)[0], gradient)
+        torch.testing.assert_close(
+            torch.autograd.grad(loss, net.leaves, retain_graph=True)[0], gradient
+        )
 
 
 def test_without_gradients_the_answer_is_the_same_and_nothing_is_recorded():
@@ -289,15 +368,25 @@ def test_a_second_derivative_through_the_written_backward_pass_is_no_silent_zero
 @pytest.mark.parametrize("seeds", [1, 3])
 @pytest.mark.parametrize("members", [1, 2])
 @pytest.mark.parametrize("hidden", [(8,), (8, 5), (7, 6, 5)])
-def test_slopes_and_their_own_derivative_are_those_of_autograd_twice(seeds, members, hidden):
-    net, x = stacked(1, hidden=hidden, seeds=tuple(range(seeds)), members=members), inputs(seeds, 7, 4).requires_grad_()
+def test_slopes_and_their_own_derivative_are_those_of_autograd_twice(
+    seeds, members, hidden
+):
+    net, x = (
+        stacked(1, hidden=hidden, seeds=tuple(range(seeds)), members=members),
+        inputs(seeds, 7, 4).requires_grad_(),
+    )
     vector = net.weights.vector.clone().requires_grad_()
     out = plain(net, x, vector)
-    expected = torch.stack([torch.autograd.grad(q.sum(), x, create_graph=True)[0] for q in out.unbind(1)], 1)
+    expected = torch.stack(
+        [torch.autograd.grad(q.sum(), x, create_graph=True)[0] for q in out.unbind(1)],
+        1,
+    )
     for columns in (1, 3, 4):
         slope = net.slope(x.detach(), columns)
         assert slope.shape == (seeds, members, 7, columns)
-        torch.testing.assert_close(slope, expected[..., -columns:], atol=1e-6, rtol=1e-5)
+        torch.testing.assert_close(
+            slope, expected[..., -columns:], atol=1e-6, rtol=1e-5
+        )
     mine = torch.autograd.grad(some_loss(net.slope(x.detach(), 3)), net.leaves)
     theirs = torch.autograd.grad(some_loss(expected[..., -3:]), vector)
     torch.testing.assert_close(mine, theirs, atol=1e-5, rtol=1e-4)
@@ -315,16 +404,25 @@ def test_slopes_of_normalised_layers_are_refused_in_a_sentence():
 
 def test_normalised_layers_worked_out_by_hand():
     net = MLP(1, 1, (2,), layer_norm=True).setup([stream(0, "test")])
-    for block, numbers in zip(net.weights.blocks, ([[3.0, -1.0]], [[0.0, 0.0]], [[5.0], [7.0]], [[0.5]]), strict=True):
+    for block, numbers in zip(
+        net.weights.blocks,
+        ([[3.0, -1.0]], [[0.0, 0.0]], [[5.0], [7.0]], [[0.5]]),
+        strict=True,
+    ):
         block[0, 0] = torch.tensor(numbers)
-    # at 1 and at 2 the hidden layer is (3, -1) and (6, -2): both are (1, -1) once normalised; at -1 it is (-1, 1)
-    assert net(torch.tensor([[[1.0], [2.0], [-1.0]]])).flatten().tolist() == pytest.approx([5.5, 5.5, 7.5], abs=1e-4)
+    # at 1 and at 2 the hidden layer is (3, -1) and (6, -2): both are (1, -1) once
+    # normalised; at -1 it is (-1, 1)
+    assert net(
+        torch.tensor([[[1.0], [2.0], [-1.0]]])
+    ).flatten().tolist() == pytest.approx([5.5, 5.5, 7.5], abs=1e-4)
 
 
 def test_a_scalar_is_one_number_a_seed_with_a_gradient_of_its_own():
     scalar: Any = Scalar(0.25).setup([stream(seed, "test") for seed in (0, 1, 2)])
     assert scalar().tolist() == [0.25] * 3
-    (gradient,) = torch.autograd.grad((scalar() * torch.tensor([1.0, 2.0, 3.0])).sum(), scalar.leaves)
+    (gradient,) = torch.autograd.grad(
+        (scalar() * torch.tensor([1.0, 2.0, 3.0])).sum(), scalar.leaves
+    )
     assert gradient[:3].tolist() == [1, 2, 3]
     assert not gradient[3:].any()
     scalar.weights.vector += 1
@@ -337,7 +435,9 @@ def test_a_scalar_is_one_number_a_seed_with_a_gradient_of_its_own():
 
 @pytest.mark.parametrize("precision", ["bf32", "bf16"])
 @pytest.mark.parametrize("sizes", [(63, 64, 64), (64, 63, 64), (64, 64, 63)])
-def test_products_that_are_narrow_on_any_side_are_exact_in_every_precision(precision, sizes):
+def test_products_that_are_narrow_on_any_side_are_exact_in_every_precision(
+    precision, sizes
+):
     rows, inner, columns = sizes
     a, b = inputs(2, rows, inner), inputs(2, inner, columns)
     assert torch.equal(product(a, b, precision), a @ b)
@@ -371,7 +471,9 @@ def test_gradients_in_lower_precision_point_where_exact_ones_do(precision, layer
         net = MLP(4, 1, (64, 64), 2, layer_norm)
         net.precision = chosen
         net.setup([stream(seed, "test") for seed in (0, 1)])
-        found.append(torch.autograd.grad(net(inputs(2, 64, 4)).square().sum(), net.leaves)[0])
+        found.append(
+            torch.autograd.grad(net(inputs(2, 64, 4)).square().sum(), net.leaves)[0]
+        )
     exact, low = found
     assert torch.nn.functional.cosine_similarity(exact, low, dim=0) > 0.999
     assert (low - exact).norm() < 0.03 * exact.norm()

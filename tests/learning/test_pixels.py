@@ -1,4 +1,5 @@
-"""Encoders of stacked pictures: the published shapes, plain torch's numbers and gradients, one seed as among others."""
+"""Encoders of stacked pictures: the published shapes, plain torch's numbers and
+gradients, one seed as among others."""
 
 import numpy as np
 import pytest
@@ -15,13 +16,19 @@ torch.set_num_threads(1)
 FRAMES, SIDE = 4, 44
 
 
-def network(encoder: Encoder, seeds: tuple[int, ...] = (0, 1), outputs: int = 3, extra: int = 0) -> Pixels:
-    net = Pixels((FRAMES, SIDE, SIDE), outputs, (16,), members=2, extra=extra, encoder=encoder)
+def network(
+    encoder: Encoder, seeds: tuple[int, ...] = (0, 1), outputs: int = 3, extra: int = 0
+) -> Pixels:
+    net = Pixels(
+        (FRAMES, SIDE, SIDE), outputs, (16,), members=2, extra=extra, encoder=encoder
+    )
     return net.setup([stream(seed, "test") for seed in seeds])
 
 
 def pictures(*lead: int, seed: int = 0) -> torch.Tensor:
-    drawn = np.random.default_rng(seed).integers(256, size=(*lead, FRAMES, SIDE, SIDE), dtype=np.uint8)
+    drawn = np.random.default_rng(seed).integers(
+        256, size=(*lead, FRAMES, SIDE, SIDE), dtype=np.uint8
+    )
     return torch.from_numpy(drawn)
 
 
@@ -29,17 +36,25 @@ def parameters(modules: list[nn.Module]) -> list[nn.Parameter]:
     return [parameter for module in modules for parameter in module.parameters()]
 
 
-@pytest.mark.parametrize(("encoder", "features", "weights"), [("nature", 3136, 77_984), ("impala", 3872, 97_744)])
-def test_an_encoder_has_the_published_size_on_atari_pictures(encoder: Encoder, features: int, weights: int):
-    # nature: 32*4*8*8 + 64*32*4*4 + 64*64*3*3 weights and 32 + 64 + 64 biases; 7 * 7 * 64 features
-    # impala: 3x3 kernels 4-16, 16-32, 32-32 and four a stage of its own width, with biases; 11 * 11 * 32 features
+@pytest.mark.parametrize(
+    ("encoder", "features", "weights"),
+    [("nature", 3136, 77_984), ("impala", 3872, 97_744)],
+)
+def test_an_encoder_has_the_published_size_on_atari_pictures(
+    encoder: Encoder, features: int, weights: int
+):
+    # nature: 32*4*8*8 + 64*32*4*4 + 64*64*3*3 weights and 32 + 64 + 64 biases; 7 * 7 *
+    # 64 features impala: 3x3 kernels 4-16, 16-32, 32-32 and four a stage of its own
+    # width, with biases; 11 * 11 * 32 features
     net = Pixels((4, 84, 84), 1, (8,), encoder=encoder)
     assert net.sizes[0] == features
     assert sum(p.numel() for p in net.parameters.values()) == weights
 
 
 @pytest.mark.parametrize("encoder", ["nature", "impala"])
-def test_every_seed_and_member_is_the_plain_module_it_exports_in_value_and_gradient(encoder: Encoder):
+def test_every_seed_and_member_is_the_plain_module_it_exports_in_value_and_gradient(
+    encoder: Encoder,
+):
     net, obs = network(encoder), pictures(2, 5)
     out = net(obs)
     assert out.shape == (2, 2, 5, 3)
@@ -61,9 +76,9 @@ def test_every_seed_and_member_is_the_plain_module_it_exports_in_value_and_gradi
 
 
 def test_pictures_count_from_zero_to_one():
-    assert Scale()(torch.tensor([[[[0, 255], [51, 102]]]], dtype=torch.uint8)).flatten().tolist() == pytest.approx(
-        [0.0, 1.0, 0.2, 0.4]
-    )
+    assert Scale()(
+        torch.tensor([[[[0, 255], [51, 102]]]], dtype=torch.uint8)
+    ).flatten().tolist() == pytest.approx([0.0, 1.0, 0.2, 0.4])
 
 
 def test_lower_precision_moves_features_by_little():
@@ -75,22 +90,51 @@ def test_lower_precision_moves_features_by_little():
     torch.testing.assert_close(net.encode(obs), exact, atol=0.02, rtol=0.05)
 
 
-def make(name: str, box: bool, seeds: tuple[int, ...], encoder: str = "nature") -> Learner:
+def make(
+    name: str, box: bool, seeds: tuple[int, ...], encoder: str = "nature"
+) -> Learner:
     shape = (FRAMES, SIDE, SIDE)
-    spec = Spec(shape, "uint8", np.zeros(shape), np.full(shape, 255.0), 0 if box else 3, 2 if box else 0, frames=FRAMES)
-    return plugins.make("learner", name, hidden=(16,), encoder=encoder).setup(spec, seeds)
+    spec = Spec(
+        shape,
+        "uint8",
+        np.zeros(shape),
+        np.full(shape, 255.0),
+        0 if box else 3,
+        2 if box else 0,
+        frames=FRAMES,
+    )
+    return plugins.make("learner", name, hidden=(16,), encoder=encoder).setup(
+        spec, seeds
+    )
 
 
 def batch(seeds: tuple[int, ...], box: bool) -> Batch:
     rows = []
     for seed in seeds:
         rng = np.random.default_rng(seed)
-        action = rng.uniform(-1, 1, (6, 2)).astype(np.float32) if box else rng.integers(3, size=6)
-        rows.append((action, rng.normal(size=6).astype(np.float32), rng.normal(size=6).astype(np.float32)))
+        action = (
+            rng.uniform(-1, 1, (6, 2)).astype(np.float32)
+            if box
+            else rng.integers(3, size=6)
+        )
+        rows.append(
+            (
+                action,
+                rng.normal(size=6).astype(np.float32),
+                rng.normal(size=6).astype(np.float32),
+            )
+        )
     columns = [torch.from_numpy(np.stack(column)) for column in zip(*rows, strict=True)]
     obs = torch.stack([pictures(6, seed=seed) for seed in seeds])
     next_obs = torch.stack([pictures(6, seed=seed + 100) for seed in seeds])
-    return Batch(obs, columns[0], columns[1], torch.full(columns[1].shape, 0.9), next_obs, columns[2])
+    return Batch(
+        obs,
+        columns[0],
+        columns[1],
+        torch.full(columns[1].shape, 0.9),
+        next_obs,
+        columns[2],
+    )
 
 
 @pytest.mark.parametrize("box", [False, True])
@@ -105,7 +149,10 @@ def test_every_learner_sees_pictures_and_exports_what_it_does(name: str, box: bo
     for key, net in learner.nets.items():
         assert not torch.equal(net.weights.vector, before[key]), key
     assert all(loss.isfinite().all() for loss in learner.last_losses.values())
-    acted, exported = learner.act(seen.obs.numpy())[0], learner.export(0)(seen.obs[0]).detach().numpy()
+    acted, exported = (
+        learner.act(seen.obs.numpy())[0],
+        learner.export(0)(seen.obs[0]).detach().numpy(),
+    )
     if box:
         np.testing.assert_allclose(exported, acted, atol=1e-5)
     else:
@@ -113,11 +160,15 @@ def test_every_learner_sees_pictures_and_exports_what_it_does(name: str, box: bo
 
 
 @pytest.mark.parametrize(("name", "box"), [("dqn", False), ("td3bc", True)])
-def test_a_seed_that_sees_pictures_learns_the_same_alone_and_among_others(name: str, box: bool):
+def test_a_seed_that_sees_pictures_learns_the_same_alone_and_among_others(
+    name: str, box: bool
+):
     alone, among = make(name, box, (2,)), make(name, box, (0, 2))
     for _ in range(3):
         alone.update(batch((2,), box))
         among.update(batch((0, 2), box))
-    for mine, theirs in zip(alone.stacks().values(), among.stacks().values(), strict=True):
+    for mine, theirs in zip(
+        alone.stacks().values(), among.stacks().values(), strict=True
+    ):
         for own, other in zip(mine.blocks, theirs.blocks, strict=True):
             torch.testing.assert_close(own[0], other[1], atol=1e-6, rtol=0)

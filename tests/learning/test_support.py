@@ -1,4 +1,5 @@
-"""Supports: which actions batch-constrained learners choose from, and that an export chooses as its learner."""
+"""Supports: which actions batch-constrained learners choose from, and that an export
+chooses as its learner."""
 
 import math
 from types import SimpleNamespace
@@ -19,11 +20,14 @@ SEEDS = (0, 1, 2)
 
 
 def heads(actions: int = 0, size: int = 0, seeds: tuple[int, ...] = SEEDS) -> Any:
-    return head(Spec((4,), "float32", np.zeros(4), np.ones(4), actions, size), Body((8,)), seeds)
+    return head(
+        Spec((4,), "float32", np.zeros(4), np.ones(4), actions, size), Body((8,)), seeds
+    )
 
 
 def networks(chosen: Any, seeds: tuple[int, ...] = SEEDS, **more: Any) -> Any:
-    """The support's networks and a critic, drawn large enough to say different things."""
+    """The support's networks and a critic, drawn large enough to say different
+    things."""
     nets = chosen.build() | {"q": chosen.head.critic(2)} | more
     for name, net in nets.items():
         net.setup([stream(seed, name) for seed in seeds]).weights.vector.mul_(2)
@@ -44,7 +48,8 @@ def test_likely_is_what_has_the_threshold_share_of_the_largest_chance():
     assert likely(logits, 0.5).tolist() == [[True, True, False], [False, False, True]]
     assert likely(logits, 0.35).tolist() == [[True, True, True], [False, False, True]]
     assert likely(logits, 0.0).all()
-    assert likely(logits, 1.0).tolist() == [[True, False, False], [False, False, True]]  # the likeliest always stays
+    # the likeliest always stays
+    assert likely(logits, 1.0).tolist() == [[True, False, False], [False, False, True]]
     assert likely(torch.zeros(4), 1.0).all()
 
 
@@ -54,7 +59,10 @@ def test_the_value_of_an_action_outside_the_support_is_lower_than_any_and_finite
     critic: Any = lambda obs: torch.arange(6.0).view(1, 2, 1, 3).expand(3, 2, 1, 3)  # noqa: E731
     q = chosen.values(critic, torch.zeros(3, 1, 4), proposed)
     assert q.shape == (3, 2, 3, 1)
-    assert q[1, :, :, 0].tolist() == [[0, pytest.approx(NEVER), 2], [3, pytest.approx(NEVER), 5]]
+    assert q[1, :, :, 0].tolist() == [
+        [0, pytest.approx(NEVER), 2],
+        [3, pytest.approx(NEVER), 5],
+    ]
     assert q.isfinite().all()
 
 
@@ -74,18 +82,31 @@ def test_proposals_stay_in_the_box_and_within_reach_of_what_is_decoded():
 
 def test_a_decoder_is_asked_about_every_draw_at_every_state():
     chosen: Any = Generated(heads(size=1), 2, 0.0)
-    latents = torch.tensor([[[0.1, 0], [0.2, 0], [0.3, 0]], [[-0.1, 0], [-9, 0], [9, 0]]]).expand(3, 2, 3, 2)
+    latents = torch.tensor(
+        [[[0.1, 0], [0.2, 0], [0.3, 0]], [[-0.1, 0], [-9, 0], [9, 0]]]
+    ).expand(3, 2, 3, 2)
     chosen.head.normal = lambda *shape: latents.reshape(3, *shape)
-    decoder = SimpleNamespace(encode=lambda obs: obs, body=lambda x: (x[..., :1] + 10 * x[..., 4:5]).unsqueeze(1))
-    still = SimpleNamespace(encode=lambda obs: obs, body=lambda x: torch.zeros(3, 1, x.shape[1], 1))
+    decoder = SimpleNamespace(
+        encode=lambda obs: obs,
+        body=lambda x: (x[..., :1] + 10 * x[..., 4:5]).unsqueeze(1),
+    )
+    still = SimpleNamespace(
+        encode=lambda obs: obs, body=lambda x: torch.zeros(3, 1, x.shape[1], 1)
+    )
     obs = torch.tensor([1.0, 2.0, 3.0]).view(1, 3, 1).expand(3, 3, 4)
-    proposed = chosen.propose(SimpleNamespace(decoder=decoder, perturbation=still), obs)[1, :, :, 0]
-    expected = torch.tensor([[2.0, 4.0, 6.0], [0.0, -3.0, 8.0]]).tanh()  # latents end at +-0.5
+    proposed = chosen.propose(
+        SimpleNamespace(decoder=decoder, perturbation=still), obs
+    )[1, :, :, 0]
+    # latents end at +-0.5
+    expected = torch.tensor([[2.0, 4.0, 6.0], [0.0, -3.0, 8.0]]).tanh()
     torch.testing.assert_close(proposed, expected)
 
 
 def test_the_latent_draws_to_act_with_are_fixed_cut_and_each_seeds_own():
-    among, alone = Generated(heads(size=2), 100, 0.05), Generated(heads(size=2, seeds=(1,)), 100, 0.05)
+    among, alone = (
+        Generated(heads(size=2), 100, 0.05),
+        Generated(heads(size=2, seeds=(1,)), 100, 0.05),
+    )
     assert torch.equal(among.latents[1], alone.latents[0])
     assert not torch.equal(among.latents[0], among.latents[1])
     assert among.latents.abs().max() == 0.5
@@ -97,7 +118,9 @@ def test_the_latent_draws_to_act_with_are_fixed_cut_and_each_seeds_own():
 
 def test_picking_takes_the_indexed_proposal_of_every_row():
     proposed = torch.arange(24.0).view(1, 3, 4, 2)  # [P, N, B, A]
-    picked = Generated(heads(size=2), 3, 0.0).pick(proposed, torch.tensor([[0, 2, 1, 2]]))
+    picked = Generated(heads(size=2), 3, 0.0).pick(
+        proposed, torch.tensor([[0, 2, 1, 2]])
+    )
     assert picked.tolist() == [[[0, 1], [18, 19], [12, 13], [22, 23]]]
     index = torch.tensor([[0, 2, 1, 2]])
     assert Listed(heads(actions=3), 0.3).pick(proposed, index) is index
@@ -121,11 +144,14 @@ def test_the_export_for_box_actions_picks_the_same_action():
     picked = chosen.pick(proposed, chosen.values(net.q, obs, proposed)[:, 0].argmax(-2))
     assert len(torch.unique(picked)) > 50
     for p in range(3):
-        torch.testing.assert_close(chosen.export(net, p)(obs[p]), picked[p], atol=1e-5, rtol=0)
+        torch.testing.assert_close(
+            chosen.export(net, p)(obs[p]), picked[p], atol=1e-5, rtol=0
+        )
 
 
 def test_an_autoencoder_that_knows_nothing_costs_the_variance_of_the_actions():
-    """Where the encoder says N(0, 1) there is no divergence; a decoder that says 0 misses by the mean square."""
+    """Where the encoder says N(0, 1) there is no divergence; a decoder that says 0
+    misses by the mean square."""
     chosen = Generated(heads(size=2), 2, 0.05)
     net = networks(chosen)
     for name in ("encoder", "decoder"):
@@ -138,7 +164,8 @@ def test_an_autoencoder_that_knows_nothing_costs_the_variance_of_the_actions():
 
 
 def test_a_wide_spread_of_the_encoder_is_cut_from_below():
-    """The divergence of N(0, e^-4) in every number: (e^-8 - 1) / 2 + 4; half of it counts."""
+    """The divergence of N(0, e^-4) in every number: (e^-8 - 1) / 2 + 4; half of it
+    counts."""
     chosen = Generated(heads(size=1), 2, 0.05)
     net = networks(chosen)
     for name in ("encoder", "decoder"):
@@ -146,4 +173,6 @@ def test_a_wide_spread_of_the_encoder_is_cut_from_below():
     net.encoder.weights.blocks[-1][..., 2:] = -50
     batch: Any = SimpleNamespace(obs=observations(20), action=torch.zeros(3, 20, 1))
     expected = 0.5 * ((math.exp(-8) - 1) / 2 + 4)
-    assert chosen.losses(net, batch)["encoder"].tolist() == pytest.approx([expected] * 3)
+    assert chosen.losses(net, batch)["encoder"].tolist() == pytest.approx(
+        [expected] * 3
+    )

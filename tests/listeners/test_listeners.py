@@ -1,4 +1,5 @@
-"""What listeners make of records: tables that a resumed run continues, TensorBoard files that nothing enters twice."""
+"""What listeners make of records: tables that a resumed run continues, TensorBoard
+files that nothing enters twice."""
 
 import csv
 import json
@@ -34,7 +35,9 @@ CONFIG = Config(
 )
 
 
-def listen(name: str, folder: Path, history: list[dict[str, Any]], records: Any) -> None:
+def listen(
+    name: str, folder: Path, history: list[dict[str, Any]], records: Any
+) -> None:
     listener = plugins.make("listener", name).open(folder, flat(CONFIG), history)
     for record in records:
         listener(record)
@@ -42,7 +45,9 @@ def listen(name: str, folder: Path, history: list[dict[str, Any]], records: Any)
 
 
 def record(kind: str, step: int, **values: Any) -> Record:
-    return Record(kind, step, {tag.replace("__", "/"): np.array(v) for tag, v in values.items()})
+    return Record(
+        kind, step, {tag.replace("__", "/"): np.array(v) for tag, v in values.items()}
+    )
 
 
 def test_metrics_hold_one_record_a_line_and_missing_numbers_as_null(tmp_path: Path):
@@ -50,9 +55,15 @@ def test_metrics_hold_one_record_a_line_and_missing_numbers_as_null(tmp_path: Pa
         "table",
         tmp_path,
         [],
-        [record("collect", 8, rollout__x=[1.5, np.nan]), record("maps", 8, visits=[[1, 2], [3, 4]])],
+        [
+            record("collect", 8, rollout__x=[1.5, np.nan]),
+            record("maps", 8, visits=[[1, 2], [3, 4]]),
+        ],
     )
-    first, second = (json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines())
+    first, second = (
+        json.loads(line)
+        for line in (tmp_path / "metrics.jsonl").read_text().splitlines()
+    )
     assert {k: first[k] for k in ("kind", "step", "values")} == {
         "kind": "collect",
         "step": 8,
@@ -62,7 +73,9 @@ def test_metrics_hold_one_record_a_line_and_missing_numbers_as_null(tmp_path: Pa
     assert first["time"] <= second["time"]
 
 
-def test_progress_has_a_row_for_each_evaluation_and_seed_and_widens_for_new_columns(tmp_path: Path):
+def test_progress_has_a_row_for_each_evaluation_and_seed_and_widens_for_new_columns(
+    tmp_path: Path,
+):
     records = [
         record("evaluate", 0, eval__score=[0.1, 0.2]),
         record("collect", 8, rollout__x=[5, 6]),
@@ -81,7 +94,8 @@ def test_progress_has_a_row_for_each_evaluation_and_seed_and_widens_for_new_colu
 
 
 def interrupted(folder: Path, listener: str) -> None:
-    """A run whose process died 23 records on, after records that its last checkpoint does not know of; then resumed."""
+    """A run whose process died 23 records on, after records that its last checkpoint
+    does not know of; then resumed."""
     folder.mkdir()
     records = train(CONFIG, folder)
     listen(listener, folder, [], (next(records) for _ in range(23)))
@@ -95,7 +109,9 @@ def test_tables_of_a_resumed_run_are_those_of_one_that_never_stopped(tmp_path: P
     interrupted(tmp_path / "broken", "table")
     (tmp_path / "whole").mkdir()
     listen("table", tmp_path / "whole", [], train(CONFIG))
-    assert (tmp_path / "broken" / "progress.csv").read_bytes() == (tmp_path / "whole" / "progress.csv").read_bytes()
+    assert (tmp_path / "broken" / "progress.csv").read_bytes() == (
+        tmp_path / "whole" / "progress.csv"
+    ).read_bytes()
 
 
 @pytest.fixture(scope="module")
@@ -106,15 +122,21 @@ def logged(tmp_path_factory: pytest.TempPathFactory) -> Path:
     cut = next(i for i, r in enumerate(records) if r.step > 160)
     (folder / "run").mkdir(exist_ok=True)
     listen("table", folder / "run", [], records[:cut])
-    history = [json.loads(line) for line in (folder / "run" / "metrics.jsonl").read_text().splitlines()]
-    listen("tensorboard", folder / "run", [], records[: cut + 3])  # three records more than the checkpoint knows
+    history = [
+        json.loads(line)
+        for line in (folder / "run" / "metrics.jsonl").read_text().splitlines()
+    ]
+    # three records more than the checkpoint knows
+    listen("tensorboard", folder / "run", [], records[: cut + 3])
     listen("tensorboard", folder / "run", history, records[cut:])
     return folder / "run"
 
 
 def test_tensorboard_shows_every_point_once_after_a_resume(logged: Path):
     for seed in CONFIG.seeds:
-        events = EventAccumulator(str(logged / f"seed{seed}"), size_guidance={"tensors": 0}).Reload()
+        events = EventAccumulator(
+            str(logged / f"seed{seed}"), size_guidance={"tensors": 0}
+        ).Reload()
         points = Counter(e.step for e in events.Tensors("curriculum/planning_rate"))
         assert sorted(points) == list(range(0, 401, 40))
         assert set(points.values()) == {1}
@@ -123,17 +145,25 @@ def test_tensorboard_shows_every_point_once_after_a_resume(logged: Path):
         )  # environment steps of one seed
 
 
-def test_hyperparameters_stand_in_the_runs_own_file_with_metrics_that_are_really_logged(logged: Path):
+def test_hyperparameters_stand_in_the_runs_own_file_with_metrics_that_are_really_logged(
+    logged: Path,
+):
     [folder] = [p for p in logged.iterdir() if p.name == "seed3"]
     assert [p for p in folder.iterdir() if p.is_dir()] == []  # no sub-run
     [first] = folder.glob("events.*")
     found, tags = {}, set()
     for path in folder.glob("events.*"):
-        tags |= {v.tag for event in EventFileLoader(str(path)).Load() for v in event.summary.value}
+        tags |= {
+            v.tag
+            for event in EventFileLoader(str(path)).Load()
+            for v in event.summary.value
+        }
     for event in EventFileLoader(str(first)).Load():
         for value in event.summary.value:
             if value.metadata.plugin_data.plugin_name == "hparams":
-                found[value.tag] = HParamsPluginData.FromString(value.metadata.plugin_data.content)
+                found[value.tag] = HParamsPluginData.FromString(
+                    value.metadata.plugin_data.content
+                )
     described = found["_hparams_/experiment"].experiment
     assert [m.name.tag for m in described.metric_infos] == list(METRICS)
     assert set(METRICS) <= tags
@@ -145,13 +175,24 @@ def test_hyperparameters_stand_in_the_runs_own_file_with_metrics_that_are_really
 
 def test_the_figures_are_drawn_for_every_seed(logged: Path):
     for seed in CONFIG.seeds:
-        events = EventAccumulator(str(logged / f"seed{seed}"), size_guidance={"tensors": 0}).Reload()
-        shown = {tag for tag in events.Tags()["tensors"] + events.Tags()["images"] if tag.startswith("figures/")}
-        assert shown == {f"figures/{name}" for name in ("rate_and_return", "return_against_calls", "visits", "policy")}
+        events = EventAccumulator(
+            str(logged / f"seed{seed}"), size_guidance={"tensors": 0}
+        ).Reload()
+        shown = {
+            tag
+            for tag in events.Tags()["tensors"] + events.Tags()["images"]
+            if tag.startswith("figures/")
+        }
+        assert shown == {
+            f"figures/{name}"
+            for name in ("rate_and_return", "return_against_calls", "visits", "policy")
+        }
     assert (logged / "figures" / "policy-seed3.png").stat().st_size > 10_000
 
 
-def test_progress_prints_plain_lines_where_there_is_no_terminal(tmp_path: Path, capsys: pytest.CaptureFixture):
+def test_progress_prints_plain_lines_where_there_is_no_terminal(
+    tmp_path: Path, capsys: pytest.CaptureFixture
+):
     listen("progress", tmp_path, [], train(CONFIG))
     lines = capsys.readouterr().err.splitlines()
     assert lines[0].startswith("        0/400 steps  rate 1.00  learner alone: return")

@@ -1,4 +1,5 @@
-"""Experts of Stable-Baselines3: how they are trained up to a level, kept, read again, and how they act."""
+"""Experts of Stable-Baselines3: how they are trained up to a level, kept, read again,
+and how they act."""
 
 import copy
 import json
@@ -32,16 +33,30 @@ from curriculum.planners.sb3 import SB3
 from curriculum.planners.tqc import TQC
 from curriculum.types import Spec, stream
 
-SHORT: dict[str, Any] = {"max_steps": 48, "learning_starts": 16, "batch_size": 8, "hidden": (8,)}
+SHORT: dict[str, Any] = {
+    "max_steps": 48,
+    "learning_starts": 16,
+    "batch_size": 8,
+    "hidden": (8,),
+}
 SHORT |= {"eval_every": 24, "eval_episodes": 2, "rows": 8, "updates_per_step": 0.25}
 BRIEF = Pendulum(max_steps=8)
-KINDS = [(DQN, CartPole()), (QRDQN, CartPole()), (SAC, BRIEF), (TQC, BRIEF), (CrossQ, BRIEF)]
-every_kind = pytest.mark.parametrize(("kind", "world"), KINDS, ids=[kind.__name__ for kind, _ in KINDS])
+KINDS = [
+    (DQN, CartPole()),
+    (QRDQN, CartPole()),
+    (SAC, BRIEF),
+    (TQC, BRIEF),
+    (CrossQ, BRIEF),
+]
+every_kind = pytest.mark.parametrize(
+    ("kind", "world"), KINDS, ids=[kind.__name__ for kind, _ in KINDS]
+)
 
 
 @dataclass(kw_only=True)
 class Count:
-    """Counts to `goal`, its true end, by adding action + 1; a reward is ten times the count that was left."""
+    """Counts to `goal`, its true end, by adding action + 1; a reward is ten times the
+    count that was left."""
 
     max_steps: int = 3
     goal: int = 5
@@ -53,7 +68,9 @@ class Count:
     def begin(self, rng: Any, rows: int) -> np.ndarray:
         return np.zeros((rows, 1))
 
-    def step(self, state: np.ndarray, action: np.ndarray, rng: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def step(
+        self, state: np.ndarray, action: np.ndarray, rng: Any
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         following = state + action[:, None] + 1
         return following, 10 * state[:, 0], following[:, 0] >= self.goal
 
@@ -93,7 +110,9 @@ class Bounds(Count):
     """Box actions within uneven bounds; observations [2]."""
 
     observation_space = gym.spaces.Box(-9, 9, (2,), np.float32)
-    action_space = gym.spaces.Box(np.array([-1, 0, 2]), np.array([3, 10, 4]), dtype=np.float32)
+    action_space = gym.spaces.Box(
+        np.array([-1, 0, 2]), np.array([3, 10, 4]), dtype=np.float32
+    )
 
 
 @dataclass(kw_only=True)
@@ -107,7 +126,9 @@ class Clipped(Count):
 
 
 def rows_of(world: Any, *seeds: int, each: int = 2) -> NativeRows:
-    rows = NativeRows(world, [stream(seed, "environment") for seed in seeds or (0,)], each)
+    rows = NativeRows(
+        world, [stream(seed, "environment") for seed in seeds or (0,)], each
+    )
     rows.reset()
     return rows
 
@@ -115,11 +136,20 @@ def rows_of(world: Any, *seeds: int, each: int = 2) -> NativeRows:
 def spec_of(world: Any) -> Spec:
     seen, acted = world.observation_space, world.action_space
     number = int(getattr(acted, "n", 0))
-    return Spec(seen.shape, str(seen.dtype), seen.low, seen.high, number, 0 if number else int(np.prod(acted.shape)))
+    return Spec(
+        seen.shape,
+        str(seen.dtype),
+        seen.low,
+        seen.high,
+        number,
+        0 if number else int(np.prod(acted.shape)),
+    )
 
 
 def set_up(planner: Any, world: Any, *seeds: int, each: int = 2) -> Any:
-    return planner.setup(rows_of(world, *seeds, each=each), spec_of(world), seeds or (0,))
+    return planner.setup(
+        rows_of(world, *seeds, each=each), spec_of(world), seeds or (0,)
+    )
 
 
 def kept(cache: Path) -> dict[str, Any]:
@@ -154,13 +184,28 @@ def trainings(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 def test_rows_tell_the_true_last_observation_and_whether_time_ran_out():
     env = training.RowsEnv(NativeRows(Count(), [stream(0, "x")], 3))
     assert env.reset().tolist() == [[0], [0], [0]]
-    steps: list[Any] = [env.step(np.array(action)) for action in ([0, 1, 1], [0, 1, 0], [0, 1, 1])]
-    assert [obs[:, 0].tolist() for obs, *_ in steps] == [[1, 2, 2], [2, 4, 3], [0, 0, 0]]
-    assert [reward.tolist() for _, reward, *_ in steps] == [[0, 0, 0], [10, 20, 20], [20, 40, 30]]
-    assert [over.tolist() for _, _, over, _ in steps] == [[False] * 3, [False] * 3, [True] * 3]
+    steps: list[Any] = [
+        env.step(np.array(action)) for action in ([0, 1, 1], [0, 1, 0], [0, 1, 1])
+    ]
+    assert [obs[:, 0].tolist() for obs, *_ in steps] == [
+        [1, 2, 2],
+        [2, 4, 3],
+        [0, 0, 0],
+    ]
+    assert [reward.tolist() for _, reward, *_ in steps] == [
+        [0, 0, 0],
+        [10, 20, 20],
+        [20, 40, 30],
+    ]
+    assert [over.tolist() for _, _, over, _ in steps] == [
+        [False] * 3,
+        [False] * 3,
+        [True] * 3,
+    ]
     assert [info for _, _, _, infos in steps[:2] for info in infos] == [{}] * 6
     infos = steps[2][3]
-    assert [info["terminal_observation"].tolist() for info in infos] == [[3], [6], [5]]  # 6 and 5: true ends
+    # 6 and 5: true ends
+    assert [info["terminal_observation"].tolist() for info in infos] == [[3], [6], [5]]
     assert [info["TimeLimit.truncated"] for info in infos] == [True, False, False]
     assert [info["is_success"] for info in infos] == [False, False, True]
 
@@ -169,16 +214,23 @@ def test_rows_behind_the_librarys_monitor_tell_return_and_length():
     env = VecMonitor(training.RowsEnv(NativeRows(Count(), [stream(0, "x")], 2)))
     env.reset()
     infos = [env.step(np.array([0, 1]))[3] for _ in range(3)][-1]
-    assert [(info["episode"]["r"], info["episode"]["l"]) for info in infos] == [(30, 3), (60, 3)]
+    assert [(info["episode"]["r"], info["episode"]["l"]) for info in infos] == [
+        (30, 3),
+        (60, 3),
+    ]
 
 
 def test_what_the_library_remembers_bootstraps_over_time_limits_only():
-    model = training._model(DQN(**SHORT | {"rows": 2}), training.RowsEnv(NativeRows(Count(), [stream(0, "x")], 2)))
+    model = training._model(
+        DQN(**SHORT | {"rows": 2}),
+        training.RowsEnv(NativeRows(Count(), [stream(0, "x")], 2)),
+    )
     with training.undisturbed():
         model.learn(12, callback=lambda *_: True, log_interval=None)  # type: ignore[arg-type]
     memory: Any = model.replay_buffer
     obs, following = memory.observations[:6, :, 0], memory.next_observations[:6, :, 0]
-    np.testing.assert_array_equal(following, obs + memory.actions[:6, :, 0] + 1)  # also where an episode was over
+    # also where an episode was over
+    np.testing.assert_array_equal(following, obs + memory.actions[:6, :, 0] + 1)
     np.testing.assert_array_equal(memory.rewards[:6], 10 * obs)
     ended = memory.dones[:6] * (1 - memory.timeouts[:6])
     np.testing.assert_array_equal(ended, following >= 5)
@@ -197,7 +249,9 @@ def test_a_level_is_that_of_whole_episodes():
     class Always:
         action_space = Count.action_space
 
-        def predict(self, obs: np.ndarray, deterministic: bool) -> tuple[np.ndarray, None]:
+        def predict(
+            self, obs: np.ndarray, deterministic: bool
+        ) -> tuple[np.ndarray, None]:
             assert deterministic
             return (obs[:, 0] != 2).astype(np.int64), None
 
@@ -211,8 +265,11 @@ def test_a_level_is_that_of_whole_episodes():
     assert training.measure(Always(), Count(max_steps=2), range(4), 7).success_rate == 0  # type: ignore[arg-type]
 
 
-def scripted(monkeypatch: pytest.MonkeyPatch, *levels: tuple[float, float]) -> list[range]:
-    """Evaluations that find these returns and success rates one after another; gives the episodes that they played."""
+def scripted(
+    monkeypatch: pytest.MonkeyPatch, *levels: tuple[float, float]
+) -> list[range]:
+    """Evaluations that find these returns and success rates one after another; gives
+    the episodes that they played."""
     asked, left = [], list(levels)
 
     def measure(policy: Any, world: Any, episodes: range, steps: int) -> training.Level:
@@ -232,12 +289,17 @@ def scripted(monkeypatch: pytest.MonkeyPatch, *levels: tuple[float, float]) -> l
         ({"until_return": -5.0}, 16),
     ],
 )
-def test_training_stops_at_the_first_evaluation_that_reaches_the_level(monkeypatch, goal, steps):
+def test_training_stops_at_the_first_evaluation_that_reaches_the_level(
+    monkeypatch, goal, steps
+):
     asked = scripted(monkeypatch, (1, 0.1), (2, 0.7), (4, 0.5), (5, 0.9), (9, 0.2))
-    planner = DQN(**SHORT | {"max_steps": 999, "eval_every": 16, "eval_episodes": 3}, **goal)
+    planner = DQN(
+        **SHORT | {"max_steps": 999, "eval_every": 16, "eval_episodes": 3}, **goal
+    )
     model, levels = training.train(planner, Count())
     assert model.num_timesteps == levels["reached"].steps == steps
-    assert asked == [range(3)] * (steps // 16) + [range(3, 6)]  # and is judged by episodes that did not stop it
+    # and is judged by episodes that did not stop it
+    assert asked == [range(3)] * (steps // 16) + [range(3, 6)]
 
 
 def test_without_a_level_it_trains_as_long_as_it_may(monkeypatch):
@@ -258,8 +320,12 @@ def test_a_level_that_is_not_reached_is_an_error_that_says_what_was(tmp_path):
 
 
 @every_kind
-def test_the_same_settings_train_the_same_expert_however_the_global_generators_stand(kind, world):
-    first, second, other = (training.train(kind(**SHORT, seed=seed), world)[0].policy for seed in (0, 0, 1))
+def test_the_same_settings_train_the_same_expert_however_the_global_generators_stand(
+    kind, world
+):
+    first, second, other = (
+        training.train(kind(**SHORT, seed=seed), world)[0].policy for seed in (0, 0, 1)
+    )
     weights, again, others = (policy.state_dict() for policy in (first, second, other))
     assert all(torch.equal(weights[name], again[name]) for name in weights)
     assert not all(torch.equal(weights[name], others[name]) for name in weights)
@@ -269,7 +335,10 @@ def test_global_generators_and_threads_are_left_as_they_were(tmp_path):
     def drawn() -> tuple[float, float, float]:
         return random.random(), np.random.random(), torch.rand(1).item()  # noqa: NPY002
 
-    before, threads = (random.getstate(), np.random.get_state(), torch.get_rng_state()), torch.get_num_threads()  # noqa: NPY002
+    before, threads = (
+        (random.getstate(), np.random.get_state(), torch.get_rng_state()),  # noqa: NPY002
+        torch.get_num_threads(),
+    )
     expected = drawn()
     random.setstate(before[0])
     np.random.set_state(before[1])  # noqa: NPY002
@@ -285,7 +354,12 @@ def test_global_generators_and_threads_are_left_as_they_were(tmp_path):
 
 
 def test_an_expert_sees_pictures_through_convolutions(tmp_path):
-    actor = set_up(DQN(**SHORT | {"max_steps": 20, "batch_size": 2, "rows": 2}, cache=str(tmp_path)), Pictures())
+    actor = set_up(
+        DQN(
+            **SHORT | {"max_steps": 20, "batch_size": 2, "rows": 2}, cache=str(tmp_path)
+        ),
+        Pictures(),
+    )
     assert any(isinstance(module, torch.nn.Conv2d) for module in actor.asked.modules())
     assert actor.act(np.zeros((2, 4, 84, 84), np.uint8), np.arange(2)).shape == (2,)
 
@@ -293,16 +367,38 @@ def test_an_expert_sees_pictures_through_convolutions(tmp_path):
 @pytest.mark.parametrize(
     ("planner", "world", "message"),
     [
-        (DQN(), Pendulum(), r"dqn needs discrete actions, those of Pendulum.* are Box.*; choose sac, tqc or crossq"),
-        (SAC(), CartPole(), r"sac needs box actions, those of CartPole.* are Discrete\(2\); choose dqn or qrdqn"),
-        (DQN(until_success=0.5), Silent(), r"Silent.* does not tell success; ask for a return instead"),
-        (DQN(until_success=60), CartPole(), "until_success must be between 0 and 1, got 60"),
+        (
+            DQN(),
+            Pendulum(),
+            r"dqn needs discrete actions, those of Pendulum.* are Box.*; choose sac, tqc or crossq",
+        ),
+        (
+            SAC(),
+            CartPole(),
+            r"sac needs box actions, those of CartPole.* are Discrete\(2\); choose dqn or qrdqn",
+        ),
+        (
+            DQN(until_success=0.5),
+            Silent(),
+            r"Silent.* does not tell success; ask for a return instead",
+        ),
+        (
+            DQN(until_success=60),
+            CartPole(),
+            "until_success must be between 0 and 1, got 60",
+        ),
         (DQN(rows=0), CartPole(), "rows must be at least 1, got 0"),
         (DQN(seed=-1), CartPole(), "seed must be between 0 and"),
-        (DQN(updates_per_step=0), CartPole(), "updates_per_step must be positive, got 0"),
+        (
+            DQN(updates_per_step=0),
+            CartPole(),
+            "updates_per_step must be positive, got 0",
+        ),
     ],
 )
-def test_settings_that_make_no_sense_are_refused_before_training(planner, world, message, trainings):
+def test_settings_that_make_no_sense_are_refused_before_training(
+    planner, world, message, trainings
+):
     with pytest.raises(ValueError, match=f"^{message}"):
         set_up(planner, world)
     assert not trainings
@@ -311,16 +407,21 @@ def test_settings_that_make_no_sense_are_refused_before_training(planner, world,
 # --- the cache ---
 
 
-def test_an_expert_is_trained_once_and_then_found_in_memory_and_on_disk(tmp_path, trainings, capsys, monkeypatch):
+def test_an_expert_is_trained_once_and_then_found_in_memory_and_on_disk(
+    tmp_path, trainings, capsys, monkeypatch
+):
     planner, world = DQN(**SHORT, cache=str(tmp_path)), CartPole()
     obs = np.random.default_rng(0).normal(size=(4, 4)).astype(np.float32)
     actions = [
-        set_up(copy.deepcopy(planner), world, *seeds).act(obs, np.arange(4)).tolist() for seeds in ((0, 1), (5, 6))
+        set_up(copy.deepcopy(planner), world, *seeds).act(obs, np.arange(4)).tolist()
+        for seeds in ((0, 1), (5, 6))
     ]
     assert trainings == [world]
     assert capsys.readouterr().err.count("\n") == 1
     monkeypatch.setattr(expert, "_LOADED", {})
-    actions.append(set_up(copy.deepcopy(planner), world, 0, 1).act(obs, np.arange(4)).tolist())
+    actions.append(
+        set_up(copy.deepcopy(planner), world, 0, 1).act(obs, np.arange(4)).tolist()
+    )
     assert trainings == [world]
     assert actions[0] == actions[1] == actions[2]
     assert capsys.readouterr().err.startswith("dqn acts as trained before, see ")
@@ -329,45 +430,89 @@ def test_an_expert_is_trained_once_and_then_found_in_memory_and_on_disk(tmp_path
 def test_what_is_kept_says_what_it_is_and_how_good(tmp_path):
     set_up(DQN(**SHORT, until_return=0.0, cache=str(tmp_path)), Count(note="hi"))
     (folder,) = tmp_path.iterdir()
-    assert sorted(path.name for path in folder.iterdir()) == ["expert.json", "model.zip"]
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "expert.json",
+        "model.zip",
+    ]
     assert folder.name.startswith("count-dqn-")
     told = kept(tmp_path)
-    assert told["reached"].keys() == {"steps", "mean_return", "success_rate", "episodes"}
+    assert told["reached"].keys() == {
+        "steps",
+        "mean_return",
+        "success_rate",
+        "episodes",
+    }
     assert told["reached"]["steps"] == 24
     assert told["other_episodes"]["episodes"] == 2
     assert (told["planner"], told["until_return"], told["hidden"]) == ("dqn", 0, [8])
-    assert told["world"] == {"class": f"{__name__}:Count", "max_steps": 3, "goal": 5, "note": "hi"}
+    assert told["world"] == {
+        "class": f"{__name__}:Count",
+        "max_steps": 3,
+        "goal": 5,
+        "note": "hi",
+    }
     assert told["libraries"]["torch"].startswith(torch.__version__.split("+")[0])
-    theirs = stable_baselines3.DQN.load(folder / "model.zip", device="cpu")  # the library itself can go on with it
+    # the library itself can go on with it
+    theirs = stable_baselines3.DQN.load(folder / "model.zip", device="cpu")
     assert theirs.num_timesteps == 24
 
 
-@pytest.mark.parametrize("kind", [DQN, QRDQN, SAC, TQC, CrossQ], ids=lambda kind: kind.__name__)
-def test_every_setting_but_place_and_manner_of_acting_makes_another_expert(kind, tmp_path):
+@pytest.mark.parametrize(
+    "kind", [DQN, QRDQN, SAC, TQC, CrossQ], ids=lambda kind: kind.__name__
+)
+def test_every_setting_but_place_and_manner_of_acting_makes_another_expert(
+    kind, tmp_path
+):
     planner, world = kind(cache=str(tmp_path)), Count()
     for name in [field.name for field in fields(planner)]:
         value = getattr(planner, name)
-        other = (3,) if name == "hidden" else not value if isinstance(value, bool) else f"{value}x"
-        changed = replace(planner, **{name: other if isinstance(value, bool | str | tuple) else (value or 0) + 0.5})
-        same = expert._folder(changed, world).name == expert._folder(planner, world).name
+        other = (
+            (3,)
+            if name == "hidden"
+            else not value
+            if isinstance(value, bool)
+            else f"{value}x"
+        )
+        changed = replace(
+            planner,
+            **{
+                name: other
+                if isinstance(value, bool | str | tuple)
+                else (value or 0) + 0.5
+            },
+        )
+        same = (
+            expert._folder(changed, world).name == expert._folder(planner, world).name
+        )
         assert same == (name in ("cache", "deterministic")), name
 
 
-def test_every_setting_of_the_world_and_every_version_makes_another_expert(monkeypatch, tmp_path):
+def test_every_setting_of_the_world_and_every_version_makes_another_expert(
+    monkeypatch, tmp_path
+):
     planner = DQN(cache=str(tmp_path))
     worlds = [Count(), Count(max_steps=4), Count(goal=6), Count(note="x"), Silent()]
-    assert len({expert._folder(planner, world).name.split("-")[-1] for world in worlds}) == 5
+    assert (
+        len({expert._folder(planner, world).name.split("-")[-1] for world in worlds})
+        == 5
+    )
     before = expert._folder(planner, Count())
     for library in ("stable-baselines3", "sb3-contrib", "torch"):
         with monkeypatch.context() as patched:
             real = expert.version
-            patched.setattr(expert, "version", lambda n, changed=library, real=real: "9" if n == changed else real(n))
+            patched.setattr(
+                expert,
+                "version",
+                lambda n, changed=library, real=real: "9" if n == changed else real(n),
+            )
             assert expert._folder(planner, Count()) != before
     monkeypatch.setattr(expert, "FORMAT", 2)
     assert expert._folder(planner, Count()) != before
 
 
-def test_a_world_that_is_measured_otherwise_is_trained_in_once_and_as_it_is(tmp_path, trainings):
+def test_a_world_that_is_measured_otherwise_is_trained_in_once_and_as_it_is(
+    tmp_path, trainings
+):
     planner, world = DQN(**SHORT, cache=str(tmp_path)), Clipped()
     set_up(copy.deepcopy(planner), world)
     set_up(copy.deepcopy(planner), world.evaluated())
@@ -389,7 +534,10 @@ def test_a_damaged_expert_is_refused_with_a_sentence(damage, tmp_path, monkeypat
         told.write_text(told.read_text()[:40])
     else:
         (model if damage == "no zip" else told).unlink()
-    with pytest.raises(ValueError, match=rf"^the expert in {folder} is damaged; remove the folder, and it is trained"):
+    with pytest.raises(
+        ValueError,
+        match=rf"^the expert in {folder} is damaged; remove the folder, and it is trained",
+    ):
         set_up(planner, CartPole())
 
 
@@ -411,24 +559,35 @@ def test_an_expert_acts_as_the_library_predicts(kind, world, tmp_path):
     actor = set_up(kind(**SHORT, cache=str(tmp_path)), world, 0, 1)
     (folder,) = tmp_path.iterdir()
     theirs = kind.algorithm.load(folder / "model.zip", device="cpu")
-    obs = np.random.default_rng(0).normal(size=(4, *world.observation_space.shape)).astype(np.float32)
+    obs = (
+        np.random.default_rng(0)
+        .normal(size=(4, *world.observation_space.shape))
+        .astype(np.float32)
+    )
     expected = [theirs.predict(one, deterministic=True)[0] for one in obs]
     action = actor.act(obs, np.arange(4))
     assert action.dtype == (np.int64 if kind.discrete else np.float32)
     np.testing.assert_allclose(action, expected, atol=1e-6)
-    np.testing.assert_allclose(actor.act(obs[[1, 3]], np.array([1, 3])), action[[1, 3]], atol=1e-6)
+    np.testing.assert_allclose(
+        actor.act(obs[[1, 3]], np.array([1, 3])), action[[1, 3]], atol=1e-6
+    )
     assert len(actor.act(obs[:0], np.arange(0))) == 0
 
 
 @pytest.mark.parametrize("deterministic", [True, False])
-def test_a_seed_alone_acts_as_among_others_and_goes_on_from_what_it_saved(deterministic, tmp_path):
+def test_a_seed_alone_acts_as_among_others_and_goes_on_from_what_it_saved(
+    deterministic, tmp_path
+):
     planner = SAC(**SHORT, cache=str(tmp_path), deterministic=deterministic)
     obs = np.random.default_rng(0).normal(size=(3, 3)).astype(np.float32)
     many = set_up(copy.deepcopy(planner), BRIEF, 7, 8, 9, each=3)
     alone = set_up(copy.deepcopy(planner), BRIEF, 8, each=3)
     before = torch.get_rng_state()
     for some in ([0, 1, 2], [1]):
-        among = many.act(np.concatenate([obs, obs[some], obs[:2]]), np.array([0, 1, 2, *np.add(some, 3), 6, 7]))
+        among = many.act(
+            np.concatenate([obs, obs[some], obs[:2]]),
+            np.array([0, 1, 2, *np.add(some, 3), 6, 7]),
+        )
         np.testing.assert_array_equal(among[3:-2], alone.act(obs[some], np.array(some)))
     assert torch.equal(before, torch.get_rng_state())
     saved = alone.state()
@@ -436,7 +595,9 @@ def test_a_seed_alone_acts_as_among_others_and_goes_on_from_what_it_saved(determ
     assert np.array_equal(*expected) == deterministic
     other = set_up(copy.deepcopy(planner), BRIEF, 8, each=3)
     other.load(saved)
-    np.testing.assert_array_equal([other.act(obs, np.arange(3)) for _ in range(2)], expected)
+    np.testing.assert_array_equal(
+        [other.act(obs, np.arange(3)) for _ in range(2)], expected
+    )
 
 
 # --- zips from elsewhere ---
@@ -448,7 +609,9 @@ class One(gym.Env):
     def __init__(self, observation_space: Any, action_space: Any):
         self.observation_space, self.action_space = observation_space, action_space
 
-    def reset(self, *, seed: Any = None, options: Any = None) -> tuple[Any, dict[str, Any]]:
+    def reset(
+        self, *, seed: Any = None, options: Any = None
+    ) -> tuple[Any, dict[str, Any]]:
         return np.zeros(self.observation_space.shape, self.observation_space.dtype), {}
 
     def step(self, action: Any) -> Any:
@@ -462,7 +625,11 @@ THEIRS = {
     "SAC": (stable_baselines3.SAC, Bounds, {"buffer_size": 9}),
     "TQC": (TheirTQC, Bounds, {"buffer_size": 9}),
     "CrossQ": (TheirCrossQ, Bounds, {"buffer_size": 9}),
-    "PPO with a box": (stable_baselines3.PPO, Bounds, {"n_steps": 8, "batch_size": 8, "use_sde": True}),
+    "PPO with a box": (
+        stable_baselines3.PPO,
+        Bounds,
+        {"n_steps": 8, "batch_size": 8, "use_sde": True},
+    ),
 }
 
 
@@ -472,19 +639,36 @@ def saved_by(path: Path, name: str, world: Any = None) -> Any:
     world = world or usual()
     env = DummyVecEnv([lambda: One(world.observation_space, world.action_space)])
     with training.undisturbed():
-        model = build("MlpPolicy", env, policy_kwargs={"net_arch": [8, 8]}, device="cpu", seed=3, **settings)
+        model = build(
+            "MlpPolicy",
+            env,
+            policy_kwargs={"net_arch": [8, 8]},
+            device="cpu",
+            seed=3,
+            **settings,
+        )
     model.save(path)
     return model
 
 
 @pytest.mark.parametrize("name", THEIRS)
-def test_a_zip_of_any_algorithm_acts_as_the_library_does_scaled_to_our_bounds(name, tmp_path):
+def test_a_zip_of_any_algorithm_acts_as_the_library_does_scaled_to_our_bounds(
+    name, tmp_path
+):
     theirs, world = saved_by(tmp_path / "model.zip", name), THEIRS[name][1]()
     actor = set_up(SB3(path=str(tmp_path / "model.zip")), world, each=5)
-    obs = np.random.default_rng(0).normal(size=(5, *world.observation_space.shape)).astype(np.float32)
-    action, expected = actor.act(obs, np.arange(5)), theirs.predict(obs, deterministic=True)[0]
+    obs = (
+        np.random.default_rng(0)
+        .normal(size=(5, *world.observation_space.shape))
+        .astype(np.float32)
+    )
+    action, expected = (
+        actor.act(obs, np.arange(5)),
+        theirs.predict(obs, deterministic=True)[0],
+    )
     if world.action_space.shape:
-        expected = (expected - [1, 5, 3]) / [2, 5, 1]  # centre and reach of [-1, 3], [0, 10] and [2, 4]
+        # centre and reach of [-1, 3], [0, 10] and [2, 4]
+        expected = (expected - [1, 5, 3]) / [2, 5, 1]
     np.testing.assert_allclose(action, expected, atol=1e-6)
     assert action.dtype == (np.float32 if world.action_space.shape else np.int64)
 
@@ -499,25 +683,46 @@ def test_a_zip_runs_no_code_that_acting_does_not_need(tmp_path, monkeypatch):
 
     monkeypatch.setattr(stable_baselines3.common.save_util.cloudpickle, "loads", loads)
     set_up(SB3(path=str(tmp_path / "model.zip")), Bounds())
-    assert len(read) == 3  # the network's class and the two spaces; the other settings are plain JSON
+    # the network's class and the two spaces; the other settings are plain JSON
+    assert len(read) == 3
 
 
 def test_observations_are_normalised_with_the_statistics_of_training(tmp_path):
     theirs, world = saved_by(tmp_path / "model.zip", "SAC"), Bounds()
-    normalize = VecNormalize(DummyVecEnv([lambda: One(world.observation_space, world.action_space)]), clip_obs=2.0)
-    normalize.obs_rms.mean, normalize.obs_rms.var = np.array([1.0, -1]), np.array([4.0, 0.25])  # type: ignore
+    normalize = VecNormalize(
+        DummyVecEnv([lambda: One(world.observation_space, world.action_space)]),
+        clip_obs=2.0,
+    )
+    normalize.obs_rms.mean, normalize.obs_rms.var = (
+        np.array([1.0, -1]),
+        np.array([4.0, 0.25]),
+    )  # type: ignore
     normalize.save(str(tmp_path / "normalize.pkl"))
-    actor = set_up(SB3(path=str(tmp_path / "model.zip"), normalize=str(tmp_path / "normalize.pkl")), world)
-    seen = np.array([[0.0, 1.0], [-0.5, 2.0]], np.float32)  # of [1, -0.5], and of [0, 4], cut at 2
+    actor = set_up(
+        SB3(
+            path=str(tmp_path / "model.zip"), normalize=str(tmp_path / "normalize.pkl")
+        ),
+        world,
+    )
+    # of [1, -0.5], and of [0, 4], cut at 2
+    seen = np.array([[0.0, 1.0], [-0.5, 2.0]], np.float32)
     expected = (theirs.predict(seen, deterministic=True)[0] - [1, 5, 3]) / [2, 5, 1]
-    np.testing.assert_allclose(actor.act(np.array([[1, -0.5], [0, 4]], np.float32), np.arange(2)), expected, atol=1e-4)
+    np.testing.assert_allclose(
+        actor.act(np.array([[1, -0.5], [0, 4]], np.float32), np.arange(2)),
+        expected,
+        atol=1e-4,
+    )
 
 
 def refusal(path: Any, world: Any, **fields: Any) -> str:
     with pytest.raises(ValueError, match=r".") as caught:
         set_up(SB3(path=str(path), **fields), world)
     assert "\n" not in str(caught.value)
-    return str(caught.value).replace(f"{path} ", "model.zip ").replace(f"{path};", "model.zip;")
+    return (
+        str(caught.value)
+        .replace(f"{path} ", "model.zip ")
+        .replace(f"{path};", "model.zip;")
+    )
 
 
 def test_a_zip_that_does_not_fit_is_refused_with_a_sentence(tmp_path):
@@ -546,14 +751,27 @@ def test_a_zip_that_does_not_fit_is_refused_with_a_sentence(tmp_path):
         observation_space = gym.spaces.Box(0, 99, (1,), np.uint8)
 
     trained, ours = "model.zip was trained to act in", "; train one in this world"
-    assert refusal(number, Three()) == f"{trained} Discrete(2), this world takes one of 3{ours}"
-    assert refusal(number, Numbers()) == f"{trained} Discrete(2), this world takes 3 numbers within bounds{ours}"
-    assert refusal(box, Two()).endswith(f"float32), this world takes 2 numbers within bounds{ours}")
-    assert refusal(number, Bytes()).endswith("this world gives uint8 [1]; train one in this world")
+    assert (
+        refusal(number, Three())
+        == f"{trained} Discrete(2), this world takes one of 3{ours}"
+    )
+    assert (
+        refusal(number, Numbers())
+        == f"{trained} Discrete(2), this world takes 3 numbers within bounds{ours}"
+    )
+    assert refusal(box, Two()).endswith(
+        f"float32), this world takes 2 numbers within bounds{ours}"
+    )
+    assert refusal(number, Bytes()).endswith(
+        "this world gives uint8 [1]; train one in this world"
+    )
 
 
 def test_what_is_no_zip_of_the_library_is_refused_with_a_sentence(tmp_path):
-    with pytest.raises(ValueError, match=r"^sb3 needs the zip of a saved model: --planner\.path model\.zip$"):
+    with pytest.raises(
+        ValueError,
+        match=r"^sb3 needs the zip of a saved model: --planner\.path model\.zip$",
+    ):
         set_up(SB3(), Count())
     given = "there is no file model.zip; give the zip that a model of Stable-Baselines3 was saved to"
     assert refusal(tmp_path / "none.zip", Count()) == given
@@ -561,39 +779,65 @@ def test_what_is_no_zip_of_the_library_is_refused_with_a_sentence(tmp_path):
     unread = "model.zip is no zip that this version of Stable-Baselines3 can read (BadZipFile: File is not a zip file)"
     assert refusal(tmp_path / "text.zip", Count()) == unread
     shutil.make_archive(str(tmp_path / "other"), "zip", tmp_path, "text.zip")
-    assert "KeyError: \"There is no item named 'data'" in refusal(tmp_path / "other.zip", Count())
+    assert "KeyError: \"There is no item named 'data'" in refusal(
+        tmp_path / "other.zip", Count()
+    )
     saved_by(tmp_path / "model.zip", "DQN")
     at = tmp_path / "text.zip"
-    assert refusal(tmp_path / "model.zip", Count(), normalize=str(at)).startswith(f"{at} is not a file that VecNormal")
+    assert refusal(tmp_path / "model.zip", Count(), normalize=str(at)).startswith(
+        f"{at} is not a file that VecNormal"
+    )
     at = tmp_path / "none.pkl"
-    assert refusal(tmp_path / "model.zip", Count(), normalize=str(at)).startswith(f"there is no file {at}; give the")
+    assert refusal(tmp_path / "model.zip", Count(), normalize=str(at)).startswith(
+        f"there is no file {at}; give the"
+    )
 
 
 def test_a_policy_with_memory_is_refused(tmp_path):
     world = Count()
     env = DummyVecEnv([lambda: One(world.observation_space, world.action_space)])
     with training.undisturbed():
-        RecurrentPPO("MlpLstmPolicy", env, n_steps=8, batch_size=8, device="cpu").save(tmp_path / "model.zip")
-    assert refusal(tmp_path / "model.zip", world).startswith("model.zip holds a policy with memory")
+        RecurrentPPO("MlpLstmPolicy", env, n_steps=8, batch_size=8, device="cpu").save(
+            tmp_path / "model.zip"
+        )
+    assert refusal(tmp_path / "model.zip", world).startswith(
+        "model.zip holds a policy with memory"
+    )
 
 
 # --- learning ---
 
 
 def test_a_q_network_learns_to_balance_a_pole_up_to_a_level(tmp_path):
-    quick: dict[str, Any] = {"hidden": (64, 64), "learning_starts": 500, "explore_steps": 2_000, "exploration": 0.1}
-    planner = DQN(until_return=60, max_steps=12_000, eval_every=1_000, eval_episodes=20, cache=str(tmp_path), **quick)
+    quick: dict[str, Any] = {
+        "hidden": (64, 64),
+        "learning_starts": 500,
+        "explore_steps": 2_000,
+        "exploration": 0.1,
+    }
+    planner = DQN(
+        until_return=60,
+        max_steps=12_000,
+        eval_every=1_000,
+        eval_episodes=20,
+        cache=str(tmp_path),
+        **quick,
+    )
     set_up(planner, CartPole())
     assert kept(tmp_path)["reached"]["mean_return"] >= 60
-    assert kept(tmp_path)["other_episodes"]["mean_return"] > 40  # random play has about 22
+    # random play has about 22
+    assert kept(tmp_path)["other_episodes"]["mean_return"] > 40
 
 
 @pytest.mark.slow
 def test_a_q_network_stopped_at_a_success_rate_has_about_that_one(tmp_path):
-    planner = DQN(until_success=0.6, max_steps=30_000, eval_every=100, cache=str(tmp_path))
+    planner = DQN(
+        until_success=0.6, max_steps=30_000, eval_every=100, cache=str(tmp_path)
+    )
     policy = set_up(planner, Gridworld()).asked
     assert 0.6 <= kept(tmp_path)["reached"]["success_rate"] < 0.9
     rate = training.measure(policy, Gridworld(), range(1_000, 2_000), 0).success_rate
     assert rate is not None
-    spread = 3 * (0.6 * 0.4 / 100) ** 0.5  # three standard errors of the hundred episodes that stopped it
+    # three standard errors of the hundred episodes that stopped it
+    spread = 3 * (0.6 * 0.4 / 100) ** 0.5
     assert 0.6 - spread < rate < kept(tmp_path)["reached"]["success_rate"] + spread

@@ -47,7 +47,14 @@ PLAYED = [  # planners and worlds they fit
     ("crossq", Pendulum),
 ]
 EXPERTS = {"dqn", "qrdqn", "sac", "tqc", "crossq"}
-BRIEF = {"max_steps": 64, "rows": 4, "learning_starts": 32, "batch_size": 16, "eval_every": 64, "eval_episodes": 2}
+BRIEF = {
+    "max_steps": 64,
+    "rows": 4,
+    "learning_starts": 32,
+    "batch_size": 16,
+    "eval_every": 64,
+    "eval_episodes": 2,
+}
 QUICK: dict[str, dict[str, Any]] = {  # settings with which slow ones are tested here
     **{name: BRIEF | {"cache": tempfile.mkdtemp()} for name in EXPERTS},
     "mcts": {"simulations": 4, "rollouts": 2, "horizon": 4},
@@ -55,17 +62,23 @@ QUICK: dict[str, dict[str, Any]] = {  # settings with which slow ones are tested
     "mppi": {"samples": 4, "horizon": 4},
     "tlppo": {"simulations": 10, "scenarios": 4, "depth": 5},
 }
-every_match = pytest.mark.parametrize(("name", "world"), PLAYED, ids=lambda given: getattr(given, "__name__", given))
+every_match = pytest.mark.parametrize(
+    ("name", "world"), PLAYED, ids=lambda given: getattr(given, "__name__", given)
+)
 
 
 def rows_of(*seeds: int, each: int = 4, world: Any = Gridworld, **fields) -> NativeRows:
-    return NativeRows(world(**fields), [stream(seed, "environment") for seed in seeds], each)
+    return NativeRows(
+        world(**fields), [stream(seed, "environment") for seed in seeds], each
+    )
 
 
 def spec_of(rows: NativeRows, **changes) -> Spec:
     space, acted = rows.single_observation_space, rows.single_action_space
     number, size = int(getattr(acted, "n", 0)), sum(acted.shape or ())
-    return Spec(space.shape, str(space.dtype), space.low, space.high, number, size)._replace(**changes)
+    return Spec(
+        space.shape, str(space.dtype), space.low, space.high, number, size
+    )._replace(**changes)
 
 
 def make(name: str) -> Any:
@@ -83,7 +96,8 @@ def play(rows: NativeRows, actor, steps: int) -> np.ndarray:
 
 
 def test_every_planner_is_tested_in_some_world():
-    assert {name for name, _ in PLAYED} == set(plugins.names("planner")) - {"sb3"}  # which test_experts.py plays
+    # which test_experts.py plays
+    assert {name for name, _ in PLAYED} == set(plugins.names("planner")) - {"sb3"}
 
 
 @every_match
@@ -110,7 +124,10 @@ def test_a_seed_alone_plans_as_among_others(name, world):
     np.testing.assert_array_equal(many[:, 4:8], one)
 
 
-@pytest.mark.parametrize(("name", "world"), [m for m in PLAYED if hasattr(plugins.make("planner", m[0]), "state")])
+@pytest.mark.parametrize(
+    ("name", "world"),
+    [m for m in PLAYED if hasattr(plugins.make("planner", m[0]), "state")],
+)
 def test_a_planner_with_memory_resumes_exactly(name, world):
     rows = rows_of(0, 1, world=world)
     rows.reset()
@@ -128,9 +145,13 @@ def test_random_actions_are_uniform():
     rows = rows_of(0, each=3_000)
     actor = Random().setup(rows, spec_of(rows), (0,))
     action = actor.act(np.zeros((3_000, 6)), np.arange(3_000))
-    np.testing.assert_allclose(np.bincount(action, minlength=3), 1_000, atol=4 * (3_000 * 2 / 9) ** 0.5)
+    np.testing.assert_allclose(
+        np.bincount(action, minlength=3), 1_000, atol=4 * (3_000 * 2 / 9) ** 0.5
+    )
     box = (
-        Random().setup(rows, spec_of(rows, actions=0, action_size=2), (0,)).act(np.zeros((3_000, 6)), np.arange(3_000))
+        Random()
+        .setup(rows, spec_of(rows, actions=0, action_size=2), (0,))
+        .act(np.zeros((3_000, 6)), np.arange(3_000))
     )
     assert (box.shape, box.dtype) == ((3_000, 2), np.float32)
     assert np.abs(box).max() <= 1
@@ -139,12 +160,22 @@ def test_random_actions_are_uniform():
 
 
 def test_a_constant_action_is_the_one_given_or_the_first_to_the_goal():
-    grid, pendulum, maze = rows_of(0), rows_of(0, world=Pendulum), rows_of(0, world=Pointmass, maze="easy")
-    for action, rows, expected in [((2,), grid, 2), ((), grid, 0), ((-0.5,), pendulum, [-0.5]), ((), pendulum, [0])]:
+    grid, pendulum, maze = (
+        rows_of(0),
+        rows_of(0, world=Pendulum),
+        rows_of(0, world=Pointmass, maze="easy"),
+    )
+    for action, rows, expected in [
+        ((2,), grid, 2),
+        ((), grid, 0),
+        ((-0.5,), pendulum, [-0.5]),
+        ((), pendulum, [0]),
+    ]:
         actor = Constant(action=action).setup(rows, spec_of(rows), (0,))
         assert actor.act(np.zeros((3, 1)), np.arange(3)).tolist() == [expected] * 3
     actor = Constant().setup(maze, spec_of(maze), (0,))
-    assert actor.act(np.zeros((2, 1)), np.arange(2)).tolist() == [2, 2]  # right, out of the top left corner
+    # right, out of the top left corner
+    assert actor.act(np.zeros((2, 1)), np.arange(2)).tolist() == [2, 2]
 
 
 @pytest.mark.parametrize(
@@ -157,36 +188,49 @@ def test_a_constant_action_is_the_one_given_or_the_first_to_the_goal():
         ((0.0, 0.0), Pendulum, "constant needs 1 numbers between -1 and 1"),
     ],
 )
-def test_a_constant_action_that_the_world_does_not_have_is_refused(action, world, message):
+def test_a_constant_action_that_the_world_does_not_have_is_refused(
+    action, world, message
+):
     rows = rows_of(0, world=world)
     with pytest.raises(ValueError, match=message):
         Constant(action=action).setup(rows, spec_of(rows), (0,))
 
 
-@pytest.mark.parametrize(("epsilon", "kept"), [(0, 1), (0.3, 0.8), (1, 1 / 3)])  # a third is right by chance
+# a third is right by chance
+@pytest.mark.parametrize(("epsilon", "kept"), [(0, 1), (0.3, 0.8), (1, 1 / 3)])
 def test_noise_replaces_its_share_of_the_actions(epsilon, kept):
     rows = rows_of(0, each=3_000)
     rows.reset()
     everyone = np.arange(3_000)
     best = ShortestPath().setup(rows, spec_of(rows), (0,)).act(rows.obs, everyone)
-    action = Noisy(epsilon=epsilon).setup(rows, spec_of(rows), (0,)).act(rows.obs, everyone)
-    assert (action == best).mean() == pytest.approx(kept, abs=4 * (kept * (1 - kept) / 3_000) ** 0.5)
+    action = (
+        Noisy(epsilon=epsilon).setup(rows, spec_of(rows), (0,)).act(rows.obs, everyone)
+    )
+    assert (action == best).mean() == pytest.approx(
+        kept, abs=4 * (kept * (1 - kept) / 3_000) ** 0.5
+    )
 
 
 def test_noise_in_a_box_is_uniform():
     rows = rows_of(0, each=3_000, world=Pendulum)
-    action = Noisy(planner="constant", settings=("action=[0.5]",), epsilon=0.5).setup(rows, spec_of(rows), (0,))
+    action = Noisy(planner="constant", settings=("action=[0.5]",), epsilon=0.5).setup(
+        rows, spec_of(rows), (0,)
+    )
     torque = action.act(np.zeros((3_000, 3)), np.arange(3_000))[:, 0]
     noise = torque[torque != 0.5]
     assert len(noise) / 3_000 == pytest.approx(0.5, abs=0.04)
-    assert np.quantile(noise, (0.25, 0.5, 0.75)) == pytest.approx((-0.5, 0, 0.5), abs=0.1)
+    assert np.quantile(noise, (0.25, 0.5, 0.75)) == pytest.approx(
+        (-0.5, 0, 0.5), abs=0.1
+    )
 
 
 def test_noise_needs_what_the_other_planner_needs_and_remembers_what_it_remembers():
     assert (Noisy(planner="random").needs, Noisy().needs) == ("observation", "state")
     rows = rows_of(0, 1, world=Pendulum)
     rows.reset()
-    noisy = Noisy(planner="mppi", settings=("samples=4", "horizon=3", "noise=1")).setup(rows, spec_of(rows), (0, 1))
+    noisy = Noisy(planner="mppi", settings=("samples=4", "horizon=3", "noise=1")).setup(
+        rows, spec_of(rows), (0, 1)
+    )
     assert (noisy.other.samples, noisy.other.horizon, noisy.other.noise) == (4, 3, 1)
     noisy.act(rows.obs, np.arange(8))
     saved = noisy.state()
@@ -199,7 +243,10 @@ def test_noise_needs_what_the_other_planner_needs_and_remembers_what_it_remember
     ("settings", "message"),
     [
         ("horizon", "settings of a planner look like name=value, got 'horizon'"),
-        ("horizn=3", r"no setting 'horizn'; there are: samples, .* \(perhaps you meant horizon\)"),
+        (
+            "horizn=3",
+            r"no setting 'horizn'; there are: samples, .* \(perhaps you meant horizon\)",
+        ),
         ("horizon=3.5", "the setting horizon is of type int, got '3.5'"),
         ("noise=much", "the setting noise is of type float, got 'much'"),
     ],
@@ -211,8 +258,12 @@ def test_noise_refuses_settings_that_the_other_planner_does_not_have(settings, m
 
 
 def steps_to_goal(motion: str) -> dict[tuple[int, int, int], int]:
-    """Fewest steps to the goal from every free cell and heading, by breadth-first search backwards."""
-    walls, moves = {(2, 2), (3, 4), (5, 6)}, {0: (-1, 0), 1: (0, 1), 2: (1, 0), 3: (0, -1)}
+    """Fewest steps to the goal from every free cell and heading, by breadth-first
+    search backwards."""
+    walls, moves = (
+        {(2, 2), (3, 4), (5, 6)},
+        {0: (-1, 0), 1: (0, 1), 2: (1, 0), 3: (0, -1)},
+    )
     free = [(r, c) for r in range(10) for c in range(10) if (r, c) not in walls]
     before: dict[tuple[int, int, int], list[tuple[int, int, int]]] = {}
     for row, column in free:
@@ -221,7 +272,9 @@ def steps_to_goal(motion: str) -> dict[tuple[int, int, int], int]:
                 looks = (heading + turn) % 4
                 there = (row + moves[looks][0], column + moves[looks][1])
                 stays = there not in free or (motion == "turn-in-place" and turn != 0)
-                before.setdefault(((row, column) if stays else there) + (looks,), []).append((row, column, heading))
+                before.setdefault(
+                    ((row, column) if stays else there) + (looks,), []
+                ).append((row, column, heading))
     found = {(9, 9, heading): 0 for heading in range(4)}
     queue = deque(found)
     while queue:
@@ -252,7 +305,9 @@ def test_shortest_paths_are_as_short_as_a_search_finds(motion):
     np.testing.assert_allclose(reward, 10.1 - 0.1 * length, atol=1e-5)
 
 
-@pytest.mark.parametrize(("motion", "best"), [("turn-and-move", 8.30), ("turn-in-place", 8.20)])
+@pytest.mark.parametrize(
+    ("motion", "best"), [("turn-and-move", 8.30), ("turn-in-place", 8.20)]
+)
 def test_the_shortest_path_from_the_corner_has_the_recorded_return(motion, best):
     rows = rows_of(0, each=1, motion=motion, start="fixed")
     rows.reset()
@@ -260,30 +315,52 @@ def test_the_shortest_path_from_the_corner_has_the_recorded_return(motion, best)
     total, over = 0.0, False
     while not over:
         step = rows.step(actor.act(rows.obs, np.array([0])))
-        total, over = total + step.reward[0], bool(step.terminated[0] or step.truncated[0])
+        total, over = (
+            total + step.reward[0],
+            bool(step.terminated[0] or step.truncated[0]),
+        )
     assert step.success[0]
     assert total == pytest.approx(best, abs=1e-5)
 
 
-# means and deviations of at least 100 episodes of a controller that steers from centre to centre
+# means and deviations of at least 100 episodes of a controller that steers from centre
+# to centre
 @pytest.mark.parametrize(
     ("maze", "mean", "deviation"),
-    [("easy", -15.3, 2.6), ("medium", -21.5, 3.2), ("hard", -38.5, 4.9), ("veryhard", -69.2, 5.4)],
+    [
+        ("easy", -15.3, 2.6),
+        ("medium", -21.5, 3.2),
+        ("hard", -38.5, 4.9),
+        ("veryhard", -69.2, 5.4),
+    ],
 )
-def test_shortest_paths_through_the_mazes_have_the_recorded_returns(maze, mean, deviation):
-    reward, success = returns(rows_of(0, each=200, world=Pointmass, maze=maze), ShortestPath())
-    assert reward.mean() == pytest.approx(mean, abs=2 * deviation * (1 / 200 + 1 / 100) ** 0.5)
+def test_shortest_paths_through_the_mazes_have_the_recorded_returns(
+    maze, mean, deviation
+):
+    reward, success = returns(
+        rows_of(0, each=200, world=Pointmass, maze=maze), ShortestPath()
+    )
+    assert reward.mean() == pytest.approx(
+        mean, abs=2 * deviation * (1 / 200 + 1 / 100) ** 0.5
+    )
     assert reward.std() == pytest.approx(deviation, rel=0.25)
     assert success.all()
 
 
 def test_shortest_paths_steer_to_the_next_centre_along_the_axis_that_is_farther_off():
-    rows = rows_of(0, world=Pointmass, each=5)  # row 0 "..#...", row 1 "#.#.#.", row 2 "..#.##"
+    # row 0 "..#...", row 1 "#.#.#.", row 2 "..#.##"
+    rows = rows_of(0, world=Pointmass, each=5)
     actor = ShortestPath().setup(rows, spec_of(rows), (0,))
-    # right, then down; the same from elsewhere in these cells, where 0.7 to the right and 0.6 down are the larger
-    # errors; and down from above the goal's cell
+    # right, then down; the same from elsewhere in these cells, where 0.7 to the right
+    # and 0.6 down are the larger errors; and down from above the goal's cell
     rows.state = np.array([(0.5, 0.5), (0.5, 1.5), (0.9, 0.8), (0.9, 1.1), (0.5, 5.5)])
-    assert actor.act(rows.world.observe(rows.state), np.arange(5)).tolist() == [2, 4, 2, 4, 4]
+    assert actor.act(rows.world.observe(rows.state), np.arange(5)).tolist() == [
+        2,
+        4,
+        2,
+        4,
+        4,
+    ]
 
 
 @pytest.mark.parametrize("maze", mazes.names())
@@ -300,7 +377,9 @@ class Hopeless(Gridworld):
 def test_worlds_without_a_shortest_path_are_refused():
     rows = rows_of(0)
     with pytest.raises(ValueError, match="no way to success"):
-        ShortestPath().setup(NativeRows(Hopeless(), [stream(0, "environment")]), spec_of(rows), (0,))
+        ShortestPath().setup(
+            NativeRows(Hopeless(), [stream(0, "environment")]), spec_of(rows), (0,)
+        )
     with pytest.raises(ValueError, match="knows the way, or one of listed states"):
         ShortestPath().setup(SimpleNamespace(world=object()), spec_of(rows), (0,))
 
@@ -309,7 +388,11 @@ def returns(rows: NativeRows, actor: Any) -> tuple[np.ndarray, np.ndarray]:
     """Return and success of one episode in every row."""
     rows.reset()
     actor.setup(rows, spec_of(rows), (0,))
-    everyone, total, succeeded = np.arange(rows.count), np.zeros(rows.count), np.zeros(rows.count, bool)
+    everyone, total, succeeded = (
+        np.arange(rows.count),
+        np.zeros(rows.count),
+        np.zeros(rows.count, bool),
+    )
     playing = np.ones(rows.count, bool)
     while playing.any():
         step = rows.step(actor.act(rows.obs, everyone))
@@ -344,10 +427,13 @@ def test_swing_up_holds_with_a_share_of_the_motors_limit_and_pumps_along_the_mot
     rows = rows_of(0, each=4, world=Pendulum)
     rows.reset()
     actor = SwingUp().setup(rows, spec_of(rows), (0,))
-    # held: -8 * 0.1 = -0.8 of 2 N m, and -2 * -0.3 = 0.6 a whole turn on; pumped: 10 J short at the bottom, 0.1 * 10 =
-    # 1; at a quarter turn 5 J short, less 36 / 6 = 6 J of motion: 6 * -1 is braking in full
+    # held: -8 * 0.1 = -0.8 of 2 N m, and -2 * -0.3 = 0.6 a whole turn on; pumped: 10 J
+    # short at the bottom, 0.1 * 10 = 1; at a quarter turn 5 J short, less 36 / 6 = 6 J
+    # of motion: 6 * -1 is braking in full
     rows.state[:] = [(0.1, 0), (2 * np.pi, -0.3), (np.pi, 0.1), (np.pi / 2, 6)]
-    np.testing.assert_allclose(actor.act(rows.obs, np.arange(4))[:, 0], [-0.4, 0.3, 0.5, -1], atol=1e-3)
+    np.testing.assert_allclose(
+        actor.act(rows.obs, np.arange(4))[:, 0], [-0.4, 0.3, 0.5, -1], atol=1e-3
+    )
 
 
 def test_swing_up_leaves_the_very_bottom():
@@ -363,12 +449,32 @@ def test_swing_up_leaves_the_very_bottom():
 @pytest.mark.parametrize(
     ("planner", "world", "message"),
     [
-        (Balance(), Pendulum, r"balance needs a pole on a cart, such as --env cartpole; Pendulum\(.*\) is not one"),
-        (Balance(), Gridworld, r"balance needs a pole on a cart, such as --env cartpole; Gridworld\(.*\) is not one"),
-        (SwingUp(), CartPole, r"swing_up needs a pendulum with a motor, such as --env pendulum; CartPole\(.*\) is not"),
+        (
+            Balance(),
+            Pendulum,
+            r"balance needs a pole on a cart, such as --env cartpole; Pendulum\(.*\) is not one",
+        ),
+        (
+            Balance(),
+            Gridworld,
+            r"balance needs a pole on a cart, such as --env cartpole; Gridworld\(.*\) is not one",
+        ),
+        (
+            SwingUp(),
+            CartPole,
+            r"swing_up needs a pendulum with a motor, such as --env pendulum; CartPole\(.*\) is not",
+        ),
         (SwingUp(), Gridworld, "swing_up needs a pendulum with a motor"),
-        (ShortestPath(), CartPole, "shortest_path needs a world that knows the way, or one of listed states"),
-        (ShortestPath(), Pendulum, "shortest_path needs a world that knows the way, or one of listed states"),
+        (
+            ShortestPath(),
+            CartPole,
+            "shortest_path needs a world that knows the way, or one of listed states",
+        ),
+        (
+            ShortestPath(),
+            Pendulum,
+            "shortest_path needs a world that knows the way, or one of listed states",
+        ),
     ],
 )
 def test_a_planner_refuses_a_world_it_does_not_fit(planner, world, message):

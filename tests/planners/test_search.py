@@ -1,4 +1,5 @@
-"""Planners that search: where greed is wrong they see ahead, and where the best is known they come near it."""
+"""Planners that search: where greed is wrong they see ahead, and where the best is
+known they come near it."""
 
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -27,11 +28,14 @@ SECOND = np.array([0, 1])  # one step later
 
 @dataclass(kw_only=True)
 class Sketch:
-    """A world of two numbers, such as place and time, for one idea at a time; it begins at 0, 0."""
+    """A world of two numbers, such as place and time, for one idea at a time; it begins
+    at 0, 0."""
 
     max_steps: int = 20
     action_space: ClassVar[Any] = gym.spaces.Discrete(2)
-    observation_space: ClassVar[gym.spaces.Box] = gym.spaces.Box(-np.inf, np.inf, (2,), np.float32)
+    observation_space: ClassVar[gym.spaces.Box] = gym.spaces.Box(
+        -np.inf, np.inf, (2,), np.float32
+    )
 
     def begin(self, rng, rows):
         return np.zeros((rows, 2))
@@ -47,21 +51,29 @@ class Sketch:
 
 
 class Patience(Sketch):
-    """1 now and the end, or nothing now, and 3 in the next step for the same action again."""
+    """1 now and the end, or nothing now, and 3 in the next step for the same action
+    again."""
 
     def step(self, state, action, rng):
-        reward = np.where(action == 0, 1.0 * (state[:, 1] == 0), 3.0 * (state[:, 1] == 1))
+        reward = np.where(
+            action == 0, 1.0 * (state[:, 1] == 0), 3.0 * (state[:, 1] == 1)
+        )
         return state + SECOND, reward, (action == 0) | (state[:, 1] == 1)
 
 
 class Gamble(Sketch):
-    """Action 0 brings 0.5 for sure, action 1 brings 1 with a chance of `luck`; either way it may be over."""
+    """Action 0 brings 0.5 for sure, action 1 brings 1 with a chance of `luck`; either
+    way it may be over."""
 
     luck: float = 0.25
 
     def step(self, state, action, rng):
         drawn = rng.random((len(state), 2))
-        return state + SECOND, np.where(action == 0, 0.5, drawn[:, 0] < self.luck), drawn[:, 1] < 0.3
+        return (
+            state + SECOND,
+            np.where(action == 0, 0.5, drawn[:, 0] < self.luck),
+            drawn[:, 1] < 0.3,
+        )
 
 
 class Lucky(Gamble):
@@ -83,18 +95,25 @@ class Slide(Sketch):
     def step(self, state, action, rng):
         place, speed = state.T
         after = np.stack([place + 0.2 * speed, speed + 0.2 * action[:, 0]], -1)
-        return after, -(after**2).sum(-1) - 0.3 * action[:, 0] ** 2, np.zeros(len(state), bool)
+        return (
+            after,
+            -(after**2).sum(-1) - 0.3 * action[:, 0] ** 2,
+            np.zeros(len(state), bool),
+        )
 
 
 class Cliff(Slide):
-    """1 for every step alive and as much again for going fast, but above a speed of 0.5 it is over."""
+    """1 for every step alive and as much again for going fast, but above a speed of 0.5
+    it is over."""
 
     def step(self, state, action, rng):
         after = state + action * [0, 0.1]
         return after, 1 + after[:, 1], after[:, 1] > 0.5
 
 
-def ready(planner: Any, world: Any, seeds: tuple[int, ...] = (0,), each: int = 1) -> tuple[Any, NativeRows]:
+def ready(
+    planner: Any, world: Any, seeds: tuple[int, ...] = (0,), each: int = 1
+) -> tuple[Any, NativeRows]:
     rows = NativeRows(world, [stream(seed, "environment") for seed in seeds], each)
     rows.reset()
     return planner.setup(rows, spec_of(world), seeds), rows
@@ -109,13 +128,22 @@ def first(planner: Any, world: Any, each: int = 20) -> np.ndarray:
 # --- tree search ---
 
 
-@pytest.mark.parametrize(("discount", "best"), [(0.99, 1), (0.5, 1), (0.2, 0)])  # 3 * discount against 1
+# 3 * discount against 1
+@pytest.mark.parametrize(("discount", "best"), [(0.99, 1), (0.5, 1), (0.2, 0)])
 def test_mcts_waits_for_the_larger_reward_if_it_is_worth_it(discount, best):
-    assert first(MCTS(simulations=128, rollouts=1, horizon=4, discount=discount), Patience()).tolist() == [best] * 20
+    assert (
+        first(
+            MCTS(simulations=128, rollouts=1, horizon=4, discount=discount), Patience()
+        ).tolist()
+        == [best] * 20
+    )
 
 
 def test_mcts_does_not_see_beyond_its_horizon():
-    assert first(MCTS(simulations=32, rollouts=1, horizon=1), Patience()).tolist() == [0] * 20
+    assert (
+        first(MCTS(simulations=32, rollouts=1, horizon=1), Patience()).tolist()
+        == [0] * 20
+    )
 
 
 @pytest.mark.parametrize(("world", "best"), [(Gamble, 0), (Lucky, 1)])
@@ -156,8 +184,8 @@ def test_a_tree_tries_everything_once_and_then_what_paid():
 
 
 def test_exploration_is_worked_out_by_hand():
-    # rewards 0 and 1 are the range, so after 5 and 20 tries urges are 0 + c sqrt(ln 25 / 5) = 0.8024 c and
-    # 1 + c sqrt(ln 25 / 20) = 1 + 0.4012 c: even at c = 2.4925
+    # rewards 0 and 1 are the range, so after 5 and 20 tries urges are 0 + c sqrt(ln 25
+    # / 5) = 0.8024 c and 1 + c sqrt(ln 25 / 20) = 1 + 0.4012 c: even at c = 2.4925
     for exploration, chosen in ((2.48, 1), (2.51, 0)):
         trees = Trees(np.full((1, 2, 2), 0.5))
         trees.visits[0, 0], trees.total[0, 0] = (5, 20), (5 * 7.0, 20 * 9.0)
@@ -180,10 +208,14 @@ def test_copies_earn_what_the_simulator_says():
     rows = NativeRows(Gridworld(), [stream(0, "environment")], 40)
     rows.reset()
     actions = np.random.default_rng(0).integers(3, size=(40, 200))
-    expected, ended, _ = rows.simulator().rollout(rows.state, actions, np.random.default_rng(0))
+    expected, ended, _ = rows.simulator().rollout(
+        rows.state, actions, np.random.default_rng(0)
+    )
     assert 0 < ended.sum() < 40
     owner = np.zeros(40, np.int64)
-    found, over = rollout(rows.simulator(), rows.state, actions, owner, [np.random.default_rng(0)])
+    found, over = rollout(
+        rows.simulator(), rows.state, actions, owner, [np.random.default_rng(0)]
+    )
     np.testing.assert_array_equal(found, expected)
     np.testing.assert_array_equal(over, ended)
 
@@ -192,7 +224,8 @@ def test_copies_earn_what_the_simulator_says():
 
 
 def optimum(state: np.ndarray, horizon: int) -> float:
-    """The first force of the best plan on the ice, as the least squares problem that it is."""
+    """The first force of the best plan on the ice, as the least squares problem that it
+    is."""
     carried = np.zeros((2, horizon))  # how the state depends on the forces
     left, right = [np.sqrt(0.3) * np.eye(horizon)], [np.zeros(horizon)]
     for t in range(horizon):
@@ -202,23 +235,37 @@ def optimum(state: np.ndarray, horizon: int) -> float:
         state, carried = step @ state, step @ carried + push
         left.append(carried)
         right.append(-state)
-    return np.linalg.lstsq(np.concatenate(left), np.concatenate(right), rcond=None)[0][0]
+    return np.linalg.lstsq(np.concatenate(left), np.concatenate(right), rcond=None)[0][
+        0
+    ]
 
 
 @pytest.mark.parametrize("start", [(1.0, 0.0), (-0.5, 0.8), (0.3, -1.0)])
 def test_mppi_finds_the_optimum_of_a_linear_quadratic_problem(start):
-    planner = MPPI(samples=256, horizon=12, iterations=40, noise=0.2, temperature=0.05, smoothing=0, discount=1)
+    planner = MPPI(
+        samples=256,
+        horizon=12,
+        iterations=40,
+        noise=0.2,
+        temperature=0.05,
+        smoothing=0,
+        discount=1,
+    )
     actor, rows = ready(planner, Slide(), each=4)
     rows.state[:] = start
     best = optimum(np.array(start), 12)
     assert abs(best) < 2
-    np.testing.assert_allclose(2 * actor.act(rows.obs, np.arange(4))[:, 0], best, atol=0.1)
+    np.testing.assert_allclose(
+        2 * actor.act(rows.obs, np.arange(4))[:, 0], best, atol=0.1
+    )
 
 
 def test_mppi_swings_up_and_holds_about_as_well_as_the_rule_for_it():
     spec, episodes = spec_of(Pendulum()), range(6)
     rule = play_planner(SwingUp(), Pendulum(), spec, episodes)
-    found = play_planner(MPPI(samples=32, horizon=20, noise=1, smoothing=0.8), Pendulum(), spec, episodes)
+    found = play_planner(
+        MPPI(samples=32, horizon=20, noise=1, smoothing=0.8), Pendulum(), spec, episodes
+    )
     assert found.success.all()
     assert found.reward.mean() > rule.reward.mean() - 25
 
@@ -234,14 +281,19 @@ def test_mppi_shifts_its_plan_by_the_steps_that_went_by():
     actor, rows = ready(MPPI(noise=0, horizon=5, samples=2), Slide(), each=5)
     actor.plan[:, :, 0] = [0.1, 0.2, 0.3, 0.4, 0.5]
     actor.time[:] = [3, 3, 3, 3, 3]
-    rows.time[:] = [3, 5, 8, 2, 0]  # at once, two steps later, when nothing is left, and in new episodes
-    np.testing.assert_allclose(actor.act(rows.obs, np.arange(5))[:, 0], [0.1, 0.3, 0, 0, 0])
+    # at once, two steps later, when nothing is left, and in new episodes
+    rows.time[:] = [3, 5, 8, 2, 0]
+    np.testing.assert_allclose(
+        actor.act(rows.obs, np.arange(5))[:, 0], [0.1, 0.3, 0, 0, 0]
+    )
     np.testing.assert_allclose(actor.plan[1, :, 0], [0.3, 0.4, 0.5, 0, 0])
     rows.time[1] = 6
     np.testing.assert_allclose(actor.act(rows.obs[[1]], np.array([1]))[:, 0], 0.4)
 
 
-def test_mppi_noise_has_the_spread_and_smoothness_asked_for(monkeypatch: pytest.MonkeyPatch):
+def test_mppi_noise_has_the_spread_and_smoothness_asked_for(
+    monkeypatch: pytest.MonkeyPatch,
+):
     tried: list[np.ndarray] = []
 
     def nothing(simulator, state, actions, *_):
@@ -252,9 +304,12 @@ def test_mppi_noise_has_the_spread_and_smoothness_asked_for(monkeypatch: pytest.
     first(MPPI(samples=501, horizon=40, noise=0.1, smoothing=0.8), Slide(), each=2)
     noise = tried[0].reshape(2, 501, 40)
     assert not noise[:, 0].any()  # the plan itself
-    loudest = noise[:, 400:]  # grows evenly from copy to copy: 0.8 to 1 of what was asked for
+    # grows evenly from copy to copy: 0.8 to 1 of what was asked for
+    loudest = noise[:, 400:]
     np.testing.assert_allclose(loudest.std((0, 1)), 0.09, atol=0.02)
-    assert np.corrcoef(loudest[..., 1:].ravel(), loudest[..., :-1].ravel())[0, 1] == pytest.approx(0.8, abs=0.05)
+    assert np.corrcoef(loudest[..., 1:].ravel(), loudest[..., :-1].ravel())[
+        0, 1
+    ] == pytest.approx(0.8, abs=0.05)
     assert noise[:, 225:275].std() == pytest.approx(0.05, rel=0.1)
 
 
@@ -272,7 +327,9 @@ def test_mppi_weights_by_return_whatever_its_unit(monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.parametrize(("beyond", "lives"), [(0, False), (5, True)])
-def test_mppi_values_what_comes_after_the_horizon(monkeypatch: pytest.MonkeyPatch, beyond, lives):
+def test_mppi_values_what_comes_after_the_horizon(
+    monkeypatch: pytest.MonkeyPatch, beyond, lives
+):
     def paid(simulator, state, actions, *_):
         ends = actions[:, 0, 0] > 0
         return np.where(ends, 1.5, 1.0)[:, None], ends
@@ -303,9 +360,18 @@ def test_copies_of_one_seed_meet_the_same_chance_with_and_without_others():
     owner, actions = np.repeat([0, 1], 6), np.ones((12, 9), np.int64)
     simulator = NativeRows(Gamble(), both, 1).simulator()
     together, _ = rollout(simulator, np.zeros((12, 2)), actions, owner, both)
-    alone, _ = rollout(simulator, np.zeros((6, 2)), actions[:6], owner[6:] * 0, [np.random.default_rng(8)])
+    alone, _ = rollout(
+        simulator,
+        np.zeros((6, 2)),
+        actions[:6],
+        owner[6:] * 0,
+        [np.random.default_rng(8)],
+    )
     np.testing.assert_array_equal(together[6:], alone)
-    assert Streams([np.random.default_rng(8)], 6).random((6, 2))[0, 0] == np.random.default_rng(8).random()
+    assert (
+        Streams([np.random.default_rng(8)], 6).random((6, 2))[0, 0]
+        == np.random.default_rng(8).random()
+    )
 
 
 @pytest.mark.parametrize(
@@ -317,8 +383,14 @@ def test_copies_of_one_seed_meet_the_same_chance_with_and_without_others():
         (lambda: MPPI(samples=0), "samples must be at least 1, got 0"),
         (lambda: MPPI(temperature=0), "temperature must be at least 1e-06, got 0"),
         (lambda: MPPI(smoothing=1), "smoothing must be between 0 and 0.999, got 1"),
-        (lambda: ready(MCTS(), Pendulum()), r"mcts needs discrete actions, Pendulum\(.*\) has box actions; choose"),
-        (lambda: ready(MPPI(), Gridworld()), r"mppi needs box actions, Gridworld\(.*\) has discrete ones; choose"),
+        (
+            lambda: ready(MCTS(), Pendulum()),
+            r"mcts needs discrete actions, Pendulum\(.*\) has box actions; choose",
+        ),
+        (
+            lambda: ready(MPPI(), Gridworld()),
+            r"mppi needs box actions, Gridworld\(.*\) has discrete ones; choose",
+        ),
     ],
 )
 def test_what_cannot_be_is_refused(make, message):

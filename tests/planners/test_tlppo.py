@@ -1,4 +1,5 @@
-"""The planner that evades a predator it cannot see: what it believes, what it plans, and how well it fares."""
+"""The planner that evades a predator it cannot see: what it believes, what it plans,
+and how well it fares."""
 
 from types import SimpleNamespace
 from typing import Any
@@ -21,22 +22,35 @@ WEST = CELLS.xy[START]
 
 def spec_of(rows: Any) -> Spec:
     space, acted = rows.single_observation_space, rows.single_action_space
-    return Spec(space.shape, "float32", space.low, space.high, int(getattr(acted, "n", 0)), sum(acted.shape or ()))
+    return Spec(
+        space.shape,
+        "float32",
+        space.low,
+        space.high,
+        int(getattr(acted, "n", 0)),
+        sum(acted.shape or ()),
+    )
 
 
 def rows_of(*seeds: int, each: int = 2, **fields: Any) -> NativeRows:
-    rows = NativeRows(BotEvade(**fields), [stream(seed, "environment") for seed in seeds], each)
+    rows = NativeRows(
+        BotEvade(**fields), [stream(seed, "environment") for seed in seeds], each
+    )
     rows.reset()
     return rows
 
 
-def observation(prey: Any, predator: Any = None, heading: float = 0.0, looks: float = np.pi) -> np.ndarray:
+def observation(
+    prey: Any, predator: Any = None, heading: float = 0.0, looks: float = np.pi
+) -> np.ndarray:
     seen = (0, 0, 0) if predator is None else (*predator, looks)
     return np.array([[*prey, heading, *seen, 0.5, 1, 0, 0, 0]], np.float32)
 
 
 def belief(world: str = "00_00", step: float = 0.02, **components: bool) -> Belief:
-    return Belief(cellworld(WORLDS[world]), step=step, stride=0.125, **components).setup(1)
+    return Belief(
+        cellworld(WORLDS[world]), step=step, stride=0.125, **components
+    ).setup(1)
 
 
 def moments(field: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -50,13 +64,17 @@ ROW = np.array([0])
 def test_squares_know_their_cells():
     cell = squares(CELLS)
     assert cell.shape == (86, 100)
-    np.testing.assert_allclose(SQUARES[[0, -1], [0, -1]], [(0.005, 0.075), (0.995, 0.925)])  # middles, not corners
+    # middles, not corners
+    np.testing.assert_allclose(
+        SQUARES[[0, -1], [0, -1]], [(0.005, 0.075), (0.995, 0.925)]
+    )
     for x, y in ((0.504, 0.502), (0.101, 0.408), (0.988, 0.501), (0.303, 0.895)):
         row, column = int((y - 0.07) / 0.01), int(x / 0.01)
         assert np.abs(SQUARES[row, column] - (x, y)).max() <= 0.005
         near = int(np.linalg.norm(CELLS.xy - SQUARES[row, column], axis=-1).argmin())
         assert cell[row, column] == (near if near not in CELLS.occluded else -1)
-    assert (cell[[0, 0, -1, -1], [0, -1, 0, -1]] == -1).all()  # the corners are outside of the arena
+    # the corners are outside of the arena
+    assert (cell[[0, 0, -1, -1], [0, -1, 0, -1]] == -1).all()
     arena, occluder = 3 * 3**0.5 / 8, 3**0.5 / 2 * 0.046875**2
     assert (cell >= 0).mean() * 0.86 == pytest.approx(arena - 36 * occluder, abs=0.01)
 
@@ -67,7 +85,9 @@ def test_an_unseen_predator_is_nowhere_in_sight_and_somewhere_else():
     field = maps.map[0]
     assert field.sum() == pytest.approx(1, abs=1e-5)
     assert field[squares(CELLS) < 0].max() == 0
-    sees = CELLS.sees(np.tile(WEST, (8_600, 1)), SQUARES.reshape(-1, 2)).reshape(86, 100)
+    sees = CELLS.sees(np.tile(WEST, (8_600, 1)), SQUARES.reshape(-1, 2)).reshape(
+        86, 100
+    )
     assert field[sees].max() == 0
     hidden = ~sees & (squares(CELLS) >= 0)
     np.testing.assert_allclose(field[hidden], 1 / hidden.sum(), rtol=1e-4)
@@ -87,19 +107,27 @@ def test_an_unseen_predator_spreads_by_its_own_speed_each_step():
     for steps in (1, 4):
         maps.update(ROW, maps.time + steps, observation(WEST))
         assert maps.map[0].sum() == pytest.approx(1, abs=1e-5)
-    # variances add up: 0.01^2 of the sighting and 0.03^2 / 2 along each axis in each of five steps
-    np.testing.assert_allclose(moments(maps.map[0])[1], (0.01**2 + 5 * 0.03**2 / 2) ** 0.5, rtol=0.05)
+    # variances add up: 0.01^2 of the sighting and 0.03^2 / 2 along each axis in each of
+    # five steps
+    np.testing.assert_allclose(
+        moments(maps.map[0])[1], (0.01**2 + 5 * 0.03**2 / 2) ** 0.5, rtol=0.05
+    )
 
 
 def test_a_predator_that_was_seen_goes_to_where_it_saw_the_prey():
     maps = belief(step=0.05, diffusion=False, visibility=False)
-    prey, predator, east = np.array([0.5, 0.5]), np.array([0.7, 0.5]), np.array([1.0, 0.0])
+    prey, predator, east = (
+        np.array([0.5, 0.5]),
+        np.array([0.7, 0.5]),
+        np.array([1.0, 0.0]),
+    )
     maps.update(ROW, np.array([0]), observation(prey, predator))
     for steps, x in ((1, 0.15), (2, 0.1), (3, 0.05)):
         maps.update(ROW, np.array([steps]), observation(prey + 0.01 * east))
         np.testing.assert_allclose(moments(maps.map[0])[0], prey + x * east, atol=0.02)
     maps.update(ROW, np.array([20]), observation(prey))
-    np.testing.assert_allclose(moments(maps.map[0])[0], prey, atol=0.02)  # and stops there
+    # and stops there
+    np.testing.assert_allclose(moments(maps.map[0])[0], prey, atol=0.02)
 
 
 def test_a_map_moves_by_whole_squares():
@@ -121,7 +149,8 @@ def test_steps_nobody_saw_count_and_another_episode_starts_from_nothing():
     unwatched.update(ROW, np.array([5]), hidden)
     np.testing.assert_allclose(unwatched.map, watched.map, atol=1e-6)
     fresh.update(ROW, np.array([2]), hidden)
-    for time, prey in ((2, WEST), (6, CELLS.xy[GOAL])):  # time ran backwards, or the prey leapt
+    # time ran backwards, or the prey leapt
+    for time, prey in ((2, WEST), (6, CELLS.xy[GOAL])):
         unwatched.load(watched.state())
         unwatched.update(ROW, np.array([time]), observation(prey))
         assert unwatched.map[0].max() < 0.01
@@ -134,7 +163,8 @@ def test_steps_nobody_saw_count_and_another_episode_starts_from_nothing():
 def test_what_is_seen_to_be_wrong_is_forgotten():
     maps = belief("21_05", step=1e-6)
     maps.update(ROW, np.array([0]), observation(WEST, WEST))
-    maps.update(ROW, np.array([1]), observation(WEST))  # it cannot have gone, and is not there
+    # it cannot have gone, and is not there
+    maps.update(ROW, np.array([1]), observation(WEST))
     afresh = belief("21_05")
     afresh.update(ROW, np.array([0]), observation(WEST))
     np.testing.assert_allclose(maps.map, afresh.map, atol=1e-6)
@@ -166,7 +196,9 @@ def test_it_does_not_run_into_a_predator_that_stands_in_the_way():
 
 
 def test_a_predator_behind_is_no_reason_to_turn_back():
-    target = heading_for(observation((0.6, 0.5), (0.3, 0.5), looks=0.0), predator="equal")
+    target = heading_for(
+        observation((0.6, 0.5), (0.3, 0.5), looks=0.0), predator="equal"
+    )
     assert target[0] > 0.7
 
 
@@ -238,17 +270,26 @@ def test_impossible_settings_are_refused(fields, message):
 
 
 def test_other_worlds_are_refused():
-    with pytest.raises(ValueError, match=r"such as --env botevade; Gridworld\(.*\) is none"):
-        TLPPO().setup(SimpleNamespace(world=Gridworld(), count=1), spec_of(rows_of(0)), (0,))
+    with pytest.raises(
+        ValueError, match=r"such as --env botevade; Gridworld\(.*\) is none"
+    ):
+        TLPPO().setup(
+            SimpleNamespace(world=Gridworld(), count=1), spec_of(rows_of(0)), (0,)
+        )
 
 
-def successes(episodes: int, **fields: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Success and steps of the planner, and success of always going straight for the goal, on the same episodes."""
+def successes(
+    episodes: int, **fields: Any
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Success and steps of the planner, and success of always going straight for the
+    goal, on the same episodes."""
     world = BotEvade(**fields)
     rows = evaluation_rows(world, range(episodes))
     planned = play(TLPPO().setup(rows, spec_of(rows), (0,)).act, rows)
     rows = evaluation_rows(world, range(episodes))
-    straight = play(lambda obs, now: world.shortest_path(np.zeros((len(now), 29))), rows)
+    straight = play(
+        lambda obs, now: world.shortest_path(np.zeros((len(now), 29))), rows
+    )
     return planned.success, planned.length, straight.success
 
 

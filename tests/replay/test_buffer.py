@@ -1,4 +1,5 @@
-"""The replay buffer against windows worked out by hand, a slow reference model, and the laws it samples by."""
+"""The replay buffer against windows worked out by hand, a slow reference model, and the
+laws it samples by."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -9,7 +10,13 @@ import numpy as np
 import pytest
 import torch
 
-from curriculum.replay.buffer import COUNT_AFTER, SOURCE, Buffer, Transition, estimate_bytes
+from curriculum.replay.buffer import (
+    COUNT_AFTER,
+    SOURCE,
+    Buffer,
+    Transition,
+    estimate_bytes,
+)
 from curriculum.run import checkpoint
 from curriculum.setting.config import Config
 from curriculum.types import SOURCES, Batch, Spec
@@ -20,7 +27,11 @@ ENDS = ("", "terminated", "truncated", "both")
 
 
 def buffer_of(
-    seeds: tuple[int, ...] = (0,), rows: int = 1, spec: Spec = SPEC, returns: float | None = None, **fields
+    seeds: tuple[int, ...] = (0,),
+    rows: int = 1,
+    spec: Spec = SPEC,
+    returns: float | None = None,
+    **fields,
 ) -> Buffer:
     return Buffer(**fields).setup(spec, seeds, rows, discount=returns)
 
@@ -49,14 +60,34 @@ def seed_of(batch: Batch, p: int) -> Batch:
     return each(batch, lambda x: x[p : p + 1])
 
 
-def step_of(obs, reward=0.0, end="", source="learner", rate=0.0, next_obs=None) -> Transition:
-    """A transition in which everything not given is alike in all rows; `obs` [P, E] numbers the transitions."""
+def step_of(
+    obs, reward=0.0, end="", source="learner", rate=0.0, next_obs=None
+) -> Transition:
+    """A transition in which everything not given is alike in all rows; `obs` [P, E]
+    numbers the transitions."""
     obs = np.asarray(obs, np.float32)
-    reward, end, source, rate = (np.broadcast_to(np.asarray(x), obs.shape) for x in (reward, end, source, rate))
-    terminated, truncated = np.isin(end, ("terminated", "both")), np.isin(end, ("truncated", "both"))
-    action, source = obs.astype(np.int64) % 3, np.array([[SOURCE[name] for name in row] for row in source])
+    reward, end, source, rate = (
+        np.broadcast_to(np.asarray(x), obs.shape) for x in (reward, end, source, rate)
+    )
+    terminated, truncated = (
+        np.isin(end, ("terminated", "both")),
+        np.isin(end, ("truncated", "both")),
+    )
+    action, source = (
+        obs.astype(np.int64) % 3,
+        np.array([[SOURCE[name] for name in row] for row in source]),
+    )
     following = obs + 0.5 if next_obs is None else np.asarray(next_obs, np.float32)
-    return Transition(obs[..., None], action, reward, terminated, truncated, following[..., None], source, rate)
+    return Transition(
+        obs[..., None],
+        action,
+        reward,
+        terminated,
+        truncated,
+        following[..., None],
+        source,
+        rate,
+    )
 
 
 def numbers(batch: Batch, seed: int = 0) -> np.ndarray:
@@ -65,8 +96,11 @@ def numbers(batch: Batch, seed: int = 0) -> np.ndarray:
 
 
 def windows(batch: Batch, seed: int = 0) -> dict[int, tuple[float, float, float]]:
-    """Number of a sampled transition -> its reward, discount and next observation, the same wherever it was drawn."""
-    values = torch.stack([batch.reward, batch.discount, batch.next_obs[..., 0]], -1)[seed].tolist()
+    """Number of a sampled transition -> its reward, discount and next observation, the
+    same wherever it was drawn."""
+    values = torch.stack([batch.reward, batch.discount, batch.next_obs[..., 0]], -1)[
+        seed
+    ].tolist()
     found: dict[int, tuple[float, float, float]] = {}
     for number, value in zip(numbers(batch, seed).tolist(), values, strict=True):
         assert found.setdefault(number, tuple(value)) == tuple(value)
@@ -76,49 +110,148 @@ def windows(batch: Batch, seed: int = 0) -> dict[int, tuple[float, float, float]
 # n-step windows
 
 
-# One row, observations 0 to 4 and then 4.5 or what is stated as the last one, rewards 1, 2, 4, 8, 16, discount 1/2.
+# One row, observations 0 to 4 and then 4.5 or what is stated as the last one, rewards
+# 1, 2, 4, 8, 16, discount 1/2.
 @pytest.mark.parametrize(
     ("n_step", "ends", "expected"),
     [
-        (1, {}, {0: (1, 0.5, 1), 1: (2, 0.5, 2), 2: (4, 0.5, 3), 3: (8, 0.5, 4), 4: (16, 0.5, 5)}),
-        (1, {1: "terminated"}, {0: (1, 0.5, 1), 1: (2, 0, 1.5), 2: (4, 0.5, 3), 3: (8, 0.5, 4), 4: (16, 0.5, 5)}),
-        (1, {1: "truncated"}, {0: (1, 0.5, 1), 1: (2, 0.5, 1.5), 2: (4, 0.5, 3), 3: (8, 0.5, 4), 4: (16, 0.5, 5)}),
-        (2, {}, {0: (2, 0.25, 2), 1: (4, 0.25, 3), 2: (8, 0.25, 4), 3: (16, 0.25, 5), 4: (16, 0.5, 5)}),
-        (3, {}, {0: (3, 0.125, 3), 1: (6, 0.125, 4), 2: (12, 0.125, 5), 3: (16, 0.25, 5), 4: (16, 0.5, 5)}),
+        (
+            1,
+            {},
+            {
+                0: (1, 0.5, 1),
+                1: (2, 0.5, 2),
+                2: (4, 0.5, 3),
+                3: (8, 0.5, 4),
+                4: (16, 0.5, 5),
+            },
+        ),
+        (
+            1,
+            {1: "terminated"},
+            {
+                0: (1, 0.5, 1),
+                1: (2, 0, 1.5),
+                2: (4, 0.5, 3),
+                3: (8, 0.5, 4),
+                4: (16, 0.5, 5),
+            },
+        ),
+        (
+            1,
+            {1: "truncated"},
+            {
+                0: (1, 0.5, 1),
+                1: (2, 0.5, 1.5),
+                2: (4, 0.5, 3),
+                3: (8, 0.5, 4),
+                4: (16, 0.5, 5),
+            },
+        ),
+        (
+            2,
+            {},
+            {
+                0: (2, 0.25, 2),
+                1: (4, 0.25, 3),
+                2: (8, 0.25, 4),
+                3: (16, 0.25, 5),
+                4: (16, 0.5, 5),
+            },
+        ),
+        (
+            3,
+            {},
+            {
+                0: (3, 0.125, 3),
+                1: (6, 0.125, 4),
+                2: (12, 0.125, 5),
+                3: (16, 0.25, 5),
+                4: (16, 0.5, 5),
+            },
+        ),
         (
             3,
             {2: "terminated"},
-            {0: (3, 0, 2.5), 1: (4, 0, 2.5), 2: (4, 0, 2.5), 3: (16, 0.25, 5), 4: (16, 0.5, 5)},
+            {
+                0: (3, 0, 2.5),
+                1: (4, 0, 2.5),
+                2: (4, 0, 2.5),
+                3: (16, 0.25, 5),
+                4: (16, 0.5, 5),
+            },
         ),
         (
             3,
             {2: "truncated"},
-            {0: (3, 0.125, 2.5), 1: (4, 0.25, 2.5), 2: (4, 0.5, 2.5), 3: (16, 0.25, 5), 4: (16, 0.5, 5)},
+            {
+                0: (3, 0.125, 2.5),
+                1: (4, 0.25, 2.5),
+                2: (4, 0.5, 2.5),
+                3: (16, 0.25, 5),
+                4: (16, 0.5, 5),
+            },
         ),
-        (3, {2: "both"}, {0: (3, 0, 2.5), 1: (4, 0, 2.5), 2: (4, 0, 2.5), 3: (16, 0.25, 5), 4: (16, 0.5, 5)}),
+        (
+            3,
+            {2: "both"},
+            {
+                0: (3, 0, 2.5),
+                1: (4, 0, 2.5),
+                2: (4, 0, 2.5),
+                3: (16, 0.25, 5),
+                4: (16, 0.5, 5),
+            },
+        ),
         (
             3,
             {0: "truncated", 3: "terminated"},
-            {0: (1, 0.5, 0.5), 1: (6, 0, 3.5), 2: (8, 0, 3.5), 3: (8, 0, 3.5), 4: (16, 0.5, 5)},
+            {
+                0: (1, 0.5, 0.5),
+                1: (6, 0, 3.5),
+                2: (8, 0, 3.5),
+                3: (8, 0, 3.5),
+                4: (16, 0.5, 5),
+            },
         ),
         (
             3,
             {0: "terminated", 3: "truncated"},
-            {0: (1, 0, 0.5), 1: (6, 0.125, 3.5), 2: (8, 0.25, 3.5), 3: (8, 0.5, 3.5), 4: (16, 0.5, 5)},
+            {
+                0: (1, 0, 0.5),
+                1: (6, 0.125, 3.5),
+                2: (8, 0.25, 3.5),
+                3: (8, 0.5, 3.5),
+                4: (16, 0.5, 5),
+            },
         ),
         (
             9,
             {4: "terminated"},
-            {0: (5, 0, 4.5), 1: (8, 0, 4.5), 2: (12, 0, 4.5), 3: (16, 0, 4.5), 4: (16, 0, 4.5)},
+            {
+                0: (5, 0, 4.5),
+                1: (8, 0, 4.5),
+                2: (12, 0, 4.5),
+                3: (16, 0, 4.5),
+                4: (16, 0, 4.5),
+            },
         ),
         (
             9,
             {4: "truncated"},
-            {0: (5, 1 / 32, 4.5), 1: (8, 1 / 16, 4.5), 2: (12, 0.125, 4.5), 3: (16, 0.25, 4.5), 4: (16, 0.5, 4.5)},
+            {
+                0: (5, 1 / 32, 4.5),
+                1: (8, 1 / 16, 4.5),
+                2: (12, 0.125, 4.5),
+                3: (16, 0.25, 4.5),
+                4: (16, 0.5, 4.5),
+            },
         ),
     ],
 )
-def test_a_window_ends_where_its_episode_does_and_only_a_true_end_is_worth_nothing(n_step, ends, expected):
+def test_a_window_ends_where_its_episode_does_and_only_a_true_end_is_worth_nothing(
+    n_step, ends, expected
+):
     buffer = buffer_of()
     for t in range(5):
         end = ends.get(t, "")
@@ -128,14 +261,23 @@ def test_a_window_ends_where_its_episode_does_and_only_a_true_end_is_worth_nothi
 
 def test_the_window_of_a_running_episode_grows_as_it_goes_on():
     buffer = buffer_of()
-    for reward, expected in ((1, (1, 0.5, 0.5)), (2, (2, 0.25, 1.5)), (4, (3, 0.125, 2.5)), (8, (3, 0.125, 2.5))):
+    for reward, expected in (
+        (1, (1, 0.5, 0.5)),
+        (2, (2, 0.25, 1.5)),
+        (4, (3, 0.125, 2.5)),
+        (8, (3, 0.125, 2.5)),
+    ):
         buffer.add(step_of([[buffer.added[0]]], reward))
         assert windows(draw(buffer, 100, 0.5, 3))[0] == expected
 
 
 def test_rows_and_seeds_that_are_stored_together_keep_apart():
     buffer = buffer_of((4, 9), rows=2)
-    ends = [[["", "truncated"], ["", ""]], [["terminated", ""], ["", "terminated"]], [["", ""], ["", ""]]]
+    ends = [
+        [["", "truncated"], ["", ""]],
+        [["terminated", ""], ["", "terminated"]],
+        [["", ""], ["", ""]],
+    ]
     for t, end in enumerate(ends):
         number = 10 * t + np.array([[0, 1], [100, 101]])
         buffer.add(step_of(number, [[1 + t, 3 + t], [5 + t, 7 + t]], end))
@@ -177,17 +319,39 @@ def test_an_end_that_is_not_stored_still_ends_the_window():
     buffer = buffer_of()
     for t, end in enumerate(["", "terminated", "", ""]):
         buffer.add(step_of([[t]], 1, end), keep=np.array([[t != 1]]))
-    assert windows(draw(buffer, 100, 0.5, 3)) == {0: (1, 0.5, 0.5), 2: (1.5, 0.25, 3.5), 3: (1, 0.5, 3.5)}
+    assert windows(draw(buffer, 100, 0.5, 3)) == {
+        0: (1, 0.5, 0.5),
+        2: (1.5, 0.25, 3.5),
+        3: (1, 0.5, 3.5),
+    }
 
 
 def test_a_batch_keeps_what_was_stored_beside_the_observation():
-    spec = Spec((2, 2), "uint8", np.zeros((2, 2)), np.full((2, 2), 255.0), actions=0, action_size=2)
+    spec = Spec(
+        (2, 2),
+        "uint8",
+        np.zeros((2, 2)),
+        np.full((2, 2), 255.0),
+        actions=0,
+        action_size=2,
+    )
     buffer = buffer_of(rows=2, spec=spec)
     zero, no = np.zeros((1, 2)), np.zeros((1, 2), bool)
-    obs, action = np.arange(8, dtype=np.uint8).reshape(1, 2, 2, 2), np.array([[[0.25, -1], [1, 0.5]]], np.float32)
-    buffer.add(Transition(obs, action, zero, no, no, obs + 100, zero.astype(int), zero + 0.3))
+    obs, action = (
+        np.arange(8, dtype=np.uint8).reshape(1, 2, 2, 2),
+        np.array([[[0.25, -1], [1, 0.5]]], np.float32),
+    )
+    buffer.add(
+        Transition(obs, action, zero, no, no, obs + 100, zero.astype(int), zero + 0.3)
+    )
     batch = draw(buffer, 40, 0.9)
-    assert [tuple(x.shape) for x in batch[:-1]] == [(1, 40, 2, 2), (1, 40, 2), (1, 40), (1, 40), (1, 40, 2, 2)]
+    assert [tuple(x.shape) for x in batch[:-1]] == [
+        (1, 40, 2, 2),
+        (1, 40, 2),
+        (1, 40),
+        (1, 40),
+        (1, 40, 2, 2),
+    ]
     assert {x.dtype for x in batch[:-1]} == {torch.float32}
     assert batch.mc_return is None
     row = (batch.obs[0, :, 0, 0] == 4).long()
@@ -201,7 +365,9 @@ def test_a_batch_keeps_what_was_stored_beside_the_observation():
 
 def test_every_episode_of_every_row_has_a_number_of_its_own():
     buffer = buffer_of(rows=2)
-    for t, end in enumerate([["", ""], ["truncated", ""], ["", "terminated"], ["", ""]]):
+    for t, end in enumerate(
+        [["", ""], ["truncated", ""], ["", "terminated"], ["", ""]]
+    ):
         buffer.add(step_of([[2 * t, 2 * t + 1]], 0, [end]))
     episode = buffer.columns["episode"][0, :8].reshape(4, 2).T.tolist()  # per row
     (a, b, c, d), (e, f, g, h) = episode
@@ -243,19 +409,36 @@ class Kept(NamedTuple):
 
 
 class Reference:
-    """One seed's history as a list, of which the last `size` are held; looked up by row and time."""
+    """One seed's history as a list, of which the last `size` are held; looked up by row
+    and time."""
 
     def __init__(self, capacity: int):
         self.capacity = capacity
         self.stored: list[Kept] = []
-        self.steps: dict[int, list[list[tuple[int, float]]]] = {}  # row -> episodes so far -> time and reward
+        # row -> episodes so far -> time and reward
+        self.steps: dict[int, list[list[tuple[int, float]]]] = {}
 
-    def add(self, time: int, number: np.ndarray, step: Transition, keep: np.ndarray) -> None:
+    def add(
+        self, time: int, number: np.ndarray, step: Transition, keep: np.ndarray
+    ) -> None:
         """One step of all rows; everything is [E]."""
         for e, reward in enumerate(step.reward.tolist()):
-            terminated, over = bool(step.terminated[e]), bool(step.terminated[e] | step.truncated[e])
+            terminated, over = (
+                bool(step.terminated[e]),
+                bool(step.terminated[e] | step.truncated[e]),
+            )
             if keep[e]:
-                self.stored.append(Kept(int(number[e]), e, time, reward, terminated, over, int(step.source[e])))
+                self.stored.append(
+                    Kept(
+                        int(number[e]),
+                        e,
+                        time,
+                        reward,
+                        terminated,
+                        over,
+                        int(step.source[e]),
+                    )
+                )
             episodes = self.steps.setdefault(e, [[]])
             episodes[-1].append((time, reward))
             if over:
@@ -265,14 +448,23 @@ class Reference:
         return self.stored[len(self.stored) - size :]
 
     def windows(self, size: int, n_step: int) -> dict[int, tuple[float, float, int]]:
-        """Number -> reward, discount and the number of the last transition, the discount of one step being 1/2."""
+        """Number -> reward, discount and the number of the last transition, the
+        discount of one step being 1/2."""
         at, found = {(kept.row, kept.time): kept for kept in self.held(size)}, {}
         for first in self.held(size):
             taken = [first]
-            while len(taken) < n_step and not taken[-1].over and (first.row, taken[-1].time + 1) in at:
+            while (
+                len(taken) < n_step
+                and not taken[-1].over
+                and (first.row, taken[-1].time + 1) in at
+            ):
                 taken.append(at[first.row, taken[-1].time + 1])
             reward = sum(each.reward / 2**k for k, each in enumerate(taken))
-            found[first.number] = reward, 0.0 if taken[-1].terminated else 1 / 2 ** len(taken), taken[-1].number
+            found[first.number] = (
+                reward,
+                0.0 if taken[-1].terminated else 1 / 2 ** len(taken),
+                taken[-1].number,
+            )
         return found
 
     def returns(self, size: int) -> dict[int, float]:
@@ -297,15 +489,19 @@ class Reference:
         )
 
 
-def assert_drawn(batch: Batch, p: int, number: np.ndarray, model: Reference, size: int, n_step: int) -> None:
-    """Reward, discount and return of everything drawn are what the model says of transition `number` [B]."""
+def assert_drawn(
+    batch: Batch, p: int, number: np.ndarray, model: Reference, size: int, n_step: int
+) -> None:
+    """Reward, discount and return of everything drawn are what the model says of
+    transition `number` [B]."""
     windows, returns = model.windows(size, n_step), model.returns(size)
     expected = np.array([[*windows[n][:2], returns[n]] for n in number.tolist()])
     found = torch.stack([batch.reward[p], batch.discount[p], returns_of(batch)[p]], -1)
     np.testing.assert_allclose(found, expected, rtol=1e-6)
 
 
-# Continuous actions hold what discrete ones count: the transition's number, in parts that float32 holds exactly.
+# Continuous actions hold what discrete ones count: the transition's number, in parts
+# that float32 holds exactly.
 @pytest.mark.parametrize(
     ("capacity", "rows", "store", "seeds", "actions"),
     [
@@ -321,16 +517,27 @@ def test_the_ring_holds_what_a_list_would_hold(capacity, rows, store, seeds, act
     rng, shape = np.random.default_rng(capacity), (len(seeds), rows)
     spec = SPEC._replace(actions=actions, action_size=0 if actions else 2)
     laws: list[dict[str, Any]] = [{}, {"sampling": "fixed", "shares": EVERY_SOURCE}]
-    buffers = [buffer_of(seeds, rows, spec, 0.5, capacity=capacity, **law) for law in laws]
+    buffers = [
+        buffer_of(seeds, rows, spec, 0.5, capacity=capacity, **law) for law in laws
+    ]
     models = [Reference(capacity) for _ in seeds]
     steps = 1_000 if capacity < 100 else 700
     for t in range(steps):
         number = t * np.prod(shape) + np.arange(np.prod(shape)).reshape(shape)
-        end = rng.choice(ENDS, shape, p=[0.76, 0.1, 0.1, 0.04] if capacity < 100 else [0.94, 0.02, 0.02, 0.02])
-        favourite = SOURCES[t // 40 % 5]  # so that sources fill the ring, vanish from it and come back
-        source = np.where(rng.random(shape) < 0.8, favourite, rng.choice(SOURCES, shape))
+        end = rng.choice(
+            ENDS,
+            shape,
+            p=[0.76, 0.1, 0.1, 0.04] if capacity < 100 else [0.94, 0.02, 0.02, 0.02],
+        )
+        # so that sources fill the ring, vanish from it and come back
+        favourite = SOURCES[t // 40 % 5]
+        source = np.where(
+            rng.random(shape) < 0.8, favourite, rng.choice(SOURCES, shape)
+        )
         step = step_of(number, rng.integers(-4, 5, shape), end, source)
-        step = step._replace(action=number if actions else np.stack([number, -number], -1))
+        step = step._replace(
+            action=number if actions else np.stack([number, -number], -1)
+        )
         share = {"some": 0.8, "most": 0.98}.get(store, 1.0)
         keep = source == "planner" if store == "planner" else rng.random(shape) < share
         for buffer in buffers:
@@ -339,7 +546,10 @@ def test_the_ring_holds_what_a_list_would_hold(capacity, rows, store, seeds, act
             model.add(t, number[p], Transition(*(x[p] for x in step)), keep[p])
         if t % (13 if capacity < 100 else 60) == 0 and buffers[0].size.min():
             n_step = int(rng.choice([1, 2, 3, 7]))
-            batches = [draw(buffer, 500 if capacity < 100 else 1_500, 0.5, n_step) for buffer in buffers]
+            batches = [
+                draw(buffer, 500 if capacity < 100 else 1_500, 0.5, n_step)
+                for buffer in buffers
+            ]
             for p, model in enumerate(models):
                 size = min(len(model.stored), capacity)
                 assert all(buffer.size[p] == size for buffer in buffers)
@@ -352,9 +562,14 @@ def test_the_ring_holds_what_a_list_would_hold(capacity, rows, store, seeds, act
                     assert_drawn(batch, p, drawn, model, size, n_step)
                     after = [expected[n][2] + 0.5 for n in drawn.tolist()]
                     np.testing.assert_array_equal(batch.next_obs[p, :, 0], after)
-                    np.testing.assert_array_equal(batch.action[p], drawn if actions else np.stack([drawn, -drawn], -1))
+                    np.testing.assert_array_equal(
+                        batch.action[p],
+                        drawn if actions else np.stack([drawn, -drawn], -1),
+                    )
                     assert buffer.count[p].tolist() == [counted[s] for s in range(5)]
-                    np.testing.assert_array_equal(np.sort(buffer.episode_returns()[p]), model.episodes(size))
+                    np.testing.assert_array_equal(
+                        np.sort(buffer.episode_returns()[p]), model.episodes(size)
+                    )
     assert buffers[0].added.min() > min(10, steps // capacity) * capacity
 
 
@@ -364,21 +579,62 @@ def test_the_ring_holds_what_a_list_would_hold(capacity, rows, store, seeds, act
 def test_a_return_is_known_once_its_episode_is_over_and_stored_to_its_end():
     buffer = buffer_of(rows=2, returns=0.5)
     unknown = -np.inf
-    ends = [["", ""], ["", ""], ["", "truncated"], ["terminated", ""], ["", ""], ["", "terminated"]]
-    # Row 0 earns 1, 2, 4, 8 and then 16, 32; row 1 earns ten times that, and its step 4 is not stored.
+    ends = [
+        ["", ""],
+        ["", ""],
+        ["", "truncated"],
+        ["terminated", ""],
+        ["", ""],
+        ["", "terminated"],
+    ]
+    # Row 0 earns 1, 2, 4, 8 and then 16, 32; row 1 earns ten times that, and its step 4
+    # is not stored.
     stages = {
         1: {0: unknown, 1: unknown, 2: unknown, 3: unknown},
         2: {0: unknown, 1: 10 + 10 + 10, 2: unknown, 3: 20 + 20, 4: unknown, 5: 40},
-        3: {0: 1 + 1 + 1 + 1, 1: 30, 2: 2 + 2 + 2, 3: 40, 4: 4 + 4, 5: 40, 6: 8, 7: unknown},
-        5: {0: 4, 2: 6, 4: 8, 6: 8, 8: unknown, 10: unknown, 1: 30, 3: 40, 5: 40, 7: unknown, 11: 320},
+        3: {
+            0: 1 + 1 + 1 + 1,
+            1: 30,
+            2: 2 + 2 + 2,
+            3: 40,
+            4: 4 + 4,
+            5: 40,
+            6: 8,
+            7: unknown,
+        },
+        5: {
+            0: 4,
+            2: 6,
+            4: 8,
+            6: 8,
+            8: unknown,
+            10: unknown,
+            1: 30,
+            3: 40,
+            5: 40,
+            7: unknown,
+            11: 320,
+        },
     }
     for t, end in enumerate(ends):
         keep = np.array([[True, t != 4]])
         buffer.add(step_of([[2 * t, 2 * t + 1]], [[2**t, 10 * 2**t]], [end]), keep)
         if t in stages:
-            batch = draw(buffer, 300, 0.9, 2)  # neither the discount nor the windows of a batch change its returns
-            assert dict(zip(numbers(batch).tolist(), returns_of(batch)[0].tolist(), strict=True)) == stages[t]
-    assert [sorted(returns.tolist()) for returns in buffer.episode_returns()] == [[15, 70]]
+            # neither the discount nor the windows of a batch change its returns
+            batch = draw(buffer, 300, 0.9, 2)
+            assert (
+                dict(
+                    zip(
+                        numbers(batch).tolist(),
+                        returns_of(batch)[0].tolist(),
+                        strict=True,
+                    )
+                )
+                == stages[t]
+            )
+    assert [sorted(returns.tolist()) for returns in buffer.episode_returns()] == [
+        [15, 70]
+    ]
 
 
 def test_an_end_that_is_not_stored_leaves_the_return_unknown():
@@ -386,7 +642,9 @@ def test_an_end_that_is_not_stored_leaves_the_return_unknown():
     for t, end in enumerate(["", "terminated", "terminated"]):
         buffer.add(step_of([[t]], 1, end), keep=np.array([[t != 1]]))
     batch = draw(buffer, 50, 0.9)
-    assert dict(zip(numbers(batch).tolist(), returns_of(batch)[0].tolist(), strict=True)) == {0: -np.inf, 2: 1}
+    assert dict(
+        zip(numbers(batch).tolist(), returns_of(batch)[0].tolist(), strict=True)
+    ) == {0: -np.inf, 2: 1}
     assert buffer.episode_returns()[0].tolist() == [1]
 
 
@@ -407,7 +665,11 @@ def test_every_call_may_ask_for_another_discount(tmp_path):
         assert {n: discount for n, (_, discount, _) in found.items()} == {
             n: 0.0 if n == 2 else pytest.approx(asked) for n in range(t + 1)
         }
-    other.load(checkpoint.read(checkpoint.write(tmp_path / "step", {"buffer": buffer.state()}))["buffer"])
+    other.load(
+        checkpoint.read(
+            checkpoint.write(tmp_path / "step", {"buffer": buffer.state()})
+        )["buffer"]
+    )
     for again in (1.0, 0.75):
         assert windows(draw(other, 100, again)) == windows(draw(buffer, 100, again))
 
@@ -416,20 +678,27 @@ def test_every_call_may_ask_for_another_discount(tmp_path):
 
 
 class Screens:
-    """Rows of a world whose observations stack `depth` pictures; an episode's first stack is of one of three kinds."""
+    """Rows of a world whose observations stack `depth` pictures; an episode's first
+    stack is of one of three kinds."""
 
     def __init__(self, depth: int, shape: tuple[int, int], rng: np.random.Generator):
         self.depth, self.rng = depth, rng
-        self.stack = np.stack([[self.begin() for _ in range(shape[1])] for _ in range(shape[0])])
+        self.stack = np.stack(
+            [[self.begin() for _ in range(shape[1])] for _ in range(shape[0])]
+        )
 
     def picture(self) -> np.ndarray:
-        return self.rng.integers(0, 256 if self.rng.random() < 0.7 else 2, (1, 2, 3), np.uint8)
+        return self.rng.integers(
+            0, 256 if self.rng.random() < 0.7 else 2, (1, 2, 3), np.uint8
+        )
 
     def begin(self) -> np.ndarray:
         pictures = [self.picture() for _ in range(self.depth)]
         kind = self.rng.integers(3)
         if kind < 2:
-            pictures[:-1] = [pictures[-1] if kind else np.zeros((1, 2, 3), np.uint8)] * (self.depth - 1)
+            pictures[:-1] = [
+                pictures[-1] if kind else np.zeros((1, 2, 3), np.uint8)
+            ] * (self.depth - 1)
         return np.concatenate(pictures)
 
     def step(self, over: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -441,7 +710,14 @@ class Screens:
 
 
 def screen_spec(depth: int) -> Spec:
-    return Spec((depth, 2, 3), "uint8", np.zeros(1), np.full(1, 255), actions=1 << 24, frames=depth)
+    return Spec(
+        (depth, 2, 3),
+        "uint8",
+        np.zeros(1),
+        np.full(1, 255),
+        actions=1 << 24,
+        frames=depth,
+    )
 
 
 @pytest.mark.parametrize(
@@ -450,7 +726,8 @@ def screen_spec(depth: int) -> Spec:
         (4, 60, 1, (0,), 1.0, 0.02, False),
         (4, 60, 3, (0, 1, 2), 1.0, 0.03, False),
         (4, 12, 6, (5,), 1.0, 0.6, False),
-        (4, 90, 2, (0, 1), 0.8, 0.3, True),  # so many beginnings that there are too few pictures for all transitions
+        # so many beginnings that there are too few pictures for all transitions
+        (4, 90, 2, (0, 1), 0.8, 0.3, True),
         (3, 150, 1, (0, 1), 1.0, 0.6, True),
         (1, 20, 2, (0, 1), 0.9, 0.1, True),
     ],
@@ -461,15 +738,22 @@ def test_stacks_come_back_as_they_were_and_never_with_a_picture_that_is_gone(
     rng, shape = np.random.default_rng(capacity + depth), (len(seeds), rows)
     screens = Screens(depth, shape, rng)
     laws: list[dict[str, Any]] = [{}, {"sampling": "fixed", "shares": EVERY_SOURCE}]
-    buffers = [buffer_of(seeds, rows, screen_spec(depth), 0.5, capacity=capacity, **law) for law in laws]
+    buffers = [
+        buffer_of(seeds, rows, screen_spec(depth), 0.5, capacity=capacity, **law)
+        for law in laws
+    ]
     models, short = [Reference(capacity) for _ in seeds], 0
     shown: dict[int, tuple[np.ndarray, np.ndarray]] = {}
     for t in range(700):
         number = t * np.prod(shape) + np.arange(np.prod(shape)).reshape(shape)
-        end = rng.choice(["", "terminated", "truncated"], shape, p=[1 - ends, ends / 2, ends / 2])
+        end = rng.choice(
+            ["", "terminated", "truncated"], shape, p=[1 - ends, ends / 2, ends / 2]
+        )
         obs, next_obs = screens.step(end != "")
         shown |= {n: (obs[at], next_obs[at]) for at, n in np.ndenumerate(number)}
-        step = step_of(number, rng.integers(-4, 5, shape), end)._replace(obs=obs, action=number, next_obs=next_obs)
+        step = step_of(number, rng.integers(-4, 5, shape), end)._replace(
+            obs=obs, action=number, next_obs=next_obs
+        )
         step = step._replace(source=rng.integers(0, 5, shape))
         keep = rng.random(shape) < store
         for buffer in buffers:
@@ -490,21 +774,33 @@ def test_stacks_come_back_as_they_were_and_never_with_a_picture_that_is_gone(
                     assert batch.obs.dtype == batch.next_obs.dtype == torch.uint8
                     assert set(drawn.tolist()) <= set(expected)
                     assert_drawn(batch, p, drawn, model, size, n_step)
-                    np.testing.assert_array_equal(batch.obs[p], [shown[n][0] for n in drawn.tolist()])
-                    np.testing.assert_array_equal(batch.next_obs[p], [shown[expected[n][2]][1] for n in drawn.tolist()])
+                    np.testing.assert_array_equal(
+                        batch.obs[p], [shown[n][0] for n in drawn.tolist()]
+                    )
+                    np.testing.assert_array_equal(
+                        batch.next_obs[p],
+                        [shown[expected[n][2]][1] for n in drawn.tolist()],
+                    )
                     assert buffer.size[p] == size
                     assert buffer.count[p].tolist() == [counted[s] for s in range(5)]
                 newest = [shown[kept.number][0] for kept in model.held(size)][:-6:-1]
                 np.testing.assert_array_equal(buffers[0].recent_obs(5)[p], newest)
                 distinct = {obs.tobytes() for obs in buffers[0].distinct_obs(40)[p]}
                 assert len(distinct) == len(buffers[0].distinct_obs(40)[p])
-                assert distinct <= {shown[kept.number][0].tobytes() for kept in model.held(size)}
+                assert distinct <= {
+                    shown[kept.number][0].tobytes() for kept in model.held(size)
+                }
     assert (short > 0) == run_out
 
 
-@pytest.mark.parametrize(("rows", "capacity"), [(1, 100), (1, 1_000), (5, 100), (7, 333)])
-def test_episodes_of_twenty_steps_fill_the_ring_whatever_their_first_pictures(rows, capacity):
-    rng, first = np.random.default_rng(0), np.arange(rows) * 3  # rows begin their episodes at different times
+@pytest.mark.parametrize(
+    ("rows", "capacity"), [(1, 100), (1, 1_000), (5, 100), (7, 333)]
+)
+def test_episodes_of_twenty_steps_fill_the_ring_whatever_their_first_pictures(
+    rows, capacity
+):
+    # rows begin their episodes at different times
+    rng, first = np.random.default_rng(0), np.arange(rows) * 3
     buffer = buffer_of((0,), rows, screen_spec(4), capacity=capacity)
     world = Screens(4, (1, rows), rng)
     world.begin = lambda: rng.integers(0, 256, (4, 2, 3), np.uint8)  # type: ignore[method-assign]
@@ -521,20 +817,26 @@ def test_a_picture_is_stored_once():
     frames = buffer.frames
     assert frames
     pictures = np.arange(60, dtype=np.uint8).reshape(10, 2, 3)
-    still, seen = np.repeat(pictures[:1], 4, 0), []  # an episode that begins with the same picture four times
+    # an episode that begins with the same picture four times
+    still, seen = np.repeat(pictures[:1], 4, 0), []
     for t in range(6):
         obs = np.concatenate([still, pictures[1:]])[t : t + 5][None, None]
-        step = step_of([[t]], end="terminated" if t == 2 else "")._replace(obs=obs[:, :, :4], next_obs=obs[:, :, 1:])
+        step = step_of([[t]], end="terminated" if t == 2 else "")._replace(
+            obs=obs[:, :, :4], next_obs=obs[:, :, 1:]
+        )
         buffer.add(step, keep=np.array([[t != 4]]))
         seen.append(int(frames.written[0]))
-    # 2 and then 1 each; a new episode of 4 different ones and 1; nothing; again 4 and 1 since the chain is broken
+    # 2 and then 1 each; a new episode of 4 different ones and 1; nothing; again 4 and 1
+    # since the chain is broken
     assert seen == [2, 3, 4, 9, 9, 14]
 
 
 def test_observations_that_stack_nothing_are_refused():
     buffer = buffer_of((0,), 1, screen_spec(4))
     obs = np.arange(24, dtype=np.uint8).reshape(1, 1, 4, 2, 3)
-    with pytest.raises(ValueError, match=r"^observations must stack 4 consecutive pictures"):
+    with pytest.raises(
+        ValueError, match=r"^observations must stack 4 consecutive pictures"
+    ):
         buffer.add(step_of([[0]])._replace(obs=obs, next_obs=obs))
 
 
@@ -542,9 +844,13 @@ def test_observations_that_stack_nothing_are_refused():
 
 
 def filled(*held: dict[str, int], **fields) -> Buffer:
-    """One row per seed, holding so many transitions of each source; numbered source by source in thousands."""
+    """One row per seed, holding so many transitions of each source; numbered source by
+    source in thousands."""
     buffer = buffer_of(tuple(range(len(held))), **fields)
-    sources = [[s for s, name in enumerate(SOURCES) for _ in range(each.get(name, 0))] for each in held]
+    sources = [
+        [s for s, name in enumerate(SOURCES) for _ in range(each.get(name, 0))]
+        for each in held
+    ]
     for t in range(max(map(len, sources))):
         keep = np.array([[t < len(each)] for each in sources])
         source = np.array([[each[t] if t < len(each) else 0] for each in sources])
@@ -555,7 +861,12 @@ def filled(*held: dict[str, int], **fields) -> Buffer:
 @pytest.mark.parametrize(
     ("settings", "held", "progress", "expected"),
     [
-        ({}, {"expert": 60, "learner": 30, "planner": 10}, 0.5, {"expert": 0.6, "learner": 0.3, "planner": 0.1}),
+        (
+            {},
+            {"expert": 60, "learner": 30, "planner": 10},
+            0.5,
+            {"expert": 0.6, "learner": 0.3, "planner": 0.1},
+        ),
         (
             {"sampling": "fixed", "shares": {"planner": 1, "learner": 3}},
             {"expert": 60, "learner": 10, "planner": 30},
@@ -563,13 +874,18 @@ def filled(*held: dict[str, int], **fields) -> Buffer:
             {"learner": 0.75, "planner": 0.25},
         ),
         (
-            {"sampling": "fixed", "shares": {"expert": 0.2, "dataset": 0.5, "random": 0.3}},  # no data set is held
+            # no data set is held
+            {
+                "sampling": "fixed",
+                "shares": {"expert": 0.2, "dataset": 0.5, "random": 0.3},
+            },
             {"expert": 5, "learner": 90, "random": 5},
             0.5,
             {"expert": 0.4, "random": 0.6},
         ),
         (
-            {"sampling": "fixed", "shares": {"dataset": 1}},  # nothing that is wanted is held: as held
+            # nothing that is wanted is held: as held
+            {"sampling": "fixed", "shares": {"dataset": 1}},
             {"expert": 75, "learner": 25},
             0.5,
             {"expert": 0.75, "learner": 0.25},
@@ -586,8 +902,18 @@ def filled(*held: dict[str, int], **fields) -> Buffer:
             0.9,
             {"expert": 0.15, "random": 0.05, "dataset": 0.3, "planner": 0.5},
         ),
-        ({"sampling": "symmetric"}, {"random": 10, "dataset": 30}, 0.5, {"random": 0.25, "dataset": 0.75}),
-        ({"sampling": "symmetric"}, {"learner": 10, "planner": 30}, 0.5, {"learner": 0.25, "planner": 0.75}),
+        (
+            {"sampling": "symmetric"},
+            {"random": 10, "dataset": 30},
+            0.5,
+            {"random": 0.25, "dataset": 0.75},
+        ),
+        (
+            {"sampling": "symmetric"},
+            {"learner": 10, "planner": 30},
+            0.5,
+            {"learner": 0.25, "planner": 0.75},
+        ),
         ({"sampling": "annealed"}, {"expert": 10, "learner": 90}, 0.0, {"expert": 1.0}),
         (
             {"sampling": "annealed"},
@@ -595,9 +921,19 @@ def filled(*held: dict[str, int], **fields) -> Buffer:
             0.6,
             {"expert": 0.4, "learner": 0.45, "planner": 0.15},
         ),
-        ({"sampling": "annealed"}, {"expert": 80, "learner": 20}, 1.0, {"learner": 1.0}),
+        (
+            {"sampling": "annealed"},
+            {"expert": 80, "learner": 20},
+            1.0,
+            {"learner": 1.0},
+        ),
         ({"sampling": "annealed"}, {"learner": 20}, 0.0, {"learner": 1.0}),
-        ({"sampling": "annealed"}, {"expert": 20, "random": 60}, 1.0, {"expert": 0.25, "random": 0.75}),
+        (
+            {"sampling": "annealed"},
+            {"expert": 20, "random": 60},
+            1.0,
+            {"expert": 0.25, "random": 0.75},
+        ),
     ],
 )
 def test_a_batch_has_the_shares_that_its_law_states(settings, held, progress, expected):
@@ -607,19 +943,32 @@ def test_a_batch_has_the_shares_that_its_law_states(settings, held, progress, ex
     found = np.bincount(numbers(batch) // 1_000, minlength=5) / drawn
     wanted = np.array([expected.get(name, 0.0) for name in SOURCES])
     assert (abs(found - wanted) <= 4 * np.sqrt(wanted * (1 - wanted) / drawn)).all()
-    np.testing.assert_array_equal(buffer.read_shares(), [found, np.eye(5)[SOURCE["learner"]]])
+    np.testing.assert_array_equal(
+        buffer.read_shares(), [found, np.eye(5)[SOURCE["learner"]]]
+    )
 
 
-@pytest.mark.parametrize("settings", [{}, {"sampling": "fixed", "shares": {"expert": 1, "learner": 1}}])
+@pytest.mark.parametrize(
+    "settings", [{}, {"sampling": "fixed", "shares": {"expert": 1, "learner": 1}}]
+)
 def test_within_a_source_every_transition_is_as_likely(settings):
-    buffer = filled({"expert": 8, "learner": 12}, capacity=16, **settings)  # the ring went round
+    # the ring went round
+    buffer = filled({"expert": 8, "learner": 12}, capacity=16, **settings)
     found = np.bincount(numbers(draw(buffer, 32_000, 0.9)) % 1_000, minlength=20)
-    chance = np.array([0] * 4 + [1 / 8 if settings else 1 / 16] * 4 + [1 / 24 if settings else 1 / 16] * 12)
+    chance = np.array(
+        [0] * 4
+        + [1 / 8 if settings else 1 / 16] * 4
+        + [1 / 24 if settings else 1 / 16] * 12
+    )
     assert (abs(found - 32_000 * chance) <= 4.5 * np.sqrt(32_000 * chance)).all()
 
 
 def test_rounding_never_draws_what_is_not_wanted():
-    buffer = filled({"random": 1}, sampling="fixed", shares={"expert": 1, "planner": 4, "learner": 1})
+    buffer = filled(
+        {"random": 1},
+        sampling="fixed",
+        shares={"expert": 1, "planner": 4, "learner": 1},
+    )
     for number, source in enumerate(("expert", "planner", "learner")):
         buffer.add(step_of([[number]], source=source))
     assert 1 / 6 + 4 / 6 + 1 / 6 < 1  # so a coin may fall between the last share and 1
@@ -631,8 +980,12 @@ def test_rounding_never_draws_what_is_not_wanted():
 def test_shares_are_read_once_and_span_all_batches_since():
     buffer = filled({"expert": 10, "learner": 10})
     assert np.isnan(buffer.read_shares()).all()
-    total = Counter(s for _ in range(3) for s in (numbers(draw(buffer, 50, 0.9)) // 1_000).tolist())
-    np.testing.assert_array_equal(buffer.read_shares(), [[total[s] / 150 for s in range(5)]])
+    total = Counter(
+        s for _ in range(3) for s in (numbers(draw(buffer, 50, 0.9)) // 1_000).tolist()
+    )
+    np.testing.assert_array_equal(
+        buffer.read_shares(), [[total[s] / 150 for s in range(5)]]
+    )
     assert np.isnan(buffer.read_shares()).all()
 
 
@@ -654,7 +1007,9 @@ def test_shares_of_many_batches_are_counted_before_memory_fills_with_them():
         buffer.sample(COUNT_AFTER // 4, 0.9)
     assert len(buffer.uncounted) <= 2
     shares = buffer.read_shares()
-    assert shares[0, [SOURCE["expert"], SOURCE["learner"]]] == pytest.approx([0.75, 0.25], abs=0.02)
+    assert shares[0, [SOURCE["expert"], SOURCE["learner"]]] == pytest.approx(
+        [0.75, 0.25], abs=0.02
+    )
     assert shares[1].tolist() == [0, 0, 0, 1, 0]
 
 
@@ -675,7 +1030,10 @@ def test_a_seed_that_holds_nothing_gets_zeros_and_no_shares():
 def test_every_batch_is_drawn_anew():
     buffer = filled({"learner": 900}, {"learner": 900})
     first, second = draw(buffer, 50, 0.9), draw(buffer, 50, 0.9)
-    assert len({tuple(numbers(batch, p)) for batch in (first, second) for p in (0, 1)}) == 4
+    assert (
+        len({tuple(numbers(batch, p)) for batch in (first, second) for p in (0, 1)})
+        == 4
+    )
 
 
 LAWS = [
@@ -686,12 +1044,16 @@ LAWS = [
 ]
 
 
-def play(buffers: list[tuple[Buffer, slice]], steps: range, shape: tuple[int, int]) -> None:
+def play(
+    buffers: list[tuple[Buffer, slice]], steps: range, shape: tuple[int, int]
+) -> None:
     """Add the same steps to every (buffer, seeds it holds)."""
     for t in steps:
         rng = np.random.default_rng(t)
         number = t * np.prod(shape) + np.arange(np.prod(shape)).reshape(shape)
-        step = step_of(number, rng.random(shape), rng.choice(ENDS, shape, p=[0.7, 0.1, 0.1, 0.1]))
+        step = step_of(
+            number, rng.random(shape), rng.choice(ENDS, shape, p=[0.7, 0.1, 0.1, 0.1])
+        )
         step = step._replace(source=rng.integers(5, size=shape))
         keep = rng.random(shape) < [[0.9], [0.6], [0.3]][: shape[0]]
         for buffer, seeds in buffers:
@@ -712,7 +1074,10 @@ def test_a_seed_alone_samples_as_among_others(law):
     seeds = (3, 0, 8)
     together = buffer_of(seeds, 2, capacity=40, **law)
     alone = [buffer_of((seed,), 2, capacity=40, **law) for seed in seeds]
-    pairs = [(together, slice(None)), *((one, slice(p, p + 1)) for p, one in enumerate(alone))]
+    pairs = [
+        (together, slice(None)),
+        *((one, slice(p, p + 1)) for p, one in enumerate(alone)),
+    ]
     for first in range(20, 120, 20):
         play(pairs, range(first, first + 20), (3, 2))
         batch = draw(together, 33, 0.97, 3, progress=first / 120)
@@ -720,7 +1085,12 @@ def test_a_seed_alone_samples_as_among_others(law):
             assert_same(draw(one, 33, 0.97, 3, progress=first / 120), seed_of(batch, p))
 
 
-def screens_played(buffers: list[tuple[Buffer, slice]], shape: tuple[int, int], steps: int, seed: int = 0) -> None:
+def screens_played(
+    buffers: list[tuple[Buffer, slice]],
+    shape: tuple[int, int],
+    steps: int,
+    seed: int = 0,
+) -> None:
     """Add the same steps of a world of pictures to every (buffer, seeds it holds)."""
     rng = np.random.default_rng(seed)
     world = Screens(4, shape, rng)
@@ -728,8 +1098,13 @@ def screens_played(buffers: list[tuple[Buffer, slice]], shape: tuple[int, int], 
         end = rng.choice(ENDS, shape, p=[0.7, 0.1, 0.1, 0.1])
         obs, next_obs = world.step(end != "")
         number = t * np.prod(shape) + np.arange(np.prod(shape)).reshape(shape)
-        step = step_of(number, rng.random(shape), end)._replace(obs=obs, action=number, next_obs=next_obs)
-        step, keep = step._replace(source=rng.integers(5, size=shape)), rng.random(shape) < 0.9
+        step = step_of(number, rng.random(shape), end)._replace(
+            obs=obs, action=number, next_obs=next_obs
+        )
+        step, keep = (
+            step._replace(source=rng.integers(5, size=shape)),
+            rng.random(shape) < 0.9,
+        )
         for buffer, seeds in buffers:
             buffer.add(Transition(*(x[seeds] for x in step)), keep[seeds])
 
@@ -739,7 +1114,9 @@ def screens_played(buffers: list[tuple[Buffer, slice]], shape: tuple[int, int], 
 @pytest.mark.parametrize("law", LAWS, ids=lambda law: law["sampling"])
 def test_batches_drawn_at_once_are_those_drawn_one_by_one(law, n_step, pixels):
     seeds, spec = (3, 1, 7), screen_spec(4) if pixels else SPEC
-    single, whole = (buffer_of(seeds, 2, spec, 0.9, capacity=40, **law) for _ in range(2))
+    single, whole = (
+        buffer_of(seeds, 2, spec, 0.9, capacity=40, **law) for _ in range(2)
+    )
     both = [(single, slice(None)), (whole, slice(None))]
     screens_played(both, (3, 2), 50) if pixels else play(both, range(50), (3, 2))
     for n in (1, 4, 2):
@@ -756,11 +1133,14 @@ def test_batches_drawn_at_once_are_those_drawn_one_by_one(law, n_step, pixels):
 def test_a_device_that_gathers_by_itself_gathers_the_same(n_step, pixels):
     spec = screen_spec(4) if pixels else SPEC
     here = buffer_of((3, 1), 2, spec, 0.9, capacity=40)
-    there = Buffer(capacity=40).setup(spec, (3, 1), 2, device="cpu:0", discount=0.9)  # goes the way of a GPU
+    # goes the way of a GPU
+    there = Buffer(capacity=40).setup(spec, (3, 1), 2, device="cpu:0", discount=0.9)
     both = [(here, slice(None)), (there, slice(None))]
     screens_played(both, (2, 2), 50) if pixels else play(both, range(50), (2, 2))
     for a, b in zip(
-        copied(here.sample(9, 0.9, n_step, batches=2)), there.sample(9, 0.9, n_step, batches=2), strict=True
+        copied(here.sample(9, 0.9, n_step, batches=2)),
+        there.sample(9, 0.9, n_step, batches=2),
+        strict=True,
     ):
         assert_same(a, b)
 
@@ -769,7 +1149,10 @@ def test_a_seed_alone_sees_the_pictures_that_it_sees_among_others():
     seeds = (3, 0, 8)
     together = buffer_of(seeds, 2, screen_spec(4), 0.9, capacity=40)
     alone = [buffer_of((seed,), 2, screen_spec(4), 0.9, capacity=40) for seed in seeds]
-    pairs = [(together, slice(None)), *((one, slice(p, p + 1)) for p, one in enumerate(alone))]
+    pairs = [
+        (together, slice(None)),
+        *((one, slice(p, p + 1)) for p, one in enumerate(alone)),
+    ]
     screens_played(pairs, (3, 2), 90)
     for n_step in (1, 3):
         batch = draw(together, 33, 0.97, n_step)
@@ -779,42 +1162,63 @@ def test_a_seed_alone_sees_the_pictures_that_it_sees_among_others():
 
 @pytest.mark.parametrize("steps", [3, 40, 250])
 def test_a_buffer_of_pictures_resumes_exactly(steps, tmp_path):
-    buffer, other = (buffer_of((5, 6), 1, screen_spec(4), 0.9, capacity=90, sampling="symmetric") for _ in range(2))
+    buffer, other = (
+        buffer_of((5, 6), 1, screen_spec(4), 0.9, capacity=90, sampling="symmetric")
+        for _ in range(2)
+    )
     screens_played([(buffer, slice(None))], (2, 1), steps)
-    other.load(checkpoint.read(checkpoint.write(tmp_path / "step", {"buffer": buffer.state()}))["buffer"])
+    other.load(
+        checkpoint.read(
+            checkpoint.write(tmp_path / "step", {"buffer": buffer.state()})
+        )["buffer"]
+    )
     for more in range(9):
         for n_step in (1, 3):
-            assert_same(draw(buffer, 50, 0.9, n_step, 0.3), draw(other, 50, 0.9, n_step, 0.3))
+            assert_same(
+                draw(buffer, 50, 0.9, n_step, 0.3), draw(other, 50, 0.9, n_step, 0.3)
+            )
         for a, b in zip(buffer.episode_returns(), other.episode_returns(), strict=True):
             np.testing.assert_array_equal(a, b)
-        screens_played([(buffer, slice(None)), (other, slice(None))], (2, 1), 4, seed=more + 1)
+        screens_played(
+            [(buffer, slice(None)), (other, slice(None))], (2, 1), 4, seed=more + 1
+        )
         np.testing.assert_array_equal(buffer.size, other.size)
 
 
 @pytest.mark.parametrize("law", LAWS, ids=lambda law: law["sampling"])
-@pytest.mark.parametrize("steps", [8, 19, 20, 90])  # part of the ring, exactly full, just gone round, several times
+# part of the ring, exactly full, just gone round, several times
+@pytest.mark.parametrize("steps", [8, 19, 20, 90])
 def test_a_buffer_resumes_exactly(law, steps, tmp_path):
     seeds = (5, 6)
     buffer, other = (buffer_of(seeds, 2, capacity=37, **law) for _ in range(2))
     play([(buffer, slice(None))], range(steps), (2, 2))
     draw(buffer, 9, 0.9)
-    other.load(checkpoint.read(checkpoint.write(tmp_path / "step", {"buffer": buffer.state()}))["buffer"])
+    other.load(
+        checkpoint.read(
+            checkpoint.write(tmp_path / "step", {"buffer": buffer.state()})
+        )["buffer"]
+    )
     np.testing.assert_array_equal(buffer.read_shares(), other.read_shares())
     both = [(buffer, slice(None)), (other, slice(None))]
     for first in range(steps, steps + 120, 30):
         for n_step in (1, 4):
-            assert_same(draw(buffer, 50, 0.9, n_step, 0.3), draw(other, 50, 0.9, n_step, 0.3))
+            assert_same(
+                draw(buffer, 50, 0.9, n_step, 0.3), draw(other, 50, 0.9, n_step, 0.3)
+            )
         play(both, range(first, first + 30), (2, 2))
         np.testing.assert_array_equal(buffer.size, other.size)
         np.testing.assert_array_equal(buffer.count, other.count)
-        np.testing.assert_array_equal(buffer.columns["episode"], other.columns["episode"])
+        np.testing.assert_array_equal(
+            buffer.columns["episode"], other.columns["episode"]
+        )
 
 
 # memory and settings
 
 
 def allocated(part: Any, seen: dict[int, int]) -> int:
-    """Bytes of all arrays and tensors that an object holds, each memory once: `seen` is address -> bytes."""
+    """Bytes of all arrays and tensors that an object holds, each memory once: `seen` is
+    address -> bytes."""
     if isinstance(part, torch.Tensor):
         seen[part.untyped_storage().data_ptr()] = part.untyped_storage().nbytes()
     elif isinstance(part, np.ndarray):
@@ -823,28 +1227,57 @@ def allocated(part: Any, seen: dict[int, int]) -> int:
         seen[part.ctypes.data] = part.nbytes
     else:
         for inner in (
-            part.values() if isinstance(part, dict) else vars(part).values() if hasattr(part, "__dict__") else ()
+            part.values()
+            if isinstance(part, dict)
+            else vars(part).values()
+            if hasattr(part, "__dict__")
+            else ()
         ):
             allocated(inner, seen)
     return sum(seen.values())
 
 
-# Beside observations and action a transition has 4 bytes each of reward (twice), discount, planning rate, episode,
-# time, successor and way back, and 1 each of terminated, truncated and source: 35. A law other than uniform adds 4 in
-# each of five queues, a return 4. Of pictures there are 9,000, four more for each twentieth transition, and 25 for each
-# row; a picture has 8 bytes beside its own, a transition then 40 more.
+# Beside observations and action a transition has 4 bytes each of reward (twice),
+# discount, planning rate, episode, time, successor and way back, and 1 each of
+# terminated, truncated and source: 35. A law other than uniform adds 4 in each of five
+# queues, a return 4. Of pictures there are 9,000, four more for each twentieth
+# transition, and 25 for each row; a picture has 8 bytes beside its own, a transition
+# then 40 more.
 @pytest.mark.parametrize(
     ("spec", "settings", "returns", "each", "pictures"),
     [
         (Spec((3,), "float32", np.zeros(3), np.ones(3), 4), {}, None, 35 + 24 + 4, 0),
-        (Spec((4, 5), "uint8", np.zeros(1), np.ones(1), 2), {"sampling": "symmetric"}, 0.9, 35 + 160 + 4 + 20 + 4, 0),
-        (Spec((2,), "float64", np.zeros(2), np.ones(2), 0, 3), {"sampling": "annealed"}, None, 35 + 16 + 12 + 20, 0),
-        (Spec((4, 6, 5), "uint8", np.zeros(1), np.ones(1), 7, frames=4), {}, 0.9, 35 + 4 + 4 + 40, 10_900 * 38),
+        (
+            Spec((4, 5), "uint8", np.zeros(1), np.ones(1), 2),
+            {"sampling": "symmetric"},
+            0.9,
+            35 + 160 + 4 + 20 + 4,
+            0,
+        ),
+        (
+            Spec((2,), "float64", np.zeros(2), np.ones(2), 0, 3),
+            {"sampling": "annealed"},
+            None,
+            35 + 16 + 12 + 20,
+            0,
+        ),
+        (
+            Spec((4, 6, 5), "uint8", np.zeros(1), np.ones(1), 7, frames=4),
+            {},
+            0.9,
+            35 + 4 + 4 + 40,
+            10_900 * 38,
+        ),
     ],
 )
-def test_the_memory_estimate_is_what_is_allocated(spec, settings, returns, each, pictures):
+def test_the_memory_estimate_is_what_is_allocated(
+    spec, settings, returns, each, pictures
+):
     expected = 2 * (9_000 * each + pictures)
-    assert estimate_bytes(spec, 2, 9_000, 4, settings.get("sampling", "uniform"), returns) == expected
+    assert (
+        estimate_bytes(spec, 2, 9_000, 4, settings.get("sampling", "uniform"), returns)
+        == expected
+    )
     buffer = buffer_of((0, 1), 4, spec, returns, capacity=9_000, **settings)
     assert buffer.memory_bytes == expected
     assert allocated(buffer, {}) == pytest.approx(expected, rel=0.01)
@@ -854,7 +1287,10 @@ def test_the_memory_estimate_is_what_is_allocated(spec, settings, returns, each,
     ("settings", "message"),
     [
         ({"capacity": 0}, r"capacity must be at least 1, got 0"),
-        ({"sampling": "newest"}, r"no sampling 'newest'; there are: uniform, fixed, symmetric, annealed"),
+        (
+            {"sampling": "newest"},
+            r"no sampling 'newest'; there are: uniform, fixed, symmetric, annealed",
+        ),
     ],
 )
 def test_a_setting_that_makes_no_sense_is_refused_in_one_sentence(settings, message):
@@ -867,24 +1303,52 @@ def test_a_setting_that_makes_no_sense_is_refused_in_one_sentence(settings, mess
     [
         ("fixed", (), r"fixed sampling and shares go together: .*"),
         ("uniform", ("planner=1",), r"fixed sampling and shares go together: .*"),
-        ("fixed", ("planer=1", "learner=1"), r"shares names planer; sources are: expert, planner, learner, .*"),
-        ("fixed", ("planner=-1", "learner=2"), r"shares must be weights of at least 0.*, got planner=-1 learner=2"),
-        ("fixed", ("planner=0",), r"shares must be weights of at least 0.*, got planner=0"),
-        ("fixed", ("planner=1", "learner=nan"), r"shares must be weights of at least 0.*, got planner=1 learner=nan"),
-        ("fixed", ("planner=inf",), r"shares must be weights of at least 0.*, got planner=inf"),
+        (
+            "fixed",
+            ("planer=1", "learner=1"),
+            r"shares names planer; sources are: expert, planner, learner, .*",
+        ),
+        (
+            "fixed",
+            ("planner=-1", "learner=2"),
+            r"shares must be weights of at least 0.*, got planner=-1 learner=2",
+        ),
+        (
+            "fixed",
+            ("planner=0",),
+            r"shares must be weights of at least 0.*, got planner=0",
+        ),
+        (
+            "fixed",
+            ("planner=1", "learner=nan"),
+            r"shares must be weights of at least 0.*, got planner=1 learner=nan",
+        ),
+        (
+            "fixed",
+            ("planner=inf",),
+            r"shares must be weights of at least 0.*, got planner=inf",
+        ),
         *(
-            ("fixed", ("learner=1", wrong), rf"shares look like planner=0.5 learner=0.5, got learner=1 {wrong}")
+            (
+                "fixed",
+                ("learner=1", wrong),
+                rf"shares look like planner=0.5 learner=0.5, got learner=1 {wrong}",
+            )
             for wrong in ("planner", "planner=", "planner=half", "planner:0.5")
         ),
     ],
 )
-def test_shares_that_make_no_sense_are_refused_in_one_sentence(sampling, shares, message):
+def test_shares_that_make_no_sense_are_refused_in_one_sentence(
+    sampling, shares, message
+):
     with pytest.raises(ValueError, match=rf"^{message}$"):
         Config(sampling=sampling, shares=shares)
 
 
 def test_shares_are_weights_by_source():
-    assert Config(sampling="fixed", shares=("planner=0.5", "learner=2")).source_shares() == {
+    assert Config(
+        sampling="fixed", shares=("planner=0.5", "learner=2")
+    ).source_shares() == {
         "planner": 0.5,
         "learner": 2,
     }
@@ -893,5 +1357,8 @@ def test_shares_are_weights_by_source():
 
 def test_a_ring_shorter_than_two_steps_is_refused():
     assert buffer_of(rows=4, capacity=8).size.tolist() == [0]
-    with pytest.raises(ValueError, match=r"^capacity must be at least two steps of all rows \(8\), got 7$"):
+    with pytest.raises(
+        ValueError,
+        match=r"^capacity must be at least two steps of all rows \(8\), got 7$",
+    ):
         buffer_of(rows=4, capacity=7)

@@ -1,4 +1,5 @@
-"""Figures draw without a warning, show what they were given and tolerate what is missing."""
+"""Figures draw without a warning, show what they were given and tolerate what is
+missing."""
 
 import io
 
@@ -22,7 +23,9 @@ def legend(figure):
 
 
 def line(figure, label):
-    return next(line for axes in figure.axes for line in axes.lines if line.get_label() == label)
+    return next(
+        line for axes in figure.axes for line in axes.lines if line.get_label() == label
+    )
 
 
 def texts(figure):
@@ -31,23 +34,32 @@ def texts(figure):
 
 def examples():
     reward = curves()
-    reward[2, 1], reward[5], reward[:, 2] = np.nan, np.nan, np.nan  # an evaluation, a row and a seed are missing
+    # an evaluation, a row and a seed are missing
+    reward[2, 1], reward[5], reward[:, 2] = np.nan, np.nan, np.nan
     rate = np.linspace(1, 0, 50)[:, None] * np.ones(3)
     grid = np.arange(12.0).reshape(3, 4)
     holes, none = np.where(grid == 5, np.nan, grid), np.full((3, 4), np.nan)
     arrow = np.stack([grid, -grid], -1) / 12
     arrow[1, 1] = np.nan
     return {
-        "rate": figures.rate_and_return(np.arange(50) * 20, rate, STEPS, reward, reward + 1, -3.0, 4.0),
-        "rate alone": figures.rate_and_return(np.arange(50) * 20, rate, STEPS[:1], reward[:1], random=np.nan),
+        "rate": figures.rate_and_return(
+            np.arange(50) * 20, rate, STEPS, reward, reward + 1, -3.0, 4.0
+        ),
+        "rate alone": figures.rate_and_return(
+            np.arange(50) * 20, rate, STEPS[:1], reward[:1], random=np.nan
+        ),
         "calls": figures.return_against_calls(reward.cumsum(0), reward, -3.0, 4.0),
         "visits": figures.visits(holes, grid > 9),
         "no visits": figures.visits(none),
         "policy": figures.policy_map(holes, arrow, grid > 9, (0, 1)),
         "no policy": figures.policy_map(none, arrow * np.nan),
-        "curves": figures.learning_curves({"a": (STEPS, reward), "b": (STEPS[:1], reward[:1])}, "score", 0.0, 1.0),
+        "curves": figures.learning_curves(
+            {"a": (STEPS, reward), "b": (STEPS[:1], reward[:1])}, "score", 0.0, 1.0
+        ),
         "no curves": figures.learning_curves({"a": (STEPS, reward * np.nan)}, "score"),
-        "compression": figures.compression([("a", 10, 1.0, 3.0), ("b", 10, 1.0, np.nan), ("c", 99, np.nan, 1.0)]),
+        "compression": figures.compression(
+            [("a", 10, 1.0, 3.0), ("b", 10, 1.0, np.nan), ("c", 99, np.nan, 1.0)]
+        ),
         "no compression": figures.compression([]),
     }
 
@@ -73,27 +85,48 @@ def test_save_writes_png_to_a_path_and_to_a_stream(tmp_path):
     figure, stream = figures.learning_curves({"a": (STEPS, curves())}), io.BytesIO()
     figures.save(figure, tmp_path / "curves.png")
     figures.save(figure, stream)
-    assert (tmp_path / "curves.png").read_bytes()[:4] == stream.getvalue()[:4] == b"\x89PNG"
+    assert (
+        (tmp_path / "curves.png").read_bytes()[:4]
+        == stream.getvalue()[:4]
+        == b"\x89PNG"
+    )
 
 
 def test_rate_and_return_draws_means_over_the_seeds_that_are_there():
     reward = np.array([[1.0, 3.0], [np.nan, 5.0], [np.nan, np.nan]])
     rate = np.array([[1.0, 0.5], [0.0, 0.5]])
-    figure = figures.rate_and_return(np.array([0, 20]), rate, np.array([0, 10, 20]), reward, None, -1.0, 9.0)
-    np.testing.assert_allclose(line(figure, "learner alone").get_xydata(), [[0, 2], [10, 5]])
-    np.testing.assert_allclose(line(figure, "planning rate (right axis)").get_ydata(), [0.75, 0.25])
-    assert legend(figure) == ["learner alone", "planner", "random play", "planning rate (right axis)"]
+    figure = figures.rate_and_return(
+        np.array([0, 20]), rate, np.array([0, 10, 20]), reward, None, -1.0, 9.0
+    )
+    np.testing.assert_allclose(
+        line(figure, "learner alone").get_xydata(), [[0, 2], [10, 5]]
+    )
+    np.testing.assert_allclose(
+        line(figure, "planning rate (right axis)").get_ydata(), [0.75, 0.25]
+    )
+    assert legend(figure) == [
+        "learner alone",
+        "planner",
+        "random play",
+        "planning rate (right axis)",
+    ]
 
 
 def test_return_against_calls_draws_each_seed_and_their_mean():
-    figure = figures.return_against_calls(np.array([[10, 30], [20, 60]]), np.array([[1.0, 3.0], [2.0, 6.0]]), planner=7)
+    figure = figures.return_against_calls(
+        np.array([[10, 30], [20, 60]]), np.array([[1.0, 3.0], [2.0, 6.0]]), planner=7
+    )
     np.testing.assert_allclose(line(figure, "mean").get_xydata(), [[20, 2], [40, 4]])
-    assert len(figure.axes[0].lines) == 2 * 2 + 1 + 1  # a line and its last point per seed, the mean, the planner
+    # a line and its last point per seed, the mean, the planner
+    assert len(figure.axes[0].lines) == 2 * 2 + 1 + 1
     assert texts(figure) == ["planner"]
 
 
 def test_learning_curves_draw_one_line_and_one_band_per_arm():
-    arms = {f"arm {i}": (STEPS, curves(seeds)) for i, seeds in enumerate([3, 5, 3, 3, 3, 3, 3, 3])}
+    arms = {
+        f"arm {i}": (STEPS, curves(seeds))
+        for i, seeds in enumerate([3, 5, 3, 3, 3, 3, 3, 3])
+    }
     figure = figures.learning_curves(arms, "score", random=0.0, planner=1.0)
     axes = figure.axes[0]
     assert legend(figure) == list(arms)
@@ -104,7 +137,10 @@ def test_learning_curves_draw_one_line_and_one_band_per_arm():
 
 
 def test_maps_hide_walls_and_unvisited_cells():
-    counts, walls = np.array([[0, 1, 10], [100, 5, 7]]), np.array([[0, 0, 0], [0, 0, 1]], bool)
+    counts, walls = (
+        np.array([[0, 1, 10], [100, 5, 7]]),
+        np.array([[0, 0, 0], [0, 0, 1]], bool),
+    )
     visits = figures.visits(counts, walls)
     shown = visits.axes[0].images[0].get_array()
     assert isinstance(shown, np.ma.MaskedArray)
@@ -112,7 +148,8 @@ def test_maps_hide_walls_and_unvisited_cells():
     assert len(visits.axes[0].patches) == 1
     policy = figures.policy_map(counts.astype(float), np.ones((2, 3, 2)), walls, (0, 0))
     assert len(policy.axes[0].patches) == 2  # the wall and the star
-    arrows = np.asarray(policy.axes[0].collections[0].get_offsets())  # (column, row), none at the goal and in the wall
+    # (column, row), none at the goal and in the wall
+    arrows = np.asarray(policy.axes[0].collections[0].get_offsets())
     assert arrows.tolist() == [[1, 0], [2, 0], [0, 1], [1, 1]]
 
 
@@ -125,7 +162,12 @@ def test_an_arrow_points_down_the_rows():
 
 
 def test_compression_names_every_point_and_joins_the_undominated():
-    rows = [("float", 1000, 5.0, 60.0), ("tiny", 10, 1.0, 2000.0), ("bad", 500, 2.0, 50.0), ("int8", 250, 5.0, 40.0)]
+    rows = [
+        ("float", 1000, 5.0, 60.0),
+        ("tiny", 10, 1.0, 2000.0),
+        ("bad", 500, 2.0, 50.0),
+        ("int8", 250, 5.0, 40.0),
+    ]
     figure = figures.compression(rows)
     assert line(figure, "front").get_xydata().tolist() == [[10, 1], [250, 5]]
     assert line(figure, "dominated").get_xydata().tolist() == [[500, 2], [1000, 5]]
@@ -133,7 +175,9 @@ def test_compression_names_every_point_and_joins_the_undominated():
 
 
 def test_compression_labels_do_not_cover_one_another():
-    figure = figures.compression([(f"variant {i}", 100 + i, 1.0 + 0.01 * i, 9.0) for i in range(4)])
+    figure = figures.compression(
+        [(f"variant {i}", 100 + i, 1.0 + 0.01 * i, 9.0) for i in range(4)]
+    )
     figures.to_array(figure)
     boxes = [text.get_window_extent() for text in figure.axes[0].texts]
     assert all(box.count_overlaps(boxes) == 1 for box in boxes)  # only itself

@@ -30,7 +30,8 @@ def generator(seed=0):
     [
         ([1, 2, 3, 4, 5, 6, 7, 8], 4.5),  # 3 to 6 stay
         ([100, 3, 2, 1, -50], 2.0),  # one cut at each side: 1, 2, 3 stay
-        ([9, 1, 2, 4, 3, 90, 0], 19 / 5),  # int(7 / 4) = 1 cut at each side: 1, 2, 3, 4, 9 stay
+        # int(7 / 4) = 1 cut at each side: 1, 2, 3, 4, 9 stay
+        ([9, 1, 2, 4, 3, 90, 0], 19 / 5),
         ([1, 2, 6], 3.0),  # too few to cut
         ([7], 7.0),
     ],
@@ -46,7 +47,9 @@ def test_iqm_works_along_the_last_axis_and_reports_missing_values():
 
 
 def test_bootstrap_interval_holds_the_truth_about_as_often_as_it_says():
-    low, high = bootstrap(generator().normal(3.0, 1.0, (600, 40)), mean, generator(1), draws=500)
+    low, high = bootstrap(
+        generator().normal(3.0, 1.0, (600, 40)), mean, generator(1), draws=500
+    )
     assert low.shape == (600,)
     assert 0.90 < ((low < 3) & (high > 3)).mean() < 0.97
 
@@ -75,7 +78,8 @@ def test_bootstrap_repeats_itself_with_the_same_generator(function):
 def test_stratified_bootstrap_leaves_out_how_seeds_differ():
     x = np.array([[0.0], [100.0]]) + generator().normal(size=(2, 50))
     low, high = stratified_bootstrap(x, mean, generator(1))
-    assert high - low == pytest.approx(2 * 1.96 / math.sqrt(100), rel=0.2)  # 100 episodes of spread 1, not of spread 50
+    # 100 episodes of spread 1, not of spread 50
+    assert high - low == pytest.approx(2 * 1.96 / math.sqrt(100), rel=0.2)
 
 
 @pytest.mark.parametrize(
@@ -97,9 +101,12 @@ def test_t_quantiles_agree_with_the_printed_table(df, level, expected):
 
 def test_paired_difference_of_five_seeds_is_the_textbook_interval():
     b = np.array([10.0, 20, 30, 40, 50])
-    a = b + 0.5 + np.array([-2, -1, 0, 1, 2]) / math.sqrt(2.5)  # differences of mean 0.5 and standard deviation 1
+    # differences of mean 0.5 and standard deviation 1
+    a = b + 0.5 + np.array([-2, -1, 0, 1, 2]) / math.sqrt(2.5)
     mean, low, high, n, winner = paired_difference(a, b)
-    assert (mean, low, high) == pytest.approx((0.5, 0.5 - 2.7764 / math.sqrt(5), 0.5 + 2.7764 / math.sqrt(5)), abs=1e-4)
+    assert (mean, low, high) == pytest.approx(
+        (0.5, 0.5 - 2.7764 / math.sqrt(5), 0.5 + 2.7764 / math.sqrt(5)), abs=1e-4
+    )
     assert (n, winner) == (5, 0)
 
 
@@ -130,7 +137,8 @@ def test_five_pairs_need_student_because_their_bootstrap_is_too_narrow():
 
 
 def test_confidence_is_mean_and_standard_errors():
-    x = np.array([[1.0, 2, 3, 4], [5, 5, 5, 5]])  # variance 5/3, so a standard error of sqrt(5/12)
+    # variance 5/3, so a standard error of sqrt(5/12)
+    x = np.array([[1.0, 2, 3, 4], [5, 5, 5, 5]])
     average, low, high = confidence(x)
     np.testing.assert_allclose(average, [2.5, 5])
     np.testing.assert_allclose(high - average, [1.96 * 0.6454972, 0], rtol=1e-6)
@@ -166,4 +174,6 @@ def test_dip_and_recovery(values, expected):
 
 
 def test_dip_of_nothing_is_unknown():
-    assert np.isnan(dip_and_recovery(np.array([0, 1]), np.array([np.nan, np.nan]))).all()
+    assert np.isnan(
+        dip_and_recovery(np.array([0, 1]), np.array([np.nan, np.nan]))
+    ).all()

@@ -1,4 +1,5 @@
-"""Episodes on shared evaluation seeds: each row is played by its own actor to its own end."""
+"""Episodes on shared evaluation seeds: each row is played by its own actor to its own
+end."""
 
 from types import SimpleNamespace
 from typing import Any
@@ -24,7 +25,8 @@ PENDULUM_SPEC = Spec((3,), "float32", -np.ones(3), np.ones(3), 0, 1)
 
 
 class Pushing:
-    """A cart-pole learner: the first seed always pushes left, the second where the pole leans."""
+    """A cart-pole learner: the first seed always pushes left, the second where the pole
+    leans."""
 
     head, seeds = SimpleNamespace(actions=2, size=0), (3, 4)
 
@@ -34,33 +36,50 @@ class Pushing:
 
 
 class Twisting:
-    """A pendulum learner: the first seed never pushes, the second brakes with 0.2 of the speed."""
+    """A pendulum learner: the first seed never pushes, the second brakes with 0.2 of
+    the speed."""
 
     head, seeds = SimpleNamespace(actions=0, size=1), (3, 4)
 
     def act(self, obs: np.ndarray, explore: bool = False) -> np.ndarray:
         assert obs.shape == (2, 6, 3)
-        return np.stack([np.zeros((6, 1), np.float32), np.clip(-0.2 * obs[1, :, 2:], -1, 1)])
+        return np.stack(
+            [np.zeros((6, 1), np.float32), np.clip(-0.2 * obs[1, :, 2:], -1, 1)]
+        )
 
 
 def alone(world: Any, policy, episode: int) -> tuple[float, int, bool]:
-    """Return, length and success of one episode of one row, its policy told the true state."""
+    """Return, length and success of one episode of one row, its policy told the true
+    state."""
     rows: Any = evaluation.evaluation_rows(world, [episode])
     rows.reset()
     total, length, over = 0.0, 0, False
     while not over:
         step = rows.step(policy(rows.state))
-        total, length, over = total + step.reward[0], length + 1, bool(step.terminated[0] or step.truncated[0])
+        total, length, over = (
+            total + step.reward[0],
+            length + 1,
+            bool(step.terminated[0] or step.truncated[0]),
+        )
     return total, length, bool(step.success[0])
 
 
 POLICIES = {
-    CartPole: [lambda state: np.zeros(1, np.int64), lambda state: (state[:, 2] > 0).astype(np.int64)],
-    Pendulum: [lambda state: np.zeros((1, 1)), lambda state: np.clip(-0.2 * state[:, 1:], -1, 1)],
+    CartPole: [
+        lambda state: np.zeros(1, np.int64),
+        lambda state: (state[:, 2] > 0).astype(np.int64),
+    ],
+    Pendulum: [
+        lambda state: np.zeros((1, 1)),
+        lambda state: np.clip(-0.2 * state[:, 1:], -1, 1),
+    ],
 }
 every_kind = pytest.mark.parametrize(
     ("learner", "world", "spec", "planner"),
-    [(Pushing(), CARTPOLE, CARTPOLE_SPEC, Balance()), (Twisting(), PENDULUM, PENDULUM_SPEC, SwingUp())],
+    [
+        (Pushing(), CARTPOLE, CARTPOLE_SPEC, Balance()),
+        (Twisting(), PENDULUM, PENDULUM_SPEC, SwingUp()),
+    ],
     ids=["discrete", "box"],
 )
 
@@ -78,9 +97,13 @@ def test_each_seed_plays_each_episode_as_it_would_alone(learner, world, spec, pl
 
 @every_kind
 @pytest.mark.parametrize("gate", [Step(), Episode()])
-def test_mixed_play_runs_from_the_learner_alone_to_the_planner_alone(learner, world, spec, planner, gate):
+def test_mixed_play_runs_from_the_learner_alone_to_the_planner_alone(
+    learner, world, spec, planner, gate
+):
     rate = np.array([0.0, 1.0])
-    played, calls = evaluation.play_mixed(learner, planner, gate, rate, world, spec, EPISODES, step=0)
+    played, calls = evaluation.play_mixed(
+        learner, planner, gate, rate, world, spec, EPISODES, step=0
+    )
     learned = evaluation.play_learner(learner, world, EPISODES)
     planned = evaluation.play_planner(planner, world, spec, EPISODES)
     for figure, own, others in zip(played, learned, planned, strict=True):
@@ -91,7 +114,9 @@ def test_mixed_play_runs_from_the_learner_alone_to_the_planner_alone(learner, wo
 
 @every_kind
 def test_a_mixture_lies_between_the_two(learner, world, spec, planner):
-    played, calls = evaluation.play_mixed(learner, planner, Step(), np.full(2, 0.5), world, spec, EPISODES, step=0)
+    played, calls = evaluation.play_mixed(
+        learner, planner, Step(), np.full(2, 0.5), world, spec, EPISODES, step=0
+    )
     share = calls / played.length.sum(-1)
     np.testing.assert_allclose(share, 0.5, atol=0.1)
     planned = evaluation.play_planner(planner, world, spec, EPISODES).reward.mean()

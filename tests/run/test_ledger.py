@@ -10,12 +10,26 @@ from curriculum.run.ledger import WINDOW, Rollout
 NAN = float("nan")
 
 
-def tell(rollout: Rollout, step: int, reward, over="", success=False, source="learner") -> None:
-    """One step of all rows: `over` holds "t" where it terminated, "c" where it was cut short."""
+def tell(
+    rollout: Rollout, step: int, reward, over="", success=False, source="learner"
+) -> None:
+    """One step of all rows: `over` holds "t" where it terminated, "c" where it was cut
+    short."""
     shape = rollout.returns.shape
-    reward, over, success, source = (np.broadcast_to(np.asarray(x), shape) for x in (reward, over, success, source))
+    reward, over, success, source = (
+        np.broadcast_to(np.asarray(x), shape) for x in (reward, over, success, source)
+    )
     number, obs = np.vectorize(SOURCE.get)(source), np.zeros((*shape, 1))
-    transition = Transition(obs, np.zeros(shape), reward, over == "t", over == "c", obs, number, np.zeros(shape))
+    transition = Transition(
+        obs,
+        np.zeros(shape),
+        reward,
+        over == "t",
+        over == "c",
+        obs,
+        number,
+        np.zeros(shape),
+    )
     rollout.add(step, transition, success)
 
 
@@ -24,7 +38,12 @@ def values(rollout: Rollout, *tags: str) -> list:
     return [everything[tag].tolist() for tag in tags]
 
 
-RETURNS = ("rollout/ep_rew_mean", "rollout/ep_len_mean", "rollout/success_rate", "rollout/episodes")
+RETURNS = (
+    "rollout/ep_rew_mean",
+    "rollout/ep_len_mean",
+    "rollout/success_rate",
+    "rollout/episodes",
+)
 
 
 def test_nothing_is_known_before_an_episode_has_ended():
@@ -34,20 +53,40 @@ def test_nothing_is_known_before_an_episode_has_ended():
     for tag in (*RETURNS[:3], "rollout/first_success_step"):
         assert np.isnan(found[tag]).tolist() == [True, True]
     assert found["rollout/episodes"].tolist() == [0, 0]
-    assert {tag: value.shape for tag, value in found.items()} == dict.fromkeys(found, (2,))
+    assert {tag: value.shape for tag, value in found.items()} == dict.fromkeys(
+        found, (2,)
+    )
 
 
 def test_an_episodes_return_length_and_success_are_those_of_its_own_steps():
     rollout = Rollout(2, 2, (0,))
     tell(rollout, 2, [[1, 10], [100, -1]])
-    tell(rollout, 4, [[2, 20], [200, -1]], [["t", ""], ["", "c"]], [[True, False], [False, False]])
+    tell(
+        rollout,
+        4,
+        [[2, 20], [200, -1]],
+        [["t", ""], ["", "c"]],
+        [[True, False], [False, False]],
+    )
     assert values(rollout, *RETURNS) == [[3, -2], [2, 2], [1, 0], [1, 1]]
-    tell(rollout, 6, [[4, 30], [300, -1]], [["", "c"], ["", "t"]], [[False, False], [False, True]])
-    # seed 0: 3 in 2 steps with success, 60 in 3 without; seed 1: -2 in 2 without, -1 in 1 with
+    tell(
+        rollout,
+        6,
+        [[4, 30], [300, -1]],
+        [["", "c"], ["", "t"]],
+        [[False, False], [False, True]],
+    )
+    # seed 0: 3 in 2 steps with success, 60 in 3 without; seed 1: -2 in 2 without, -1 in
+    # 1 with
     assert values(rollout, *RETURNS) == [[31.5, -1.5], [2.5, 1.5], [0.5, 0.5], [2, 2]]
     tell(rollout, 8, [[5, 0], [400, 0]], [["t", ""], ["t", ""]])
     # seed 0: 4 + 5 in 2 steps; seed 1: 100 + 200 + 300 + 400 in 4
-    assert values(rollout, *RETURNS) == [[24, 997 / 3], [7 / 3, 7 / 3], [1 / 3, 1 / 3], [3, 3]]
+    assert values(rollout, *RETURNS) == [
+        [24, 997 / 3],
+        [7 / 3, 7 / 3],
+        [1 / 3, 1 / 3],
+        [3, 3],
+    ]
 
 
 def test_an_end_that_is_both_true_and_cut_short_is_one_episode():
@@ -69,21 +108,51 @@ def test_averages_span_the_newest_hundred_episodes():
 
 def test_the_first_success_is_the_step_at_which_the_first_episode_succeeded():
     rollout = Rollout(3, 2, (0,))
-    tell(rollout, 8, 0, [["t", "t"], ["", ""], ["", ""]], [[False, False], [True, False], [False, False]])
-    assert np.isnan(rollout.values()["rollout/first_success_step"]).all()  # the episode of seed 1 goes on
-    tell(rollout, 16, 0, [["", "c"], ["", ""], ["", ""]], [[False, True], [False, False], [False, False]])
+    tell(
+        rollout,
+        8,
+        0,
+        [["t", "t"], ["", ""], ["", ""]],
+        [[False, False], [True, False], [False, False]],
+    )
+    # the episode of seed 1 goes on
+    assert np.isnan(rollout.values()["rollout/first_success_step"]).all()
+    tell(
+        rollout,
+        16,
+        0,
+        [["", "c"], ["", ""], ["", ""]],
+        [[False, True], [False, False], [False, False]],
+    )
     tell(rollout, 24, 0, [["t", ""], ["t", "t"], ["", ""]], True)
-    np.testing.assert_array_equal(rollout.values()["rollout/first_success_step"], [16, 24, NAN])
+    np.testing.assert_array_equal(
+        rollout.values()["rollout/first_success_step"], [16, 24, NAN]
+    )
 
 
 def test_the_planners_share_of_actions_is_counted_anew_for_every_report():
     rollout = Rollout(2, 4, (0,))
     tag = "curriculum/expert_action_share"
     assert values(rollout, tag) == [[0, 0]]
-    tell(rollout, 4, 0, source=[["planner", "learner", "learner", "random"], ["planner"] * 4])
-    tell(rollout, 8, 0, source=[["planner", "planner", "expert", "learner"], ["learner"] * 4])
+    tell(
+        rollout,
+        4,
+        0,
+        source=[["planner", "learner", "learner", "random"], ["planner"] * 4],
+    )
+    tell(
+        rollout,
+        8,
+        0,
+        source=[["planner", "planner", "expert", "learner"], ["learner"] * 4],
+    )
     assert values(rollout, tag) == [[3 / 8, 0.5]]
-    tell(rollout, 12, 0, source=[["learner"] * 4, ["planner", "learner", "learner", "learner"]])
+    tell(
+        rollout,
+        12,
+        0,
+        source=[["learner"] * 4, ["planner", "learner", "learner", "learner"]],
+    )
     assert values(rollout, tag) == [[0, 0.25]]
 
 
@@ -105,19 +174,31 @@ def test_reported_values_stay_as_they_were():
         np.testing.assert_array_equal(reported[tag], value)
 
 
-@pytest.mark.parametrize("steps", [0, 3, 301])  # nothing yet, windows that fill, windows that are full
+# nothing yet, windows that fill, windows that are full
+@pytest.mark.parametrize("steps", [0, 3, 301])
 def test_a_rollout_resumes_exactly(steps, tmp_path):
     def play(rollout: Rollout, numbers: range) -> None:
         for step in numbers:
             rng = np.random.default_rng(step)
             ends = rng.choice(["", "t", "c"], (2, 2), p=[0.4, 0.3, 0.3])
             source = rng.choice(["planner", "learner"], (2, 2))
-            tell(rollout, step, rng.normal(size=(2, 2)), ends, rng.random((2, 2)) < 0.01, source)
+            tell(
+                rollout,
+                step,
+                rng.normal(size=(2, 2)),
+                ends,
+                rng.random((2, 2)) < 0.01,
+                source,
+            )
             rollout.visit(rng.integers(6, size=(2, 2)))
 
     rollout, resumed = Rollout(2, 2, (2, 3)), Rollout(2, 2, (2, 3))
     play(rollout, range(steps))
-    resumed.load(checkpoint.read(checkpoint.write(tmp_path / "step", {"rollout": rollout.state()}))["rollout"])
+    resumed.load(
+        checkpoint.read(
+            checkpoint.write(tmp_path / "step", {"rollout": rollout.state()})
+        )["rollout"]
+    )
     for more in (range(steps, steps), range(steps, steps + 150)):
         for one in (rollout, resumed):
             play(one, more)

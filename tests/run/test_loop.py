@@ -1,4 +1,5 @@
-"""The loop as a generator of records: what it promises of seeds, rates, resumption and honesty."""
+"""The loop as a generator of records: what it promises of seeds, rates, resumption and
+honesty."""
 
 import hashlib
 import itertools
@@ -42,7 +43,11 @@ def tiny(**changes: Any) -> Config:
 
 def numbers(records: list[Record]) -> list[tuple[str, int, dict[str, list]]]:
     """Records as plain values, without those that hold wall-clock times."""
-    return [(r.kind, r.step, {t: v.tolist() for t, v in r.values.items()}) for r in records if r.kind not in CLOCK]
+    return [
+        (r.kind, r.step, {t: v.tolist() for t, v in r.values.items()})
+        for r in records
+        if r.kind not in CLOCK
+    ]
 
 
 def same(a: list[Record], b: list[Record]) -> bool:
@@ -54,7 +59,9 @@ def digest(folder: Path) -> str:
     return hashlib.sha256((newest / "arrays.safetensors").read_bytes()).hexdigest()
 
 
-def test_the_same_seed_twice_gives_the_same_records_and_the_same_final_arrays(tmp_path: Path):
+def test_the_same_seed_twice_gives_the_same_records_and_the_same_final_arrays(
+    tmp_path: Path,
+):
     first, second = (list(train(tiny(), tmp_path / name)) for name in "ab")
     assert same(first, second)
     assert digest(tmp_path / "a") == digest(tmp_path / "b")
@@ -68,33 +75,60 @@ def test_another_seed_gives_other_weights(tmp_path: Path):
 
 def test_a_seed_alone_lives_the_life_it_has_among_others():
     config = tiny(steps=840, updates_per_step=0.25)  # 200 updates and more
-    alone, among = Run(replace(config, seeds=(3,))), Run(replace(config, seeds=(0, 1, 2, 3, 4)))
+    alone, among = (
+        Run(replace(config, seeds=(3,))),
+        Run(replace(config, seeds=(0, 1, 2, 3, 4))),
+    )
     for run in (alone, among):
         list(run.begin())
         while run.step < config.steps:
             run.collect()
             run.update()
     assert alone.learner.updates >= 200
-    for name, column in alone.buffer.columns.items():  # what the world did, who acted, which coins fell
-        np.testing.assert_array_equal(column[0], among.buffer.columns[name][3], err_msg=name)
+    # what the world did, who acted, which coins fell
+    for name, column in alone.buffer.columns.items():
+        np.testing.assert_array_equal(
+            column[0], among.buffer.columns[name][3], err_msg=name
+        )
     assert torch.equal(alone.buffer.rows[0], among.buffer.rows[3])
-    for mine, theirs in ((alone.rows.streams.generators[0], among.rows.streams.generators[3]),):
+    for mine, theirs in (
+        (alone.rows.streams.generators[0], among.rows.streams.generators[3]),
+    ):
         assert mine.bit_generator.state == theirs.bit_generator.state
     for streams in ("buffer.generators", "mixture.coins", "learner.explorers"):
         part, _, field = streams.partition(".")
-        mine, theirs = (getattr(getattr(run, part), field)[p] for run, p in ((alone, 0), (among, 3)))
+        mine, theirs = (
+            getattr(getattr(run, part), field)[p] for run, p in ((alone, 0), (among, 3))
+        )
         assert mine.bit_generator.state == theirs.bit_generator.state, streams
     for mine, theirs in zip(
-        alone.learner.nets["q"].weights.blocks, among.learner.nets["q"].weights.blocks, strict=True
+        alone.learner.nets["q"].weights.blocks,
+        among.learner.nets["q"].weights.blocks,
+        strict=True,
     ):
-        np.testing.assert_allclose(mine[0].detach(), theirs[3].detach(), atol=1e-6, rtol=0)
+        np.testing.assert_allclose(
+            mine[0].detach(), theirs[3].detach(), atol=1e-6, rtol=0
+        )
 
 
 @pytest.mark.parametrize(("store", "rate"), [("learner", 0.97), ("planner", 0.15)])
-def test_a_seed_does_not_wait_for_others_whose_buffers_fill_later(store: Any, rate: float):
+def test_a_seed_does_not_wait_for_others_whose_buffers_fill_later(
+    store: Any, rate: float
+):
     decay = plugins.make("decay", "constant", value=rate)
-    config = tiny(store=store, decay=decay, gate="episode", start="none", rows=2, sampling="symmetric", steps=600)
-    alone, among = Run(replace(config, seeds=(3,))), Run(replace(config, seeds=(0, 1, 2, 3, 4)))
+    config = tiny(
+        store=store,
+        decay=decay,
+        gate="episode",
+        start="none",
+        rows=2,
+        sampling="symmetric",
+        steps=600,
+    )
+    alone, among = (
+        Run(replace(config, seeds=(3,))),
+        Run(replace(config, seeds=(0, 1, 2, 3, 4))),
+    )
     filled = []
     for run in (alone, among):
         list(run.begin())
@@ -104,30 +138,52 @@ def test_a_seed_does_not_wait_for_others_whose_buffers_fill_later(store: Any, ra
             filled.append(len(set((run.buffer.size > 0).tolist())))
     assert max(filled) == 2  # at some time some seeds had data and others none
     for mine, theirs in zip(
-        alone.learner.nets["q"].weights.blocks, among.learner.nets["q"].weights.blocks, strict=True
+        alone.learner.nets["q"].weights.blocks,
+        among.learner.nets["q"].weights.blocks,
+        strict=True,
     ):
-        np.testing.assert_allclose(mine[0].detach(), theirs[3].detach(), atol=1e-6, rtol=0)
+        np.testing.assert_allclose(
+            mine[0].detach(), theirs[3].detach(), atol=1e-6, rtol=0
+        )
     assert alone.updates[0] == among.updates[3] > 0
 
 
 def test_a_seed_without_data_learns_nothing_and_says_so():
-    run = Run(tiny(store="planner", decay=plugins.make("decay", "constant", value=0.0), start="none"))
+    run = Run(
+        tiny(
+            store="planner",
+            decay=plugins.make("decay", "constant", value=0.0),
+            start="none",
+        )
+    )
     list(run.begin())
     before = run.learner.nets["q"].weights.vector.clone()
     while run.step < 200:
         run.collect()
         run.update()
     assert bool((run.learner.nets["q"].weights.vector == before).all())
-    report = {tag: value for record in run.report() for tag, value in record.values.items()}
+    report = {
+        tag: value for record in run.report() for tag, value in record.values.items()
+    }
     assert report["train/n_updates"].tolist() == [0]
     assert np.isnan(run.buffer.read_shares()).all()
 
 
 @pytest.mark.parametrize("broken_off_after", [1, 2, 4, 6, 9, 11, 14, 19, 23, 28])
-def test_a_run_broken_off_anywhere_and_resumed_equals_one_that_was_not(tmp_path: Path, broken_off_after: int):
-    config = tiny(bonus="rnd", gate="episode", decay="performance", planner="shortest_path", seeds=(0, 1))
+def test_a_run_broken_off_anywhere_and_resumed_equals_one_that_was_not(
+    tmp_path: Path, broken_off_after: int
+):
+    config = tiny(
+        bonus="rnd",
+        gate="episode",
+        decay="performance",
+        planner="shortest_path",
+        seeds=(0, 1),
+    )
     whole = list(train(config, tmp_path / "whole"))
-    broken = list(itertools.islice(train(config, tmp_path / "broken"), broken_off_after))
+    broken = list(
+        itertools.islice(train(config, tmp_path / "broken"), broken_off_after)
+    )
     found = checkpoint.newest(tmp_path / "broken" / "checkpoints")
     known = checkpoint.read(found[0])["run"]["records"] if found else 0
     rest = list(train(config, tmp_path / "broken", found[0] if found else None))
@@ -146,13 +202,31 @@ BOX = {"env": "pendulum", "planner": "swing_up"}
 @pytest.mark.parametrize(
     "changes",
     [
-        BOX | {"learner": SAC(hidden=(16,), batch_size=16, critics=3), "sampling": "symmetric"},  # draws while it acts
-        BOX | {"learner": CalQL(hidden=(16,), batch_size=16, samples=2)},  # needs returns
-        BOX | {"learner": TD3BC(hidden=(16,), batch_size=16, delay=3, return_range=True)},  # networks rest
-        {"learner": IQL(hidden=(16,), batch_size=16, target_every=7, schedule="cosine", schedule_updates=80)},
+        # draws while it acts
+        BOX
+        | {
+            "learner": SAC(hidden=(16,), batch_size=16, critics=3),
+            "sampling": "symmetric",
+        },
+        # needs returns
+        BOX | {"learner": CalQL(hidden=(16,), batch_size=16, samples=2)},
+        # networks rest
+        BOX
+        | {"learner": TD3BC(hidden=(16,), batch_size=16, delay=3, return_range=True)},
+        {
+            "learner": IQL(
+                hidden=(16,),
+                batch_size=16,
+                target_every=7,
+                schedule="cosine",
+                schedule_updates=80,
+            )
+        },
     ],
 )
-def test_a_run_with_noise_returns_and_schedules_resumes_exactly(tmp_path: Path, changes: dict[str, Any]):
+def test_a_run_with_noise_returns_and_schedules_resumes_exactly(
+    tmp_path: Path, changes: dict[str, Any]
+):
     config = tiny(seeds=(0, 1), **changes)
     whole = list(train(config, tmp_path / "whole"))
     broken = list(itertools.islice(train(config, tmp_path / "broken"), 17))
@@ -169,19 +243,24 @@ def test_every_learner_takes_over_from_a_planner_in_a_world_of_boxes(learner: st
     if "box" not in plugins.make("learner", learner).kinds:
         pytest.skip(f"{learner} takes discrete actions")
     made = plugins.make("learner", learner, hidden=(16,), batch_size=16)
-    records = list(train(tiny(**BOX, learner=made, steps=160, eval_every=160, eval_episodes=2)))
+    records = list(
+        train(tiny(**BOX, learner=made, steps=160, eval_every=160, eval_episodes=2))
+    )
     assert [r.kind for r in records][-1] == "final"
     assert np.isfinite(records[-1].values["final/last_mean_reward"]).all()
     losses = next(r for r in reversed(records) if r.kind == "update").values
     assert all(np.isfinite(value).all() for value in losses.values())
 
 
-def test_a_stopped_run_writes_a_checkpoint_where_it_stands_and_goes_on_from_there(tmp_path: Path):
+def test_a_stopped_run_writes_a_checkpoint_where_it_stands_and_goes_on_from_there(
+    tmp_path: Path,
+):
     config, asked = tiny(), itertools.count()
     whole = list(train(config, tmp_path / "whole"))
     part = list(train(config, tmp_path / "part", stop=lambda: next(asked) == 21))
     found = checkpoint.newest(tmp_path / "part" / "checkpoints")[0]
-    assert found.name == "step-000000168"  # 21 iterations of 8 rows, no multiple of checkpoint_every
+    # 21 iterations of 8 rows, no multiple of checkpoint_every
+    assert found.name == "step-000000168"
     rest = list(train(config, tmp_path / "part", found))
     assert same(part + rest, whole)
 
@@ -199,9 +278,13 @@ def test_a_run_of_n_steps_extended_to_2n_ends_as_one_of_2n(tmp_path: Path):
 @pytest.mark.parametrize("decay", plugins.names("decay"))
 def test_every_decay_gate_and_start_run_together(decay: str, gate: str, start: str):
     chosen = plugins.make("start", start, **({} if start == "none" else {"size": 64}))
-    records = list(train(tiny(decay=decay, gate=gate, start=chosen, steps=200, eval_every=100)))
+    records = list(
+        train(tiny(decay=decay, gate=gate, start=chosen, steps=200, eval_every=100))
+    )
     assert records[-1].kind == "final"
-    rates = np.array([r.values["curriculum/planning_rate"] for r in records if r.kind == "collect"])
+    rates = np.array(
+        [r.values["curriculum/planning_rate"] for r in records if r.kind == "collect"]
+    )
     assert rates.shape == (5, 1)
     assert ((rates >= 0) & (rates <= 1)).all()
 
@@ -217,32 +300,62 @@ def test_every_decay_gate_and_start_run_together(decay: str, gate: str, start: s
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_the_rates_a_run_reports_are_those_of_its_schedule(decay: Any, expected: list[float]):
+def test_the_rates_a_run_reports_are_those_of_its_schedule(
+    decay: Any, expected: list[float]
+):
     records = train(tiny(decay=decay, log_every=100, rows=10))
-    rates = {r.step: r.values["curriculum/planning_rate"][0] for r in records if r.kind == "collect"}
-    np.testing.assert_allclose([rates[step] for step in (100, 200, 400)], expected, atol=1e-12)
+    rates = {
+        r.step: r.values["curriculum/planning_rate"][0]
+        for r in records
+        if r.kind == "collect"
+    }
+    np.testing.assert_allclose(
+        [rates[step] for step in (100, 200, 400)], expected, atol=1e-12
+    )
 
 
 @pytest.mark.parametrize("gate", ["step", "episode"])
 def test_the_planner_acts_as_often_as_the_rate_says(gate: str):
     config = tiny(
-        decay=plugins.make("decay", "constant", value=0.4), gate=gate, steps=8_000, updates_per_step=0, log_every=8_000
+        decay=plugins.make("decay", "constant", value=0.4),
+        gate=gate,
+        steps=8_000,
+        updates_per_step=0,
+        log_every=8_000,
     )
     records = list(train(replace(config, eval_every=8_000)))
-    share = next(r.values["curriculum/expert_action_share"][0] for r in records if r.kind == "collect")
-    calls = next(r.values["planner/calls_total"][0] for r in records if r.kind == "collect")
+    share = next(
+        r.values["curriculum/expert_action_share"][0]
+        for r in records
+        if r.kind == "collect"
+    )
+    calls = next(
+        r.values["planner/calls_total"][0] for r in records if r.kind == "collect"
+    )
     assert calls == 64 + round(share * 8_000)
     if gate == "step":  # 8,000 coins: standard error 0.0055
         assert share == pytest.approx(0.4, abs=0.02)
 
 
 def test_a_spent_budget_ends_planning_and_the_rate_says_so():
-    records = list(train(tiny(planner_budget=100, seeds=(0, 1), decay=plugins.make("decay", "constant", value=1.0))))
+    records = list(
+        train(
+            tiny(
+                planner_budget=100,
+                seeds=(0, 1),
+                decay=plugins.make("decay", "constant", value=1.0),
+            )
+        )
+    )
     collected = [r.values for r in records if r.kind == "collect"]
-    assert collected[-1]["planner/calls_total"].tolist() == [100, 100]  # 64 of them for the start
+    # 64 of them for the start
+    assert collected[-1]["planner/calls_total"].tolist() == [100, 100]
     assert collected[-1]["curriculum/planning_rate"].tolist() == [0, 0]
     assert (collected[-1]["curriculum/expert_action_share"] == 0).all()
-    with pytest.raises(ValueError, match="a start of 64 transitions needs as many planner calls, the budget is 63"):
+    with pytest.raises(
+        ValueError,
+        match="a start of 64 transitions needs as many planner calls, the budget is 63",
+    ):
         Run(tiny(planner_budget=63))
 
 
@@ -253,7 +366,8 @@ def test_store_keeps_whose_transitions_it_names(store: Any, source: int):
     while run.step < 400:
         run.collect()
     size = run.buffer.size[0]
-    assert set(run.buffer.columns["source"][0, :size]) == {0, source}  # the start's, and theirs
+    # the start's, and theirs
+    assert set(run.buffer.columns["source"][0, :size]) == {0, source}
     assert 64 < size < 64 + 400
 
 
@@ -264,7 +378,10 @@ def test_the_buffer_holds_what_the_environment_rewarded_and_no_bonus():
         run.collect()
         run.update()
     held = run.buffer.columns["reward"][0, : run.buffer.size[0]]
-    assert set(np.unique(held.round(4)).tolist()) <= {float(np.float32(-0.1).round(4)), 10.0}
+    assert set(np.unique(held.round(4)).tolist()) <= {
+        float(np.float32(-0.1).round(4)),
+        10.0,
+    }
     assert run.bonus_log["bonus_mean"].item() > 0
 
 
@@ -272,7 +389,10 @@ def test_the_score_is_zero_for_random_play_and_one_for_the_planner():
     run = Run(tiny(eval_episodes=20))
     baseline = next(run.begin())
     assert (
-        baseline.values["eval/planner_reward"][0] == run.ceiling > run.floor == baseline.values["eval/random_reward"][0]
+        baseline.values["eval/planner_reward"][0]
+        == run.ceiling
+        > run.floor
+        == baseline.values["eval/random_reward"][0]
     )
 
 
@@ -281,7 +401,9 @@ def test_a_decay_that_needs_a_score_refuses_a_planner_no_better_than_random_play
         next(train(tiny(planner="random", decay="performance")))
 
 
-def test_best_is_scored_again_on_episodes_that_did_not_choose_it(monkeypatch: pytest.MonkeyPatch):
+def test_best_is_scored_again_on_episodes_that_did_not_choose_it(
+    monkeypatch: pytest.MonkeyPatch,
+):
     used: list[set[int]] = []
 
     def watched(learner: Any, world: Any, episodes: range) -> evaluation.Episodes:
@@ -294,7 +416,9 @@ def test_best_is_scored_again_on_episodes_that_did_not_choose_it(monkeypatch: py
     assert len(chosen_on) == len([r for r in records if r.kind == "evaluate"])
     assert not set().union(*chosen_on) & set().union(*rescored_on)
     assert rescored_on[0] == rescored_on[1]  # last and best meet the same episodes
-    assert records[-1].values["final/best_step"][0] in [r.step for r in records if r.kind == "evaluate"]
+    assert records[-1].values["final/best_step"][0] in [
+        r.step for r in records if r.kind == "evaluate"
+    ]
 
 
 def test_the_previous_best_weights_come_back_when_the_learner_falls():
@@ -306,7 +430,10 @@ def test_the_previous_best_weights_come_back_when_the_learner_falls():
     run.learner.nets["q"].weights.vector.add_(1.0)
     list(run.evaluate())
     stack = run.learner.nets["q"].weights
-    assert all(bool((a == b).all()) for a, b in zip(stack.blocks, stack.split(good["net/q"]), strict=True))
+    assert all(
+        bool((a == b).all())
+        for a, b in zip(stack.blocks, stack.split(good["net/q"]), strict=True)
+    )
     assert run.rollbacks[0] == 1
 
 
@@ -314,5 +441,7 @@ def test_the_mixed_evaluation_asks_the_planner_only_in_running_episodes():
     run = Run(tiny(decay=plugins.make("decay", "constant", value=1.0), seeds=(0, 1)))
     list(run.begin())
     values = next(run.evaluate()).values
-    np.testing.assert_array_equal(values["eval_mixed/planner_calls"], 4 * values["eval_mixed/mean_ep_length"])
+    np.testing.assert_array_equal(
+        values["eval_mixed/planner_calls"], 4 * values["eval_mixed/mean_ep_length"]
+    )
     np.testing.assert_allclose(values["eval_mixed/score"], 1.0, atol=1e-9)

@@ -1,4 +1,5 @@
-"""Who acts in which row, what the planner is shown and asked, what it costs, and what is refused."""
+"""Who acts in which row, what the planner is shown and asked, what it costs, and what
+is refused."""
 
 from types import SimpleNamespace
 from typing import Any, ClassVar, Self
@@ -40,7 +41,8 @@ class Actor:
 
 
 class Telling(Actor):
-    """A planner whose action in row r is 1 + r % 3, and that remembers what it was asked."""
+    """A planner whose action in row r is 1 + r % 3, and that remembers what it was
+    asked."""
 
     def __init__(self) -> None:
         self.asked: list[tuple[np.ndarray, np.ndarray]] = []
@@ -57,15 +59,21 @@ class Chosen:
     def __init__(self, *masks: list) -> None:
         self.masks = [np.array(mask, bool) for mask in masks]
 
-    def planner_acts(self, rate: np.ndarray, time: np.ndarray, coin: np.ndarray) -> np.ndarray:
+    def planner_acts(
+        self, rate: np.ndarray, time: np.ndarray, coin: np.ndarray
+    ) -> np.ndarray:
         return self.masks.pop(0)
 
 
-def mixture_of(seeds=(0, 1), rows=3, planner: Any = None, gate: Any = None, name: str = "gate") -> Mixture:
+def mixture_of(
+    seeds=(0, 1), rows=3, planner: Any = None, gate: Any = None, name: str = "gate"
+) -> Mixture:
     return Mixture(planner or Telling(), Still(), gate or Step(), seeds, rows, name)
 
 
-def act(mixture: Mixture, rate=0.5, age=0, explore=True) -> tuple[np.ndarray, np.ndarray]:
+def act(
+    mixture: Mixture, rate=0.5, age=0, explore=True
+) -> tuple[np.ndarray, np.ndarray]:
     """Actions and sources [P, E] for observations that number the rows."""
     obs = np.arange(np.prod(mixture.shape), dtype=np.float32).reshape(*mixture.shape, 1)
     rates = np.broadcast_to(np.asarray(rate, float), mixture.shape[:1])
@@ -74,7 +82,9 @@ def act(mixture: Mixture, rate=0.5, age=0, explore=True) -> tuple[np.ndarray, np
 
 def sources(mixture: Mixture, steps: int, rate=0.5) -> np.ndarray:
     """Whether the planner acted, [steps, P, E], in episodes of ten steps."""
-    return np.array([act(mixture, rate, age=t % 10)[1] == PLANNER for t in range(steps)])
+    return np.array(
+        [act(mixture, rate, age=t % 10)[1] == PLANNER for t in range(steps)]
+    )
 
 
 MASK = [[False, True, False], [True, False, True]]  # rows 1, 3 and 5
@@ -90,7 +100,9 @@ def test_the_planner_sees_only_its_rows_with_their_numbers():
     planner = Telling()
     obs = np.arange(60, dtype=np.float32).reshape(2, 3, 2, 5)
     before = obs.copy()
-    Mixture(planner, Still(), Chosen(MASK), (0, 1), 3).act(obs, np.zeros((2, 3)), np.ones(2), explore=True)
+    Mixture(planner, Still(), Chosen(MASK), (0, 1), 3).act(
+        obs, np.zeros((2, 3)), np.ones(2), explore=True
+    )
     ((seen, rows),) = planner.asked
     assert rows.tolist() == [1, 3, 5]
     np.testing.assert_array_equal(seen, before.reshape(6, 2, 5)[[1, 3, 5]])
@@ -115,13 +127,17 @@ def test_calls_are_counted_for_every_seed():
         act(mixture)
         counts.append(mixture.calls.tolist())
     assert counts == [[1, 2], [4, 2], [4, 2], [5, 4]]
-    mixture.plan(np.zeros((2, 3, 1)), np.array([[True] * 3, [False, False, True]]))  # while the buffer is seeded
+    # while the buffer is seeded
+    mixture.plan(np.zeros((2, 3, 1)), np.array([[True] * 3, [False, False, True]]))
     assert mixture.calls.tolist() == [8, 5]
 
 
 def test_the_time_a_planner_takes_is_shared_out_by_rows(monkeypatch):
     moments = iter([10.0, 16.0, 20.0, 21.0])
-    monkeypatch.setattr("curriculum.run.mixture.time", SimpleNamespace(perf_counter=lambda: next(moments)))
+    monkeypatch.setattr(
+        "curriculum.run.mixture.time",
+        SimpleNamespace(perf_counter=lambda: next(moments)),
+    )
     mixture = mixture_of(gate=Chosen(MASK, [[False] * 3, [True] * 3]))
     act(mixture)
     assert mixture.seconds.tolist() == [2, 4]
@@ -137,9 +153,13 @@ def test_the_learner_is_told_whether_to_explore(explore):
 
 
 @pytest.mark.parametrize("name", plugins.names("gate"))
-def test_with_any_gate_a_rate_of_one_leaves_all_to_the_planner_and_of_zero_nothing(name):
+def test_with_any_gate_a_rate_of_one_leaves_all_to_the_planner_and_of_zero_nothing(
+    name,
+):
     for rate in (0, 1):
-        assert (sources(mixture_of(gate=plugins.make("gate", name)), 30, rate) == bool(rate)).all()
+        assert (
+            sources(mixture_of(gate=plugins.make("gate", name)), 30, rate) == bool(rate)
+        ).all()
 
 
 def test_rates_ages_and_seeds_reach_the_gate_in_order():
@@ -153,9 +173,11 @@ def test_every_row_has_fresh_coins_in_every_step():
     error = 4 * np.sqrt(0.25 / 4_000)
     assert (abs(planned.mean(0) - 0.5) < error).all()
     for row in range(4):
-        assert abs((planned[1:, row] == planned[:-1, row]).mean() - 0.5) < error  # from step to step
+        # from step to step
+        assert abs((planned[1:, row] == planned[:-1, row]).mean() - 0.5) < error
         for other in range(row):
-            assert abs((planned[:, row] == planned[:, other]).mean() - 0.5) < error  # from row to row
+            # from row to row
+            assert abs((planned[:, row] == planned[:, other]).mean() - 0.5) < error
 
 
 @pytest.mark.parametrize("name", plugins.names("gate"))
@@ -163,13 +185,19 @@ def test_a_seed_alone_is_mixed_as_among_others(name):
     together = sources(mixture_of((4, 2, 7), gate=plugins.make("gate", name)), 50)
     for p, seed in enumerate((4, 2, 7)):
         np.testing.assert_array_equal(
-            sources(mixture_of((seed,), gate=plugins.make("gate", name)), 50), together[:, p : p + 1]
+            sources(mixture_of((seed,), gate=plugins.make("gate", name)), 50),
+            together[:, p : p + 1],
         )
 
 
 def test_an_evaluation_tosses_coins_of_its_own():
-    assert (sources(mixture_of(name="gate"), 50) != sources(mixture_of(name="mixed evaluation"), 50)).any()
-    np.testing.assert_array_equal(sources(mixture_of(name="again"), 50), sources(mixture_of(name="again"), 50))
+    assert (
+        sources(mixture_of(name="gate"), 50)
+        != sources(mixture_of(name="mixed evaluation"), 50)
+    ).any()
+    np.testing.assert_array_equal(
+        sources(mixture_of(name="again"), 50), sources(mixture_of(name="again"), 50)
+    )
 
 
 class Wrong(Actor):
@@ -183,24 +211,49 @@ class Wrong(Actor):
 @pytest.mark.parametrize(
     ("action", "message"),
     [
-        (np.array([1, 2]), "must return 3 whole numbers, one for each row it is given, got shape (2,) of int64"),
-        (np.zeros(6, np.int64), "must return 3 whole numbers, one for each row it is given, got shape (6,) of int64"),
-        (np.array([[1], [2], [3]]), "must return 3 whole numbers, .*got shape (3, 1) of int64"),
+        (
+            np.array([1, 2]),
+            "must return 3 whole numbers, one for each row it is given, got shape (2,) of int64",
+        ),
+        (
+            np.zeros(6, np.int64),
+            "must return 3 whole numbers, one for each row it is given, got shape (6,) of int64",
+        ),
+        (
+            np.array([[1], [2], [3]]),
+            "must return 3 whole numbers, .*got shape (3, 1) of int64",
+        ),
         (1, "must return 3 whole numbers, .*got shape () of int64"),
         (None, "must return 3 whole numbers, .*got shape () of object"),
-        (np.array([0.0, 1.0, 2.0]), "must return 3 whole numbers, .*got shape (3,) of float64"),
-        (np.array([True, False, True]), "must return 3 whole numbers, .*got shape (3,) of bool"),
+        (
+            np.array([0.0, 1.0, 2.0]),
+            "must return 3 whole numbers, .*got shape (3,) of float64",
+        ),
+        (
+            np.array([True, False, True]),
+            "must return 3 whole numbers, .*got shape (3,) of bool",
+        ),
         (np.array([0, 3, 4]), "must choose actions 0 to 3, got 0 to 4"),
         (np.array([-1, 2, 3]), "must choose actions 0 to 3, got -1 to 3"),
     ],
 )
-def test_what_is_no_action_is_refused_in_one_sentence_that_names_the_planner(action, message):
+def test_what_is_no_action_is_refused_in_one_sentence_that_names_the_planner(
+    action, message
+):
     pattern = message.replace("(", r"\(").replace(")", r"\)")
     with pytest.raises(ValueError, match=f"^planner Wrong {pattern}$"):
         act(mixture_of(planner=Wrong(action), gate=Chosen(MASK)))
 
 
-@pytest.mark.parametrize("action", [[3, 0, 2], (3, 0, 2), np.array([3, 0, 2], np.uint8), np.array([3, 0, 2], np.int32)])
+@pytest.mark.parametrize(
+    "action",
+    [
+        [3, 0, 2],
+        (3, 0, 2),
+        np.array([3, 0, 2], np.uint8),
+        np.array([3, 0, 2], np.int32),
+    ],
+)
 def test_whole_numbers_of_any_kind_are_actions(action):
     chosen, _ = act(mixture_of(planner=Wrong(action), gate=Chosen(MASK)))
     assert chosen.dtype == np.int64
@@ -232,12 +285,15 @@ def test_box_actions_of_planner_and_learner_come_together_row_by_row(kind):
     action = act_in_box(BOX.astype(kind))
     assert (action.shape, action.dtype) == ((2, 3, 2), np.float32)
     own = [0.5, -0.25]
-    np.testing.assert_allclose(action, [[own, [0.1, -1], own], [[0.2, 1], own, [0.3, 0]]], rtol=1e-6)
+    np.testing.assert_allclose(
+        action, [[own, [0.1, -1], own], [[0.2, 1], own, [0.3, 0]]], rtol=1e-6
+    )
 
 
 def test_a_planner_of_box_actions_that_acts_alone_gives_float32():
     mixture = Mixture(Wrong(np.tile(BOX, (2, 1))), Floating(), Step(), (0, 1), 3)
-    planned = mixture.plan(np.zeros((2, 3, 1)), np.ones((2, 3), bool))  # while the buffer is seeded
+    # while the buffer is seeded
+    planned = mixture.plan(np.zeros((2, 3, 1)), np.ones((2, 3), bool))
     assert planned is not None
     assert (planned.shape, planned.dtype) == ((6, 2), np.float32)
 
@@ -264,12 +320,17 @@ def test_what_rounding_carries_over_a_bound_is_brought_back():
         (np.where(BOX == 1, np.inf, BOX), "{bounds}, got -1 to inf"),
     ],
 )
-def test_what_is_no_box_action_is_refused_in_one_sentence_that_names_the_planner(action, message):
+def test_what_is_no_box_action_is_refused_in_one_sentence_that_names_the_planner(
+    action, message
+):
     floating = "must return floating numbers of shape (3, 2), an action for each row it is given"
     bounds = "must choose actions between -1 and 1, which are scaled to the world's bounds later"
     with pytest.raises(ValueError, match="planner Wrong") as caught:
         act_in_box(action)
-    assert str(caught.value) == f"planner Wrong {message.format(floating=floating, bounds=bounds)}"
+    assert (
+        str(caught.value)
+        == f"planner Wrong {message.format(floating=floating, bounds=bounds)}"
+    )
 
 
 @pytest.mark.parametrize("name", plugins.names("gate"))
@@ -279,21 +340,32 @@ def test_a_mixture_resumes_exactly(name, tmp_path):
         return mixture_of((3, 5), 4, planner, plugins.make("gate", name))
 
     def play(mixture: Mixture, ages: range) -> list:
-        return [(*act(mixture, rate=(0.4, 0.7), age=age % 10), mixture.calls.copy()) for age in ages]
+        return [
+            (*act(mixture, rate=(0.4, 0.7), age=age % 10), mixture.calls.copy())
+            for age in ages
+        ]
 
     for steps in (0, 14):  # before anything happened, and in the middle of an episode
         going, resumed = mixture(), mixture()
         play(going, range(steps))
         saved = checkpoint.write(tmp_path / f"step-{steps}", {"mixture": going.state()})
         resumed.load(checkpoint.read(saved)["mixture"])
-        for expected, found in zip(play(going, range(steps, 40)), play(resumed, range(steps, 40)), strict=True):
+        for expected, found in zip(
+            play(going, range(steps, 40)), play(resumed, range(steps, 40)), strict=True
+        ):
             for a, b in zip(expected, found, strict=True):
                 np.testing.assert_array_equal(a, b)
 
 
 def test_a_gate_and_a_planner_without_memory_have_none_in_the_state():
     assert set(mixture_of().state()) == {"calls", "faults", "late", "coins"}
-    assert set(mixture_of(gate=Episode()).state()) == {"calls", "faults", "late", "coins", "gate"}
+    assert set(mixture_of(gate=Episode()).state()) == {
+        "calls",
+        "faults",
+        "late",
+        "coins",
+        "gate",
+    }
     mixture_of().load(mixture_of().state())
 
 
@@ -319,13 +391,20 @@ def test_a_budget_is_spent_to_the_last_call_and_no_further_seed_by_seed():
     acted = []
     for _ in range(4):
         acted.append((act(mixture)[1] == PLANNER).tolist())
-    assert acted == [second, [[True] * 3, [True, True, False]], [[True, True, False], [False] * 3], [[False] * 3] * 2]
+    assert acted == [
+        second,
+        [[True] * 3, [True, True, False]],
+        [[True, True, False], [False] * 3],
+        [[False] * 3] * 2,
+    ]
     assert mixture.calls.tolist() == [5, 5]
     assert mixture.spent.all()
     assert not limited().spent.any()
 
 
-def test_where_a_planner_raises_the_learner_acts_and_it_is_counted_and_said_once(capsys: pytest.CaptureFixture):
+def test_where_a_planner_raises_the_learner_acts_and_it_is_counted_and_said_once(
+    capsys: pytest.CaptureFixture,
+):
     masks = (
         [[True, False, False], [False] * 3],
         [[False, True, False], [False, True, False]],
@@ -337,21 +416,33 @@ def test_where_a_planner_raises_the_learner_acts_and_it_is_counted_and_said_once
         action, source = act(mixture)
         assert not action.any()
         assert (source == LEARNER).all()
-    assert (mixture.calls.tolist(), mixture.faults.tolist(), mixture.late.tolist()) == ([2, 4], [1, 4], [0, 0])
+    assert (mixture.calls.tolist(), mixture.faults.tolist(), mixture.late.tolist()) == (
+        [2, 4],
+        [1, 4],
+        [0, 0],
+    )
     said = capsys.readouterr().err
     assert said.count("planner Failing raised RuntimeError: no path for row 4") == 1
     assert "test_mixture.py, line" in said
 
 
 @pytest.mark.parametrize(("seconds", "late"), [(0.059, False), (0.061, True)])
-def test_an_answer_after_the_deadline_is_dropped(monkeypatch: pytest.MonkeyPatch, seconds: float, late: bool):
+def test_an_answer_after_the_deadline_is_dropped(
+    monkeypatch: pytest.MonkeyPatch, seconds: float, late: bool
+):
     moments = iter([10.0, 10.0 + seconds])  # for three rows of 20 ms each
-    monkeypatch.setattr("curriculum.run.mixture.time", SimpleNamespace(perf_counter=lambda: next(moments)))
+    monkeypatch.setattr(
+        "curriculum.run.mixture.time",
+        SimpleNamespace(perf_counter=lambda: next(moments)),
+    )
     mixture = limited(gate=Chosen(MASK), deadline_ms=20)
     action, source = act(mixture)
     assert action.any() != late
     assert (source == PLANNER).any() != late
-    assert (mixture.calls.tolist(), mixture.late.tolist()) == ([1, 2], [1, 2] if late else [0, 0])
+    assert (mixture.calls.tolist(), mixture.late.tolist()) == (
+        [1, 2],
+        [1, 2] if late else [0, 0],
+    )
     assert mixture.seconds.sum() == pytest.approx(seconds)
 
 
@@ -360,7 +451,9 @@ def test_an_answer_that_cannot_be_an_action_is_no_fault_but_an_error():
         def act(self, obs: np.ndarray, rows: np.ndarray) -> None:
             return None
 
-    with pytest.raises(ValueError, match="planner Wordless must return 3 whole numbers"):
+    with pytest.raises(
+        ValueError, match="planner Wordless must return 3 whole numbers"
+    ):
         act(limited(Wordless(), Chosen(MASK)))
 
 

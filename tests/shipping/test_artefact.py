@@ -1,4 +1,5 @@
-"""Policies on their way out: each kind taken apart, rounded as worked out by hand, written, read back or refused."""
+"""Policies on their way out: each kind taken apart, rounded as worked out by hand,
+written, read back or refused."""
 
 import subprocess
 import sys
@@ -15,7 +16,8 @@ from curriculum.shipping.artefact import deployable, fill, load, quantized, save
 from curriculum.shipping.layers import Layer, Unsupported, assemble, dense
 from curriculum.techniques.quantize import Quantize
 
-KINDS = [(0, False), (1e-5, False), (0, True), (1e-5, True)]  # LayerNorm's eps or 0 for none, whether it ends in Tanh
+# LayerNorm's eps or 0 for none, whether it ends in Tanh
+KINDS = [(0, False), (1e-5, False), (0, True), (1e-5, True)]
 every_kind = pytest.mark.parametrize(("eps", "tanh"), KINDS)
 
 
@@ -26,13 +28,17 @@ def policy_of(*widths: int, eps: float = 0, tanh: bool = False) -> nn.Sequential
     layers = []
     for fan_in, fan_out in pairwise(widths):
         weight = rng.normal(0, fan_in**-0.5, (fan_out, fan_in)).astype(np.float32)
-        layers.append(Layer(weight, rng.normal(0, 0.1, fan_out).astype(np.float32), eps))
+        layers.append(
+            Layer(weight, rng.normal(0, 0.1, fan_out).astype(np.float32), eps)
+        )
     layers[-1] = layers[-1]._replace(eps=0, tanh=tanh)
     return assemble(normaliser, layers)
 
 
 def observations(n: int, *shape: int) -> torch.Tensor:
-    return torch.tensor(np.random.default_rng(1).random((n, *shape)), dtype=torch.float32)
+    return torch.tensor(
+        np.random.default_rng(1).random((n, *shape)), dtype=torch.float32
+    )
 
 
 def outputs(policy: nn.Module, obs: torch.Tensor) -> np.ndarray:
@@ -41,7 +47,11 @@ def outputs(policy: nn.Module, obs: torch.Tensor) -> np.ndarray:
 
 
 def weights_of(module: nn.Module) -> list[np.ndarray]:
-    return [weights.detach().numpy() for name, weights in module.named_parameters() if name.endswith("weight")]
+    return [
+        weights.detach().numpy()
+        for name, weights in module.named_parameters()
+        if name.endswith("weight")
+    ]
 
 
 def file_of(policy: nn.Module, folder: Path) -> Path:
@@ -57,13 +67,22 @@ class Scaled(nn.Module):
 
 
 class Tower(nn.Module):
-    """A policy for pictures [2, 4, 4] that is no Sequential: a residual block in it, whose layer is used twice."""
+    """A policy for pictures [2, 4, 4] that is no Sequential: a residual block in it,
+    whose layer is used twice."""
 
     def __init__(self):
         super().__init__()
         torch.manual_seed(0)
-        self.scaled, self.first, self.block = Scaled(), nn.Conv2d(2, 3, 2), nn.Conv2d(3, 3, 3, padding=1, bias=False)
-        self.again, self.norm, self.last = self.block, nn.BatchNorm2d(3).eval(), nn.Linear(27, 5)
+        self.scaled, self.first, self.block = (
+            Scaled(),
+            nn.Conv2d(2, 3, 2),
+            nn.Conv2d(3, 3, 3, padding=1, bias=False),
+        )
+        self.again, self.norm, self.last = (
+            self.block,
+            nn.BatchNorm2d(3).eval(),
+            nn.Linear(27, 5),
+        )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         x = self.first(self.scaled(x)).relu()
@@ -71,7 +90,9 @@ class Tower(nn.Module):
 
 
 def pictures(n: int, *shape: int) -> torch.Tensor:
-    return torch.tensor(np.random.default_rng(2).integers(0, 256, (n, *shape)), dtype=torch.uint8)
+    return torch.tensor(
+        np.random.default_rng(2).integers(0, 256, (n, *shape)), dtype=torch.uint8
+    )
 
 
 # --- layers ---
@@ -102,9 +123,24 @@ class Noisy(nn.Linear):
         [Normalize(torch.zeros(2), torch.ones(2)), nn.Linear(2, 2, bias=False)],
         [Normalize(torch.zeros(2), torch.ones(2)), Noisy(2, 2)],
         [Normalize(torch.zeros(2), torch.ones(2)), nn.Linear(2, 2), nn.ReLU()],
-        [Normalize(torch.zeros(2), torch.ones(2)), nn.Linear(2, 2), nn.Tanh(), nn.Linear(2, 2)],
-        [Normalize(torch.zeros(2), torch.ones(2)), nn.Linear(2, 2), nn.LayerNorm(2, elementwise_affine=False)],
-        [Normalize(torch.zeros(2), torch.ones(2)), nn.Linear(2, 2), nn.LayerNorm(2), nn.ReLU(), nn.Linear(2, 2)],
+        [
+            Normalize(torch.zeros(2), torch.ones(2)),
+            nn.Linear(2, 2),
+            nn.Tanh(),
+            nn.Linear(2, 2),
+        ],
+        [
+            Normalize(torch.zeros(2), torch.ones(2)),
+            nn.Linear(2, 2),
+            nn.LayerNorm(2, elementwise_affine=False),
+        ],
+        [
+            Normalize(torch.zeros(2), torch.ones(2)),
+            nn.Linear(2, 2),
+            nn.LayerNorm(2),
+            nn.ReLU(),
+            nn.Linear(2, 2),
+        ],
         [
             Normalize(torch.zeros(2), torch.ones(2)),
             nn.Linear(2, 2),
@@ -113,11 +149,22 @@ class Noisy(nn.Linear):
             nn.Linear(2, 2),
         ],
     ],
-    ids=["no normaliser", "no bias", "subclass", "ReLU last", "inner Tanh", "norm last", "learnt norm", "eps 0"],
+    ids=[
+        "no normaliser",
+        "no bias",
+        "subclass",
+        "ReLU last",
+        "inner Tanh",
+        "norm last",
+        "learnt norm",
+        "eps 0",
+    ],
 )
 def test_every_other_policy_is_left_to_torch(tmp_path, parts):
     policy = nn.Sequential(*parts)
-    with pytest.raises(Unsupported, match=r"this policy is made of (Normalize, )?(Linear|Noisy)"):
+    with pytest.raises(
+        Unsupported, match=r"this policy is made of (Normalize, )?(Linear|Noisy)"
+    ):
         dense(policy)
     assert set(deployable(policy).arrays) == {*policy.state_dict(), "torch"}
     with pytest.raises(ValueError, match="only torch can run"):
@@ -125,7 +172,9 @@ def test_every_other_policy_is_left_to_torch(tmp_path, parts):
 
 
 def test_a_policy_that_is_no_sequence_is_named():
-    with pytest.raises(Unsupported, match=r"Linear can be taken apart; this policy is made of Tower$"):
+    with pytest.raises(
+        Unsupported, match=r"Linear can be taken apart; this policy is made of Tower$"
+    ):
         dense(Tower())
 
 
@@ -133,11 +182,18 @@ def test_a_policy_that_is_no_sequence_is_named():
 
 
 def test_int8_rounds_every_channel_by_its_own_largest_weight():
-    weight = np.array([[1.27, -0.634, 0.004], [0.0, 0.0, 0.0], [-254.0, 3.1, 1.2]], np.float32)
-    policy = assemble(Normalize(torch.zeros(3), torch.ones(3)), [Layer(weight, np.array([1, 2, 3], np.float32))])
+    weight = np.array(
+        [[1.27, -0.634, 0.004], [0.0, 0.0, 0.0], [-254.0, 3.1, 1.2]], np.float32
+    )
+    policy = assemble(
+        Normalize(torch.zeros(3), torch.ones(3)),
+        [Layer(weight, np.array([1, 2, 3], np.float32))],
+    )
     rounded = quantized(deployable(policy))
     assert rounded.arrays["0.weight"].dtype == np.int8
-    np.testing.assert_array_equal(rounded.arrays["0.weight"], [[127, -63, 0], [0, 0, 0], [-127, 2, 1]])
+    np.testing.assert_array_equal(
+        rounded.arrays["0.weight"], [[127, -63, 0], [0, 0, 0], [-127, 2, 1]]
+    )
     np.testing.assert_allclose(rounded.arrays["0.weight_scale"], [0.01, 1, 2])
     expected = np.array([[1.27, -0.63, 0], [0, 0, 0], [-254, 4, 2]])
     np.testing.assert_allclose(weights_of(rounded.module)[0], expected, rtol=1e-6)
@@ -147,7 +203,9 @@ def test_int8_rounds_every_channel_by_its_own_largest_weight():
 def test_no_weight_moves_by_more_than_half_a_scale():
     policy = policy_of(4, 128, 128, 3)
     rounded = Quantize().compress(policy, observations(1, 4), 0)["int8"]
-    for i, (before, after) in enumerate(zip(weights_of(policy), weights_of(rounded.module), strict=True)):
+    for i, (before, after) in enumerate(
+        zip(weights_of(policy), weights_of(rounded.module), strict=True)
+    ):
         scale = rounded.arrays[f"{i}.weight_scale"]
         assert (np.abs(before - after) <= scale[:, None] * 0.50001).all()
         assert np.abs(before - after).max() > scale.min() / 4  # it did round
@@ -159,14 +217,26 @@ def test_int8_rounds_convolutions_and_layers_of_any_module():
     last.weight.data, last.bias.data = torch.tensor([[0.3, -0.9]]), torch.tensor([7.0])
     policy = nn.Sequential(Scaled(), conv, nn.ReLU(), nn.Flatten(), last)
     rounded = quantized(deployable(policy))
-    np.testing.assert_array_equal(rounded.arrays["1.weight"], [[[[127, -63]]], [[[-127, 2]]]])
+    np.testing.assert_array_equal(
+        rounded.arrays["1.weight"], [[[[127, -63]]], [[[-127, 2]]]]
+    )
     np.testing.assert_allclose(rounded.arrays["1.weight_scale"], [0.01, 2])
-    np.testing.assert_array_equal(rounded.arrays["4.weight"], [[42, -127]])  # 0.3 / 0.9 * 127 = 42.3
-    np.testing.assert_allclose(weights_of(rounded.module)[0].ravel(), [1.27, -0.63, -254, 4], rtol=1e-6)
-    np.testing.assert_allclose(weights_of(rounded.module)[1].ravel(), [0.9 * 42 / 127, -0.9], rtol=1e-6)
-    np.testing.assert_allclose(weights_of(policy)[0].ravel(), [1.27, -0.634, -254, 3.1], rtol=1e-6)  # left alone
+    # 0.3 / 0.9 * 127 = 42.3
+    np.testing.assert_array_equal(rounded.arrays["4.weight"], [[42, -127]])
+    np.testing.assert_allclose(
+        weights_of(rounded.module)[0].ravel(), [1.27, -0.63, -254, 4], rtol=1e-6
+    )
+    np.testing.assert_allclose(
+        weights_of(rounded.module)[1].ravel(), [0.9 * 42 / 127, -0.9], rtol=1e-6
+    )
+    # left alone
+    np.testing.assert_allclose(
+        weights_of(policy)[0].ravel(), [1.27, -0.634, -254, 3.1], rtol=1e-6
+    )
     assert rounded.arrays["4.bias"] == [7]
-    assert {str(a.dtype) for name, a in rounded.arrays.items() if name.endswith("weight")} == {"int8"}
+    assert {
+        str(a.dtype) for name, a in rounded.arrays.items() if name.endswith("weight")
+    } == {"int8"}
 
 
 # --- files ---
@@ -174,7 +244,9 @@ def test_int8_rounds_convolutions_and_layers_of_any_module():
 
 @every_kind
 @pytest.mark.parametrize("shape", [(6,), (2, 3), (1,)])
-def test_the_file_acts_like_the_module_for_one_observation_and_for_many(tmp_path, shape, eps, tanh):
+def test_the_file_acts_like_the_module_for_one_observation_and_for_many(
+    tmp_path, shape, eps, tanh
+):
     policy = policy_of(int(np.prod(shape)), 24, 24, 5, eps=eps, tanh=tanh)
     for obs in (observations(50, *shape), pictures(50, *shape)):
         for variant in (deployable(policy), quantized(deployable(policy))):
@@ -194,16 +266,27 @@ def test_the_file_acts_like_the_module_for_one_observation_and_for_many(tmp_path
     assert [file.name for file in tmp_path.iterdir()] == ["policy.safetensors"]
 
 
-@pytest.mark.parametrize("shift", [0, 5])  # of all hidden units alike, which LayerNorm takes away
+# of all hidden units alike, which LayerNorm takes away
+@pytest.mark.parametrize("shift", [0, 5])
 def test_numpy_normalises_and_squashes_as_worked_out_by_hand(tmp_path, shift):
-    """(x - 2) * 3 = 3; hidden 3 and 9: mean 6, variance 9, with eps 7 that is -3/4 and 3/4, ReLU leaves 3/4."""
-    hidden = Layer(np.array([[1], [3]], np.float32), np.full(2, shift, np.float32), eps=7.0)
-    last = Layer(np.array([[5, 4]], np.float32), np.array([np.log(2) - 3], np.float32))  # 4 * 3/4 + ln 2 - 3 = ln 2
-    for tanh, expected in ((False, np.log(2)), (True, 0.6)):  # tanh(ln 2) = (2 - 1/2) / (2 + 1/2)
-        policy = assemble(Normalize(torch.tensor([2.0]), torch.tensor([3.0])), [hidden, last._replace(tanh=tanh)])
+    """(x - 2) * 3 = 3; hidden 3 and 9: mean 6, variance 9, with eps 7 that is -3/4 and
+    3/4, ReLU leaves 3/4."""
+    hidden = Layer(
+        np.array([[1], [3]], np.float32), np.full(2, shift, np.float32), eps=7.0
+    )
+    # 4 * 3/4 + ln 2 - 3 = ln 2
+    last = Layer(np.array([[5, 4]], np.float32), np.array([np.log(2) - 3], np.float32))
+    # tanh(ln 2) = (2 - 1/2) / (2 + 1/2)
+    for tanh, expected in ((False, np.log(2)), (True, 0.6)):
+        policy = assemble(
+            Normalize(torch.tensor([2.0]), torch.tensor([3.0])),
+            [hidden, last._replace(tanh=tanh)],
+        )
         forward = load(file_of(policy, tmp_path))
         assert forward(np.array([3.0])) == pytest.approx(expected)
-        np.testing.assert_allclose(forward(np.array([[3], [3]])), [[expected]] * 2, rtol=1e-6)
+        np.testing.assert_allclose(
+            forward(np.array([[3], [3]])), [[expected]] * 2, rtol=1e-6
+        )
         assert outputs(policy, torch.tensor([[3.0]])) == pytest.approx(expected)
 
 
@@ -221,7 +304,11 @@ def test_a_file_says_in_arrays_what_follows_the_layers():
         *("mean", "scale", "0.weight", "0.bias", "1.weight", "1.bias"),
     }
     arrays = deployable(policy_of(4, 8, 8, 3, eps=1e-5, tanh=True)).arrays
-    extra = {name: array for name, array in arrays.items() if not name.endswith(("mean", "scale", "weight", "bias"))}
+    extra = {
+        name: array
+        for name, array in arrays.items()
+        if not name.endswith(("mean", "scale", "weight", "bias"))
+    }
     assert extra == {"0.eps": np.float32(1e-5), "1.eps": np.float32(1e-5), "tanh": 1}
     assert {name: (array.dtype, array.shape) for name, array in extra.items()} == {
         "0.eps": (np.float32, (1,)),
@@ -232,11 +319,15 @@ def test_a_file_says_in_arrays_what_follows_the_layers():
 
 def test_arrays_are_written_in_their_logical_order(tmp_path):
     policy = deployable(policy_of(4, 8, 3))
-    transposed = policy._replace(arrays={name: np.asfortranarray(array) for name, array in policy.arrays.items()})
+    transposed = policy._replace(
+        arrays={name: np.asfortranarray(array) for name, array in policy.arrays.items()}
+    )
     save(transposed, tmp_path / "policy.safetensors")
     obs = observations(5, 4)
     np.testing.assert_allclose(
-        load(tmp_path / "policy.safetensors")(obs.numpy()), outputs(policy.module, obs), atol=1e-5
+        load(tmp_path / "policy.safetensors")(obs.numpy()),
+        outputs(policy.module, obs),
+        atol=1e-5,
     )
 
 
@@ -247,9 +338,13 @@ def test_a_policy_runs_where_there_is_no_torch(tmp_path):
 sys.modules["torch"] = None
 from curriculum.shipping.artefact import load
 print(load({str(path)!r})([0, 1]))"""
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
     expected = outputs(policy, torch.tensor([[0.0, 1.0]]))[0]
-    np.testing.assert_allclose(np.fromstring(done.stdout.strip("[]\n"), sep=" "), expected, atol=1e-5)
+    np.testing.assert_allclose(
+        np.fromstring(done.stdout.strip("[]\n"), sep=" "), expected, atol=1e-5
+    )
 
 
 @pytest.mark.parametrize("kept", [0, 5, 100, -1])
@@ -265,18 +360,42 @@ def test_a_truncated_file_is_one_clear_error(tmp_path, kept):
     [
         ("mean", None, "'mean' should be .*, it is absent"),
         ("0.bias", None, "'0.bias' should be .*, it is absent"),
-        ("1.weight", None, r"'1.weight' should be \('float32', \(3, 8\)\), it is absent"),
-        ("1.weight", np.zeros((8, 3), np.float32), r"should be .*\(3, 8\).*, it is .*\(8, 3\)"),
-        ("0.weight", np.zeros((8, 4), np.float64), "should be .*float32.*, it is .*float64"),
+        (
+            "1.weight",
+            None,
+            r"'1.weight' should be \('float32', \(3, 8\)\), it is absent",
+        ),
+        (
+            "1.weight",
+            np.zeros((8, 3), np.float32),
+            r"should be .*\(3, 8\).*, it is .*\(8, 3\)",
+        ),
+        (
+            "0.weight",
+            np.zeros((8, 4), np.float64),
+            "should be .*float32.*, it is .*float64",
+        ),
         ("0.weight", np.zeros((8, 4), np.int8), "should be .*float32.*, it is .*int8"),
         ("1.weight_scale", np.ones(3, np.float32), "'1.weight' should be .*int8"),
         ("other", np.ones(3, np.float32), "'other' should be absent"),
-        ("1.bias", np.array([0, np.nan, 0], np.float32), "'1.bias' holds numbers that are not finite"),
-        ("tanh", np.ones(1, np.float32), r"'tanh' should be \('uint8', \(1,\)\), it is .*float32"),
+        (
+            "1.bias",
+            np.array([0, np.nan, 0], np.float32),
+            "'1.bias' holds numbers that are not finite",
+        ),
+        (
+            "tanh",
+            np.ones(1, np.float32),
+            r"'tanh' should be \('uint8', \(1,\)\), it is .*float32",
+        ),
         ("tanh", np.ones((), np.uint8), r"'tanh' should be .*\(1,\).*, it is .*\(\)"),
         ("tanh", np.zeros(1, np.uint8), "'tanh' should be 1, it is 0"),
         ("0.eps", np.full(1, 1e-5), "'0.eps' should be .*float32.*, it is .*float64"),
-        ("0.eps", np.full(8, 1e-5, np.float32), r"'0.eps' should be .*\(1,\).*, it is .*\(8,\)"),
+        (
+            "0.eps",
+            np.full(8, 1e-5, np.float32),
+            r"'0.eps' should be .*\(1,\).*, it is .*\(8,\)",
+        ),
         ("0.eps", np.zeros(1, np.float32), "'0.eps' should be positive, it is 0"),
         ("0.eps", -np.ones(1, np.float32), "'0.eps' should be positive, it is -1"),
         ("1.eps", np.full(1, 1e-5, np.float32), "'1.eps' should be absent"),
@@ -284,7 +403,11 @@ def test_a_truncated_file_is_one_clear_error(tmp_path, kept):
 )
 def test_a_file_with_the_wrong_arrays_says_which(tmp_path, name, array, message):
     policy = deployable(policy_of(4, 8, 3))
-    changed = {key: value for key, value in (policy.arrays | {name: array}).items() if value is not None}
+    changed = {
+        key: value
+        for key, value in (policy.arrays | {name: array}).items()
+        if value is not None
+    }
     save(policy._replace(arrays=changed), tmp_path / "policy.safetensors")
     with pytest.raises(ValueError, match=message) as error:
         load(tmp_path / "policy.safetensors")
@@ -298,7 +421,9 @@ def test_a_policy_that_only_torch_runs_comes_back_from_its_file(tmp_path):
     policy, obs, path = Tower(), pictures(30, 2, 4, 4), tmp_path / "policy.safetensors"
     for variant in (deployable(policy), quantized(deployable(policy))):
         save(variant, path)
-        with pytest.raises(ValueError, match=r"only torch can run: load the run's checkpoint") as error:
+        with pytest.raises(
+            ValueError, match=r"only torch can run: load the run's checkpoint"
+        ) as error:
             load(path)
         assert "\n" not in str(error.value)
         other = Tower()
@@ -315,7 +440,10 @@ def test_the_arrays_of_such_a_policy_are_its_state_as_it_is():
     arrays, state = deployable(policy).arrays, policy.state_dict()
     assert arrays.keys() == {*state, "torch"}
     assert (arrays["torch"].dtype, arrays["torch"].tolist()) == (np.uint8, [1])
-    assert (arrays["norm.num_batches_tracked"].dtype, arrays["norm.num_batches_tracked"].shape) == (np.int64, ())
+    assert (
+        arrays["norm.num_batches_tracked"].dtype,
+        arrays["norm.num_batches_tracked"].shape,
+    ) == (np.int64, ())
     for name in state:
         np.testing.assert_array_equal(arrays[name], state[name].numpy())
     policy.last.bias.data += 1
@@ -326,13 +454,19 @@ def test_int8_of_such_a_policy_rounds_a_layer_under_all_its_names():
     arrays = quantized(deployable(Tower())).arrays
     rounded = {name for name, array in arrays.items() if array.dtype == np.int8}
     assert rounded == {"first.weight", "block.weight", "again.weight", "last.weight"}
-    assert {name for name in arrays if name.endswith("_scale")} == {f"{name}_scale" for name in rounded}
+    assert {name for name in arrays if name.endswith("_scale")} == {
+        f"{name}_scale" for name in rounded
+    }
     np.testing.assert_array_equal(arrays["again.weight"], arrays["block.weight"])
 
 
 def test_a_weight_computed_from_others_stays_as_it_is():
-    policy = nn.Sequential(Scaled(), nn.utils.parametrizations.weight_norm(nn.Linear(3, 2)))
-    assert np.int8 not in {array.dtype.type for array in quantized(deployable(policy)).arrays.values()}
+    policy = nn.Sequential(
+        Scaled(), nn.utils.parametrizations.weight_norm(nn.Linear(3, 2))
+    )
+    assert np.int8 not in {
+        array.dtype.type for array in quantized(deployable(policy)).arrays.values()
+    }
 
 
 @pytest.mark.parametrize(
@@ -340,27 +474,56 @@ def test_a_weight_computed_from_others_stays_as_it_is():
     [
         ("torch", None, "'torch' should be .*, it is absent"),
         ("last.bias", None, "'last.bias' should be .*, it is absent"),
-        ("last.bias", np.zeros(4, np.float32), r"'last.bias' should be .*\(5,\).*, it is .*\(4,\)"),
-        ("last.weight", np.zeros((5, 27), np.int8), "'last.weight' should be .*float32.*, it is .*int8"),
-        ("last.weight_scale", np.ones(5, np.float32), "'last.weight' should be .*int8.*, it is .*float32"),
-        ("last.bias", np.full(5, np.inf, np.float32), "'last.bias' holds numbers that are not finite"),
+        (
+            "last.bias",
+            np.zeros(4, np.float32),
+            r"'last.bias' should be .*\(5,\).*, it is .*\(4,\)",
+        ),
+        (
+            "last.weight",
+            np.zeros((5, 27), np.int8),
+            "'last.weight' should be .*float32.*, it is .*int8",
+        ),
+        (
+            "last.weight_scale",
+            np.ones(5, np.float32),
+            "'last.weight' should be .*int8.*, it is .*float32",
+        ),
+        (
+            "last.bias",
+            np.full(5, np.inf, np.float32),
+            "'last.bias' holds numbers that are not finite",
+        ),
         ("other", np.zeros(1, np.float32), "'other' should be absent"),
     ],
 )
 def test_a_file_of_another_module_says_where_it_differs(tmp_path, name, array, message):
     policy = deployable(Tower())
-    changed = {key: value for key, value in (policy.arrays | {name: array}).items() if value is not None}
+    changed = {
+        key: value
+        for key, value in (policy.arrays | {name: array}).items()
+        if value is not None
+    }
     save(policy._replace(arrays=changed), tmp_path / "policy.safetensors")
     module = Tower()
     with pytest.raises(ValueError, match=message):
         fill(module, tmp_path / "policy.safetensors")
-    np.testing.assert_array_equal(module.last.bias.detach(), policy.arrays["last.bias"])  # left as it was
+    # left as it was
+    np.testing.assert_array_equal(module.last.bias.detach(), policy.arrays["last.bias"])
 
 
 def test_numbers_that_are_not_finite_are_not_deployed():
-    with pytest.raises(ValueError, match="not finite cannot be deployed; they are in scale"):
-        deployable(nn.Sequential(Normalize(torch.zeros(2), torch.tensor([1, torch.inf])), nn.Linear(2, 2)))
+    with pytest.raises(
+        ValueError, match="not finite cannot be deployed; they are in scale"
+    ):
+        deployable(
+            nn.Sequential(
+                Normalize(torch.zeros(2), torch.tensor([1, torch.inf])), nn.Linear(2, 2)
+            )
+        )
     policy = Tower()
     policy.first.weight.data[1] = torch.nan
-    with pytest.raises(ValueError, match=r"not finite cannot be deployed; they are in first\.weight"):
+    with pytest.raises(
+        ValueError, match=r"not finite cannot be deployed; they are in first\.weight"
+    ):
         deployable(policy)
