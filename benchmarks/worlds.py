@@ -20,8 +20,6 @@ import gymnasium as gym
 import numpy as np
 from gymnasium.vector import AutoresetMode
 
-from curriculum.envs._base.dynamics import World
-
 # which also registers the worlds
 from curriculum.envs._base.registration import rows_of
 from curriculum.envs.atari import Atari
@@ -29,6 +27,7 @@ from curriculum.envs.botevade import BotEvade
 from curriculum.envs.gridworld import Gridworld
 from curriculum.envs.gym import Gym
 from curriculum.envs.pointmass import Pointmass
+from curriculum.types import World
 
 CHUNK = 50  # steps between two looks at the clock
 

@@ -10,11 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from curriculum.envs._base.dynamics import Rows, World
 from curriculum.envs._base.registration import rows_of
 from curriculum.run.loop import spec_of
 from curriculum.setting import plugins
-from curriculum.types import State, stream
+from curriculum.types import Rows, State, World, stream
 
 # share of the rows that a planner is asked for, step by step
 ASKED = (1.0, 0.5, 0.0, 0.5)

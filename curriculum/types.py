@@ -1,70 +1,74 @@
-"""What the parts of the trainer hand to one another: shapes, protocols and seeded
-random streams.
+"""The vocabulary of the trainer: what its parts hand to one another, and the protocols
+that plug-ins implement.
 
-Letters: P seeds, E environment rows per seed, N rows (P * E), B batch, K critics, O
-observation, A action.
+A plug-in inherits from its protocol, which gives every optional method a default.
+Shapes are written with these letters: P seeds, E environment rows of one seed, N = P *
+E rows, B batch, K critics, O one observation, A numbers of a box action.
 """
 
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable
+from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol, Self
 
 import numpy as np
 
 if TYPE_CHECKING:
+    import gymnasium as gym
     from torch import Tensor, nn
 
-SOURCES = (
-    "expert",
-    "planner",
-    "learner",
-    "random",
-    "dataset",
-)  # who chose an action; the index is what the buffer stores
-# nested: arrays and tensors go to safetensors, everything else to JSON
+# who chose an action; the buffer stores the index
+SOURCES = ("expert", "planner", "learner", "random", "dataset")
+# nested: arrays and tensors are saved as safetensors, everything else as JSON
 State = dict[str, Any]
 
 
+# --- what parts hand to one another ---
+
+
 class Spec(NamedTuple):
-    """What a learner must know of a world."""
+    """What a learner needs to know about a world."""
 
     obs_shape: tuple[int, ...]
     obs_dtype: str
     obs_low: np.ndarray  # [*O], -inf where unbounded
     obs_high: np.ndarray  # [*O], inf where unbounded
     actions: int  # number of discrete actions, 0 where actions are a box
-    action_size: int = 0  # length of a box action, which lies in [-1, 1]
-    # pictures that an observation [frames, height, width] stacks, oldest first; 0: it
-    # is no stack
+    action_size: int = 0  # numbers of a box action, each in [-1, 1]
+    # images stacked in one observation [frames, height, width], oldest first; 0: none
     frames: int = 0
 
 
 class Batch(NamedTuple):
-    """Everything a learner ever sees."""
+    """Everything a loss sees.
 
-    obs: Tensor  # [P, B, *O] float32 (uint8 for pixels)
+    Columns with a default are optional: a batch has them only if the learner names them
+    in `needs`."""
+
+    obs: Tensor  # [P, B, *O] float32 (uint8 for images)
     action: Tensor  # [P, B] int64, or [P, B, A] float32 in [-1, 1]
     reward: Tensor  # [P, B] float32: n-step sum, bonus added
-    # [P, B] float32: gamma**n, 0 only where the episode truly terminated
-    discount: Tensor
+    discount: Tensor  # [P, B] float32: gamma**n, 0 only where the episode terminated
     next_obs: Tensor  # [P, B, *O], n steps later
-    # [P, B] float32: discounted return of the episode from here on, -inf while unknown
+    # [P, B] float32: discounted return from here to the end of the episode, -inf while
+    # the episode is not over
     mc_return: Tensor | None = None
 
     def backup(self, value: Tensor) -> Tensor:
-        """Reward plus discounted `value` of the next state, of shape [P, K, B] or [P,
-        K, B, quantiles]."""
-        reward, discount = (
-            x.unsqueeze(1) if value.dim() == 3 else x[:, None, :, None]
-            for x in self[2:4]
-        )
+        """Reward plus discounted `value` of the next state, of shape [P, K, B] or
+        [P, K, B, quantiles]."""
+        reward = self.reward.unsqueeze(1)
+        discount = self.discount.unsqueeze(1)
+        if value.dim() == 4:
+            reward = reward.unsqueeze(-1)
+            discount = discount.unsqueeze(-1)
         return reward + discount * value
 
 
 class Record(NamedTuple):
-    """Everything the outside ever sees of a training run."""
+    """One report of a training run; listeners see nothing else."""
 
     # baseline, start, collect, update, time, evaluate, compress, maps or final
     kind: str
@@ -72,87 +76,298 @@ class Record(NamedTuple):
     values: dict[str, np.ndarray]  # tag -> [P], in kind "maps" [P, ...]
 
 
+class Step(NamedTuple):
+    """The result of one step of N rows."""
+
+    # [N, *O] to act on next: the first of a new episode where the last one is over
+    obs: np.ndarray
+    reward: np.ndarray  # [N] float32
+    terminated: np.ndarray  # [N] bool: the episode truly ended
+    truncated: np.ndarray  # [N] bool: it was cut short by a time limit
+    # [N, *O] the result of the action: the true last observation where the episode is
+    # over
+    next_obs: np.ndarray
+    success: np.ndarray  # [N] bool
+
+
+class Imagined(NamedTuple):
+    """The result of one step of n simulated copies."""
+
+    state: np.ndarray  # [n, ...] states after the step
+    reward: np.ndarray  # [n] float64
+    terminated: np.ndarray  # [n] bool; a copy that terminated must not be stepped again
+
+
+class Moment(NamedTuple):
+    """What a gate may base its choice on."""
+
+    rate: np.ndarray  # [P] planning rate
+    age: np.ndarray  # [P, E] steps since each episode began
+    coin: np.ndarray  # [P, E] fresh uniform numbers in [0, 1)
+    obs: np.ndarray  # [P, E, *O]
+    learner: Policy
+
+
+class Deployable(NamedTuple):
+    """A policy in the form in which it is shipped."""
+
+    # observations [n, *O] -> scores [n, actions], the largest acts, or box actions
+    # [n, A]
+    module: nn.Module
+    # everything its file holds. Dense layers: "mean", "scale", "<i>.weight" [out, in]
+    # and "<i>.bias", with "<i>.weight_scale" [out] beside an int8 weight, "<i>.eps" [1]
+    # where LayerNorm follows, "tanh" [1] for box actions. Any other module: its
+    # state_dict, and "torch" [1]
+    arrays: dict[str, np.ndarray]
+
+
+# --- worlds ---
+
+
+class World(Protocol):
+    """A task: what a run trains in.
+
+    Worlds are descriptions without state; `rows` makes the environments that step."""
+
+    # planner and learner that suit this world, by flag
+    defaults: ClassVar[dict[str, str]] = {}
+    has_success: bool = True  # whether rows report success
+    frames: int = 0  # images stacked in one observation, 0: it is not a stack
+    fps: int = 10  # frames a second when shown
+    title: str = ""  # name of its folder in `runs/`; empty: the name of its flag
+
+    @property
+    def max_steps(self) -> int:
+        """Steps after which an episode is truncated; 0: never."""
+        ...
+
+    @property
+    def observation_space(self) -> gym.spaces.Box: ...
+
+    @property
+    def action_space(self) -> gym.spaces.Discrete | gym.spaces.Box:
+        """Actions in the world's own bounds."""
+        ...
+
+    def rows(
+        self, generators: Sequence[np.random.Generator], rows_per_seed: int = 1
+    ) -> Rows:
+        """Make `rows_per_seed` environments for each generator, in order of
+        generators."""
+        ...
+
+    def evaluated(self) -> World:
+        """The world that policies are evaluated in, such as one with unclipped
+        rewards."""
+        return self
+
+
+class Rows(Protocol):
+    """N environments of one world, equally many for each seed, stepped together.
+
+    A row whose episode is over starts the next episode in the same step."""
+
+    world: Any  # what they are rows of
+    count: int  # N
+    single_observation_space: gym.spaces.Box
+    single_action_space: gym.spaces.Discrete | gym.spaces.Box  # box actions in [-1, 1]
+    obs: np.ndarray  # [N, *O] to act on now
+    time: np.ndarray  # [N] steps since each episode began
+
+    def reset(self) -> np.ndarray:
+        """Start an episode in every row; returns observations [N, *O]."""
+        ...
+
+    def step(self, action: np.ndarray) -> Step:
+        """Take one step in every row, `action` [N] or [N, A] in [-1, 1]."""
+        ...
+
+    def save(self) -> State:
+        """Return everything needed to continue exactly from here."""
+        ...
+
+    def load(self, saved: State) -> np.ndarray:
+        """Restore what `save` returned; gives the observations [N, *O] to act on."""
+        ...
+
+    def rest(self, rows: np.ndarray) -> None:
+        """Mark rows, [N] bool, that are not looked at again before `reset`: they need
+        not be stepped."""
+        ...
+
+    def simulator(self) -> Simulator:
+        """Copies of these rows for planning; ValueError where the state cannot be
+        copied."""
+        ...
+
+    def picture(self, row: int) -> np.ndarray:
+        """Draw a row, [height, width, 3] uint8."""
+        ...
+
+
+class Simulator(Protocol):
+    """Copies of rows that a planner steps without touching the originals.
+
+    States are arrays whose first axis counts copies; index them to choose or repeat
+    copies. A step does not change the state it is given. Time limits are not simulated,
+    only true ends."""
+
+    def states(self, rows: np.ndarray) -> np.ndarray:
+        """Copies of the true states of these rows, [n, ...]."""
+        ...
+
+    def step(
+        self, state: np.ndarray, action: np.ndarray, rng: np.random.Generator
+    ) -> Imagined:
+        """Take one step in n copies, `action` [n] or [n, A] in [-1, 1]; randomness
+        comes from `rng`."""
+        ...
+
+    def rollout(
+        self, state: np.ndarray, actions: np.ndarray, rng: np.random.Generator
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Take H steps in n copies, `actions` [n, H] or [n, H, A] in [-1, 1].
+
+        Returns rewards [n, H] float64, 0 after a true end; whether each copy ended, [n]
+        bool; and the last states [n, ...]."""
+        ...
+
+
+# --- who acts ---
+
+
+class Policy(Protocol):
+    """A learner as others see it: something that acts and values states."""
+
+    def act(self, obs: np.ndarray, explore: bool = False) -> np.ndarray:
+        """Actions [P, n] or [P, n, A] for observations [P, n, *O]."""
+        ...
+
+    def value(self, obs: np.ndarray) -> np.ndarray:
+        """Values [P, n] of observations [P, n, *O]."""
+        ...
+
+
 class Planner(Protocol):
-    """Also an expert, a human, a random walk: whoever may act in the learner's
-    place."""
+    """Whoever may act in the learner's place: a search, an expert, a human, a random
+    walk."""
 
-    # "observation", or "state": the simulator's true state, a privilege every report
-    # names
-    needs: ClassVar[str]
+    # "observation", or "state": the simulator's true state, a privilege that every
+    # report names
+    needs: ClassVar[str] = "observation"
 
-    def setup(self, env: Any, spec: Spec, seeds: tuple[int, ...]) -> Self:
-        """Prepare for `env` (its rows in order of `seeds`, equally many each) and
-        return itself."""
+    def setup(self, rows: Rows, spec: Spec, seeds: tuple[int, ...]) -> Self:
+        """Prepare for `rows` (in order of `seeds`, equally many each) and return
+        self."""
         ...
 
     def act(self, obs: np.ndarray, rows: np.ndarray) -> np.ndarray:
-        """Choose an action for each observation [n, *O], made in the environment rows
-        [n]."""
+        """Choose actions [n] or [n, A] for observations [n, *O] of the rows with
+        indices `rows` [n]."""
         ...
+
+    def state(self) -> State:
+        """Return everything `load` needs to continue exactly from here."""
+        return {}
+
+    def load(self, state: State) -> None:
+        """Restore what `state` returned."""
 
 
 class Decay(Protocol):
-    """How the planner withdraws. One that moves on evaluations also has `state()`,
-    `load(state)` and `observe(scores)`, which takes the learner's scores [P, episodes]
-    and gives the seeds whose best weights shall come back, [P] bool."""
+    """How the planner withdraws."""
 
-    def rate(self, step: int, score: np.ndarray) -> np.ndarray:
-        """Share of actions the planner takes, [P] in [0, 1].
+    # whether it moves on evaluations: needs a planner that is better than random play
+    listens: ClassVar[bool] = False
 
-        `step` counts environment steps of one seed; `score` [P] is 0 at random play, 1
-        at the planner's return, nan before the first evaluation."""
+    def rate(self, step: int) -> float | np.ndarray:
+        """Share of actions the planner takes, a number or [P], in [0, 1].
+
+        `step` counts environment steps of one seed."""
         ...
+
+    def observe(self, scores: np.ndarray) -> np.ndarray:
+        """Take in an evaluation of the learner alone, `scores` [P, episodes]: 0 is
+        random play, 1 the planner. Returns the seeds whose best weights are to be
+        restored, [P] bool."""
+        return np.zeros(len(scores), bool)
+
+    def state(self) -> State:
+        """Return everything `load` needs to continue exactly from here."""
+        return {}
+
+    def load(self, state: State) -> None:
+        """Restore what `state` returned."""
 
 
 class Gate(Protocol):
-    """How a planning rate becomes "who acts now". One with memory also has `state()`
-    and `load(state)`."""
+    """How a planning rate becomes a choice of who acts now."""
 
-    def planner_acts(
-        self, rate: np.ndarray, time: np.ndarray, coin: np.ndarray
-    ) -> np.ndarray:
-        """Mask [P, E], true where the planner acts.
+    def planner_acts(self, moment: Moment) -> np.ndarray:
+        """Mask [P, E], true where the planner acts."""
+        ...
 
-        `rate` [P]; `time` [P, E] steps since the episode began; `coin` [P, E] fresh and
-        uniform in [0, 1)."""
+    def state(self) -> State:
+        """Return everything `load` needs to continue exactly from here."""
+        return {}
+
+    def load(self, state: State) -> None:
+        """Restore what `state` returned."""
+
+
+# --- what training consists of ---
+
+
+class Collector(Protocol):
+    """Plays in the run's environments and stores the transitions in the buffer."""
+
+    def play_planner(self, transitions: int) -> None:
+        """Let the planner take at least `transitions` steps for each seed; its calls
+        are counted."""
+        ...
+
+    def play_random(self, transitions: int) -> None:
+        """Take at least `transitions` uniformly random steps for each seed."""
         ...
 
 
+class Buffer(Protocol):
+    """The replay buffer as a start sees it."""
+
+    size: np.ndarray  # [P] transitions held by each seed
+
+
 class Start(Protocol):
-    """What seeds the buffer before training."""
+    """What the buffer is filled with before training."""
 
-    size: int  # transitions per seed
-    source: ClassVar[str]  # one of SOURCES
+    # transitions per seed that `fill` adds, rounded up to a step of all rows
+    size: int
+    # whether `fill` asks the planner for every one of them
+    asks_planner: ClassVar[bool] = False
 
-    def actor(self, planner: Planner, random: Planner) -> Planner:
-        """Choose who plays while the buffer is seeded."""
+    def fill(self, collector: Collector, buffer: Buffer) -> None:
+        """Add the first transitions."""
         ...
 
 
 class Bonus(Protocol):
-    """An intrinsic reward, recomputed for every sampled batch."""
+    """An intrinsic reward, computed for every sampled batch."""
 
-    def setup(self, spec: Spec, seeds: tuple[int, ...], device: str) -> Self: ...
-    def reward(self, batch: Batch, step: int) -> tuple[Tensor, dict[str, Tensor]]:
-        """The bonus [P, B], already scaled, and what to log, each [P]; learns from the
-        batch on the way."""
+    def setup(self, spec: Spec, seeds: tuple[int, ...], device: str) -> Self:
+        """Prepare for these seeds and return self."""
         ...
 
-    def state(self) -> State: ...
-    def load(self, state: State) -> None: ...
+    def reward(self, batch: Batch, step: int) -> tuple[Tensor, dict[str, Tensor]]:
+        """The bonus [P, B], already scaled, and values to log, [P] each; learns from
+        the batch."""
+        ...
 
+    def state(self) -> State:
+        """Return everything `load` needs to continue exactly from here."""
+        return {}
 
-class Deployable(NamedTuple):
-    """A policy as it would be shipped."""
-
-    # observations [n, *O] -> scores [n, actions], the largest acts, or box actions [n,
-    # A]
-    module: nn.Module
-    # all that its file holds. Dense layers: "mean", "scale", "<i>.weight" [out, in] and
-    # "<i>.bias", with "<i>.weight_scale" [out] beside an int8 weight, "<i>.eps" [1]
-    # where LayerNorm follows, "tanh" [1] for box actions. Any other module: its
-    # state_dict, and "torch" [1]
-    arrays: dict[str, np.ndarray]
+    def load(self, state: State) -> None:
+        """Restore what `state` returned."""
 
 
 class Technique(Protocol):
@@ -164,17 +379,34 @@ class Technique(Protocol):
         """Variants of `policy` by name; `obs` [n, *O] are observations it acts on,
         `seed` owns all randomness.
 
-        Raises `curriculum.shipping.layers.Unsupported` where it cannot take this kind
-        of policy."""
+        Raises `curriculum.shipping.layers.Unsupported` for a kind of policy it cannot
+        take."""
         ...
 
 
-Listener = Callable[[Record], None]
+class Listener(Protocol):
+    """Reports on a run: receives its records, and is never asked anything."""
+
+    def open(
+        self, folder: Path, settings: dict[str, Any], history: list[dict[str, Any]]
+    ) -> Self:
+        """Begin to report on the run in `folder` and return self.
+
+        `settings` holds the run's flags by name; `history` the records of the part of
+        the run that was already reported on, before it was resumed."""
+        ...
+
+    def __call__(self, record: Record) -> None:
+        """Report one record."""
+        ...
+
+    def close(self) -> None:
+        """Write what is left to write."""
 
 
 def stream(seed: int, name: str) -> np.random.Generator:
-    """The random generator that one seed owns for one purpose; no two names share
-    numbers."""
+    """The random generator that one seed owns for one purpose; streams of different
+    names are independent."""
     return np.random.default_rng([seed, zlib.crc32(name.encode())])
 
 
@@ -182,10 +414,10 @@ def within(settings: object, low: float, high: float, *names: str) -> None:
     """Raise ValueError where a field of `settings` lies outside [low, high]."""
     for name in names:
         value = getattr(settings, name)
-        if not low <= value <= high:
-            bounds = (
-                f"at least {low:g}"
-                if high == float("inf")
-                else f"between {low:g} and {high:g}"
-            )
-            raise ValueError(f"{name} must be {bounds}, got {value:g}")
+        if low <= value <= high:
+            continue
+        if high == float("inf"):
+            bounds = f"at least {low:g}"
+        else:
+            bounds = f"between {low:g} and {high:g}"
+        raise ValueError(f"{name} must be {bounds}, got {value:g}")

@@ -24,7 +24,8 @@ from curriculum.envs._atari.emulator import (
     name_of,
     rom_of,
 )
-from curriculum.envs._base.dynamics import Rows, Step, Streams
+from curriculum.envs._base.streams import Streams
+from curriculum.types import Rows, Step
 
 # steps after which a row's next episode gets a new seed: that loads the game anew,
 # which takes 0.2 s

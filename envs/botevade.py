@@ -20,7 +20,7 @@ from typing import ClassVar, Literal, get_args
 import gymnasium as gym
 import numpy as np
 
-from curriculum.envs._base.dynamics import Random
+from curriculum.envs._base.world import Random
 from curriculum.envs._cellworld.cells import (
     GOAL,
     WORLDS,

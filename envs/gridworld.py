@@ -11,7 +11,7 @@ import gymnasium as gym
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from curriculum.envs._base.dynamics import Random
+from curriculum.envs._base.world import Random
 
 SIZE = 10  # rows and columns
 PIXELS = 50  # side of a drawn cell

@@ -18,9 +18,9 @@ from typing import Any, NamedTuple
 import gymnasium as gym
 import numpy as np
 
-from curriculum.envs._base.dynamics import Rows
 from curriculum.envs._gym.flat import View, bounded
 from curriculum.envs._gym.foreign import GymRows
+from curriculum.types import Rows
 
 FAMILIES = (  # how ids begin, the module that registers them, the package to install
     (("MiniGrid-", "BabyAI-"), "minigrid", "minigrid"),

@@ -7,7 +7,7 @@ from typing import ClassVar
 import gymnasium as gym
 import numpy as np
 
-from curriculum.envs._base.dynamics import Random
+from curriculum.envs._base.world import Random
 
 SECONDS = 0.05  # a step takes
 UPRIGHT, STILL = 0.2, 1.0  # rad and rad/s that count as success

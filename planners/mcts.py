@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from curriculum.envs._base.dynamics import RowStreams
+from curriculum.envs._base.streams import RowStreams
 from curriculum.planners._search.tree import Trees, rollout
 from curriculum.types import Spec, State, stream, within
 

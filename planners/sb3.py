@@ -10,9 +10,8 @@ from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.save_util import load_from_pkl
 from stable_baselines3.common.vec_env import VecNormalize
 
-from curriculum.envs._base.dynamics import Rows
 from curriculum.planners._expert.expert import Expert, read_policy
-from curriculum.types import Spec
+from curriculum.types import Rows, Spec
 
 
 @dataclass(kw_only=True)

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from curriculum.envs._base.dynamics import NativeRows
+from curriculum.envs._base.native import NativeRows
 from curriculum.learning.learner import Learner
 from curriculum.planners.random import Random
 from curriculum.run import evaluation

@@ -7,12 +7,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from curriculum.envs._base.dynamics import Rows, World, native
 from curriculum.envs._base.registration import rows_of
+from curriculum.envs._base.world import native
 from curriculum.learning.learner import Learner
 from curriculum.report import statistics
 from curriculum.run.mixture import Mixture
-from curriculum.types import Gate, Planner, Spec, stream
+from curriculum.types import Gate, Planner, Rows, Spec, World, stream
 
 # steps after which an evaluation episode of a world without a time limit is stopped
 FREE_RUN = 1_000

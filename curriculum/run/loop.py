@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from curriculum.envs._base.dynamics import World
 from curriculum.envs._base.registration import rows_of
 from curriculum.learning import engine
 from curriculum.replay.buffer import SOURCE, Buffer, Transition
@@ -32,7 +31,7 @@ from curriculum.setting import plugins
 from curriculum.setting.config import Config
 from curriculum.shipping.artefact import deployable, save
 from curriculum.shipping.compression import measure
-from curriculum.types import SOURCES, Planner, Record, Spec, State, stream
+from curriculum.types import SOURCES, Planner, Record, Spec, State, World, stream
 
 CHUNK = 32  # batches sampled at once before the first step
 # first of the episode seeds that re-score the last and the best policy

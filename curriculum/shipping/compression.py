@@ -15,12 +15,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from curriculum.envs._base.dynamics import Rows
 from curriculum.run.evaluation import play
 from curriculum.shipping.artefact import deployable, fill, load, save
 from curriculum.shipping.imitation import one_thread
 from curriculum.shipping.layers import Unsupported
-from curriculum.types import Deployable, Technique
+from curriculum.types import Deployable, Rows, Technique
 
 WARM_UP, CALLS = 100, 1_000  # batch-1 calls before and during a measurement of latency
 SLOW_CALLS = 200  # of a policy that only torch runs, which may take milliseconds

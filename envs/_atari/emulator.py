@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from curriculum.envs._base.simulate import Imagined
+from curriculum.types import Imagined
 
 if TYPE_CHECKING:
     from curriculum.envs.atari import Atari

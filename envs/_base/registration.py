@@ -17,7 +17,9 @@ from gymnasium.envs.registration import load_env_creator
 from gymnasium.utils import seeding
 from gymnasium.vector import AutoresetMode
 
-from curriculum.envs._base.dynamics import Dynamics, NativeRows, Rows, World
+from curriculum.envs._base.native import NativeRows
+from curriculum.envs._base.world import Dynamics
+from curriculum.types import Rows, World
 
 # unless a world has its own
 RENDERING: dict[str, Any] = {"render_modes": ["human", "rgb_array"], "render_fps": 10}

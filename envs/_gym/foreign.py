@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 import gymnasium as gym
 import numpy as np
 
-from curriculum.envs._base.dynamics import Step, native
-from curriculum.envs._base.simulate import Imagined, Simulator
+from curriculum.envs._base.world import native
 from curriculum.envs._gym.flat import View
+from curriculum.types import Imagined, Simulator, Step
 
 if TYPE_CHECKING:
     from curriculum.envs.gym import Gym

@@ -14,8 +14,8 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
-from curriculum.envs._base.simulate import Imagined, Simulator
 from curriculum.envs._gym.foreign import GymRows, begun, goes_on
+from curriculum.types import Imagined, Simulator
 
 PLAIN = (
     gym.wrappers.OrderEnforcing,

@@ -23,9 +23,8 @@ from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.policies import ActorCriticPolicy, BasePolicy
 from stable_baselines3.common.save_util import load_from_zip_file
 
-from curriculum.envs._base.dynamics import Rows
 from curriculum.planners._expert.training import actions_of, train, undisturbed
-from curriculum.types import Spec, State, stream, within
+from curriculum.types import Rows, Spec, State, stream, within
 
 FORMAT = 1  # of the folder
 # of a zip, to act

@@ -17,9 +17,8 @@ from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.vec_env import VecEnv, VecMonitor
 
-from curriculum.envs._base.dynamics import Rows
 from curriculum.envs._base.registration import rows_of
-from curriculum.types import stream
+from curriculum.types import Rows, stream
 
 if TYPE_CHECKING:
     from curriculum.planners._expert.expert import Expert

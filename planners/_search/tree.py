@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from curriculum.envs._base.dynamics import RowStreams
-from curriculum.envs._base.simulate import NativeSimulator, Simulator
+from curriculum.envs._base.native import NativeSimulator
+from curriculum.envs._base.streams import RowStreams
+from curriculum.types import Simulator
 
 TIE = 1e-9  # weight of the noise that breaks ties between equally good actions
 

@@ -10,7 +10,8 @@ import pytest
 from gymnasium.utils.env_checker import check_env
 
 import curriculum.envs._base.registration
-from curriculum.envs._base.dynamics import NativeRows, native
+from curriculum.envs._base.native import NativeRows
+from curriculum.envs._base.world import native
 from curriculum.envs.cartpole import CartPole
 from curriculum.envs.gridworld import Gridworld
 from curriculum.envs.pendulum import Pendulum

@@ -10,7 +10,7 @@ import pytest
 from gymnasium.utils.env_checker import check_env
 
 import curriculum.envs._base.registration  # noqa: F401
-from curriculum.envs._base.dynamics import NativeRows
+from curriculum.envs._base.native import NativeRows
 from curriculum.envs.gridworld import Gridworld
 
 LEFT, GO, RIGHT = 0, 1, 2

@@ -20,7 +20,7 @@ from sb3_contrib import CrossQ as TheirCrossQ
 from sb3_contrib import RecurrentPPO
 from stable_baselines3.common.vec_env import DummyVecEnv, VecMonitor, VecNormalize
 
-from curriculum.envs._base.dynamics import NativeRows
+from curriculum.envs._base.native import NativeRows
 from curriculum.envs.cartpole import CartPole
 from curriculum.envs.gridworld import Gridworld
 from curriculum.envs.pendulum import Pendulum

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from curriculum.envs._base.dynamics import NativeRows
+from curriculum.envs._base.native import NativeRows
 from curriculum.envs._pointmass import mazes
 from curriculum.envs.botevade import BotEvade
 from curriculum.envs.cartpole import CartPole

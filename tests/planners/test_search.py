@@ -10,7 +10,8 @@ import pytest
 
 import curriculum.planners.mppi
 from curriculum.contract import check_planner
-from curriculum.envs._base.dynamics import NativeRows, Streams
+from curriculum.envs._base.native import NativeRows
+from curriculum.envs._base.streams import Streams
 from curriculum.envs.cartpole import CartPole
 from curriculum.envs.gridworld import Gridworld
 from curriculum.envs.pendulum import Pendulum

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from curriculum.envs._base.dynamics import NativeRows
+from curriculum.envs._base.native import NativeRows
 from curriculum.envs._cellworld.cells import GOAL, START, WORLDS, cellworld
 from curriculum.envs.botevade import BotEvade
 from curriculum.envs.gridworld import Gridworld
