@@ -1,179 +1,203 @@
-"""Who may import whom (the architecture in one table): a file that reaches across is
-named."""
+"""Who may import whom: the rooms of the house, from the ground floor up.
+
+Imports count wherever they stand: at the top, inside functions, under TYPE_CHECKING.
+"""
 
 import ast
+from functools import cache
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PLUGIN = {"curriculum.types"}
-# files -> our own modules they may import; the first pattern that fits counts
-ALLOWED = {
-    "envs/*.py": {"envs"},
-    "planners/noisy.py": {"curriculum.setting.plugins", "curriculum.types"},
-    "planners/*.py": {"envs", "planners", "curriculum.types"},
-    "curriculum/types.py": set(),
-    "curriculum/setting/plugins.py": set(),
-    "curriculum/report/statistics.py": set(),
-    "curriculum/learning/networks.py": PLUGIN,
-    "curriculum/learning/pixels.py": {"curriculum.learning.networks"},
-    "curriculum/learning/policies.py": set(),
-    "curriculum/learning/values.py": {
-        "curriculum.learning.networks",
-        "curriculum.learning.policies",
-    },
-    "curriculum/learning/heads.py": PLUGIN
-    | {
-        "curriculum.learning.networks",
-        "curriculum.learning.pixels",
-        "curriculum.learning.policies",
-        "curriculum.learning.values",
-    },
-    "curriculum/learning/support.py": PLUGIN
-    | {"curriculum.learning.networks", "curriculum.learning.heads"},
-    "curriculum/learning/engine.py": PLUGIN | {"curriculum.learning.learner"},
-    "curriculum/learning/learner.py": PLUGIN
-    | {"curriculum.learning.heads", "curriculum.learning.networks"},
-    "curriculum/replay/sampling.py": PLUGIN,
-    "curriculum/replay/episodes.py": PLUGIN,
-    "curriculum/shipping/layers.py": set(),
-    "curriculum/shipping/imitation.py": set(),
-    "curriculum/replay/frames.py": PLUGIN | {"curriculum.replay.workspace"},
-    "curriculum/replay/workspace.py": PLUGIN,
-    "curriculum/replay/buffer.py": PLUGIN
-    | {
-        "curriculum.replay.sampling",
-        "curriculum.replay.frames",
-        "curriculum.replay.workspace",
-        "curriculum.replay.episodes",
-    },
-    "curriculum/run/checkpoint.py": PLUGIN,
-    "curriculum/shipping/artefact.py": PLUGIN | {"curriculum.shipping.layers"},
-    "curriculum/run/mixture.py": PLUGIN | {"curriculum.replay.buffer"},
-    "curriculum/run/ledger.py": PLUGIN | {"curriculum.replay.buffer"},
-    "curriculum/contract.py": PLUGIN
-    | {"curriculum.setting.plugins", "curriculum.run.loop", "envs"},
-    "curriculum/setting/config.py": PLUGIN | {"curriculum.setting.plugins"},
-    "curriculum/setting/flags.py": {
-        "curriculum.setting.plugins",
-        "curriculum.setting.config",
-    },
-    "curriculum/report/figures.py": {"curriculum.report.statistics"},
-    "curriculum/learners/*.py": PLUGIN
-    | {
-        "curriculum.learning.learner",
-        "curriculum.learning.networks",
-        "curriculum.learning.heads",
-        "curriculum.learning.support",
-    },
-    "curriculum/bonuses/*.py": PLUGIN
-    | {"curriculum.learning.learner", "curriculum.learning.networks"},
-    "curriculum/techniques/*.py": PLUGIN
-    | {
-        "curriculum.shipping.artefact",
-        "curriculum.shipping.imitation",
-        "curriculum.shipping.layers",
-    },
-    "curriculum/listeners/*.py": PLUGIN | {"curriculum.report.figures"},
-    "curriculum/decays/*.py": PLUGIN,
-    "curriculum/gates/*.py": PLUGIN,
-    "curriculum/starts/*.py": PLUGIN,
+FOLDERS = {"curriculum": "curriculum", "envs": "curriculum.envs"}
+FOLDERS |= {"planners": "curriculum.planners"}
+ROOMS = {  # a room -> the rooms that its files may import, besides its own
+    "types": (),
+    "setting": ("types",),
+    "envs": ("types",),
+    "planners": ("envs", "types"),
+    "decays": ("types",),
+    "gates": ("types",),
+    "starts": ("types",),
+    "formats": ("types",),
+    "replay": ("types",),
+    "learning": ("types",),
+    "learners": ("learning", "types"),
+    "bonuses": ("learning", "types"),
+    "shipping": ("learning", "types"),
+    "techniques": ("shipping", "types"),
+    "report": ("types",),
+    "listeners": ("report", "types"),
+    "run": ("setting", "envs", "replay", "learning", "shipping", "report", "types"),
+    "contract": ("run", "setting", "envs", "replay", "learning", "shipping", "types"),
 }
-ONLY = {  # a library -> the files that may import it
+EXTRA = {  # a file -> rooms that it alone of its room may import
+    "planners/noisy.py": ("setting",),  # it wraps another planner, given by name
+}
+GROUND = ("curriculum/_commands.py", "curriculum/_renamed.py")  # import nothing of ours
+MOST_FLOORS = 6
+ONLY = {  # a library -> the places that may import it
     "torch": (
-        "curriculum/*.py",
-        "curriculum/learners/*",
-        "curriculum/bonuses/*",
-        "curriculum/techniques/*",
+        *("curriculum/types.py", "curriculum/replay/*", "curriculum/learning/*"),
+        *("curriculum/learners/*", "curriculum/bonuses/*", "curriculum/shipping/*"),
+        *("curriculum/techniques/*", "curriculum/run/*", "curriculum/contract.py"),
         "curriculum/listeners/tensorboard.py",
-        "planners/*",
+        "planners/_expert/*",
     ),
-    "gymnasium": ("envs/*",),
-    "stable_baselines3": ("planners/*",),
+    "gymnasium": ("envs/*", "envs/*/*", "curriculum/types.py"),
+    "stable_baselines3": ("planners/_expert/*", "planners/*"),
     "sb3_contrib": ("planners/*",),
     "tensorboard": ("curriculum/listeners/*",),
     "rich": ("curriculum/listeners/*",),
-    "matplotlib": ("curriculum/report/figures.py",),
-    "pygame": ("envs/*",),
+    "matplotlib": ("curriculum/report/*",),
+    "pygame": ("envs/*", "envs/*/*"),
     "tyro": ("curriculum/setting/flags.py",),
 }
-# files that `--help` reads or that need no networks, and the libraries they may not
-# pull in
-NEVER = {
-    "curriculum/report/statistics.py": {"torch"},
-    "curriculum/types.py": {"torch"},
-    "curriculum/setting/plugins.py": {"torch"},
-    "curriculum/setting/config.py": {"torch"},
-    "curriculum/setting/flags.py": {"torch"},
-    "curriculum/train.py": {"torch"},
+NEVER = {  # modules that `--help` imports -> libraries it must not wait for
+    "curriculum.train": ("torch", "matplotlib", "stable_baselines3", "tensorboard"),
+    "curriculum.compare": ("torch", "matplotlib", "stable_baselines3", "tensorboard"),
+    "curriculum.setting.flags": ("torch", "matplotlib"),
+    "curriculum.report.statistics": ("torch", "matplotlib"),
 }
-COMMANDS = {"curriculum.train", "curriculum.compare"}
 PICKLES = {"pickle", "cloudpickle", "dill", "joblib", "shelve", "marshal"}
 
 
-def imported(path: Path) -> set[str]:
-    """Every module a file imports, wherever the import stands, except for type checking
-    alone."""
-    tree = ast.parse(path.read_text())
-    typing_only = {
-        id(inner)
-        for node in ast.walk(tree)
-        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
-        for inner in ast.walk(node)
-    }
-    found: set[str] = set()
-    for node in ast.walk(tree):
-        if id(node) in typing_only:
-            continue
-        if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            modules = (
-                {f"{node.module}.{a.name}" for a in node.names}
-                if node.module in OURS
-                else {node.module}
-            )
-            found |= modules
+def files(root: Path) -> dict[str, Path]:
+    """Every module of the package, by its dotted name."""
+    found = {}
+    for folder, package in FOLDERS.items():
+        for path in sorted((root / folder).rglob("*.py")):
+            inside = path.relative_to(root / folder)
+            if folder == "curriculum" and inside.parts[0] in FOLDERS:
+                continue  # the links to envs/ and planners/
+            parts = [package, *inside.with_suffix("").parts]
+            if parts[-1] == "__init__":
+                parts.pop()
+            found[".".join(parts)] = path
     return found
 
 
-OURS = ("curriculum", "planners", "envs")
+@cache
+def imported(path: Path) -> frozenset[str]:
+    """Every dotted name a file imports: the module, and `module.name` for each name."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found.add(node.module)
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return frozenset(found)
+
+
+def at_import(path: Path) -> set[str]:
+    """Modules that importing a file imports, without those in functions."""
+    found: set[str] = set()
+    for node in ast.parse(path.read_text()).body:
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found.add(node.module)
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def graph(root: Path) -> dict[str, set[str]]:
+    """The modules of the package that each module imports."""
+    modules = files(root)
+    return {
+        name: (imported(path) & modules.keys()) - {name, "curriculum"}
+        for name, path in modules.items()
+    }
+
+
+def room(module: str) -> str:
+    """The room of a module: the folder or file it lies in below `curriculum`."""
+    return module.split(".")[1] if "." in module else ""
+
+
+def commands(root: Path) -> set[str]:
+    """The rooms that are commands."""
+    guard = 'if __name__ == "__main__":'
+    paths = (root / "curriculum").glob("*.py")
+    return {path.stem for path in paths if guard in path.read_text()}
 
 
 def offences(root: Path) -> list[str]:
     """Every import that the tables above do not allow, as 'file imports module'."""
-    wrong = []
-    for folder in OURS:
-        for path in sorted((root / folder).rglob("*.py")):
-            name = path.relative_to(root)
-            ours = {m for m in imported(path) if m.split(".")[0] in OURS}
-            allowed = next(
-                (rule for pattern, rule in ALLOWED.items() if name.match(pattern)), None
-            )
-            if allowed is not None:
-                wrong += [
-                    f"{name} imports {m}"
-                    for m in sorted(ours)
-                    if not any(f"{m}.".startswith(f"{a}.") for a in allowed)
-                ]
-            elif f"curriculum.{path.stem}" not in COMMANDS:
-                wrong += [f"{name} imports {m}" for m in sorted(ours & COMMANDS)]
-            foreign = {m.split(".")[0] for m in imported(path)}
-            for library, places in ONLY.items():
-                if library in foreign and not any(
-                    name.match(place) for place in places
-                ):
-                    wrong.append(f"{name} imports {library}")
-            wrong += [
-                f"{name} imports {m}"
-                for m in sorted(foreign & (PICKLES | NEVER.get(str(name), set())))
-            ]
-    return wrong
+    found = []
+    modules = files(root)
+    verbs = commands(root)
+    for name, others in graph(root).items():
+        path = str(modules[name].relative_to(root))
+        own = room(name)
+        allowed = {own, *ROOMS.get(own, ()), *EXTRA.get(path, ())}
+        for other in sorted(others):
+            if room(other) in verbs and own not in verbs:
+                found.append(f"{path} imports the command {other}")
+            elif path in GROUND or (own in ROOMS and room(other) not in allowed):
+                found.append(f"{path} imports {other}")
+        libraries = {other.split(".")[0] for other in imported(modules[name])}
+        for library, places in ONLY.items():
+            allowed_here = any(Path(path).match(place) for place in places)
+            if library in libraries and not allowed_here:
+                found.append(f"{path} imports {library}")
+        found += [f"{path} imports {pickle}" for pickle in sorted(libraries & PICKLES)]
+    return found
 
 
-def test_every_file_imports_only_what_its_place_allows():
+def test_every_file_imports_only_what_its_room_allows():
     assert offences(ROOT) == []
+
+
+def test_every_room_is_in_the_table():
+    rooms = {room(name) for name in files(ROOT)} - commands(ROOT)
+    known = {*ROOMS, "", "_commands", "_renamed"}
+    assert rooms <= known
+
+
+def test_no_import_circles():
+    try:
+        TopologicalSorter(graph(ROOT)).prepare()
+    except CycleError as error:
+        pytest.fail(f"import circle: {' -> '.join(error.args[1])}")
+
+
+def floors(edges: dict[str, set[str]]) -> dict[str, int]:
+    """The floor of every room: one above the highest room it imports."""
+    found: dict[str, int] = {}
+    for name in TopologicalSorter(edges).static_order():
+        below = [found[other] for other in edges.get(name, ())]
+        found[name] = 1 + max(below, default=0)
+    return found
+
+
+def test_the_house_has_at_most_six_floors():
+    edges: dict[str, set[str]] = {}
+    for name, others in graph(ROOT).items():
+        own = room(name)
+        if own in ("", "_commands", "_renamed"):
+            continue
+        edges.setdefault(own, set())
+        edges[own] |= {room(other) for other in others} - {own, ""}
+    assert max(floors(edges).values()) <= MOST_FLOORS
+
+
+@pytest.mark.parametrize("module", NEVER)
+def test_importing_what_help_needs_is_quick(module: str):
+    modules = files(ROOT)
+    seen: set[str] = set()
+    waiting = [module]
+    while waiting:
+        name = waiting.pop()
+        if name in modules and name not in seen:
+            seen.add(name)
+            waiting += at_import(modules[name])
+    reached = {other for name in seen for other in at_import(modules[name])}
+    libraries = {other.split(".")[0] for other in reached}
+    assert libraries.isdisjoint(NEVER[module])
 
 
 @pytest.mark.parametrize(
@@ -186,42 +210,43 @@ def test_every_file_imports_only_what_its_place_allows():
         ),
         (
             "envs/planted.py",
-            "from curriculum.types import Spec",
-            "envs/planted.py imports curriculum.types",
+            "from curriculum.setting import config",
+            "envs/planted.py imports curriculum.setting.config",
         ),
         (
-            "planners/planted.py",
-            "from curriculum import loop",
-            "planners/planted.py imports curriculum.run.loop",
+            "planners/_search/planted.py",
+            "def f():\n    from curriculum.setting import config",
+            "planners/_search/planted.py imports curriculum.setting.config",
         ),
         (
             "curriculum/learners/planted.py",
-            "import curriculum.replay.buffer",
-            "curriculum/learners/planted.py imports curriculum.replay.buffer",
+            "if TYPE_CHECKING:\n    import curriculum.setting.config",
+            "curriculum/learners/planted.py imports curriculum.setting.config",
         ),
         (
-            "curriculum/planted.py",
-            "from curriculum.train import main",
-            "curriculum/planted.py imports curriculum.train",
+            "curriculum/run/planted.py",
+            "from curriculum.order import main",
+            "curriculum/run/planted.py imports the command curriculum.order",
         ),
         (
-            "curriculum/report/statistics.py",
-            "from torch import nn",
-            "curriculum/report/statistics.py imports torch",
-        ),
-        (
-            "curriculum/planted.py",
+            "curriculum/run/planted.py",
             "def f():\n    import pickle",
-            "curriculum/planted.py imports pickle",
+            "curriculum/run/planted.py imports pickle",
         ),
         (
-            "curriculum/planted.py",
+            "curriculum/run/planted.py",
             "import stable_baselines3.common",
-            "curriculum/planted.py imports stable_baselines3",
+            "curriculum/run/planted.py imports stable_baselines3",
         ),
     ],
 )
 def test_a_planted_offender_is_named(tmp_path: Path, file: str, line: str, named: str):
-    (tmp_path / file).parent.mkdir(parents=True)
-    (tmp_path / file).write_text(line + "\n")
+    planted = {
+        file: line,
+        "curriculum/setting/config.py": "",
+        "curriculum/order.py": 'if __name__ == "__main__":\n    pass',
+    }
+    for name, text in planted.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text + "\n")
     assert offences(tmp_path) == [named]
