@@ -35,6 +35,8 @@ ROOMS = {  # a room -> the rooms that its files may import, besides its own
 }
 EXTRA = {  # a file -> rooms that it alone of its room may import
     "planners/noisy.py": ("setting",),  # it wraps another planner, given by name
+    "planners/__init__.py": ("_renamed",),
+    "envs/__init__.py": ("_renamed",),
 }
 GROUND = ("curriculum/_commands.py", "curriculum/_renamed.py")  # import nothing of ours
 MOST_FLOORS = 6
@@ -121,7 +123,7 @@ def room(module: str) -> str:
 def commands(root: Path) -> set[str]:
     """The rooms that are commands."""
     guard = 'if __name__ == "__main__":'
-    paths = (root / "curriculum").glob("*.py")
+    paths = (root / "curriculum").glob("[!_]*.py")
     return {path.stem for path in paths if guard in path.read_text()}
 
 
