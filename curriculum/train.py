@@ -119,10 +119,10 @@ def run(config: Config, folder: Path, checkpoint: Path | None, stop: Stop) -> bo
     from curriculum.run.loop import spec_of, train
 
     parts = config.plugged()
-    discount = parts["learner"].discount if parts["learner"].needs_returns else None
+    needs = parts["learner"].needs
     spec, seeds = spec_of(parts["env"]), len(config.seeds)
     memory = estimate_bytes(
-        spec, seeds, config.capacity, config.rows, config.sampling, discount
+        spec, seeds, config.capacity, config.rows, config.sampling, needs
     )
     print(f"run {folder}  buffer memory {memory / 1e6:.0f} MB", file=sys.stderr)
     settings, history = flat(config), folders.history(folder, checkpoint)

@@ -26,7 +26,7 @@ class CalQL(Learner):
     """Conservative Q-learning that pushes no value below what was really earned."""
 
     targets: ClassVar[tuple[str, ...]] = ("q",)
-    needs_returns: ClassVar[bool] = True
+    needs: ClassVar[tuple[str, ...]] = ("mc_return",)
 
     # weight of the conservative term: 0 is Q-learning, large clones; small rewards need
     # a small one

@@ -27,7 +27,8 @@ class Learner:
     kinds: ClassVar[tuple[str, ...]] = ("discrete", "box")  # of actions that it takes
     # networks that keep a slow copy in `self.target`
     targets: ClassVar[tuple[str, ...]] = ()
-    needs_returns: ClassVar[bool] = False  # whether batches must come with `mc_return`
+    # optional columns of `Batch` that its losses use, such as "mc_return"
+    needs: ClassVar[tuple[str, ...]] = ()
 
     hidden: tuple[int, ...] = (128, 128)  # widths of the hidden layers of every network
     layer_norm: bool = False  # normalise the hidden layers of critics and state values

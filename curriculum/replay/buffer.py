@@ -60,18 +60,19 @@ class Buffer:
         self,
         spec: Spec,
         seeds: tuple[int, ...],
-        rows_each: int,
+        rows_per_seed: int,
         device: str = "cpu",
-        discount: float | None = None,
+        needs: tuple[str, ...] = (),
+        discount: float = 1.0,
     ) -> Self:
-        """Allocate the rings for `rows_each` environment rows per seed; what batches
-        need of them lies on `device`.
+        """Allocate the rings for `rows_per_seed` environment rows per seed; the columns
+        of batches lie on `device`.
 
-        With a `discount` every transition also gets the discounted return of its
-        episode, once that is over."""
-        if self.capacity < 2 * rows_each:
+        `needs` names the optional columns of `Batch` to store; `discount` is that of
+        "mc_return"."""
+        if self.capacity < 2 * rows_per_seed:
             raise ValueError(
-                f"capacity must be at least two steps of all rows ({2 * rows_each}), got {self.capacity}"
+                f"capacity must be at least two steps of all rows ({2 * rows_per_seed}), got {self.capacity}"
             )
         lead, self.spec, self.device, self.discount = (
             (len(seeds), self.capacity),
@@ -79,7 +80,7 @@ class Buffer:
             device,
             discount,
         )
-        self.widths = widths(spec, discount is not None)
+        self.widths = widths(spec, needs)
         # numpy asks for huge pages, torch does not
         rows = np.zeros((*lead, sum(self.widths.values())), np.float32)
         self.rows = torch.from_numpy(rows).to(device)  # [P, capacity, W]
@@ -87,11 +88,13 @@ class Buffer:
         # [P, 1], where each ring begins in `flat`
         self.first = np.arange(len(seeds))[:, None] * self.capacity
         self.row_discount = 1.0  # what the rows state as the discount of one step
-        self.chains = Chains(*lead, rows_each)
+        self.chains = Chains(*lead, rows_per_seed)
         self.columns = self.chains.columns | {
             name: np.zeros(lead, dtype) for name, dtype in TAGS.items()
         }
-        self.frames = Frames(spec, *lead, rows_each, device) if spec.frames else None
+        self.frames = (
+            Frames(spec, *lead, rows_per_seed, device) if spec.frames else None
+        )
         if self.frames:
             # numbers of the pictures it shows
             self.columns["frames"] = np.zeros((*lead, spec.frames + 1), np.int64)
@@ -167,7 +170,7 @@ class Buffer:
         )
         places = torch.from_numpy(self.first[seed, 0] + slot)
         self.flat.index_copy_(0, places.to(self.device), packed.to(self.device))
-        if self.discount is not None:
+        if "mc_return" in self.widths:
             for p, last in zip(
                 seed[over[at]].tolist(), number[over[at]].tolist(), strict=True
             ):
@@ -363,13 +366,13 @@ def estimate_bytes(
     spec: Spec,
     seeds: int,
     capacity: int,
-    rows_each: int = 1,
+    rows_per_seed: int = 1,
     sampling: str = "uniform",
-    discount: float | None = None,
+    needs: tuple[str, ...] = (),
 ) -> int:
-    """Memory that the buffer of a run will take; `rows_each` matters to stacked
+    """Memory that the buffer of a run will take; `rows_per_seed` matters to stacked
     pictures alone, and there little."""
-    each = 4 * sum(widths(spec, discount is not None).values())
+    each = 4 * sum(widths(spec, needs).values())
     each += sum(
         np.dtype(dtype).itemsize
         for dtype in (*episodes.COLUMNS.values(), *TAGS.values())
@@ -379,7 +382,7 @@ def estimate_bytes(
         return seeds * capacity * each
     return seeds * (
         capacity * (each + 8 * (spec.frames + 1))
-        + ring_bytes(spec, capacity, rows_each)
+        + ring_bytes(spec, capacity, rows_per_seed)
     )
 
 

@@ -8,9 +8,17 @@ from torch import Tensor
 from curriculum.types import Batch, Spec
 
 
-def widths(spec: Spec, returns: bool) -> dict[str, int]:
+OPTIONAL = tuple(Batch._field_defaults)  # columns that only some learners need
+
+
+def widths(spec: Spec, needs: tuple[str, ...]) -> dict[str, int]:
     """Floats that each part of a transition takes in its packed row; pictures stand
     elsewhere."""
+    unknown = sorted(set(needs) - set(OPTIONAL))
+    if unknown:
+        raise ValueError(
+            f"no optional column {', '.join(unknown)}; there are: {', '.join(OPTIONAL)}"
+        )
     obs = 0 if spec.frames else int(np.prod(spec.obs_shape))
     own = {
         "obs": obs,
@@ -19,7 +27,7 @@ def widths(spec: Spec, returns: bool) -> dict[str, int]:
         "discount": 1,
         "next_obs": obs,
     }
-    return own | ({"mc_return": 1} if returns else {})
+    return own | dict.fromkeys(needs, 1)
 
 
 class Batches:

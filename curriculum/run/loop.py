@@ -104,8 +104,14 @@ class Run:
             sampling=config.sampling,
             shares=config.source_shares(),
         )
-        discount = self.learner.discount if self.learner.needs_returns else None
-        self.buffer.setup(self.spec, self.seeds, config.rows, config.device, discount)
+        self.buffer.setup(
+            self.spec,
+            self.seeds,
+            config.rows,
+            config.device,
+            self.learner.needs,
+            self.learner.discount,
+        )
         self.bonus = copy.deepcopy(self.parts["bonus"])
         if self.bonus:
             self.bonus.setup(self.spec, self.seeds, config.device)

@@ -33,7 +33,8 @@ def buffer_of(
     returns: float | None = None,
     **fields,
 ) -> Buffer:
-    return Buffer(**fields).setup(spec, seeds, rows, discount=returns)
+    needs, discount = ((), 1.0) if returns is None else (("mc_return",), returns)
+    return Buffer(**fields).setup(spec, seeds, rows, "cpu", needs, discount)
 
 
 def copied(batches: list[Batch]) -> list[Batch]:
@@ -1134,7 +1135,7 @@ def test_a_device_that_gathers_by_itself_gathers_the_same(n_step, pixels):
     spec = screen_spec(4) if pixels else SPEC
     here = buffer_of((3, 1), 2, spec, 0.9, capacity=40)
     # goes the way of a GPU
-    there = Buffer(capacity=40).setup(spec, (3, 1), 2, device="cpu:0", discount=0.9)
+    there = Buffer(capacity=40).setup(spec, (3, 1), 2, "cpu:0", ("mc_return",), 0.9)
     both = [(here, slice(None)), (there, slice(None))]
     screens_played(both, (2, 2), 50) if pixels else play(both, range(50), (2, 2))
     for a, b in zip(
@@ -1274,10 +1275,9 @@ def test_the_memory_estimate_is_what_is_allocated(
     spec, settings, returns, each, pictures
 ):
     expected = 2 * (9_000 * each + pictures)
-    assert (
-        estimate_bytes(spec, 2, 9_000, 4, settings.get("sampling", "uniform"), returns)
-        == expected
-    )
+    sampling = settings.get("sampling", "uniform")
+    needs = () if returns is None else ("mc_return",)
+    assert estimate_bytes(spec, 2, 9_000, 4, sampling, needs) == expected
     buffer = buffer_of((0, 1), 4, spec, returns, capacity=9_000, **settings)
     assert buffer.memory_bytes == expected
     assert allocated(buffer, {}) == pytest.approx(expected, rel=0.01)
@@ -1362,3 +1362,10 @@ def test_a_ring_shorter_than_two_steps_is_refused():
         match=r"^capacity must be at least two steps of all rows \(8\), got 7$",
     ):
         buffer_of(rows=4, capacity=7)
+
+
+def test_a_column_that_no_batch_has_is_refused():
+    with pytest.raises(
+        ValueError, match=r"^no optional column q_value; there are: mc_return$"
+    ):
+        Buffer().setup(SPEC, (0,), 1, needs=("q_value",))
