@@ -94,6 +94,12 @@ class Learner:
         """Network name -> loss [P]; observations come normalised."""
         raise NotImplementedError
 
+    def diagnose(self, batch: Batch) -> dict[str, Tensor]:
+        """Values worth logging, name -> [P], on a batch with normalised observations.
+
+        Called only when a record is due, through `diagnostics`."""
+        return {}
+
     @property
     def cycle(self) -> int:
         """After how many updates the same networks have a loss again; `phase` counts up
@@ -372,6 +378,16 @@ class Learner:
         ).clamp(max=1)
         for block in blocks:
             block.mul_(share.view(-1, *[1] * (block.dim() - 1)))
+
+    @torch.no_grad()
+    def diagnostics(self, batch: Batch) -> dict[str, Tensor]:
+        """Values to log, name -> [P], on a batch as the buffer gives it.
+
+        Training is not affected: noise that `diagnose` draws is drawn again later."""
+        noise = self.head.state()
+        values = self.diagnose(self.prepare(batch))
+        self.head.load(noise)
+        return values
 
     # --- acting ---
 

@@ -418,6 +418,28 @@ def test_acting_and_judging_move_nothing_that_training_needs(name, kind):
 
 
 @every_learner
+def test_diagnostics_are_numbers_of_each_seed_and_do_not_affect_training(name, kind):
+    diagnosed, other = make(name, kind), make(name, kind)
+    original = diagnosed.diagnose
+
+    def diagnose(batch: Batch) -> dict[str, Tensor]:
+        noise = diagnosed.head.normal(5).mean(-1)  # draws from the seeds' streams
+        obs_mean = batch.obs.mean((-1, -2))
+        return {**original(batch), "noise": noise, "obs_mean": obs_mean}
+
+    diagnosed.diagnose = diagnose
+    for number in range(3):
+        values = diagnosed.diagnostics(random_batch(kind, SEEDS, number))
+        for value in values.values():
+            assert value.shape == (3,)
+            assert value.isfinite().all()
+            assert not value.requires_grad
+        for learner in (diagnosed, other):
+            train(learner, 1, first=number)
+    assert_equal(diagnosed.snapshot(), other.snapshot())
+
+
+@every_learner
 def test_a_reward_scale_is_that_many_times_the_reward_and_return(name, kind):
     scaled, plain = make(name, kind, reward_scale=4.0), make(name, kind)
     for number in range(4):
