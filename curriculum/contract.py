@@ -76,7 +76,7 @@ def check_planner(
     world, planner = plugins.make("env", env), plugins.make("planner", planner)
     names = (
         plugins.name_of("planner", planner),
-        getattr(world, "title", plugins.name_of("env", world)),
+        getattr(world, "title", "") or plugins.name_of("env", world),
     )
     broken = _unready(planner)
     try:
@@ -183,11 +183,7 @@ class _Stage:
     def snapshot(self) -> State:
         """Planner, rows and chance as they are now, the planner's memory as a
         checkpoint would bring it back."""
-        memory = {}
-        if hasattr(self.planner, "state") != hasattr(self.planner, "load"):
-            self._blame("state and load belong together, one of them is missing")
-        elif hasattr(self.planner, "state"):
-            memory = {"memory": _stored(self.planner.state())}
+        memory = {"memory": _stored(getattr(self.planner, "state", dict)())}
         chance = [g.bit_generator.state for g in self.chance]
         return copy.deepcopy(
             {"rows": self.rows.save(), "chance": chance, "step": len(self.answers)}
@@ -315,17 +311,17 @@ def _resumes(first: _Stage, planner: Any, middle: State) -> None:
     for generator, state in zip(other.chance, middle["chance"], strict=True):
         generator.bit_generator.state = state
     other.answers = first.answers[: middle["step"]]
-    if "memory" in middle:
-        try:
+    try:
+        if middle["memory"]:
             other.planner.load(middle["memory"])
-        except Exception as error:
-            raise _BrokenPromise(
-                f"load must take what state gave, through JSON, it raised {error!r}"
-            ) from error
+    except Exception as error:
+        raise _BrokenPromise(
+            f"load must take what state gave, through JSON, it raised {error!r}"
+        ) from error
     other.play(len(first.answers) - middle["step"])
     remedy = (
         "load must bring back what state gave"
-        if "memory" in middle
+        if middle["memory"]
         else "it has memory, but no state and load"
     )
     _same(

@@ -105,9 +105,8 @@ def place(
 
 def parent_of(config: Config) -> Path:
     """The folder of all runs in this world."""
-    title = getattr(
-        plugins.make("env", config.env), "title", plugins.name_of("env", config.env)
-    )
+    world = plugins.make("env", config.env)
+    title = getattr(world, "title", "") or plugins.name_of("env", config.env)
     return Path(config.runs_dir) / title.replace(":", "-").replace("/", "-")
 
 

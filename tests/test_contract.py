@@ -129,15 +129,6 @@ class Strict(Careful):
             raise KeyError("pair")
 
 
-class Half(Careful):
-    load = None  # type: ignore[assignment]
-
-    def __getattribute__(self, name):
-        if name == "load":
-            raise AttributeError(name)
-        return super().__getattribute__(name)
-
-
 class Amnesic:
     """It counts, and has nothing to save the count with."""
 
@@ -218,7 +209,6 @@ BROKEN = [
         Strict(),
         r"load must take what state gave, through JSON, it raised KeyError\('pair'\)",
     ),
-    (Half(), "state and load belong together, one of them is missing"),
     (
         Sized(),
         "setup must prepare for any number of rows, but after a second one: act must answer for any",

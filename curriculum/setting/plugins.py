@@ -21,6 +21,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal, get_type_hints
 
+from curriculum.setting.adoption import adopt, adopt_instance
+
 PACKAGES = {  # flag -> package whose files are its choices
     "env": "curriculum.envs",
     "learner": "curriculum.learners",
@@ -83,7 +85,7 @@ def installed(family: str) -> dict[str, metadata.EntryPoint]:
 def find(family: str, name: str) -> type:
     """The class behind a name."""
     if not _built_in(name) or name in installed(family):
-        return _foreign(family, name)
+        return adopt(family, _foreign(family, name))
     module = importlib.import_module(f"{PACKAGES[family]}.{_known(family, name)}")
     return getattr(module, _public_class(ast.parse(inspect.getsource(module))).name)
 
@@ -101,11 +103,16 @@ def resolve(family: str, name: str) -> tuple[str, dict[str, Any]]:
 
 
 def make(family: str, choice: Any, **settings: Any) -> Any:
-    """An instance from a name and its settings; an instance is passed through."""
+    """An instance from a name and its settings; an instance is completed with the
+    defaults of its protocol and returned."""
     if not isinstance(choice, str):
-        return choice
+        return choice if _is_ours(family, choice) else adopt_instance(family, choice)
     name, implied = resolve(family, choice)
     return find(family, name)(**implied | settings)
+
+
+def _is_ours(family: str, plugin: object) -> bool:
+    return type(plugin).__module__.startswith(f"{PACKAGES[family]}.")
 
 
 def name_of(family: str, plugin: Any) -> str:

@@ -32,6 +32,12 @@ class Patient:
     wait: int = 3
     tone: "str" = "kind"
 
+    def setup(self, rows, spec, seeds):
+        return self
+
+    def act(self, obs, rows):
+        return rows
+
 
 class Plain:
     """Has no settings."""

@@ -1,0 +1,168 @@
+"""Complete plug-ins from outside with the defaults of their protocol.
+
+Built-in plug-ins inherit from their protocol. A class of a third party need not: a
+planner may consist of `setup` and `act` alone. `adopt` gives it the protocol's optional
+members, so that no other code has to ask which of them a plug-in has.
+"""
+
+import inspect
+from collections.abc import Callable, Mapping
+from functools import cache
+from importlib import import_module
+from typing import NamedTuple, TypeVar
+
+T = TypeVar("T")
+
+
+class Members(NamedTuple):
+    """The members of a protocol."""
+
+    module: str  # where the protocol is defined
+    protocol: str
+    required: tuple[str, ...]
+    optional: tuple[str, ...]  # have defaults
+
+
+PROTOCOLS: Mapping[str, Members] = {
+    "env": Members(
+        "curriculum.types",
+        "World",
+        ("observation_space", "action_space", "rows"),
+        ("defaults", "has_success", "frames", "fps", "title", "evaluated"),
+    ),
+    "planner": Members(
+        "curriculum.types", "Planner", ("setup", "act"), ("needs", "state", "load")
+    ),
+    "decay": Members(
+        "curriculum.types", "Decay", ("rate",), ("listens", "observe", "state", "load")
+    ),
+    "gate": Members("curriculum.types", "Gate", ("planner_acts",), ("state", "load")),
+    "start": Members("curriculum.types", "Start", ("fill",), ("asks_planner",)),
+    "bonus": Members(
+        "curriculum.types", "Bonus", ("setup", "reward"), ("state", "load")
+    ),
+    "technique": Members("curriculum.types", "Technique", ("compress",), ()),
+    "listener": Members(
+        "curriculum.types", "Listener", ("open", "__call__"), ("close",)
+    ),
+}
+# a world of batched numpy dynamics, whose rows this package provides
+DYNAMICS = Members(
+    "curriculum.envs._base.world",
+    "Dynamics",
+    ("observation_space", "action_space", "begin", "step", "observe"),
+    PROTOCOLS["env"].optional,
+)
+# what classes written for version 0.1 have to change
+MIGRATION = {
+    "rate": "scores now arrive by observe(scores)",
+    "planner_acts": "read moment.rate, moment.age and moment.coin",
+    "fill": "it replaces actor: call collector.play_planner(self.size) "
+    "or collector.play_random(self.size)",
+}
+
+
+@cache
+def adopt(family: str, plugin: type[T]) -> type[T]:
+    """Complete a class with the defaults of its family's protocol.
+
+    Returns the class itself where nothing is missing, else a subclass of the same name
+    and module. ValueError says what a class lacks that has no default."""
+    if family == "learner":
+        return _checked_learner(plugin)
+    members = _members(family, plugin)
+    protocol: type = getattr(import_module(members.module), members.protocol)
+    problem = _problem(plugin, protocol, members)
+    if problem:
+        where = f"{members.module}.{members.protocol}"
+        raise ValueError(f"{family} {plugin.__name__} {problem}; see {where}")
+    defaults = {
+        name: getattr(protocol, name)
+        for name in members.optional
+        if not hasattr(plugin, name)
+    }
+    return _subclass(plugin, defaults) if defaults else plugin
+
+
+def adopt_instance(family: str, plugin: T) -> T:
+    """Complete an instance as `adopt` does its class; it remains the same object."""
+    completed = adopt(family, type(plugin))
+    if completed is not type(plugin):
+        # a frozen dataclass refuses plain assignment
+        object.__setattr__(plugin, "__class__", completed)
+    return plugin
+
+
+def _checked_learner(plugin: type[T]) -> type[T]:
+    learner: type = import_module("curriculum.learning.learner").Learner
+    if not issubclass(plugin, learner):
+        raise ValueError(
+            f"learner {plugin.__name__} must inherit from "
+            f"{learner.__module__}.{learner.__name__}"
+        )
+    return plugin
+
+
+def _members(family: str, plugin: type) -> Members:
+    if family == "env" and not hasattr(plugin, "rows") and hasattr(plugin, "begin"):
+        return DYNAMICS
+    return PROTOCOLS[family]
+
+
+def _subclass(plugin: type[T], members: Mapping[str, object]) -> type[T]:
+    """A class that differs from `plugin` only by additional members."""
+    space = {
+        **members,
+        "__module__": plugin.__module__,
+        "__qualname__": plugin.__qualname__,
+        "__doc__": plugin.__doc__,
+        "__slots__": (),
+    }
+    return type(plugin)(plugin.__name__, (plugin,), space)
+
+
+def _problem(plugin: type, protocol: type, members: Members) -> str:
+    """Why a class cannot serve, as the end of a sentence; empty if it can."""
+    for name in members.required:
+        hint = f" ({MIGRATION[name]})" if name in MIGRATION else ""
+        if not _defines(plugin, protocol, name):
+            return f"has no {name}{hint}"
+        expected = getattr(protocol, name)
+        given = getattr(plugin, name)
+        if not inspect.isfunction(expected) or not inspect.isfunction(given):
+            continue
+        if not _accepts(given, expected):
+            return (
+                f"must define {name}({_arguments(expected)}), "
+                f"not {name}({_arguments(given)}){hint}"
+            )
+    if "load" in members.optional:
+        saves = _defines(plugin, protocol, "state")
+        restores = _defines(plugin, protocol, "load")
+        if saves != restores:
+            return "must define both state and load, or neither"
+    return ""
+
+
+def _defines(plugin: type, protocol: type, name: str) -> bool:
+    """Whether a class has a member that is not the protocol's own."""
+    member = getattr(plugin, name, None)
+    return member is not None and member is not getattr(protocol, name)
+
+
+def _accepts(given: Callable, expected: Callable) -> bool:
+    """Whether a method can be called with the arguments that a protocol passes."""
+    passed = [
+        parameter
+        for parameter in inspect.signature(expected).parameters.values()
+        if parameter.default is parameter.empty
+    ]
+    try:
+        inspect.signature(given).bind(*passed)
+    except TypeError:
+        return False
+    return True
+
+
+def _arguments(method: Callable) -> str:
+    return ", ".join(list(inspect.signature(method).parameters)[1:])
