@@ -360,8 +360,8 @@ def test_the_planner_in_the_readme_works_from_outside_the_project_and_is_reporte
     words = [
         "--planner",
         "my_lab.search:Greedy",
-        "--planner.clumsiness",
-        "0.1",
+        "--planner.patience",
+        "2",
         *SMALL,
         *NETS,
         "--runs-dir",
@@ -373,7 +373,7 @@ def test_the_planner_in_the_readme_works_from_outside_the_project_and_is_reporte
     [run] = (tmp_path / "out" / "gridworld").iterdir()
     settings = yaml.safe_load((run / "config.yaml").read_text())
     assert settings["planner"] == "my_lab.search:Greedy"
-    assert settings["planner.clumsiness"] == 0.1
+    assert settings["planner.patience"] == 2
     baseline = json.loads((run / "metrics.jsonl").read_text().splitlines()[0])["values"]
     assert baseline["eval/planner_reward"][0] > 8  # it really walks to the goal
 

@@ -374,10 +374,3 @@ def test_the_planner_of_the_example_package_keeps_every_promise(scratch: Path):
     assert "keeps its contract in gridworld; it needs the observation" in said.stdout, (
         said.stderr
     )
-
-
-def test_the_example_package_is_what_the_readme_shows():
-    readme = (Path(__file__).parents[2] / "README.md").read_text()
-    assert (EXAMPLE / "greedy_lab" / "search.py").read_text() == readme.split(
-        "```python\n"
-    )[1].split("```")[0]

@@ -1,0 +1,101 @@
+"""What the documentation shows works: every plug-in, every command, every link."""
+
+import re
+import shlex
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from curriculum import compare, train
+from curriculum.setting import flags
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+FENCE = re.compile(r"^```(\w+)?(?: title=\"(.+?)\")?\n(.*?)^```", re.M | re.S)
+SMALL = """--steps 64 --rows 4 --eval-every 64 --eval-episodes 2 --log-every 64
+    --learner.batch-size 8 --runs-dir out --name small --planner.episodes 1
+    --no-eval-mixed --checkpoint-every 64"""
+
+
+class Block(NamedTuple):
+    """A fenced block of a page."""
+
+    page: str
+    language: str
+    title: str
+    text: str
+
+
+def blocks() -> list[Block]:
+    """All fenced blocks of all pages, in order."""
+    found = []
+    for page in PAGES:
+        for language, title, text in FENCE.findall(page.read_text()):
+            found.append(Block(str(page.relative_to(ROOT)), language, title, text))
+    return found
+
+
+def commands() -> list[str]:
+    """Every line of a shell block that runs a command of ours."""
+    shell = [block.text for block in blocks() if block.language == "bash"]
+    lines = "\n".join(shell).replace("\\\n", " ").splitlines()
+    parts = [part for line in lines for part in line.split("&&")]
+    return [part for part in parts if " -m curriculum." in part]
+
+
+PLUGINS = {
+    block.title: (block.text, after.text)
+    for block, after in zip(blocks(), blocks()[1:], strict=False)
+    if block.title and after.language == "bash"
+}
+
+
+@pytest.mark.parametrize("file", PLUGINS)
+def test_every_plugin_of_the_guide_trains_from_a_folder_outside(
+    file: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    source, command = PLUGINS[file]
+    (tmp_path / file).write_text(source)
+    monkeypatch.chdir(tmp_path)
+    words = shlex.split(command.replace("\\\n", " "))
+    assert words[:3] == ["python", "-m", "curriculum.train"]
+    start = [] if file == "half_and_half.py" else ["--start.size", "32"]
+    train.main([*words[3:], *SMALL.split(), *start])
+    (run,) = (tmp_path / "out").glob("*/small")
+    assert (run / "result.json").is_file()
+
+
+@pytest.mark.parametrize("command", sorted(set(commands())))
+def test_every_command_of_the_documentation_is_understood(command: str):
+    words = shlex.split(command, comments=True)
+    at = words.index("-m")
+    module = words[at + 1]
+    arguments = words[at + 2 :]
+    if any(word.endswith(".py") for word in arguments):
+        return  # a plug-in of the guide: trained with above
+    if "--resume" in arguments or "--with" in arguments or "--config" in arguments:
+        return  # names a run that does not exist here
+    if module == "curriculum.compare":
+        arms, _ = compare.arms(arguments)
+        for arm in arms.values():
+            flags.parse(arm)
+    elif "--help" not in arguments:
+        assert module == "curriculum.train"
+        flags.parse(arguments)
+
+
+def test_the_planner_of_the_readme_is_that_of_the_guide():
+    readme = (ROOT / "README.md").read_text()
+    assert PLUGINS["greedy.py"][0] in readme
+
+
+def test_every_link_of_the_readme_leads_somewhere():
+    for page in (ROOT / "README.md", ROOT / "CONTRIBUTING.md"):
+        links = re.findall(r"\]\(([^)#]+)\)", page.read_text())
+        missing = [
+            link
+            for link in links
+            if not link.startswith("http") and not (ROOT / link).exists()
+        ]
+        assert missing == []
