@@ -360,8 +360,7 @@ def test_the_planner_in_the_readme_works_from_outside_the_project_and_is_reporte
     words = [
         "--planner",
         "my_lab.search:Greedy",
-        "--planner.patience",
-        "2",
+        "--planner.columns-first",
         *SMALL,
         *NETS,
         "--runs-dir",
@@ -373,9 +372,10 @@ def test_the_planner_in_the_readme_works_from_outside_the_project_and_is_reporte
     [run] = (tmp_path / "out" / "gridworld").iterdir()
     settings = yaml.safe_load((run / "config.yaml").read_text())
     assert settings["planner"] == "my_lab.search:Greedy"
-    assert settings["planner.patience"] == 2
+    assert settings["planner.columns_first"] is True
     baseline = json.loads((run / "metrics.jsonl").read_text().splitlines()[0])["values"]
-    assert baseline["eval/planner_reward"][0] > 8  # it really walks to the goal
+    # it really walks to the goal, where no wall is in the way
+    assert baseline["eval/planner_reward"][0] > 6
 
 
 def test_flags_yaml_and_config_say_the_same_thing(tmp_path: Path):
