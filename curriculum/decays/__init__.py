@@ -1,1 +1,1 @@
-"""How the planning rate falls: one file each, the file name is the flag."""
+"""How the planning rate falls over a run: one file each, the file name is the flag."""

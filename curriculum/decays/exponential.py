@@ -1,15 +1,12 @@
-"""Exponential decay: the planner's share halves again and again, and is cut to nothing
-once it is negligible."""
+"""Exponential decay: the rate halves every `half_life` steps, down to a cutoff."""
 
 from dataclasses import dataclass
 
-import numpy as np
-
-from curriculum.types import within
+from curriculum.types import Decay, within
 
 
 @dataclass(kw_only=True)
-class Exponential:
+class Exponential(Decay):
     """rate = initial * 0.5 ** (step / half_life), and 0 below `cutoff`"""
 
     initial: float = 1.0  # planning rate at step 0
@@ -20,7 +17,6 @@ class Exponential:
         within(self, 0, 1, "initial", "cutoff")
         within(self, 1e-9, float("inf"), "half_life")
 
-    def rate(self, step: int, score: np.ndarray) -> np.ndarray:
-        """See `curriculum.types.Decay`."""
+    def rate(self, step: int) -> float:
         rate = self.initial * 0.5 ** (step / self.half_life)
-        return np.full(len(score), rate if rate >= self.cutoff else 0.0)
+        return rate if rate >= self.cutoff else 0.0

@@ -1,14 +1,12 @@
-"""Linear decay: the same share is handed over in every environment step."""
+"""Linear decay: the rate falls by the same amount in every environment step."""
 
 from dataclasses import dataclass
 
-import numpy as np
-
-from curriculum.types import within
+from curriculum.types import Decay, within
 
 
 @dataclass(kw_only=True)
-class Linear:
+class Linear(Decay):
     """rate = initial + (final - initial) * min(step / duration, 1)"""
 
     initial: float = 1.0  # planning rate at step 0
@@ -19,9 +17,6 @@ class Linear:
         within(self, 0, 1, "initial", "final")
         within(self, 1, float("inf"), "duration")
 
-    def rate(self, step: int, score: np.ndarray) -> np.ndarray:
-        """See `curriculum.types.Decay`."""
-        return np.full(
-            len(score),
-            self.initial + (self.final - self.initial) * min(step / self.duration, 1.0),
-        )
+    def rate(self, step: int) -> float:
+        progress = min(step / self.duration, 1.0)
+        return self.initial + (self.final - self.initial) * progress

@@ -2,13 +2,11 @@
 
 from dataclasses import dataclass
 
-import numpy as np
-
-from curriculum.types import within
+from curriculum.types import Decay, within
 
 
 @dataclass(kw_only=True)
-class Staircase:
+class Staircase(Decay):
     """rate = initial + (final - initial) * min(floor(step / (duration / stairs)),
     stairs) / stairs"""
 
@@ -21,9 +19,6 @@ class Staircase:
         within(self, 0, 1, "initial", "final")
         within(self, 1, float("inf"), "duration", "stairs")
 
-    def rate(self, step: int, score: np.ndarray) -> np.ndarray:
-        """See `curriculum.types.Decay`."""
+    def rate(self, step: int) -> float:
         taken = min(step * self.stairs // self.duration, self.stairs)
-        return np.full(
-            len(score), self.initial + (self.final - self.initial) * taken / self.stairs
-        )
+        return self.initial + (self.final - self.initial) * taken / self.stairs

@@ -1,2 +1,2 @@
-"""How a planning rate becomes who acts now: one file each, the file name is the
+"""How a planning rate becomes a choice of who acts: one file each, the file name is the
 flag."""

@@ -1,37 +1,33 @@
-"""Episode gate: a coin is tossed for every episode, and whoever wins it plays to the
-end."""
+"""Episode gate: a coin flip for every episode decides who acts until it ends."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
-from curriculum.types import State
+from curriculum.types import Gate, Moment, State
 
 
 @dataclass(kw_only=True)
-class Episode:
-    """The planner plays a whole episode with probability `rate` (the rate when the
-    episode begins)."""
+class Episode(Gate):
+    """The planner plays a whole episode with probability `rate`, taken when the episode
+    begins."""
 
-    def planner_acts(
-        self, rate: np.ndarray, time: np.ndarray, coin: np.ndarray
-    ) -> np.ndarray:
-        """See `curriculum.types.Gate`."""
-        won = coin < rate[:, None]
-        self.planner_plays = np.where(
-            time == 0, won, getattr(self, "planner_plays", won)
-        )
+    def __post_init__(self) -> None:
+        # who plays the running episodes, [P, E]; None before the first step
+        self.planner_plays: np.ndarray | None = None
+
+    def planner_acts(self, moment: Moment) -> np.ndarray:
+        heads = moment.coin < moment.rate[:, None]
+        if self.planner_plays is None:
+            self.planner_plays = heads
+        self.planner_plays = np.where(moment.age == 0, heads, self.planner_plays)
         return self.planner_plays
 
     def state(self) -> State:
-        """Who plays the running episodes, [P, E]."""
-        return (
-            {"planner_plays": self.planner_plays}
-            if hasattr(self, "planner_plays")
-            else {}
-        )
+        if self.planner_plays is None:
+            return {}
+        return {"planner_plays": self.planner_plays}
 
     def load(self, state: State) -> None:
-        """Go back to what `state` returned."""
         if state:
             self.planner_plays = state["planner_plays"].copy()

@@ -1,16 +1,15 @@
-"""Step gate: a coin is tossed for every environment step."""
+"""Step gate: a coin flip for every environment step."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
+from curriculum.types import Gate, Moment
+
 
 @dataclass(kw_only=True)
-class Step:
+class Step(Gate):
     """The planner takes each step with probability `rate`."""
 
-    def planner_acts(
-        self, rate: np.ndarray, time: np.ndarray, coin: np.ndarray
-    ) -> np.ndarray:
-        """See `curriculum.types.Gate`."""
-        return coin < rate[:, None]
+    def planner_acts(self, moment: Moment) -> np.ndarray:
+        return moment.coin < moment.rate[:, None]

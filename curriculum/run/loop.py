@@ -31,7 +31,7 @@ from curriculum.setting import plugins
 from curriculum.setting.config import Config
 from curriculum.shipping.artefact import deployable, save
 from curriculum.shipping.compression import measure
-from curriculum.types import SOURCES, Planner, Record, Spec, State, World, stream
+from curriculum.types import SOURCES, Record, Spec, State, World, stream
 
 CHUNK = 32  # batches sampled at once before the first step
 # first of the episode seeds that re-score the last and the best policy
@@ -126,9 +126,12 @@ class Run:
         self.mixture = Mixture(
             planner, self.learner, gate, self.seeds, config.rows, **limits
         )
+        self.random = plugins.make("planner", "random").setup(
+            self.rows, self.spec, self.seeds
+        )
         start, budget = self.parts["start"], config.planner_budget
         size = -(-start.size // config.rows) * config.rows
-        if start.source == "expert" and 0 < budget < size:
+        if start.asks_planner and 0 < budget < size:
             raise ValueError(
                 f"a start of {size:,} transitions needs as many planner calls, the budget is {budget:,}; "
                 "lower --start.size, raise --planner.budget or choose --start random"
@@ -184,7 +187,7 @@ class Run:
         measured = range(self.config.planner_episodes or episodes)
         planned = play_planner(self.parts["planner"], self.world, self.spec, measured)
         self.ceiling = float(planned.reward.mean())
-        if hasattr(self.decay, "observe") and not self.ceiling > self.floor:
+        if self.decay.listens and not self.ceiling > self.floor:
             raise ValueError(
                 f"this decay moves on the score between random play and the planner, but the planner's return "
                 f"{self.ceiling:.3g} is not above random play's {self.floor:.3g}; choose another planner or decay"
@@ -199,7 +202,7 @@ class Run:
             {tag: np.full(len(self.seeds), value) for tag, value in ends.items()},
         )
         self.obs = self.rows.reset()
-        self._seed_buffer(random.setup(self.rows, self.spec, self.seeds))
+        self.parts["start"].fill(self, self.buffer)
         self.learner.fit_normalizer(self.buffer.recent_obs(10_000))
         self.learner.fit_rewards(self.buffer.episode_returns())
         for done in range(0, self.config.pretrain_updates, CHUNK):
@@ -212,24 +215,35 @@ class Run:
     def rate(self) -> np.ndarray:
         """The share of actions that the planner takes now, [P]: what the decay says,
         and 0 once its budget is spent."""
-        return np.where(self.mixture.spent, 0.0, self.decay.rate(self.step, self.score))
+        return np.where(self.mixture.spent, 0.0, self.decay.rate(self.step))
 
-    def _seed_buffer(self, random: Planner) -> None:
-        start = self.parts["start"]
-        actor = start.actor(self.mixture.planner, random)
-        shape = (
-            self.shape if self.spec.actions else (*self.shape, self.spec.action_size)
-        )
-        for _ in range(-(-start.size // self.shape[1])):
-            obs, source = self._stacked(self.obs), start.source
-            if actor is not self.mixture.planner:
-                action = actor.act(self.obs, np.arange(self.rows.count))
-            elif (action := self.mixture.plan(obs, np.ones(self.shape, bool))) is None:
-                action, source = self.learner.act(obs, explore=True), "learner"
-            rate = np.full(self.shape, source == "expert")
-            self._advance(
-                action.reshape(shape), np.full(self.shape, SOURCE[source]), rate
-            )
+    def play_planner(self, transitions: int) -> None:
+        """Let the planner take at least `transitions` steps for each seed; its calls
+        are counted."""
+        for _ in range(self._steps_for(transitions)):
+            obs = self._stacked(self.obs)
+            action = self.mixture.plan(obs, np.ones(self.shape, bool))
+            if action is None:
+                self._store(self.learner.act(obs, explore=True), "learner")
+            else:
+                self._store(action, "expert")
+
+    def play_random(self, transitions: int) -> None:
+        """Take at least `transitions` uniformly random steps for each seed."""
+        for _ in range(self._steps_for(transitions)):
+            everyone = np.arange(self.rows.count)
+            self._store(self.random.act(self.obs, everyone), "random")
+
+    def _steps_for(self, transitions: int) -> int:
+        """Steps of all rows that give each seed at least so many transitions."""
+        return -(-transitions // self.shape[1])
+
+    def _store(self, action: np.ndarray, source: str) -> None:
+        """Take one step with actions [N], [N, A], [P, E] or [P, E, A] of one source."""
+        tail = () if self.spec.actions else (self.spec.action_size,)
+        sources = np.full(self.shape, SOURCE[source])
+        rate = np.full(self.shape, source == "expert")
+        self._advance(action.reshape(*self.shape, *tail), sources, rate)
 
     def collect(self) -> None:
         """Take one step in every row: whoever the gate chooses acts, the buffer
@@ -376,7 +390,7 @@ class Run:
         self.best_reward = np.where(better, alone["mean_reward"], self.best_reward)
         self.best_step = np.where(better, self.step, self.best_step)
         self.score = alone["score"]
-        if hasattr(self.decay, "observe"):
+        if self.decay.listens:
             fallen = self.decay.observe(score(played.reward, self.floor, self.ceiling))
             self.learner.restore(self.best, fallen)
             self.rollbacks += fallen
@@ -473,14 +487,10 @@ class Run:
         of the arrays."""
         parts = {
             name: getattr(self, name).state()
-            for name in ("learner", "buffer", "mixture", "rollout")
+            for name in ("learner", "buffer", "mixture", "rollout", "decay")
         }
-        optional = {name: getattr(self, name) for name in ("bonus", "decay")}
-        parts |= {
-            name: part.state()
-            for name, part in optional.items()
-            if hasattr(part, "state")
-        }
+        if self.bonus:
+            parts["bonus"] = self.bonus.state()
         own = {
             name: getattr(self, name)
             for name in (

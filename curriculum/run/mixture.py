@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from curriculum.replay.buffer import SOURCE
-from curriculum.types import Gate, Planner, State, stream
+from curriculum.types import Gate, Moment, Planner, State, stream
 
 OVERSHOOT = 1e-6  # by how much rounding may carry a box action over its bounds
 
@@ -59,7 +59,7 @@ class Mixture:
         The episodes are `age` [P, E] steps old. Where a mask `playing` [P, E] is given,
         the planner is not asked for other rows."""
         coin = np.stack([g.random(self.shape[1]) for g in self.coins])
-        planned = self.gate.planner_acts(rate, age, coin)
+        planned = self.gate.planner_acts(Moment(rate, age, coin, obs, self.learner))
         if playing is not None:
             planned = planned & playing
         planned = planned & (
@@ -142,10 +142,9 @@ class Mixture:
     def state(self) -> State:
         """Counters, coins, and the gate's and the planner's memory where they have
         one."""
-        parts = {"gate": self.gate, "planner": self.planner}
-        memory = {
-            name: part.state() for name, part in parts.items() if hasattr(part, "state")
-        }
+        memory = {"gate": self.gate.state()}
+        if hasattr(self.planner, "state"):
+            memory["planner"] = self.planner.state()
         counts = {"calls": self.calls, "faults": self.faults, "late": self.late}
         return {
             **counts,
@@ -159,6 +158,6 @@ class Mixture:
             getattr(self, name)[:] = state[name]
         for generator, saved in zip(self.coins, state["coins"], strict=True):
             generator.bit_generator.state = saved
-        for name, part in {"gate": self.gate, "planner": self.planner}.items():
-            if hasattr(part, "load"):
-                part.load(state[name])
+        self.gate.load(state["gate"])
+        if hasattr(self.planner, "load"):
+            self.planner.load(state["planner"])

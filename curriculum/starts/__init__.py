@@ -1,1 +1,2 @@
-"""What seeds the replay buffer: one file each, the file name is the flag."""
+"""What the replay buffer is filled with before training: one file each, the file name
+is the flag."""

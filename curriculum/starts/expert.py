@@ -3,20 +3,20 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from curriculum.types import Planner, within
+from curriculum.types import Buffer, Collector, Start, within
 
 
 @dataclass(kw_only=True)
-class Expert:
-    """Seed the buffer with what the planner does; its calls are counted."""
+class Expert(Start):
+    """Fill the buffer with the planner's actions; its calls are counted."""
 
-    source: ClassVar[str] = "expert"
+    asks_planner: ClassVar[bool] = True
+
     # transitions per seed, rounded up to a step of all its environments
     size: int = 10_000
 
     def __post_init__(self) -> None:
         within(self, 0, float("inf"), "size")
 
-    def actor(self, planner: Planner, random: Planner) -> Planner:
-        """See `curriculum.types.Start`."""
-        return planner
+    def fill(self, collector: Collector, buffer: Buffer) -> None:
+        collector.play_planner(self.size)

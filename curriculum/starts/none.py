@@ -1,18 +1,15 @@
 """No start: training begins with an empty buffer."""
 
 from dataclasses import dataclass
-from typing import ClassVar
 
-from curriculum.types import Planner
+from curriculum.types import Buffer, Collector, Start
 
 
 @dataclass(kw_only=True)
-class Empty:
-    """Seed the buffer with nothing."""
+class Empty(Start):
+    """Leave the buffer empty."""
 
-    source: ClassVar[str] = "random"
-    size: ClassVar[int] = 0
+    size = 0  # not a field: it has no flag
 
-    def actor(self, planner: Planner, random: Planner) -> Planner:
-        """Never asked to act."""
-        return random
+    def fill(self, collector: Collector, buffer: Buffer) -> None:
+        pass

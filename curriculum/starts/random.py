@@ -1,22 +1,19 @@
 """Random start: uniformly random actions fill the buffer before training begins."""
 
 from dataclasses import dataclass
-from typing import ClassVar
 
-from curriculum.types import Planner, within
+from curriculum.types import Buffer, Collector, Start, within
 
 
 @dataclass(kw_only=True)
-class Random:
-    """Seed the buffer with random play; it costs no planner calls."""
+class Random(Start):
+    """Fill the buffer with random play, without planner calls."""
 
-    source: ClassVar[str] = "random"
     # transitions per seed, rounded up to a step of all its environments
     size: int = 10_000
 
     def __post_init__(self) -> None:
         within(self, 0, float("inf"), "size")
 
-    def actor(self, planner: Planner, random: Planner) -> Planner:
-        """See `curriculum.types.Start`."""
-        return random
+    def fill(self, collector: Collector, buffer: Buffer) -> None:
+        collector.play_random(self.size)
