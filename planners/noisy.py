@@ -1,98 +1,101 @@
-"""Any other planner, some of whose actions are random ones instead: for data of every
-quality between the two."""
+"""Any other planner with a share of its actions replaced by random ones."""
 
 import json
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
 
+from curriculum.planners._generators import SeedGenerators
 from curriculum.setting import plugins
-from curriculum.types import Spec, State, stream, within
+from curriculum.types import Planner, Rows, Spec, State, within
 
-# what settings of a type take
-NUMBERS: dict[Any, tuple[type, ...]] = {int: (int,), float: (int, float), bool: (bool,)}
+# types of values that a setting of a type accepts; other types accept only themselves
+ACCEPTED: dict[Any, tuple[type, ...]] = {
+    int: (int,),
+    float: (int, float),
+    bool: (bool,),
+}
 
 
 @dataclass(kw_only=True)
-class Noisy:
-    """The other planner is asked for every action, so its own randomness is the same at
-    every `epsilon`."""
+class Noisy(Planner):
+    """For data of every quality between random play and the other planner.
 
-    # the other one: a name, module:Class or a path to a file
+    The other planner is asked for every action, so its own random draws are the same
+    for every `epsilon`."""
+
+    # the other planner: a name, module:Class or a path to a file
     planner: str = "shortest_path"
-    # of the other one, such as simulations=32 horizon=20
+    # settings of the other planner, such as simulations=32 horizon=20
     settings: tuple[str, ...] = ()
-    epsilon: float = 0.3  # share of actions that are random: 0 none, 1 all
+    epsilon: float = 0.3  # share of actions that are random, in [0, 1]
 
     def __post_init__(self):
         within(self, 0, 1, "epsilon")
 
     @property
-    def needs(self) -> str:
-        return self._other().needs
+    def needs(self) -> str:  # type: ignore[override]
+        return self._make_other().needs
 
-    def setup(self, env: Any, spec: Spec, seeds: tuple[int, ...]) -> Self:
-        """Set the other planner up, and give every seed its generator."""
-        self.other = self._other().setup(env, spec, seeds)
-        self.spec, self.rows_each = spec, env.count // len(seeds)
-        self.generators = [stream(seed, "noisy planner") for seed in seeds]
+    def setup(self, rows: Rows, spec: Spec, seeds: tuple[int, ...]) -> Self:
+        self.other = self._make_other().setup(rows, spec, seeds)
+        self.spec = spec
+        rows_per_seed = rows.count // len(seeds)
+        self.generators = SeedGenerators(seeds, "noisy planner", rows_per_seed)
         return self
 
     def act(self, obs: np.ndarray, rows: np.ndarray) -> np.ndarray:
-        """The other planner's actions, a share of `epsilon` replaced."""
-        drawn = np.empty((len(rows), 1 + (self.spec.action_size or 1)))
-        for seed, generator in enumerate(self.generators):
-            own = rows // self.rows_each == seed
-            drawn[own] = generator.random(drawn[own].shape)
-        coin, random = drawn[:, 0], 2 * drawn[:, 1:] - 1
-        if self.spec.actions:
-            random = (drawn[:, 1] * self.spec.actions).astype(np.int64)
-        action = np.array(self.other.act(obs, rows))  # a copy, whoever owns the answer
-        action[coin < self.epsilon] = random[coin < self.epsilon]
+        coin, noise = self._draw(rows)
+        action = np.array(self.other.act(obs, rows))  # a copy: the planner may keep it
+        replaced = coin < self.epsilon
+        action[replaced] = noise[replaced]
         return action
 
+    def _draw(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """A coin [n] in [0, 1) and a random action [n] or [n, A] for each row."""
+        width = 1 + (self.spec.action_size or 1)
+        drawn = np.empty((len(rows), width))
+        for generator, own in self.generators.by_seed(rows):
+            drawn[own] = generator.random((np.count_nonzero(own), width))
+        coin = drawn[:, 0]
+        if self.spec.actions:
+            return coin, (drawn[:, 1] * self.spec.actions).astype(np.int64)
+        return coin, 2 * drawn[:, 1:] - 1
+
     def state(self) -> State:
-        """The generators, and the other planner's memory where it has one."""
         memory = {"other": self.other.state()} if hasattr(self.other, "state") else {}
-        return {
-            "generators": [
-                generator.bit_generator.state for generator in self.generators
-            ],
-            **memory,
-        }
+        return {"generators": self.generators.state(), **memory}
 
     def load(self, state: State) -> None:
-        for generator, saved in zip(self.generators, state["generators"], strict=True):
-            generator.bit_generator.state = saved
+        self.generators.load(state["generators"])
         if "other" in state:
             self.other.load(state["other"])
 
-    def _other(self) -> Any:
-        kinds = {
-            field.name: field.type
-            for field in plugins.describe("planner", self.planner).fields
-        }
-        return plugins.make(
-            "planner",
-            self.planner,
-            **dict(_setting(text, kinds) for text in self.settings),
-        )
+    def _make_other(self) -> Planner:
+        fields = plugins.describe("planner", self.planner).fields
+        types = {field.name: field.type for field in fields}
+        settings = dict(_parse(text, types) for text in self.settings)
+        return plugins.make("planner", self.planner, **settings)
 
 
-def _setting(text: str, kinds: dict[str, Any]) -> tuple[str, Any]:
-    """Name and value of "name=value": JSON, or else text."""
+def _parse(text: str, types: dict[str, Any]) -> tuple[str, Any]:
+    """Name and value of a setting "name=value", whose value is JSON or else text."""
     name, equals, given = text.partition("=")
     if not equals:
         raise ValueError(f"settings of a planner look like name=value, got {text!r}")
-    if name not in kinds:
-        raise plugins.unknown("setting", name, list(kinds))
-    try:
-        value = given if kinds[name] is str else json.loads(given)
-    except json.JSONDecodeError:
-        value = given
-    if type(value) not in NUMBERS.get(kinds[name], (type(value),)):
+    if name not in types:
+        raise plugins.unknown("setting", name, list(types))
+    expected = types[name]
+    value: Any = given
+    if expected is not str:
+        with suppress(json.JSONDecodeError):
+            value = json.loads(given)
+    if type(value) not in ACCEPTED.get(expected, (type(value),)):
         raise ValueError(
-            f"the setting {name} is of type {kinds[name].__name__}, got {given!r}"
+            f"the setting {name} is of type {expected.__name__}, got {given!r}"
         )
-    return name, tuple(value) if isinstance(value, list) else value
+    if isinstance(value, list):
+        value = tuple(value)
+    return name, value

@@ -1,49 +1,22 @@
-"""A soft actor-critic (Haarnoja et al. 2018), trained up to a level by
-Stable-Baselines3."""
+"""A soft actor-critic (Haarnoja et al. 2018), trained by Stable-Baselines3."""
 
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from stable_baselines3 import SAC as Algorithm
 
-from curriculum.planners._expert.expert import Expert
+from curriculum.planners._expert.actor_critic import ActorCritic
 
 
 @dataclass(kw_only=True)
-class SAC(Expert):
-    """For box actions; how random it stays in training is learnt, towards one nat for
-    each number of an action."""
+class SAC(ActorCritic):
+    """For box actions; the target entropy is -1 nat per action dimension."""
 
-    # training stops at the first evaluation with this success rate; 0: no such level
-    until_success: float = 0.0
-    # training stops at the first evaluation with this mean return; None: at none
-    until_return: float | None = None
-    # environment steps of training at most; a level not reached by then is an error
-    max_steps: int = 100_000
-    # environment steps between evaluations: with fewer it stops nearer to the level
-    eval_every: int = 500
-    eval_episodes: int = 100  # episodes of an evaluation, played greedily
-    rows: int = 8  # environments it is trained in, stepped together
-    updates_per_step: float = 0.5  # gradient updates per environment step
-    learning_rate: float = 1e-3  # of Adam
-    batch_size: int = 256  # transitions of one update
-    # widths of the layers; of those behind the convolutions, for pictures
-    hidden: tuple[int, ...] = (128, 128)
-    discount: float = 0.99  # how much the next step counts
-    learning_starts: int = 1_000  # random environment steps before the first update
-    capacity: int = 100_000  # transitions remembered
-    # share of the way that the target networks go in an update
+    # share of the distance that the target networks move in an update
     target_rate: float = 0.01
-    # act by the mean; otherwise draw from the policy, as in training
-    deterministic: bool = True
-    seed: int = 0  # of training
-    # folder of trained experts, each found again by its settings
-    cache: str = "runs/experts"
 
     name: ClassVar[str] = "sac"
     algorithm: ClassVar = Algorithm
-    discrete: ClassVar[bool] = False
 
-    def settings(self) -> dict[str, Any]:
-        """The target networks."""
+    def algorithm_settings(self) -> dict[str, Any]:
         return {"tau": self.target_rate}

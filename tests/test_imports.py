@@ -48,9 +48,12 @@ ONLY = {  # a library -> the places that may import it
         "curriculum/listeners/tensorboard.py",
         "planners/_expert/*",
     ),
-    "gymnasium": ("envs/*", "envs/*/*", "curriculum/types.py"),
+    "gymnasium": (
+        *("envs/*", "envs/*/*", "curriculum/types.py"),
+        "planners/_expert/*",  # policies of Stable-Baselines3 have its spaces
+    ),
     "stable_baselines3": ("planners/_expert/*", "planners/*"),
-    "sb3_contrib": ("planners/*",),
+    "sb3_contrib": ("planners/_expert/*", "planners/*"),
     "tensorboard": ("curriculum/listeners/*",),
     "rich": ("curriculum/listeners/*",),
     "matplotlib": ("curriculum/report/*",),

@@ -1,267 +1,185 @@
-"""Training an expert with Stable-Baselines3: rows of a world as the library steps them,
-and when it is good enough."""
+"""Training an expert with Stable-Baselines3 until it is good enough."""
 
-from __future__ import annotations
-
-import random
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
-import torch
 from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.vec_env import VecEnv, VecMonitor
 
 from curriculum.envs._base.registration import rows_of
-from curriculum.types import Rows, stream
-
-if TYPE_CHECKING:
-    from curriculum.planners._expert.expert import Expert
+from curriculum.planners._expert.policies import actions_of, isolated
+from curriculum.planners._expert.settings import ExpertSettings
+from curriculum.planners._expert.vec_env import RowsEnv
+from curriculum.types import World, stream
 
 # steps after which an episode of a world without a time limit is stopped
 FREE_RUN = 1_000
-PAUSE = 10  # seconds between lines on how training goes
+PAUSE = 10  # seconds between messages about the progress of training
 
 
 class Level(NamedTuple):
-    """How good an expert was when it was measured."""
+    """How good an expert was in an evaluation."""
 
-    steps: int  # of the world, that it had been trained for
+    steps: int  # environment steps that it had been trained for
     mean_return: float
-    success_rate: float | None  # None where the world does not tell
+    success_rate: float | None  # None where the world does not report success
+
+    def __str__(self) -> str:
+        performance = f"a return of {self.mean_return:.4g} after {self.steps:,} steps"
+        if self.success_rate is None:
+            return performance
+        return f"success {self.success_rate:.2f} and {performance}"
 
 
-class RowsEnv(VecEnv):
-    """Rows of a world; whoever's episode is over finds its last observation, and if it
-    was cut short, in its info."""
+class Trained(NamedTuple):
+    """A trained model and its levels."""
 
-    def __init__(self, rows: Rows):
-        self.rows = rows
-        super().__init__(
-            rows.count, rows.single_observation_space, rows.single_action_space
-        )
-
-    def reset(self) -> np.ndarray:
-        return self.rows.reset()
-
-    def step_async(self, actions: np.ndarray) -> None:
-        self.actions = actions
-
-    def step_wait(
-        self,
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[dict[str, Any]]]:
-        step = self.rows.step(self.actions)
-        over = step.terminated | step.truncated
-        infos: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
-        for row in np.flatnonzero(over):
-            infos[row] = {
-                "terminal_observation": step.next_obs[row],
-                "TimeLimit.truncated": bool(
-                    step.truncated[row] and not step.terminated[row]
-                ),
-                "is_success": bool(step.success[row]),
-            }
-        return step.obs, step.reward, over, infos
-
-    def close(self) -> None:
-        pass
-
-    def get_attr(self, attr_name: str, indices: Any = None) -> list[Any]:
-        value = (
-            None if attr_name == "render_mode" else getattr(self.rows.world, attr_name)
-        )
-        return [value for _ in self._get_indices(indices)]
-
-    def set_attr(self, attr_name: str, value: Any, indices: Any = None) -> None:
-        raise AttributeError(
-            f"all rows are of one world, whose {attr_name} cannot be set for some of them"
-        )
-
-    def env_method(
-        self,
-        method_name: str,
-        *method_args: Any,
-        indices: Any = None,
-        **method_kwargs: Any,
-    ) -> list[Any]:
-        raise AttributeError(
-            f"rows have no methods of their own, such as {method_name}"
-        )
-
-    def env_is_wrapped(self, wrapper_class: Any, indices: Any = None) -> list[bool]:
-        return [False for _ in self._get_indices(indices)]
+    model: OffPolicyAlgorithm
+    reached: Level  # in the evaluation that ended training
+    # on as many other episodes: chance helped to choose `reached`, this one is unbiased
+    other_episodes: Level
 
 
-@contextmanager
-def undisturbed() -> Iterator[None]:
-    """Give the global random generators, which the library seeds, and the number of
-    threads back as they were.
+def train(expert: ExpertSettings, world: World) -> Trained:
+    """Train until an evaluation reaches the goals, or for `max_steps` without a goal.
 
-    Inside there is one thread, so that results do not hang on how many there are."""
-    python, numpy, threads = (
-        random.getstate(),
-        np.random.get_state(),  # noqa: NPY002
-        torch.get_num_threads(),
-    )
-    torch.set_num_threads(1)
-    try:
-        with torch.random.fork_rng(devices=[]):
-            yield
-    finally:
-        random.setstate(python)
-        np.random.set_state(numpy)  # noqa: NPY002
-        torch.set_num_threads(threads)
-
-
-def train(expert: Expert, world: Any) -> tuple[OffPolicyAlgorithm, dict[str, Level]]:
-    """Train to the first evaluation that reaches the level asked for, or for
-    `max_steps` where none is.
-
-    Also returns the level reached there, and the level on as many other episodes:
-    chance stopped it at the first, so only the second is fair. Raises ValueError where
-    the level is not reached."""
-    wanted = _wanted(expert)
+    Raises ValueError where the goals are not reached."""
+    goals = _goals(expert)
     print(
-        f"training {expert.name} in {world} {wanted}, at most {expert.max_steps:,} steps",
+        f"training {expert.name} in {world} {goals}, "
+        f"at most {expert.max_steps:,} steps",
         file=sys.stderr,
     )
-    with undisturbed():
-        rows = rows_of(
-            world, [stream(expert.seed, f"{expert.name} expert")], expert.rows
-        )
-        model = _model(expert, VecMonitor(RowsEnv(rows)))
+    with isolated():
+        generator = stream(expert.seed, f"{expert.name} expert")
+        rows = rows_of(world, [generator], expert.rows)
+        model = build_model(expert, VecMonitor(RowsEnv(rows)))
         reached = _learn(expert, model, world)
-        if not _enough(expert, reached):
+        if not _reaches_goals(expert, reached):
             raise ValueError(
-                f"{expert.name} was to train {wanted} in {world}, but has {_told(reached)}; "
+                f"{expert.name} should train {goals} in {world}, but has {reached}; "
                 "raise --planner.max-steps, ask for less, or choose another planner"
             )
         others = range(expert.eval_episodes, 2 * expert.eval_episodes)
-        return model, {
-            "reached": reached,
-            "other_episodes": measure(model.policy, world, others, reached.steps),
-        }
+        other_episodes = measure(model.policy, world, others, reached.steps)
+    return Trained(model, reached, other_episodes)
 
 
-def measure(policy: BasePolicy, world: Any, episodes: range, steps: int) -> Level:
-    """Play `episodes` greedily; they are nobody else's, since their random streams have
-    a name of their own."""
-    world = world.evaluated() if hasattr(world, "evaluated") else world
-    rows = rows_of(
-        world, [stream(episode, "expert evaluation") for episode in episodes]
-    )
-    obs, playing = rows.reset(), np.ones(rows.count, bool)
-    reward, success = np.zeros(rows.count), np.zeros(rows.count, bool)
+def measure(policy: BasePolicy, world: World, episodes: range, steps: int) -> Level:
+    """Play `episodes` greedily; their random streams are used for nothing else."""
+    if hasattr(world, "evaluated"):
+        world = world.evaluated()
+    generators = [stream(episode, "expert evaluation") for episode in episodes]
+    rows = rows_of(world, generators)
+    obs = rows.reset()
+    playing = np.ones(rows.count, bool)
+    reward = np.zeros(rows.count)
+    success = np.zeros(rows.count, bool)
     for _ in range(world.max_steps or FREE_RUN):
         step = rows.step(actions_of(policy, obs))
         reward += np.where(playing, step.reward, 0)
         success = np.where(playing, step.success, success)
-        obs, playing = step.obs, playing & ~(step.terminated | step.truncated)
+        playing &= ~(step.terminated | step.truncated)
+        obs = step.obs
         if not playing.any():
             break
         rows.rest(~playing)
-    told = getattr(world, "has_success", True)
-    return Level(steps, float(reward.mean()), float(success.mean()) if told else None)
-
-
-def actions_of(
-    policy: BasePolicy, obs: np.ndarray, deterministic: bool = True
-) -> np.ndarray:
-    """A policy's actions [n], or [n, *A] scaled from its own bounds to [-1, 1]."""
-    action = policy.predict(obs, deterministic=deterministic)[0]
-    return (
-        action
-        if hasattr(policy.action_space, "n")
-        else np.clip(policy.scale_action(action), -1, 1)
+    success_rate = (
+        float(success.mean()) if getattr(world, "has_success", True) else None
     )
+    return Level(steps, float(reward.mean()), success_rate)
 
 
-def _model(expert: Expert, env: VecEnv) -> OffPolicyAlgorithm:
-    space, settings = env.observation_space, expert.settings()
-    pictures = len(space.shape or ()) == 3 and space.dtype == np.uint8
-    if pictures and "CnnPolicy" not in expert.algorithm.policy_aliases:
-        raise ValueError(
-            f"{expert.name} has no network for pictures; choose sac or tqc"
-        )
-    # updates that one step of all rows earns
-    due = expert.rows * expert.updates_per_step
-    every = max(1, round(1 / due))  # steps of all rows between updates
+def build_model(expert: ExpertSettings, env: VecEnv) -> OffPolicyAlgorithm:
+    """An untrained model of the expert's algorithm."""
+    space = env.observation_space
+    images = len(space.shape or ()) == 3 and space.dtype == np.uint8
+    if images and "CnnPolicy" not in expert.algorithm.policy_aliases:
+        raise ValueError(f"{expert.name} has no network for images; choose sac or tqc")
+    # gradient updates for one step of all rows, and steps of all rows between updates
+    updates = expert.rows * expert.updates_per_step
+    steps_between = max(1, round(1 / updates))
+    own = expert.algorithm_settings()
+    network = {"net_arch": list(expert.hidden), **own.pop("policy_kwargs", {})}
     model = expert.algorithm(
-        "CnnPolicy" if pictures else "MlpPolicy",
+        "CnnPolicy" if images else "MlpPolicy",
         env,
         learning_rate=expert.learning_rate,
         buffer_size=max(min(expert.capacity, expert.max_steps), expert.rows),
         learning_starts=expert.learning_starts,
         batch_size=expert.batch_size,
         gamma=expert.discount,
-        train_freq=every,
-        gradient_steps=max(1, round(due * every)),
-        policy_kwargs={
-            "net_arch": list(expert.hidden),
-            **settings.pop("policy_kwargs", {}),
-        },
+        train_freq=steps_between,
+        gradient_steps=max(1, round(updates * steps_between)),
+        policy_kwargs=network,
         seed=expert.seed,
         device="cpu",
-        **settings,
+        **own,
     )
-    # or it makes a folder of its own for each model
+    # otherwise the library creates a folder for each model
     model.set_logger(Logger(folder=None, output_formats=[]))
     return model
 
 
-def _learn(expert: Expert, model: OffPolicyAlgorithm, world: Any) -> Level:
+class _StopAtGoals:
+    """A callback that evaluates every `eval_every` steps and ends training when the
+    goals are reached."""
+
+    def __init__(self, expert: ExpertSettings, model: OffPolicyAlgorithm, world: World):
+        self.expert = expert
+        self.model = model
+        self.world = world
+        self.level = Level(0, -np.inf, None)
+        self.reached = False
+        self.last_message = time.perf_counter()
+
+    def __call__(self, *_: Any) -> bool:
+        """Whether to continue training."""
+        every = self.expert.eval_every
+        if self.model.num_timesteps // every > self.level.steps // every:
+            self.level = self.evaluate()
+            has_goals = _has_goals(self.expert)
+            self.reached = has_goals and _reaches_goals(self.expert, self.level)
+            if time.perf_counter() - self.last_message > PAUSE:
+                print(f"{self.expert.name} has {self.level}", file=sys.stderr)
+                self.last_message = time.perf_counter()
+        return not self.reached
+
+    def evaluate(self) -> Level:
+        episodes = range(self.expert.eval_episodes)
+        steps = self.model.num_timesteps
+        return measure(self.model.policy, self.world, episodes, steps)
+
+
+def _learn(expert: ExpertSettings, model: OffPolicyAlgorithm, world: World) -> Level:
     """Train; returns the level at the end."""
-    level, said, enough = Level(0, -np.inf, None), time.perf_counter(), False
-    asked = expert.until_success > 0 or expert.until_return is not None
-
-    def go_on(*_: Any) -> bool:
-        nonlocal level, said, enough
-        if model.num_timesteps // expert.eval_every > level.steps // expert.eval_every:
-            level = measure(
-                model.policy, world, range(expert.eval_episodes), model.num_timesteps
-            )
-            enough = asked and _enough(expert, level)
-            if time.perf_counter() - said > PAUSE:
-                print(f"{expert.name} has {_told(level)}", file=sys.stderr)
-                said = time.perf_counter()
-        return not enough
-
-    model.learn(expert.max_steps, callback=go_on, log_interval=None)  # type: ignore[arg-type]
-    return (
-        level
-        if enough
-        else measure(
-            model.policy, world, range(expert.eval_episodes), model.num_timesteps
-        )
-    )
+    callback = _StopAtGoals(expert, model, world)
+    model.learn(expert.max_steps, callback=callback.__call__, log_interval=None)  # type: ignore[arg-type]
+    if callback.reached:
+        return callback.level
+    return callback.evaluate()
 
 
-def _enough(expert: Expert, level: Level) -> bool:
-    succeeds = (
-        not expert.until_success or (level.success_rate or 0) >= expert.until_success
-    )
-    return succeeds and (
-        expert.until_return is None or level.mean_return >= expert.until_return
-    )
+def _has_goals(expert: ExpertSettings) -> bool:
+    return expert.until_success > 0 or expert.until_return is not None
 
 
-def _wanted(expert: Expert) -> str:
-    goals = [f"success {expert.until_success:g}"] if expert.until_success else []
-    goals += (
-        [f"a return of {expert.until_return:g}"]
-        if expert.until_return is not None
-        else []
-    )
-    return f"until {' and '.join(goals)}" if goals else "as long as it may"
+def _reaches_goals(expert: ExpertSettings, level: Level) -> bool:
+    if expert.until_success and (level.success_rate or 0) < expert.until_success:
+        return False
+    return expert.until_return is None or level.mean_return >= expert.until_return
 
 
-def _told(level: Level) -> str:
-    success = (
-        "" if level.success_rate is None else f"success {level.success_rate:.2f} and "
-    )
-    return f"{success}a return of {level.mean_return:.4g} after {level.steps:,} steps"
+def _goals(expert: ExpertSettings) -> str:
+    goals = []
+    if expert.until_success:
+        goals.append(f"success {expert.until_success:g}")
+    if expert.until_return is not None:
+        goals.append(f"a return of {expert.until_return:g}")
+    if not goals:
+        return "without a goal"
+    return f"until {' and '.join(goals)}"

@@ -1,127 +1,129 @@
-"""What search is made of: the rewards of copies, every seed with a chance of its own,
-and trees for all the rows."""
+"""Monte-Carlo tree search: one tree for each row, all searched together.
 
-from collections.abc import Sequence
-from typing import Any
+The search body is `search`; what distinguishes one search from another is given to it
+as functions: how actions are selected and how a path is evaluated (as in mctx,
+github.com/google-deepmind/mctx).
+"""
+
+from collections.abc import Callable
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 
-from curriculum.envs._base.native import NativeSimulator
-from curriculum.envs._base.streams import RowStreams
-from curriculum.types import Simulator
-
 TIE = 1e-9  # weight of the noise that breaks ties between equally good actions
+UNTRIED = 1e9  # priority of actions that have not been tried
 
 
-def rollout(
-    simulator: Simulator,
-    state: np.ndarray,
-    actions: np.ndarray,
-    owner: np.ndarray,
-    generators: Sequence[np.random.Generator],
-) -> tuple[np.ndarray, np.ndarray]:
-    """Rewards [n, H], 0 after a true end, of the `actions` [n, H (, A)] from states [n,
-    ...], and which ended, [n].
+class Path(NamedTuple):
+    """The way of one simulation through each of n trees, from the root down."""
 
-    The copies stand in order of their seeds, `owner` [n]; a seed's chance comes from
-    its own generator alone."""
-    # one call a seed costs nothing where copies are stepped one by one
-    if not isinstance(simulator, NativeSimulator):
-        own = [np.flatnonzero(owner == seed) for seed in range(len(generators))]
-        parts = [
-            simulator.rollout(state[o], actions[o], g)[:2]
-            for o, g in zip(own, generators, strict=True)
-            if o.size
-        ]
-        reward, ended = (np.concatenate(part) for part in zip(*parts, strict=True))
-        return reward, ended
-    reward, over, now = (
-        np.zeros(actions.shape[:2]),
-        np.ones(len(state), bool),
-        np.arange(len(state)),
-    )
-    chance: Any = RowStreams(generators, np.bincount(owner, minlength=len(generators)))
-    for t in range(actions.shape[1]):
-        state, reward[now, t], ended = simulator.step(state, actions[now, t], chance)
-        if ended.any():
-            now, state = now[~ended], state[~ended]
-            chance = RowStreams(
-                generators, np.bincount(owner[now], minlength=len(generators))
-            )
-            if not now.size:
-                break
-    over[now] = False
-    return reward, over
+    nodes: np.ndarray  # [n, depth] int64 nodes visited, -1 below the leaf
+    actions: np.ndarray  # [n, depth] int64 action selected in each node
 
 
 class Trees:
-    """A search tree for each of n rows, all of which grow by one node a simulation.
+    """The search trees of n rows; each simulation adds one node to every tree.
 
-    A node is a sequence of actions, an edge one more action; 0 is the root."""
+    A node is a sequence of actions and a child is one action more. `nodes` counts the
+    nodes that a tree has room for, A is the number of actions."""
+
+    ROOT: ClassVar[int] = 0
+    UNVISITED: ClassVar[int] = -1
 
     def __init__(self, noise: np.ndarray):
-        """Make the roots; `noise` [n, nodes, A] in [0, 1) orders the untried and the
-        equally good actions."""
-        self.noise, self.size = noise, 1
-        self.child = np.full(noise.shape, -1)  # -1: not in the tree
-        self.visits, self.total = np.zeros(noise.shape), np.zeros(noise.shape)
-        # mean returns in the tree
-        self.low, self.high = np.full(len(noise), np.inf), np.full(len(noise), -np.inf)
+        """Create the roots; `noise` [n, nodes, A] in [0, 1) orders actions that are
+        untried or equally good."""
+        assert noise.ndim == 3
+        self.noise = noise
+        self.node_count = 1
+        self.children_index = np.full(noise.shape, self.UNVISITED)  # [n, nodes, A]
+        self.children_visits = np.zeros(noise.shape)  # [n, nodes, A]
+        self.children_returns = np.zeros(noise.shape)  # [n, nodes, A] summed
+        # range of the mean returns in each tree
+        self.lowest = np.full(len(noise), np.inf)  # [n]
+        self.highest = np.full(len(noise), -np.inf)  # [n]
 
-    def descend(self, depth: int, exploration: float) -> tuple[np.ndarray, np.ndarray]:
-        """The nodes passed [n, depth], -1 beyond the leaf, and the actions chosen
-        there; adds the leaves."""
-        shape = (len(self.noise), depth)
-        nodes, actions = np.full(shape, -1), np.zeros(shape, np.int64)
-        row, node = np.arange(shape[0]), np.zeros(shape[0], np.int64)
+    def simulate(self, depth: int, select: "Select") -> Path:
+        """Select actions from the root down to an action that has no node yet, and add
+        that node to each tree."""
+        count = len(self.noise)
+        nodes = np.full((count, depth), self.UNVISITED)
+        actions = np.zeros((count, depth), np.int64)
+        row = np.arange(count)  # trees that are still in known nodes
+        node = np.full(count, self.ROOT)
         for t in range(depth):
-            action = self._urge(row, node, exploration).argmax(-1)
-            nodes[row, t], actions[row, t] = node, action
-            following = self.child[row, node, action]
-            new = following < 0
-            self.child[row[new], node[new], action[new]] = self.size
-            row, node = row[~new], following[~new]
+            action = select(self, row, node)
+            nodes[row, t] = node
+            actions[row, t] = action
+            child = self.children_index[row, node, action]
+            new = child == self.UNVISITED
+            self.children_index[row[new], node[new], action[new]] = self.node_count
+            row = row[~new]
+            node = child[~new]
             if not row.size:
                 break
-        self.size += 1
-        return nodes, actions
+        self.node_count += 1
+        return Path(nodes, actions)
 
-    def learn(self, nodes: np.ndarray, actions: np.ndarray, to_go: np.ndarray) -> None:
-        """Take in the returns [n, depth] from each node passed onwards."""
-        row, t = np.nonzero(nodes >= 0)
-        edge = row, nodes[row, t], actions[row, t]
-        self.visits[edge] += 1
-        self.total[edge] += to_go[row, t]
-        mean = self.total[edge] / self.visits[edge]
-        np.minimum.at(self.low, row, mean)
-        np.maximum.at(self.high, row, mean)
+    def backward(self, path: Path, returns: np.ndarray) -> None:
+        """Add the returns [n, depth], each counted from its step on, to the nodes that
+        `path` visited."""
+        assert returns.shape == path.nodes.shape
+        row, t = np.nonzero(path.nodes >= 0)
+        edge = (row, path.nodes[row, t], path.actions[row, t])
+        self.children_visits[edge] += 1
+        self.children_returns[edge] += returns[row, t]
+        mean = self.children_returns[edge] / self.children_visits[edge]
+        np.minimum.at(self.lowest, row, mean)
+        np.maximum.at(self.highest, row, mean)
 
-    def best(self) -> np.ndarray:
-        """The action [n] most often tried at the root; of several the one of the best
-        mean return."""
-        row = np.arange(len(self.noise))
-        mean = self._mean(row, np.zeros_like(row))
-        return (self.visits[:, 0] + 0.5 * mean + TIE * self.noise[:, 0]).argmax(-1)
+    def children_values(self, row: np.ndarray, node: np.ndarray) -> np.ndarray:
+        """Mean returns [m, A] of the actions in `node` [m] of the trees `row` [m].
 
-    def _urge(
-        self, row: np.ndarray, node: np.ndarray, exploration: float
-    ) -> np.ndarray:
-        """How much each action [m, A] asks to be tried (UCB1): untried ones first."""
-        visits, noise = self.visits[row, node], self.noise[row, node]
-        spread = np.sqrt(
-            np.log(np.maximum(visits.sum(-1, keepdims=True), 1)) / np.maximum(visits, 1)
-        )
-        return np.where(
-            visits,
-            self._mean(row, node) + exploration * spread + TIE * noise,
-            1e9 + noise,
-        )
+        They are scaled by the range of mean returns in each tree to [0, 1]; 0 where
+        untried."""
+        visits = self.children_visits[row, node]
+        mean = self.children_returns[row, node] / np.maximum(visits, 1)
+        width = np.where(self.highest > self.lowest, self.highest - self.lowest, 1)
+        scaled = (mean - self.lowest[row, None]) / width[row, None]
+        return np.where(visits, scaled, 0)
 
-    def _mean(self, row: np.ndarray, node: np.ndarray) -> np.ndarray:
-        """Mean returns [m, A] on a scale from the lowest to the highest in the tree, 0
-        where untried."""
-        visits, low = self.visits[row, node], self.low[row, None]
-        width = np.where(self.high > self.low, self.high - self.low, 1)[row, None]
-        return np.where(
-            visits, (self.total[row, node] / np.maximum(visits, 1) - low) / width, 0
-        )
+
+# (trees, row [m], node [m]) -> actions [m] to follow in these nodes of these trees
+Select = Callable[[Trees, np.ndarray, np.ndarray], np.ndarray]
+# path of n trees -> returns [n, depth], each from its step on
+Evaluate = Callable[[Path], np.ndarray]
+
+
+def search(
+    trees: Trees, simulations: int, depth: int, select: Select, evaluate: Evaluate
+) -> None:
+    """Run `simulations`, each of which adds one node to every tree."""
+    for _ in range(simulations):
+        path = trees.simulate(depth, select)
+        returns = evaluate(path)
+        trees.backward(path, returns)
+
+
+def ucb1(
+    trees: Trees, row: np.ndarray, node: np.ndarray, exploration: float
+) -> np.ndarray:
+    """Actions [m] with the largest upper confidence bound (UCB1); untried ones
+    first."""
+    visits = trees.children_visits[row, node]  # [m, A]
+    noise = trees.noise[row, node]  # [m, A]
+    node_visits = np.maximum(visits.sum(-1, keepdims=True), 1)  # [m, 1]
+    spread = np.sqrt(np.log(node_visits) / np.maximum(visits, 1))
+    bound = trees.children_values(row, node) + exploration * spread + TIE * noise
+    return np.where(visits, bound, UNTRIED + noise).argmax(-1)
+
+
+def most_visited(trees: Trees) -> np.ndarray:
+    """Actions [n] that were tried most often at the roots; of equally often tried ones
+    the one with the best mean return."""
+    row = np.arange(len(trees.noise))
+    root = np.full_like(row, Trees.ROOT)
+    visits = trees.children_visits[:, Trees.ROOT]  # [n, A]
+    noise = trees.noise[:, Trees.ROOT]  # [n, A]
+    values = trees.children_values(row, root)
+    return (visits + 0.5 * values + TIE * noise).argmax(-1)

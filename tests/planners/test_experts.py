@@ -24,7 +24,7 @@ from curriculum.envs._base.native import NativeRows
 from curriculum.envs.cartpole import CartPole
 from curriculum.envs.gridworld import Gridworld
 from curriculum.envs.pendulum import Pendulum
-from curriculum.planners._expert import expert, training
+from curriculum.planners._expert import cache, policies, training, vec_env
 from curriculum.planners.crossq import CrossQ
 from curriculum.planners.dqn import DQN
 from curriculum.planners.qrdqn import QRDQN
@@ -160,21 +160,21 @@ def kept(cache: Path) -> dict[str, Any]:
 @pytest.fixture(autouse=True)
 def forgetful(monkeypatch: pytest.MonkeyPatch):
     """No test finds what another has loaded."""
-    monkeypatch.setattr(expert, "_LOADED", {})
-    monkeypatch.setattr(expert, "_MEASURED", {})
+    monkeypatch.setattr(cache, "_loaded", {})
+    monkeypatch.setattr(cache, "_trained_in", {})
 
 
 @pytest.fixture
 def trainings(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """The worlds that were trained in."""
     worlds: list[Any] = []
-    train = expert.train
+    train = cache.train
 
     def counted(planner: Any, world: Any) -> Any:
         worlds.append(world)
         return train(planner, world)
 
-    monkeypatch.setattr(expert, "train", counted)
+    monkeypatch.setattr(cache, "train", counted)
     return worlds
 
 
@@ -182,7 +182,7 @@ def trainings(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
 
 def test_rows_tell_the_true_last_observation_and_whether_time_ran_out():
-    env = training.RowsEnv(NativeRows(Count(), [stream(0, "x")], 3))
+    env = vec_env.RowsEnv(NativeRows(Count(), [stream(0, "x")], 3))
     assert env.reset().tolist() == [[0], [0], [0]]
     steps: list[Any] = [
         env.step(np.array(action)) for action in ([0, 1, 1], [0, 1, 0], [0, 1, 1])
@@ -211,7 +211,7 @@ def test_rows_tell_the_true_last_observation_and_whether_time_ran_out():
 
 
 def test_rows_behind_the_librarys_monitor_tell_return_and_length():
-    env = VecMonitor(training.RowsEnv(NativeRows(Count(), [stream(0, "x")], 2)))
+    env = VecMonitor(vec_env.RowsEnv(NativeRows(Count(), [stream(0, "x")], 2)))
     env.reset()
     infos = [env.step(np.array([0, 1]))[3] for _ in range(3)][-1]
     assert [(info["episode"]["r"], info["episode"]["l"]) for info in infos] == [
@@ -221,11 +221,11 @@ def test_rows_behind_the_librarys_monitor_tell_return_and_length():
 
 
 def test_what_the_library_remembers_bootstraps_over_time_limits_only():
-    model = training._model(
+    model = training.build_model(
         DQN(**SHORT | {"rows": 2}),
-        training.RowsEnv(NativeRows(Count(), [stream(0, "x")], 2)),
+        vec_env.RowsEnv(NativeRows(Count(), [stream(0, "x")], 2)),
     )
-    with training.undisturbed():
+    with policies.isolated():
         model.learn(12, callback=lambda *_: True, log_interval=None)  # type: ignore[arg-type]
     memory: Any = model.replay_buffer
     obs, following = memory.observations[:6, :, 0], memory.next_observations[:6, :, 0]
@@ -238,7 +238,7 @@ def test_what_the_library_remembers_bootstraps_over_time_limits_only():
 
 
 def test_a_world_of_box_actions_is_offered_as_minus_one_to_one():
-    env = training.RowsEnv(NativeRows(Bounds(), [stream(0, "x")], 1))
+    env = vec_env.RowsEnv(NativeRows(Bounds(), [stream(0, "x")], 1))
     assert env.action_space == gym.spaces.Box(-1, 1, (3,), np.float32)
 
 
@@ -296,24 +296,24 @@ def test_training_stops_at_the_first_evaluation_that_reaches_the_level(
     planner = DQN(
         **SHORT | {"max_steps": 999, "eval_every": 16, "eval_episodes": 3}, **goal
     )
-    model, levels = training.train(planner, Count())
-    assert model.num_timesteps == levels["reached"].steps == steps
+    trained = training.train(planner, Count())
+    assert trained.model.num_timesteps == trained.reached.steps == steps
     # and is judged by episodes that did not stop it
     assert asked == [range(3)] * (steps // 16) + [range(3, 6)]
 
 
 def test_without_a_level_it_trains_as_long_as_it_may(monkeypatch):
     scripted(monkeypatch, *[(1, 1.0)] * 9)
-    model, levels = training.train(DQN(**SHORT), Count())
-    assert model.num_timesteps == levels["reached"].steps == 48
+    trained = training.train(DQN(**SHORT), Count())
+    assert trained.model.num_timesteps == trained.reached.steps == 48
 
 
 def test_a_level_that_is_not_reached_is_an_error_that_says_what_was(tmp_path):
     planner = DQN(**SHORT, until_success=0.9, cache=str(tmp_path))
-    with pytest.raises(ValueError, match=r"^dqn was to train") as caught:
+    with pytest.raises(ValueError, match=r"^dqn should train") as caught:
         set_up(planner, Count(max_steps=1))
     assert str(caught.value) == (
-        "dqn was to train until success 0.9 in Count(max_steps=1, goal=5, note=''), but has success 0.00 and a return "
+        "dqn should train until success 0.9 in Count(max_steps=1, goal=5, note=''), but has success 0.00 and a return "
         "of 0 after 48 steps; raise --planner.max-steps, ask for less, or choose another planner"
     )
     assert list(tmp_path.iterdir()) == []
@@ -324,7 +324,8 @@ def test_the_same_settings_train_the_same_expert_however_the_global_generators_s
     kind, world
 ):
     first, second, other = (
-        training.train(kind(**SHORT, seed=seed), world)[0].policy for seed in (0, 0, 1)
+        training.train(kind(**SHORT, seed=seed), world).model.policy
+        for seed in (0, 0, 1)
     )
     weights, again, others = (policy.state_dict() for policy in (first, second, other))
     assert all(torch.equal(weights[name], again[name]) for name in weights)
@@ -380,7 +381,7 @@ def test_an_expert_sees_pictures_through_convolutions(tmp_path):
         (
             DQN(until_success=0.5),
             Silent(),
-            r"Silent.* does not tell success; ask for a return instead",
+            r"Silent.* does not report success; set a return as the goal instead",
         ),
         (
             DQN(until_success=60),
@@ -418,13 +419,13 @@ def test_an_expert_is_trained_once_and_then_found_in_memory_and_on_disk(
     ]
     assert trainings == [world]
     assert capsys.readouterr().err.count("\n") == 1
-    monkeypatch.setattr(expert, "_LOADED", {})
+    monkeypatch.setattr(cache, "_loaded", {})
     actions.append(
         set_up(copy.deepcopy(planner), world, 0, 1).act(obs, np.arange(4)).tolist()
     )
     assert trainings == [world]
     assert actions[0] == actions[1] == actions[2]
-    assert capsys.readouterr().err.startswith("dqn acts as trained before, see ")
+    assert capsys.readouterr().err.startswith("dqn was trained before: ")
 
 
 def test_what_is_kept_says_what_it_is_and_how_good(tmp_path):
@@ -482,7 +483,7 @@ def test_every_setting_but_place_and_manner_of_acting_makes_another_expert(
             },
         )
         same = (
-            expert._folder(changed, world).name == expert._folder(planner, world).name
+            cache.folder_of(changed, world).name == cache.folder_of(planner, world).name
         )
         assert same == (name in ("cache", "deterministic")), name
 
@@ -493,21 +494,21 @@ def test_every_setting_of_the_world_and_every_version_makes_another_expert(
     planner = DQN(cache=str(tmp_path))
     worlds = [Count(), Count(max_steps=4), Count(goal=6), Count(note="x"), Silent()]
     assert (
-        len({expert._folder(planner, world).name.split("-")[-1] for world in worlds})
+        len({cache.folder_of(planner, world).name.split("-")[-1] for world in worlds})
         == 5
     )
-    before = expert._folder(planner, Count())
+    before = cache.folder_of(planner, Count())
     for library in ("stable-baselines3", "sb3-contrib", "torch"):
         with monkeypatch.context() as patched:
-            real = expert.version
+            real = cache.version
             patched.setattr(
-                expert,
+                cache,
                 "version",
                 lambda n, changed=library, real=real: "9" if n == changed else real(n),
             )
-            assert expert._folder(planner, Count()) != before
-    monkeypatch.setattr(expert, "FORMAT", 2)
-    assert expert._folder(planner, Count()) != before
+            assert cache.folder_of(planner, Count()) != before
+    monkeypatch.setattr(cache, "FORMAT", 2)
+    assert cache.folder_of(planner, Count()) != before
 
 
 def test_a_world_that_is_measured_otherwise_is_trained_in_once_and_as_it_is(
@@ -524,7 +525,7 @@ def test_a_damaged_expert_is_refused_with_a_sentence(damage, tmp_path, monkeypat
     planner = DQN(**SHORT, cache=str(tmp_path))
     set_up(planner, CartPole())
     (folder,) = tmp_path.iterdir()
-    monkeypatch.setattr(expert, "_LOADED", {})
+    monkeypatch.setattr(cache, "_loaded", {})
     model, told = folder / "model.zip", folder / "expert.json"
     if damage == "flipped":
         content = bytearray(model.read_bytes())
@@ -536,7 +537,7 @@ def test_a_damaged_expert_is_refused_with_a_sentence(damage, tmp_path, monkeypat
         (model if damage == "no zip" else told).unlink()
     with pytest.raises(
         ValueError,
-        match=rf"^the expert in {folder} is damaged; remove the folder, and it is trained",
+        match=rf"^the expert in {folder} is damaged; remove the folder to train it again",
     ):
         set_up(planner, CartPole())
 
@@ -638,7 +639,7 @@ def saved_by(path: Path, name: str, world: Any = None) -> Any:
     build, usual, settings = THEIRS[name]
     world = world or usual()
     env = DummyVecEnv([lambda: One(world.observation_space, world.action_space)])
-    with training.undisturbed():
+    with policies.isolated():
         model = build(
             "MlpPolicy",
             env,
@@ -776,7 +777,7 @@ def test_what_is_no_zip_of_the_library_is_refused_with_a_sentence(tmp_path):
     given = "there is no file model.zip; give the zip that a model of Stable-Baselines3 was saved to"
     assert refusal(tmp_path / "none.zip", Count()) == given
     (tmp_path / "text.zip").write_text("hello")
-    unread = "model.zip is no zip that this version of Stable-Baselines3 can read (BadZipFile: File is not a zip file)"
+    unread = "model.zip is not a zip that this version of Stable-Baselines3 can read (BadZipFile: File is not a zip file)"
     assert refusal(tmp_path / "text.zip", Count()) == unread
     shutil.make_archive(str(tmp_path / "other"), "zip", tmp_path, "text.zip")
     assert "KeyError: \"There is no item named 'data'" in refusal(
@@ -796,7 +797,7 @@ def test_what_is_no_zip_of_the_library_is_refused_with_a_sentence(tmp_path):
 def test_a_policy_with_memory_is_refused(tmp_path):
     world = Count()
     env = DummyVecEnv([lambda: One(world.observation_space, world.action_space)])
-    with training.undisturbed():
+    with policies.isolated():
         RecurrentPPO("MlpLstmPolicy", env, n_steps=8, batch_size=8, device="cpu").save(
             tmp_path / "model.zip"
         )

@@ -236,7 +236,7 @@ def test_noise_needs_what_the_other_planner_needs_and_remembers_what_it_remember
     saved = noisy.state()
     noisy.act(rows.obs, np.arange(8))
     noisy.load(saved)
-    np.testing.assert_array_equal(noisy.other.plan, saved["other"]["plan"])
+    np.testing.assert_array_equal(noisy.other.plans.actions, saved["other"]["plan"])
 
 
 @pytest.mark.parametrize(

@@ -2,20 +2,22 @@
 known they come near it."""
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar
 
 import gymnasium as gym
 import numpy as np
 import pytest
 
-import curriculum.planners.mppi
+import curriculum.planners._search.rollouts
 from curriculum.contract import check_planner
 from curriculum.envs._base.native import NativeRows
 from curriculum.envs._base.streams import Streams
 from curriculum.envs.cartpole import CartPole
 from curriculum.envs.gridworld import Gridworld
 from curriculum.envs.pendulum import Pendulum
-from curriculum.planners._search.tree import Trees, rollout
+from curriculum.planners._search.rollouts import Outcome, rollout
+from curriculum.planners._search.tree import Trees, most_visited, ucb1
 from curriculum.planners.mcts import MCTS
 from curriculum.planners.mppi import MPPI
 from curriculum.planners.shortest_path import ShortestPath
@@ -177,11 +179,11 @@ def test_a_tree_tries_everything_once_and_then_what_paid():
     paid = {0: 1.0, 1: 2.0}  # for the first action
     tried = []
     for _ in range(8):
-        nodes, actions = trees.descend(1, exploration=0)
-        tried.append(int(actions[0, 0]))
-        trees.learn(nodes, actions, np.array([[paid[tried[-1]]]]))
+        path = trees.simulate(1, partial(ucb1, exploration=0))
+        tried.append(int(path.actions[0, 0]))
+        trees.backward(path, np.array([[paid[tried[-1]]]]))
     assert tried == [0, 1, 1, 1, 1, 1, 1, 1]
-    assert trees.best().tolist() == [1]
+    assert most_visited(trees).tolist() == [1]
 
 
 def test_exploration_is_worked_out_by_hand():
@@ -189,19 +191,22 @@ def test_exploration_is_worked_out_by_hand():
     # / 5) = 0.8024 c and 1 + c sqrt(ln 25 / 20) = 1 + 0.4012 c: even at c = 2.4925
     for exploration, chosen in ((2.48, 1), (2.51, 0)):
         trees = Trees(np.full((1, 2, 2), 0.5))
-        trees.visits[0, 0], trees.total[0, 0] = (5, 20), (5 * 7.0, 20 * 9.0)
-        trees.low[0], trees.high[0] = 7, 9
-        assert trees.descend(1, exploration)[1].tolist() == [[chosen]]
+        trees.children_visits[0, 0] = (5, 20)
+        trees.children_returns[0, 0] = (5 * 7.0, 20 * 9.0)
+        trees.lowest[0] = 7
+        trees.highest[0] = 9
+        path = trees.simulate(1, partial(ucb1, exploration=exploration))
+        assert path.actions.tolist() == [[chosen]]
 
 
 def test_every_simulation_adds_one_node_below_the_one_it_left():
     trees = Trees(np.random.default_rng(0).random((3, 31, 2)))
     for _ in range(30):
-        nodes, actions = trees.descend(50, 1.0)
-        trees.learn(nodes, actions, np.zeros(nodes.shape))
-    assert (trees.visits.sum((1, 2)) >= 30).all()
-    assert trees.visits[:, 0].sum(-1).tolist() == [30] * 3
-    for child in trees.child:
+        path = trees.simulate(50, partial(ucb1, exploration=1.0))
+        trees.backward(path, np.zeros(path.nodes.shape))
+    assert (trees.children_visits.sum((1, 2)) >= 30).all()
+    assert trees.children_visits[:, 0].sum(-1).tolist() == [30] * 3
+    for child in trees.children_index:
         assert sorted(child[child > 0]) == list(range(1, 31))
 
 
@@ -280,14 +285,14 @@ def test_mppi_stays_alive_rather_than_take_the_most_at_once():
 
 def test_mppi_shifts_its_plan_by_the_steps_that_went_by():
     actor, rows = ready(MPPI(noise=0, horizon=5, samples=2), Slide(), each=5)
-    actor.plan[:, :, 0] = [0.1, 0.2, 0.3, 0.4, 0.5]
-    actor.time[:] = [3, 3, 3, 3, 3]
+    actor.plans.actions[:, :, 0] = [0.1, 0.2, 0.3, 0.4, 0.5]
+    actor.plans.time[:] = [3, 3, 3, 3, 3]
     # at once, two steps later, when nothing is left, and in new episodes
     rows.time[:] = [3, 5, 8, 2, 0]
     np.testing.assert_allclose(
         actor.act(rows.obs, np.arange(5))[:, 0], [0.1, 0.3, 0, 0, 0]
     )
-    np.testing.assert_allclose(actor.plan[1, :, 0], [0.3, 0.4, 0.5, 0, 0])
+    np.testing.assert_allclose(actor.plans.actions[1, :, 0], [0.3, 0.4, 0.5, 0, 0])
     rows.time[1] = 6
     np.testing.assert_allclose(actor.act(rows.obs[[1]], np.array([1]))[:, 0], 0.4)
 
@@ -299,9 +304,9 @@ def test_mppi_noise_has_the_spread_and_smoothness_asked_for(
 
     def nothing(simulator, state, actions, *_):
         tried.append(actions)
-        return np.zeros(actions.shape[:2]), np.zeros(len(actions), bool)
+        return Outcome(np.zeros(actions.shape[:2]), np.zeros(len(actions), bool))
 
-    monkeypatch.setattr(curriculum.planners.mppi, "rollout", nothing)
+    monkeypatch.setattr(curriculum.planners._search.rollouts, "rollout", nothing)
     first(MPPI(samples=501, horizon=40, noise=0.1, smoothing=0.8), Slide(), each=2)
     noise = tried[0].reshape(2, 501, 40)
     assert not noise[:, 0].any()  # the plan itself
@@ -319,9 +324,10 @@ def test_mppi_weights_by_return_whatever_its_unit(monkeypatch: pytest.MonkeyPatc
     for unit in (1, 1000):
 
         def paid(simulator, state, actions, *_, unit=unit):
-            return unit * actions[..., 0] + unit, np.zeros(len(actions), bool)
+            reward = unit * actions[..., 0] + unit
+            return Outcome(reward, np.zeros(len(actions), bool))
 
-        monkeypatch.setattr(curriculum.planners.mppi, "rollout", paid)
+        monkeypatch.setattr(curriculum.planners._search.rollouts, "rollout", paid)
         actions.append(first(MPPI(samples=8, horizon=1, temperature=0.5), Slide()))
     np.testing.assert_allclose(actions[0], actions[1], atol=1e-6)
     assert (actions[0] > 0).mean() > 0.9
@@ -333,9 +339,9 @@ def test_mppi_values_what_comes_after_the_horizon(
 ):
     def paid(simulator, state, actions, *_):
         ends = actions[:, 0, 0] > 0
-        return np.where(ends, 1.5, 1.0)[:, None], ends
+        return Outcome(np.where(ends, 1.5, 1.0)[:, None], ends)
 
-    monkeypatch.setattr(curriculum.planners.mppi, "rollout", paid)
+    monkeypatch.setattr(curriculum.planners._search.rollouts, "rollout", paid)
     action = first(MPPI(samples=16, horizon=1, beyond=beyond), Slide())
     assert ((action <= 0) == lives).all()
 
