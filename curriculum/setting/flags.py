@@ -1,230 +1,145 @@
-"""Flags and YAML to a `Config` in two passes: which plug-ins, then their fields. Needs
-no torch until that is done."""
+"""Turn a command line and a YAML file into a `Config`, without importing torch.
+
+Two passes: the first finds out which plug-ins are chosen, the second reads all flags,
+those of the chosen plug-ins included.
+"""
 
 import contextlib
 import dataclasses
 import io
 import signal
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any, NamedTuple, NoReturn
 
 import tyro
 import yaml
 
 from curriculum.setting import plugins
 from curriculum.setting.config import Config
+from curriculum.setting.description import Description, Field, read_class
+from curriculum.types import World
 
 FAMILIES = plugins.CHOSEN
 EXTRAS = (
-    plugins.Field(
+    Field(
         "config",
         str,
         "",
-        "read settings from this YAML file (a run's config.yaml repeats the run); flags win over it",
+        "read settings from this YAML file; flags win over it; the config.yaml of a "
+        "run repeats the run",
     ),
-    plugins.Field(
+    Field(
         "resume",
         str,
         "",
-        "auto: the newest unfinished run of this name; or the path of a run or a checkpoint",
+        "auto: the newest unfinished run of this name; or the path of a run or a "
+        "checkpoint",
     ),
 )
 
 
-def parse(
-    argv: list[str], prog: str = "python -m curriculum.train"
-) -> tuple[Config, str]:
-    """The configuration and the value of `--resume`; a wrong command line ends the
-    program with a clear sentence."""
+class Flag(NamedTuple):
+    """A flag of a command line and the words up to the next flag."""
+
+    name: str  # without dashes in front
+    values: list[str]
+
+
+class CommandLine(NamedTuple):
+    """A parsed command line."""
+
+    config: Config
+    resume: str
+
+
+class Choices(NamedTuple):
+    """The result of the first pass."""
+
+    plugins: dict[str, str]  # family -> name
+    # settings by the YAML file and by short names, with underscores for dashes
+    settings: dict[str, Any]
+
+
+def parse(argv: list[str], prog: str = "python -m curriculum.train") -> CommandLine:
+    """Read a command line; ends the program with a message if it is wrong."""
     try:
-        chosen, written = choices(argv)
-        used = {
-            family: name
-            for family, name in chosen.items()
-            if (family, name) != ("bonus", "none")
-        }
-        described = {
-            f: plugins.Description(plugins.describe(f, n).summary, plugins.flags(f, n))
-            for f, n in used.items()
-        }
-        for technique in (
-            _values_of(argv, "techniques") or written.get("techniques") or ()
-        ):
+        chosen = choices(argv)
+        descriptions = _describe(chosen.plugins)
+        for technique in _techniques(argv, chosen.settings):
             plugins.describe("technique", technique)
     except ValueError as error:
         fail(prog, error)
-    if "--help" in argv or "-h" in argv:
-        if hasattr(signal, "SIGPIPE"):  # `--help | head` ends quietly
+    if asks_for_help(argv):
+        if sys.platform != "win32":
+            # so that `--help | head` ends quietly
             signal.signal(signal.SIGPIPE, signal.SIG_DFL)
-        print(_choices())
-    complaint = io.StringIO()
+        print(_list_choices())
+    words = [*_to_words(chosen.settings), *argv]
+    options = _read_options(_options_class(descriptions), prog, words)
     try:
-        with contextlib.redirect_stderr(complaint):
-            options: Any = tyro.cli(
-                _options(described), prog=prog, args=[*_as_flags(written), *argv]
-            )
-    except SystemExit as leaving:
-        if leaving.code:
-            fail(prog, _sentence(complaint.getvalue()))
-        raise
-    try:
-        return _build(options, chosen, described)
+        return _build(options, chosen.plugins, descriptions)
     except ValueError as error:
         fail(prog, error)
 
 
-def choices(argv: list[str]) -> tuple[dict[str, str], dict[str, Any]]:
-    """The name of every plug-in, by flag, and all settings that the YAML file and short
-    names imply."""
-    written = _read_yaml(_value_of(argv, "config") or "")
-    chosen = {
-        f: _value_of(argv, f) or written.get(f) or str(getattr(Config, f))
-        for f in FAMILIES
-    }
+def choices(argv: list[str]) -> Choices:
+    """Find out which plug-ins a command line and its YAML file choose."""
+    given = _last_values(argv)
+    settings = _read_yaml(given.get("config", ""))
+    chosen: dict[str, str] = {}
     for family in FAMILIES:
-        # another plug-in has other fields
-        if _value_of(argv, family) not in (None, written.get(family)):
-            written = {
-                k: v for k, v in written.items() if not k.startswith(f"{family}.")
-            }
-        chosen[family], implied = plugins.resolve(family, chosen[family])
-        written |= {f"{family}.{name}": value for name, value in implied.items()}
-    if not (chosen["planner"] and chosen["learner"]):
-        suited = plugins.suited(_world(argv, written, chosen["env"]))
-        chosen = {family: name or suited[family] for family, name in chosen.items()}
-    return chosen, written
+        written = settings.get(family)
+        flag = given.get(family)
+        if flag not in (None, written):
+            # settings of another plug-in
+            settings = _without_group(settings, family)
+        name = flag or written or str(getattr(Config, family))
+        chosen[family], implied = plugins.resolve(family, name)
+        for field, value in implied.items():
+            settings[f"{family}.{field}"] = value
+    if not chosen["planner"] or not chosen["learner"]:
+        suited = plugins.suited(_world(given, settings, chosen["env"]))
+        for family in ("planner", "learner"):
+            chosen[family] = chosen[family] or suited[family]
+    return Choices(chosen, settings)
 
 
-def _world(argv: list[str], written: dict[str, Any], name: str) -> Any:
-    """The world as far as its settings are words, which is enough to know what suits
-    it."""
-    words = [f.name for f in plugins.describe("env", name).fields if f.type is str]
-    given = {
-        word: _value_of(argv, f"env.{word.replace('_', '-')}")
-        or written.get(f"env.{word}")
-        for word in words
-    }
-    return plugins.make(
-        "env", name, **{word: value for word, value in given.items() if value}
-    )
+def scan(argv: Sequence[str]) -> list[Flag]:
+    """Split a command line into flags, each with the words up to the next flag."""
+    flags: list[Flag] = []
+    for word in argv:
+        if word.startswith("--"):
+            name, equals, value = word[2:].partition("=")
+            flags.append(Flag(name, [value] if equals else []))
+        elif word == "-h":
+            flags.append(Flag("help", []))
+        elif flags:
+            flags[-1].values.append(word)
+        else:
+            raise ValueError(f"expected a flag such as --start, got {word!r}")
+    return flags
+
+
+def asks_for_help(argv: Sequence[str]) -> bool:
+    """Whether a command line asks for help."""
+    return "--help" in argv or "-h" in argv
 
 
 def fail(prog: str, error: object, status: int = 2) -> NoReturn:
-    """Print one sentence and leave."""
+    """Print one message and end the program."""
     print(f"{prog}: {error}", file=sys.stderr)
     raise SystemExit(status)
 
 
-def _sentence(box: str) -> str:
-    """What tyro says in a box, as one line: the error, then the flags that are meant or
-    might have been."""
-    lines = [line.strip("╭╮╰╯│─ ") for line in box.splitlines()[1:]]
-    return " ".join(line for line in lines if line).replace(
-        " Argument helptext:", "; it takes"
-    )
+# --- the first pass ---
 
 
-def _options(described: dict[str, plugins.Description]) -> type:
-    """A dataclass with every flag: the configuration's own, then one group for each
-    plug-in."""
-    settings = plugins.read_class(Path(__file__).with_name("config.py")).fields
-    elsewhere = {
-        f"{family}_{f.name}" for family in FAMILIES for f in plugins.shared(family)
-    } | {"techniques"}
-    own = [
-        *EXTRAS,
-        *(f for f in settings if f.type is not Any and f.name not in elsewhere),
-    ]
-    entries: list[Any] = [
-        (
-            f,
-            Annotated[
-                str,
-                tyro.conf.arg(help="built in, installed, module:Class or a .py file"),
-            ],
-            dataclasses.field(
-                default=str(getattr(Config, f) or "what suits the world")
-            ),
-        )
-        for f in FAMILIES
-    ]
-    entries.append(("techniques", tuple[str, ...], dataclasses.field(default=())))
-    entries += [_entry(f) for f in own]
-    for family, description in described.items():
-        group = dataclasses.make_dataclass(
-            family, [_entry(f) for f in description.fields], kw_only=True
-        )
-        group.__doc__ = description.summary
-        entries.append(
-            (
-                f"{family}_fields",
-                Annotated[group, tyro.conf.arg(name=family)],
-                dataclasses.field(default_factory=group),
-            )
-        )
-    return dataclasses.make_dataclass("Options", entries, kw_only=True)
-
-
-def _entry(field: plugins.Field) -> tuple[str, Any, Any]:
-    return (
-        field.name,
-        Annotated[field.type, tyro.conf.arg(help=field.help)],
-        dataclasses.field(default=field.default),
-    )
-
-
-def _build(
-    options: Any, chosen: dict[str, str], described: dict[str, plugins.Description]
-) -> tuple[Config, str]:
-    """Make the plug-ins and the configuration."""
-    made: dict[str, Any] = dict(chosen)
-    plain: dict[str, Any] = {}
-    for family in described:
-        settings = dict(vars(getattr(options, f"{family}_fields")))
-        plain |= {
-            f"{family}_{f.name}": settings.pop(f.name) for f in plugins.shared(family)
-        }
-        try:
-            made[family] = plugins.make(family, chosen[family], **settings)
-        except ValueError as error:
-            raise ValueError(f"--{family} {chosen[family]}: {error}") from None
-    rest = [
-        f.name for f in dataclasses.fields(Config) if f.name not in (*FAMILIES, *plain)
-    ]
-    plain |= {name: getattr(options, name) for name in rest}
-    return Config(**made, **plain), options.resume
-
-
-def _choices() -> str:
-    """Every choice of every plug-in flag, a line each."""
-    lines = ["Choices (each has fields of its own: --learner iql --help):", ""]
-    for family in [*FAMILIES, "technique"]:
-        flag = "techniques" if family == "technique" else family
-        for name in [*plugins.names(family), *plugins.installed(family)]:
-            lines.append(
-                f"  {f'--{flag} {name}':<25} {plugins.describe(family, name).summary}"
-            )
-    return "\n".join([*lines, ""])
-
-
-def _value_of(argv: list[str], flag: str) -> str | None:
-    values = _values_of(argv, flag)
-    return values[-1] if values else None
-
-
-def _values_of(argv: list[str], flag: str) -> list[str]:
-    """All that stands behind `--flag` (its last appearance), up to the next flag."""
-    found: list[str] = []
-    for at, word in enumerate(argv):
-        if word == f"--{flag}":
-            rest = argv[at + 1 :]
-            found = rest[
-                : next((i for i, w in enumerate(rest) if w.startswith("--")), len(rest))
-            ]
-        elif word.startswith(f"--{flag}="):
-            found = [word.partition("=")[2]]
-    return found
+def _last_values(argv: list[str]) -> dict[str, str]:
+    """The last word behind the last appearance of each flag that has a value."""
+    values = {flag.name: flag.values for flag in scan(argv)}
+    return {name: words[-1] for name, words in values.items() if words}
 
 
 def _read_yaml(path: str) -> dict[str, Any]:
@@ -235,29 +150,158 @@ def _read_yaml(path: str) -> dict[str, Any]:
     try:
         content = yaml.safe_load(Path(path).read_text()) or {}
     except yaml.YAMLError as error:
-        raise ValueError(
-            f"--config {path} is not valid YAML: {str(error).splitlines()[0]}"
-        ) from None
-    if not isinstance(content, dict) or any(
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"--config {path} is not valid YAML: {reason}") from None
+    is_flat = isinstance(content, dict) and not any(
         isinstance(value, dict) for value in content.values()
-    ):
+    )
+    if not is_flat:
         raise ValueError(
-            f"--config {path} must be a flat list of `flag: value`, such as learner.discount: 0.99"
+            f"--config {path} must be a flat list of `flag: value`, "
+            "such as learner.discount: 0.99"
         )
     return {str(key).replace("-", "_"): value for key, value in content.items()}
 
 
-def _as_flags(settings: dict[str, Any]) -> list[str]:
-    """Settings as the command line that sets them."""
-    flags: list[str] = []
+def _without_group(settings: Mapping[str, Any], family: str) -> dict[str, Any]:
+    prefix = f"{family}."
+    return {key: value for key, value in settings.items() if not key.startswith(prefix)}
+
+
+def _world(given: Mapping[str, str], settings: Mapping[str, Any], name: str) -> World:
+    """Make the world from its text settings, which decide what suits it."""
+    chosen: dict[str, str] = {}
+    for field in plugins.describe("env", name).fields:
+        if field.type is not str:
+            continue
+        flag = f"env.{field.name}".replace("_", "-")
+        value = given.get(flag) or settings.get(f"env.{field.name}")
+        if value:
+            chosen[field.name] = value
+    return plugins.make("env", name, **chosen)
+
+
+def _techniques(argv: list[str], settings: Mapping[str, Any]) -> Sequence[str]:
+    for flag in reversed(scan(argv)):
+        if flag.name == "techniques" and flag.values:
+            return flag.values
+    return settings.get("techniques") or ()
+
+
+def _describe(chosen: Mapping[str, str]) -> dict[str, Description]:
+    """Describe the chosen plug-ins, with the settings that all of a family share."""
+    described: dict[str, Description] = {}
+    for family, name in chosen.items():
+        if family == "bonus" and name == "none":
+            continue
+        summary = plugins.describe(family, name).summary
+        described[family] = Description(summary, plugins.flags(family, name))
+    return described
+
+
+def _list_choices() -> str:
+    """List every choice of every plug-in flag, one on each line."""
+    lines = ["Choices (each has fields of its own: --learner iql --help):", ""]
+    for family in (*FAMILIES, "technique"):
+        flag = "--techniques" if family == "technique" else f"--{family}"
+        for name in (*plugins.names(family), *plugins.installed(family)):
+            choice = f"{flag} {name}"
+            lines.append(f"  {choice:<25} {plugins.describe(family, name).summary}")
+    lines.append("")
+    return "\n".join(lines)
+
+
+# --- the second pass ---
+
+
+def _to_words(settings: Mapping[str, Any]) -> list[str]:
+    """Write settings as the command line that sets them."""
+    words: list[str] = []
     for key, value in settings.items():
         flag = key.replace("_", "-")
-        if isinstance(value, bool):
+        if isinstance(value, list):
+            words += [f"--{flag}", *map(str, value)]
+        elif value is True:
+            words.append(f"--{flag}")
+        elif value is False:
             group, dot, name = flag.rpartition(".")
-            flags.append(f"--{flag}" if value else f"--{group}{dot}no-{name}")
+            words.append(f"--{group}{dot}no-{name}")
         else:
-            flags += [
-                f"--{flag}",
-                *(map(str, value) if isinstance(value, list) else [str(value)]),
-            ]
-    return flags
+            words += [f"--{flag}", str(value)]
+    return words
+
+
+def _options_class(descriptions: Mapping[str, Description]) -> type:
+    """Make a dataclass with every flag: those of the configuration, then one group for
+    each plug-in."""
+    entries = [_family_entry(family) for family in FAMILIES]
+    entries.append(("techniques", tuple[str, ...], dataclasses.field(default=())))
+    entries += [_entry(field) for field in (*EXTRAS, *_own_fields())]
+    for family, description in descriptions.items():
+        fields = [_entry(field) for field in description.fields]
+        group = dataclasses.make_dataclass(family, fields, kw_only=True)
+        group.__doc__ = description.summary
+        annotation = Annotated[group, tyro.conf.arg(name=family)]
+        default = dataclasses.field(default_factory=group)
+        entries.append((f"{family}_fields", annotation, default))
+    return dataclasses.make_dataclass("Options", entries, kw_only=True)
+
+
+def _own_fields() -> list[Field]:
+    """The fields of `Config` that neither choose a plug-in nor belong to its group."""
+    elsewhere = {*FAMILIES, "techniques"}
+    for family in FAMILIES:
+        elsewhere |= {f"{family}_{field.name}" for field in plugins.shared(family)}
+    config = read_class(Path(__file__).with_name("config.py"))
+    return [field for field in config.fields if field.name not in elsewhere]
+
+
+def _family_entry(family: str) -> tuple[str, Any, Any]:
+    default = str(getattr(Config, family) or "what suits the world")
+    text = "built in, installed, module:Class or a .py file"
+    return _entry(Field(family, str, default, text))
+
+
+def _entry(field: Field) -> tuple[str, Any, Any]:
+    annotation = Annotated[field.type, tyro.conf.arg(help=field.help)]
+    return field.name, annotation, dataclasses.field(default=field.default)
+
+
+def _read_options(options: type, prog: str, words: list[str]) -> Any:
+    """Read all flags; ends the program with a message if one is wrong."""
+    complaint = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(complaint):
+            return tyro.cli(options, prog=prog, args=words)
+    except SystemExit as ending:
+        if ending.code:
+            fail(prog, _on_one_line(complaint.getvalue()))
+        raise
+
+
+def _on_one_line(box: str) -> str:
+    """Return what tyro prints in a box as one line: the error, then similar flags."""
+    lines = [line.strip("╭╮╰╯│─ ") for line in box.splitlines()[1:]]
+    message = " ".join(line for line in lines if line)
+    return message.replace(" Argument helptext:", "; it takes")
+
+
+def _build(
+    options: Any,
+    chosen: Mapping[str, str],
+    descriptions: Mapping[str, Description],
+) -> CommandLine:
+    """Make the plug-ins and the configuration."""
+    settings: dict[str, Any] = dict(chosen)
+    for family in descriptions:
+        group = dict(vars(getattr(options, f"{family}_fields")))
+        for field in plugins.shared(family):
+            settings[f"{family}_{field.name}"] = group.pop(field.name)
+        try:
+            settings[family] = plugins.make(family, chosen[family], **group)
+        except ValueError as error:
+            raise ValueError(f"--{family} {chosen[family]}: {error}") from None
+    for config_field in dataclasses.fields(Config):
+        if config_field.name not in settings:
+            settings[config_field.name] = getattr(options, config_field.name)
+    return CommandLine(Config(**settings), options.resume)

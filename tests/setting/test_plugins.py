@@ -14,7 +14,8 @@ from typing import get_type_hints
 import pytest
 import yaml
 
-from curriculum.setting import plugins
+from curriculum.setting import description, plugins
+from curriculum.setting.description import Description
 
 ALL = [(family, name) for family in plugins.PACKAGES for name in plugins.names(family)]
 every_plugin = pytest.mark.parametrize(("family", "name"), ALL)
@@ -170,7 +171,7 @@ def test_a_class_from_anywhere_on_the_path_is_a_plugin():
         ("wait", int, 3),
         ("tone", str, "kind"),
     ]
-    assert plugins.describe("planner", "patience:Plain") == plugins.Description(
+    assert plugins.describe("planner", "patience:Plain") == Description(
         "Has no settings.", ()
     )
 
@@ -197,7 +198,9 @@ def test_what_is_wrong_elsewhere_is_told_in_a_sentence():
 
 
 def test_every_setting_of_a_run_is_explained_in_help():
-    settings = plugins.read_class(Path(plugins.__file__).with_name("config.py")).fields
+    settings = description.read_class(
+        Path(plugins.__file__).with_name("config.py")
+    ).fields
     unexplained = [
         f.name
         for f in settings
