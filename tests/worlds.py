@@ -84,7 +84,7 @@ def train(
     batches: means over `EPISODES`."""
     learner.setup(spec_of(world), seeds)
     assert learner.discount == DISCOUNT
-    learner.fit_normalizer([data.obs] * len(seeds))
+    learner.normalizer.fit([data.obs] * len(seeds))
     obs, action, reward, next_obs, to_go = (
         torch.as_tensor(column)
         for column in (data.obs, data.action, data.reward, data.next_obs, data.to_go)

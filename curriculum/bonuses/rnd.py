@@ -1,35 +1,37 @@
 """RND: random network distillation (Burda et al. 2018, arXiv 1810.12894).
 
-    bonus(s') = coef * |predictor(s') - target(s')|^2 / sd,   L(predictor) = E[|predictor(s') - target(s')|^2]
+    bonus(s')    = coef * |predictor(s') - target(s')|^2 / sd
+    L(predictor) = E[|predictor(s') - target(s')|^2]
 
-Differs from the paper, to fit a replay buffer: the bonus is recomputed whenever a batch
-is sampled, so that it never goes stale; `sd` is the running standard deviation of the
+Differs from the paper, to fit a replay buffer: the bonus is recomputed for every
+sampled batch, so it never goes stale; `sd` is the running standard deviation of the
 error itself, not of discounted intrinsic returns; the coefficient decays linearly. With
-n-step rewards it judges the state n steps later.
+n-step rewards, s' is the state n steps later.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Self
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from curriculum.learning.learner import Learner
 from curriculum.learning.networks import Network
-from curriculum.types import Batch, Spec, State, within
+from curriculum.types import Batch, Bonus, Spec, State, within
 
 
 @dataclass(kw_only=True)
-class RND:
-    """Reward what the predictor has not yet learnt to foresee: states seen rarely."""
+class RND(Bonus):
+    """Reward states whose random features the predictor has not learnt: rare states."""
 
-    # weight of the bonus, in standard deviations of the prediction error: 0 for none
+    # weight of the bonus, in standard deviations of the prediction error; 0: no bonus
     coef: float = 1.0
-    # environment steps until the weight has fallen linearly to 0
+    # environment steps in which the weight decreases linearly to 0
     duration: int = 10_000
-    embedding: int = 32  # numbers that target and predictor give a state
-    width: int = 64  # hidden units of both networks
-    # the predictor's: too fast and nothing stays new, too slow and everything does
+    embedding: int = 32  # features of a state
+    width: int = 64  # hidden units of target and predictor
+    # of the predictor; if it is too high nothing stays new, if too low everything does
     learning_rate: float = 3e-3
 
     def __post_init__(self) -> None:
@@ -37,66 +39,80 @@ class RND:
         within(self, 1, float("inf"), "duration", "embedding", "width")
 
     def setup(self, spec: Spec, seeds: tuple[int, ...], device: str = "cpu") -> Self:
-        """See `curriculum.types.Bonus`."""
         networks = _Distillation(
             embedding=self.embedding,
             hidden=(self.width,),
             learning_rate=self.learning_rate,
         )
         self.networks = networks.setup(spec, seeds, device)
-        # count, sum, sum of squares
-        self.moments = torch.zeros(3, len(seeds), dtype=torch.float64, device=device)
+        self.errors = _Deviation(len(seeds), device)
         return self
 
     def reward(self, batch: Batch, step: int) -> tuple[Tensor, dict[str, Tensor]]:
-        """See `curriculum.types.Bonus`."""
-        if not self.networks.updates:
-            self.networks.fit_normalizer([obs.cpu().numpy() for obs in batch.next_obs])
+        normalizer = self.networks.normalizer
+        if self.networks.updates == 0:
+            normalizer.fit([obs.cpu().numpy() for obs in batch.next_obs])
         with torch.no_grad():
-            # [P, B]
-            error = self.networks.errors(self.networks.normalize(batch.next_obs))
+            obs = normalizer.normalize(batch.next_obs)
+            error = self.networks.prediction_error(obs)  # [P, B]
         self.networks.update(batch)
-        seen = torch.full_like(error[:, 0], error.shape[-1])
-        self.moments += torch.stack([seen, error.sum(-1), error.square().sum(-1)])
-        count, total, squares = self.moments
-        # [P]
-        deviation = (
-            (squares / count - (total / count) ** 2).clamp(min=1e-12).sqrt().float()
-        )
+        self.errors.add(error)
         coef = self.coef * max(0.0, 1 - step / self.duration)
-        bonus = coef * error / deviation.unsqueeze(-1)
-        log = {
+        bonus = coef * error / self.errors.deviation().unsqueeze(-1)
+        return bonus, {
             "bonus_mean": bonus.mean(-1),
             "bonus_std": bonus.std(-1),
             "predictor_loss": error.mean(-1),
+            "coef": torch.full_like(error[:, 0], coef),
         }
-        return bonus, log | {"coef": torch.full_like(seen, coef)}
 
     def state(self) -> State:
-        """Everything needed to go on exactly from here."""
-        return {"networks": self.networks.state(), "moments": self.moments.clone()}
+        return {"networks": self.networks.state(), "errors": self.errors.sums.clone()}
 
     def load(self, state: State) -> None:
-        """Go back to what `state` returned."""
         self.networks.load(state["networks"])
-        self.moments.copy_(state["moments"])
+        self.errors.sums.copy_(state["errors"])
+
+
+class _Deviation:
+    """Running standard deviation of the numbers of each seed."""
+
+    def __init__(self, seeds: int, device: str):
+        # count, sum and sum of squares, [3, P]
+        self.sums = torch.zeros(3, seeds, dtype=torch.float64, device=device)
+
+    def add(self, numbers: Tensor) -> None:
+        """Take in numbers [P, n]."""
+        count = torch.full_like(numbers[:, 0], numbers.shape[-1])
+        total = numbers.sum(-1)
+        squares = numbers.square().sum(-1)
+        self.sums += torch.stack([count, total, squares])
+
+    def deviation(self) -> Tensor:
+        """Standard deviation [P] of all numbers so far."""
+        count, total, squares = self.sums
+        variance = squares / count - (total / count) ** 2
+        return variance.clamp(min=1e-12).sqrt().float()
 
 
 @dataclass(kw_only=True)
 class _Distillation(Learner):
+    """A predictor that learns the outputs of a random target."""
+
     embedding: int = 32
 
-    def build(self) -> dict[str, Network]:
+    def build(self) -> Mapping[str, Network | nn.Module]:
         return {
             "target": self.head.network(self.embedding),
             "predictor": self.head.network(self.embedding),
         }
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
-        return {"predictor": self.errors(batch.next_obs).mean(-1)}
+        return {"predictor": self.prediction_error(batch.next_obs).mean(-1)}
 
-    def errors(self, obs: Tensor) -> Tensor:
-        """Squared prediction error [P, B] at normalised observations."""
+    def prediction_error(self, obs: Tensor) -> Tensor:
+        """Squared error [P, B] at normalised observations."""
         with torch.no_grad():
             target = self.net.target(obs)
-        return (self.net.predictor(obs) - target).square().mean(-1).squeeze(1)
+        error = self.net.predictor(obs) - target  # [P, 1, B, embedding]
+        return error.square().mean(-1).squeeze(1)

@@ -70,4 +70,4 @@ class BCQ(Learner):
 
     def export(self, seed: int) -> nn.Sequential:
         """See `Learner`."""
-        return nn.Sequential(self.normalizer(seed), self.support.export(self.net, seed))
+        return nn.Sequential(self.normalizer.export(seed), self.support.export(self.net, seed))

@@ -84,6 +84,6 @@ class SAC(Learner):
         if not explore:
             return super().act(obs)
         noise = self.head.numpy_noise(self.explorers, obs.shape[1])
-        return self._ask(
+        return self.infer(
             lambda seen: self.head.drawn_by(self.net.policy, seen, noise), obs
         )

@@ -1,178 +1,215 @@
-"""How updates run: as they are written, compiled, or on a GPU as one captured graph."""
+"""How updates run: eager, compiled, or captured as a CUDA graph."""
 
 import os
 import shutil
+import warnings
 from collections.abc import Callable
 from types import FunctionType
 from typing import Any, Literal
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from curriculum.learning.learner import Learner
+from curriculum.learning.modules import ModuleNetwork
 from curriculum.types import Batch
 
 Mode = Literal["eager", "compiled", "captured"]
 Update = Callable[[Batch, np.ndarray | None], None]
-# updates before a graph is captured, so that libraries have chosen their kernels
-WARM_UP = 3
-WORTH = (
-    # updates of a run from which on compiling earns its time: it saves 0.2 ms of one
-    # and more (benchmarks/)
-    100_000
-)
+Losses = dict[str, Tensor]
+# eager updates before a graph is captured, in which libraries choose their kernels
+WARM_UP_UPDATES = 3
+# compiling takes 5 to 30 s and saves 0.2 ms or more of each update (benchmarks/)
+WORTHWHILE_UPDATES = 100_000
 
 
 def choose(
     compile: str, device: str, precision: str, updates: float
 ) -> tuple[Mode, str]:
-    """How a run of so many updates will make them under `--compile`, and why, in one
+    """Choose the mode for a run of so many updates, by `--compile`, and say why in one
     clause."""
     if compile == "off":
-        return "eager", "as written (--compile off)"
+        return "eager", "eager (--compile off)"
     if device == "cuda" and compile == "auto":
         return "captured", "captured once as a CUDA graph, then replayed"
-    if precision == "bf32":
-        obstacle = (
-            "precision bf32 is set product by product, which compiled code cannot do"
-        )
-    elif not (os.environ.get("CXX") or shutil.which("g++") or shutil.which("clang++")):
-        obstacle = "compiling needs g++ or clang++, and there is none"
-    else:
-        obstacle = ""
+    obstacle = _obstacle(precision)
     if compile == "on":
         if obstacle:
             raise ValueError(f"{obstacle}; choose --compile off")
         return "compiled", "compiled (--compile on); the first one takes 5 to 30 s"
-    if updates < WORTH:
-        return (
-            "eager",
-            f"as written: {updates:,.0f} of them are too few to win back the time of compiling",
-        )
-    return (
-        ("eager", f"as written: {obstacle}")
-        if obstacle
-        else ("compiled", "compiled; the first one takes 5 to 30 s")
-    )
+    if updates < WORTHWHILE_UPDATES:
+        return "eager", f"eager: {updates:,.0f} are too few for compiling to pay off"
+    if obstacle:
+        return "eager", f"eager: {obstacle}"
+    return "compiled", "compiled; the first one takes 5 to 30 s"
+
+
+def _obstacle(precision: str) -> str:
+    """Why updates cannot be compiled; empty: they can."""
+    if precision == "bf32":
+        return "compiled code cannot change the precision of single products (bf32)"
+    compilers = os.environ.get("CXX") or shutil.which("g++") or shutil.which("clang++")
+    if not compilers:
+        return "compiling needs g++ or clang++, and neither is installed"
+    return ""
 
 
 def updater(learner: Learner, mode: Mode) -> Update:
-    """The function that takes the place of `learner.update`."""
+    """The function to call in the place of `learner.update`."""
+    modules = [
+        name for name, net in learner.nets.items() if isinstance(net, ModuleNetwork)
+    ]
+    if modules and mode != "eager":
+        warnings.warn(
+            f"updates run eager: {', '.join(modules)} came as modules of torch, which "
+            f"are not {mode}",
+            stacklevel=2,
+        )
+        return Eager(learner)
     if mode == "compiled":
         return Compiled(learner)
-    return Captured(learner) if mode == "captured" else learner.update
+    if mode == "captured":
+        return Captured(learner)
+    return Eager(learner)
+
+
+class Eager:
+    """Updates as one operation after the other."""
+
+    def __init__(self, learner: Learner):
+        self.learner = learner
+
+    def __call__(self, batch: Batch, has_data: np.ndarray | None = None) -> None:
+        self.learner.update(batch, has_data)
 
 
 class Compiled:
-    """Updates as one call of compiled code: losses, gradients, Adam and targets
-    together.
+    """Updates as one call of compiled code: losses, gradients, Adam and targets.
 
-    Compiled code cannot draw from the seeds' generators, so noise is drawn ahead, as
-    much as the losses ask for."""
+    Compiled code cannot draw from the seeds' generators, so all noise that the losses
+    use is drawn before each call. Updates in which some seeds have no data are
+    eager."""
 
     def __init__(self, learner: Learner):
         import torch._dynamo.config
 
-        # lets a compiled function ask for gradients
+        # lets a compiled function compute gradients
         torch._dynamo.config.trace_autograd_ops = True
-        self.learner, self.rate = learner, torch.zeros((), device=learner.device)
-        self.asked: dict[tuple, list[tuple[str, tuple[int, ...]]]] = {}
-        self.steps: dict[tuple, Callable] = {}
+        self.learner = learner
+        self.learning_rate = torch.zeros((), device=learner.device)
+        self.noise: dict[tuple, list[tuple[str, tuple[int, ...]]]] = {}
+        self.steps: dict[tuple, Callable[..., Losses]] = {}
 
     def __call__(self, batch: Batch, has_data: np.ndarray | None = None) -> None:
         learner = self.learner
         if has_data is not None and not has_data.all():
             learner.update(batch, has_data)
             return
-        learner.phase = learner.updates % learner.cycle
-        key = (
-            learner.phase,
-            *(None if x is None else (x.shape, x.stride()) for x in batch),
-        )
+        key = self._key(batch)
         if key not in self.steps:
-            self.asked[key], self.steps[key] = self._asked(batch), _compiled()
-        noise = [learner.head.draw(kind, shape) for kind, shape in self.asked[key]]
-        self.rate.fill_(learner.rate())
-        learner.count_update(self.steps[key](learner, batch, self.rate, noise))
+            self.noise[key] = self._required_noise(batch)
+            self.steps[key] = _compile_step()
+        noise = [learner.head.draw(kind, shape) for kind, shape in self.noise[key]]
+        self.learning_rate.fill_(learner.learning_rate_at(learner.updates))
+        losses = self.steps[key](learner, batch, self.learning_rate, noise)
+        learner.finish_update(losses)
+
+    def _key(self, batch: Batch) -> tuple:
+        """What compiled code is specialised on."""
+        layouts = [
+            None if column is None else (column.shape, column.stride())
+            for column in batch
+        ]
+        return (self.learner.phase, *layouts)
 
     @torch.no_grad()
-    def _asked(self, batch: Batch) -> list[tuple[str, tuple[int, ...]]]:
-        """The noise that losses ask for in this phase; none of it is used up."""
-        head = self.learner.head
-        before, head.asked = head.state(), []
-        self.learner.losses(self.learner.prepare(batch))
-        asked, head.asked = head.asked, None
-        head.load(before)
-        return asked
+    def _required_noise(self, batch: Batch) -> list[tuple[str, tuple[int, ...]]]:
+        """The draws that the losses make in this phase; the generators do not move."""
+        learner = self.learner
+        before = learner.head.state()
+        learner.head.asked = []
+        learner.losses(learner.normalizer.prepare(batch))
+        required = learner.head.asked
+        learner.head.asked = None
+        learner.head.load(before)
+        return required
 
 
-def _compiled() -> Callable:
-    """A compiled `_step` of its own for every learner, phase and shape, so that a call
-    needs to check nothing.
+def _compile_step() -> Callable[..., Losses]:
+    """Compile `_step` anew for one learner, phase and shape of batches.
 
-    What was compiled is kept with a function's code, hence the copy."""
-    own = FunctionType(_step.__code__.replace(), _step.__globals__)
+    Since each of them has its own compiled code, no call needs to check its guards.
+    Torch keeps compiled code with the code object of a function, hence the copy."""
+    own_step = FunctionType(_step.__code__.replace(), _step.__globals__)
     options: Any = {
         "guard_filter_fn": torch.compiler.skip_all_guards_unsafe,
         "cpp_wrapper": True,
     }
-    return torch.compile(own, dynamic=False, fullgraph=True, options=options)
+    return torch.compile(own_step, dynamic=False, fullgraph=True, options=options)
 
 
 def _step(
-    learner: Learner, batch: Batch, rate: torch.Tensor, noise: list[torch.Tensor]
-) -> dict[str, torch.Tensor]:
+    learner: Learner, batch: Batch, learning_rate: Tensor, noise: list[Tensor]
+) -> Losses:
     learner.head.drawn = list(noise)
-    losses = learner.step(batch, rate)
-    assert not learner.head.drawn, (
-        "losses asked for less noise than was drawn, the rest would go to a later update"
-    )
+    losses = learner.step(batch, learning_rate)
+    assert not learner.head.drawn, "the losses used less noise than was drawn for them"
     return losses
 
 
 class Captured:
-    """Updates as CUDA graphs: everything between a batch and the moved weights in one
-    launch.
+    """Updates as replays of CUDA graphs: everything from a batch to moved weights is
+    one launch.
 
-    Learners whose networks rest in some updates have a graph for each update of their
-    `cycle`, and so have updates in which some seeds have no data yet."""
+    There is a graph for each phase of the learner's cycle, and another one for updates
+    in which some seeds have no data."""
 
     def __init__(self, learner: Learner):
-        self.learner, self.seen = learner, 0
+        self.learner = learner
+        self.eager_updates = 0
         self.graphs: dict[tuple[int, bool], torch.cuda.CUDAGraph] = {}
-        self.losses: dict[tuple[int, bool], dict[str, torch.Tensor]] = {}
-        self.rate = torch.zeros((), device=learner.device)
-        self.share = torch.ones(len(learner.seeds), device=learner.device)
+        self.losses: dict[tuple[int, bool], Losses] = {}
+        # what graphs read, at fixed addresses
         self.batch: Batch | None = None
+        self.learning_rate = torch.zeros((), device=learner.device)
+        self.seed_weights = torch.ones(len(learner.seeds), device=learner.device)
 
     def __call__(self, batch: Batch, has_data: np.ndarray | None = None) -> None:
-        learner, masked = self.learner, has_data is not None and not has_data.all()
-        if self.seen < WARM_UP * learner.cycle:
-            self.seen += 1
+        learner = self.learner
+        if self.eager_updates < WARM_UP_UPDATES * learner.cycle:
+            self.eager_updates += 1
             learner.update(batch, has_data)
             return
-        if self.batch is None:
-            self.batch = Batch(*(x if x is None else x.clone() for x in batch))  # type: ignore[arg-type]
-        for own, given in zip(self.batch, batch, strict=True):
-            if own is not None and given is not None:
-                own.copy_(given)
-        learner.phase = learner.updates % learner.cycle
-        self.rate.fill_(learner.rate())
+        self._fill(batch)
+        self.learning_rate.fill_(learner.learning_rate_at(learner.updates))
+        masked = has_data is not None and not has_data.all()
         if masked:
-            self.share.copy_(torch.as_tensor(has_data, dtype=torch.float32))
+            mask = torch.as_tensor(has_data, dtype=torch.float32)
+            self.seed_weights.copy_(mask)
         key = (learner.phase, masked)
         if key not in self.graphs:
             self._capture(key)
         self.graphs[key].replay()
-        learner.count_update(self.losses[key])
+        learner.finish_update(self.losses[key])
+
+    def _fill(self, batch: Batch) -> None:
+        """Copy a batch to where the graphs read it."""
+        if self.batch is None:
+            columns = [None if column is None else column.clone() for column in batch]
+            self.batch = Batch(*columns)  # type: ignore[arg-type]
+        for own, given in zip(self.batch, batch, strict=True):
+            if own is not None and given is not None:
+                own.copy_(given)
 
     def _capture(self, key: tuple[int, bool]) -> None:
         graph = torch.cuda.CUDAGraph()
         for generator in self.learner.head.generators:
             graph.register_generator_state(generator)
         assert self.batch is not None
+        _, masked = key
+        seed_weights = self.seed_weights if masked else None
         with torch.cuda.graph(graph):
-            self.losses[key] = self.learner.step(
-                self.batch, self.rate, self.share if key[1] else None
-            )
+            losses = self.learner.step(self.batch, self.learning_rate, seed_weights)
         self.graphs[key] = graph
+        self.losses[key] = losses

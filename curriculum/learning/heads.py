@@ -17,8 +17,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from curriculum.learning.networks import MLP, Network, Normalize, Scalar
-from curriculum.learning.pixels import Encoder, Pixels, Scale
+from curriculum.learning.networks import MLP, Network, Scalar
+from curriculum.learning.pixels import Encoder, Pixels
 from curriculum.learning.policies import (
     Categorical,
     Deterministic,
@@ -78,14 +78,6 @@ class Head:
                 self.body.encoder,
             )
         return MLP(math.prod(self.shape) + extra, outputs, hidden, members, layer_norm)
-
-    def normalizer(self, mean: Tensor, scale: Tensor) -> nn.Module:
-        """The first layer of an exported policy."""
-        return (
-            Scale()
-            if self.pixels
-            else Normalize(mean.cpu().clone(), scale.cpu().clone())
-        )
 
     def state_value(self) -> MLP:
         """A network for V(obs)."""

@@ -1,97 +1,55 @@
-"""What all learners share: setup, update, act, export and state. The only place that
-touches an optimiser."""
+"""What all learners share: networks and their losses, acting, exporting, and state."""
 
-import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import SimpleNamespace
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from curriculum.learning.heads import Body, head
-from curriculum.learning.networks import Network, Precision, Stack, keep_freed_memory
-from curriculum.types import Batch, Spec, State, stream, within
+from curriculum.learning.hyperparameters import Hyperparameters
+from curriculum.learning.kernels import Precision, retain_freed_memory
+from curriculum.learning.modules import adapt, build_for_seeds
+from curriculum.learning.networks import Network
+from curriculum.learning.normalizer import Normalizer
+from curriculum.learning.optimizer import Optimizer, Targets
+from curriculum.learning.weights import Snapshot, WeightCollection, Weights
+from curriculum.types import Batch, Spec, State, stream
 
 
 @dataclass(kw_only=True)
-class Learner:
-    """A learner is the networks it has and one loss for each; its fields are its
-    hyperparameters.
+class Learner(Hyperparameters):
+    """Networks, and a loss for each; the fields are the hyperparameters.
 
-    Each loss moves only the network of its own name, so it may run through other
-    networks without detaching them. A network without a loss in some update rests."""
+    A loss moves only the network of its own name, so it may use other networks without
+    detaching them. A network without a loss in some update does not move."""
 
-    kinds: ClassVar[tuple[str, ...]] = ("discrete", "box")  # of actions that it takes
-    # networks that keep a slow copy in `self.target`
+    kinds: ClassVar[tuple[str, ...]] = ("discrete", "box")  # actions that it can learn
+    # networks with a slow copy in `self.target`
     targets: ClassVar[tuple[str, ...]] = ()
     # optional columns of `Batch` that its losses use, such as "mc_return"
     needs: ClassVar[tuple[str, ...]] = ()
+    # which of the networks that `build` returns act and value states. Where there is no
+    # actor, the best action of the critic is taken. Where there is no state value, a
+    # state is worth what its action is
+    actor: ClassVar[str] = "policy"
+    critic: ClassVar[str] = "q"
+    state_value: ClassVar[str] = "value"
 
-    hidden: tuple[int, ...] = (128, 128)  # widths of the hidden layers of every network
-    layer_norm: bool = False  # normalise the hidden layers of critics and state values
-    # of pictures: that of DQN (2015), or IMPALA's deeper one (2018)
-    encoder: Literal["nature", "impala"] = "nature"
-    learning_rate: float = 1e-3  # Adam's step size
-    # how the step size falls to 0
-    schedule: Literal["constant", "linear", "cosine"] = "constant"
-    schedule_updates: int = 0  # updates until it has fallen; only constant goes without
-    batch_size: int = 128  # transitions per update and seed
-    discount: float = 0.99  # 0 sees one step ahead, towards 1 the whole future counts
-    # rewards summed before bootstrapping: more carry reward faster, and the behaviour's
-    # mistakes
-    n_step: int = 1
-    # how far target networks move per update: 1 is no target network, towards 0 a
-    # frozen one
-    polyak: float = 0.01
-    # updates between hard copies of target networks; 0: they follow by polyak
-    target_every: int = 0
-    # largest gradient norm of a network of one seed, 0 for no limit
-    grad_clip: float = 10.0
-    # map observations to [-1, 1] by their bounds, or standardise by the first ones
-    normalize_obs: bool = True
-    reward_scale: float = 1.0  # rewards count so many times
-    # also scale rewards so that the start's returns span 1000 (IQL's rule for
-    # locomotion)
-    return_range: bool = False
-    # while collecting: share of random actions, for box actions deviation of added
-    # noise
-    exploration: float = 0.05
+    # --- what a learner defines ---
 
-    def __post_init__(self) -> None:
-        within(self, 0, 1, "discount", "polyak", "exploration")
-        within(
-            self,
-            0,
-            float("inf"),
-            "learning_rate",
-            "grad_clip",
-            "schedule_updates",
-            "target_every",
-        )
-        within(self, 1e-9, float("inf"), "reward_scale")
-        within(self, 1, float("inf"), "batch_size", "n_step")
-        if not self.hidden or min(self.hidden) < 1:
-            raise ValueError(
-                f"hidden must name at least one positive layer width, got {self.hidden}"
-            )
-        if self.schedule not in ("constant", "linear", "cosine"):
-            raise ValueError(
-                f"no schedule {self.schedule!r}; there are: constant, linear, cosine"
-            )
-        if (self.schedule == "constant") != (self.schedule_updates == 0):
-            raise ValueError(
-                "schedule and schedule_updates go together: --learner.schedule cosine with the updates"
-            )
+    def build(self) -> Mapping[str, Network | nn.Module]:
+        """Networks by name: from `self.head`, or modules of torch.
 
-    def build(self) -> dict[str, Network]:
-        """The networks of one seed, by name."""
+        Modules [B, inputs] -> [B, outputs] are drawn for each seed by calling `build`
+        once for each; a `nn.ModuleList` holds several critics."""
         raise NotImplementedError
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
-        """Network name -> loss [P]; observations come normalised."""
+        """Losses [P] by name of the network they move; observations are normalised."""
         raise NotImplementedError
 
     def diagnose(self, batch: Batch) -> dict[str, Tensor]:
@@ -102,15 +60,44 @@ class Learner:
 
     @property
     def cycle(self) -> int:
-        """After how many updates the same networks have a loss again; `phase` counts up
-        to it."""
+        """Updates after which the same networks have a loss again."""
         return 1
 
+    @property
+    def phase(self) -> int:
+        """Position of the next update in the cycle, from 0."""
+        return self.updates % self.cycle
+
     def choose(self, obs: Tensor) -> Tensor:
-        """The best action known, [P, B] or [P, B, A], at normalised observations."""
-        if "policy" in self.nets:
-            return self.head.mode(self.net.policy, obs)
-        return self.head.values(self.net.q, obs).best()
+        """Best known actions [P, B] or [P, B, A] at normalised observations."""
+        if self.actor in self.nets:
+            return self.head.mode(self.nets[self.actor], obs)
+        return self.head.values(self.nets[self.critic], obs).best()
+
+    def estimate(self, obs: Tensor) -> Tensor:
+        """Values [P, B] of normalised observations.
+
+        They come from the state value or from the critic; a learner without either
+        returns the probability (density) of its own action."""
+        if self.state_value in self.nets:
+            return self.nets[self.state_value](obs)[:, 0, :, 0]
+        action = self.choose(obs)
+        if self.critic in self.nets:
+            return self.head.values(self.nets[self.critic], obs).of(action).mean(1)
+        policy = self.head.policy(self.nets[self.actor], obs)
+        return policy.log_prob(action).exp()
+
+    def export(self, seed: int) -> nn.Sequential:
+        """Copy the policy of the seed with this index, with its normaliser, into
+        modules of torch on the CPU.
+
+        Observations [n, *O] -> scores [n, actions], of which the largest acts, or box
+        actions [n, A]."""
+        acting = self.nets.get(self.actor) or self.nets[self.critic]
+        layers = self.head.export(acting, seed)
+        return nn.Sequential(self.normalizer.export(seed), *layers)
+
+    # --- setup ---
 
     def setup(
         self,
@@ -119,119 +106,58 @@ class Learner:
         device: str = "cpu",
         precision: Precision = "fp32",
     ) -> Self:
-        """Make the networks of all seeds, each drawn from its own seed's stream."""
+        """Draw the networks of every seed from its own streams and return self."""
         kind = "discrete" if spec.actions else "box"
         if kind not in self.kinds:
-            name = type(self).__name__
             raise ValueError(
-                f"{name} takes {self.kinds[0]} actions, this world's are {kind}; choose another --learner"
+                f"{type(self).__name__} takes {self.kinds[0]} actions, this world's "
+                f"are {kind}; choose another --learner"
             )
-        keep_freed_memory()
-        self.seeds, self.device, self.updates, self.phase = seeds, device, 0, 0
-        self.head: Any = head(
-            spec, Body(tuple(self.hidden), self.layer_norm, self.encoder), seeds, device
+        retain_freed_memory()
+        self.seeds = seeds
+        self.device = device
+        self.updates = 0
+        body = Body(tuple(self.hidden), self.layer_norm, self.encoder)
+        self.head: Any = head(spec, body, seeds, device)
+        self.normalizer = Normalizer(
+            normalize_obs=self.normalize_obs,
+            reward_scale=self.reward_scale,
+            scale_returns=self.return_range,
         )
-        self._setup_normalizer(spec)
-        self.nets = self.build()
-        for name, net in self.nets.items():
-            net.precision = precision
-            net.setup([stream(seed, f"init {name}") for seed in seeds], device)
-        self.net = SimpleNamespace(**self.nets)
-        self.target = SimpleNamespace(
-            **{
-                name: net.twin()
-                for name, net in self.nets.items()
-                if name in self.targets
-            }
-        )
-        # slow copies where there are some
-        self.slow = SimpleNamespace(**self.nets | vars(self.target))
-        layouts = {name: net.weights.shapes for name, net in self.nets.items()}
-        self.moments = {
-            name: [Stack(shapes, device) for _ in range(2)]
-            for name, shapes in layouts.items()
-        }
-        # Adam's steps, which it counts
-        self.counts = {name: torch.zeros((), device=device) for name in self.nets}
+        self.normalizer.setup(spec, len(seeds), device)
+        self._setup_networks(precision)
         self.explorers = [stream(seed, "exploration") for seed in seeds]
-        self.ones = torch.ones(len(seeds), device=device)
         self.last_losses = {
             name: torch.full((len(seeds),), torch.nan, device=device)
             for name in self.nets
         }
         return self
 
-    # --- observations and rewards ---
+    def _setup_networks(self, precision: Precision) -> None:
+        noise = self.head.state()
 
-    def _setup_normalizer(self, spec: Spec) -> None:
-        self.pixels = self.head.pixels  # pictures are scaled where they are encoded
-        shape = (len(self.seeds), 1, 1 if self.pixels else math.prod(spec.obs_shape))
-        self.mean, self.scale = (
-            torch.zeros(shape, device=self.device),
-            torch.ones(shape, device=self.device),
-        )
-        self.reward_factor = torch.full(
-            (len(self.seeds), 1), self.reward_scale, device=self.device
-        )
-        known = bool(
-            np.isfinite(spec.obs_low).all() and np.isfinite(spec.obs_high).all()
-        )
-        self.reads_data = self.normalize_obs and not known and not self.pixels
-        if self.normalize_obs and known and not self.pixels:
-            low, high = (
-                torch.as_tensor(b, dtype=torch.float32).flatten()
-                for b in (spec.obs_low, spec.obs_high)
-            )
-            self.mean[:], self.scale[:] = (
-                (high + low) / 2,
-                2 / (high - low).clamp(min=1e-6),
-            )
+        def build() -> Mapping[str, Network | nn.Module]:
+            self.head.load(noise)  # so that every call draws the same numbers
+            return self.build()
 
-    def fit_normalizer(self, obs: list[np.ndarray]) -> None:
-        """Where the world states no bounds: standardise by the first observations, [n,
-        *O] for every seed."""
-        if self.reads_data:
-            for p, seen in enumerate(obs):
-                if len(seen) < 2:  # nothing to standardise by
-                    continue
-                flat = torch.as_tensor(seen, dtype=torch.float32).flatten(1)
-                self.mean[p, 0], self.scale[p, 0] = (
-                    flat.mean(0),
-                    1 / flat.std(0).clamp(min=1e-3),
-                )
+        self.nets = adapt(build_for_seeds(build, self.seeds))
+        for name, network in self.nets.items():
+            generators = [stream(seed, f"init {name}") for seed in self.seeds]
+            network.setup(generators, self.device, precision)
+        self.target_networks = Targets(self.nets, self.targets)
+        self.optimizer = Optimizer(self.nets, self.grad_clip)
+        self.all_seeds = torch.ones(len(self.seeds), device=self.device)
+        copies = self.target_networks.copies
+        self.net = SimpleNamespace(**self.nets)
+        self.target = SimpleNamespace(**copies)
+        # the slow copy of every network that has one, the network itself elsewhere
+        self.slow = SimpleNamespace(**(self.nets | copies))
+        self.weights = WeightCollection(self._weights())
 
-    def fit_rewards(self, returns: list[np.ndarray]) -> None:
-        """For `return_range`: scale rewards by the range of these whole episodes'
-        returns, one array a seed."""
-        if self.return_range:
-            for p, seen in enumerate(returns):
-                if len(seen) > 1 and np.ptp(seen) > 0:
-                    self.reward_factor[p] = (
-                        self.reward_scale * 1000 / float(np.ptp(seen))
-                    )
-
-    def normalize(self, obs: Tensor) -> Tensor:
-        """Observations [P, B, *O] as the networks take them: [P, B, O], pictures as
-        they are."""
-        if self.pixels:
-            return obs
-        if obs.dtype != torch.float32 or obs.dim() > 3:
-            obs = obs.float().flatten(2)
-        return (obs - self.mean).mul_(self.scale)
-
-    def prepare(self, batch: Batch) -> Batch:
-        """The batch as losses take it: observations normalised, rewards scaled."""
-        batch = batch._replace(
-            obs=self.normalize(batch.obs), next_obs=self.normalize(batch.next_obs)
-        )
-        if self.reward_scale == 1 and not self.return_range:
-            return batch
-        mc_return = (
-            None if batch.mc_return is None else batch.mc_return * self.reward_factor
-        )
-        return batch._replace(
-            reward=batch.reward * self.reward_factor, mc_return=mc_return
-        )
+    def _weights(self) -> dict[str, Weights]:
+        """Everything that training moves."""
+        networks = {f"net/{name}": net.weights for name, net in self.nets.items()}
+        return networks | self.target_networks.weights() | self.optimizer.weights()
 
     # --- learning ---
 
@@ -239,145 +165,39 @@ class Learner:
         """Take one gradient step in every network that has a loss; `last_losses` holds
         the losses, [P] each.
 
-        Seeds outside the mask `has_data` [P] have not begun to learn, and stay as they
-        are: their rows mean nothing, but must be finite."""
-        self.phase = self.updates % self.cycle
-        share = None
+        Seeds outside the mask `has_data` [P] stay as they are; their part of the batch
+        means nothing, but must be finite."""
+        seed_weights = None
         if has_data is not None and not has_data.all():
-            share = torch.as_tensor(has_data, dtype=torch.float32, device=self.device)
-        self.count_update(self.step(batch, self.rate(), share))
+            mask = torch.as_tensor(has_data, dtype=torch.float32, device=self.device)
+            seed_weights = mask
+        learning_rate = self.learning_rate_at(self.updates)
+        self.finish_update(self.step(batch, learning_rate, seed_weights))
 
-    def count_update(self, losses: dict[str, Tensor]) -> None:
-        """Take note that `step` has run and of its losses; hard copies of targets
-        happen here."""
+    def step(
+        self,
+        batch: Batch,
+        learning_rate: float | Tensor,
+        seed_weights: Tensor | None = None,
+    ) -> dict[str, Tensor]:
+        """Compute losses [P], move the networks, then their targets.
+
+        Nothing here waits for the device, so that the step can be compiled or captured.
+        The losses of seeds count `seed_weights` [P] times."""
+        losses = self.losses(self.normalizer.prepare(batch))
+        if seed_weights is None:
+            seed_weights = self.all_seeds
+        self.optimizer.step(losses, seed_weights, learning_rate)
+        if not self.target_every:
+            self.target_networks.update(self.polyak)
+        return {name: loss.detach() for name, loss in losses.items()}
+
+    def finish_update(self, losses: Mapping[str, Tensor]) -> None:
+        """Count the update, record its losses, and copy targets where that is due."""
         self.updates += 1
         self.last_losses |= losses
         if self.target_every and self.updates % self.target_every == 0:
-            self.follow(1.0)
-
-    def rate(self) -> float:
-        """Adam's step size now."""
-        if self.schedule == "constant":
-            return self.learning_rate
-        done = min(self.updates / self.schedule_updates, 1.0)
-        return self.learning_rate * (
-            1 - done
-            if self.schedule == "linear"
-            else 0.5 * (1 + math.cos(math.pi * done))
-        )
-
-    def step(
-        self, batch: Batch, rate: float | Tensor, share: Tensor | None = None
-    ) -> dict[str, Tensor]:
-        """One update, without a look back at the host: all gradients first, then all
-        steps, then the targets.
-
-        Returns the losses, [P] each. Seeds count with weight `share` [P]."""
-        losses = self.losses(self.prepare(batch))
-        weight = self.ones if share is None else share
-        if torch.compiler.is_compiling():
-            self._descend_compiled(losses, weight, rate)
-        else:
-            gradients = {
-                name: self.gradient(name, loss, weight) for name, loss in losses.items()
-            }
-            with torch.no_grad():
-                for name, gradient in gradients.items():
-                    self._descend(name, gradient, rate)
-                if not self.target_every:
-                    self.follow(self.polyak)
-        return {name: loss.detach() for name, loss in losses.items()}
-
-    @torch.no_grad()
-    def follow(self, share: float) -> None:
-        """Move the target networks by a share of their distance."""
-        for name, slow in vars(self.target).items():
-            for own, leaf in zip(slow.leaves, self.nets[name].leaves, strict=True):
-                own.lerp_(leaf, share)
-
-    def gradient(self, name: str, loss: Tensor, weight: Tensor | None = None) -> Tensor:
-        """Gradient of `loss` [P] with respect to the network `name`, laid out as its
-        weights' vector.
-
-        It lies in memory of the network's, which the next call fills anew."""
-        net, weight = self.nets[name], self.ones if weight is None else weight
-        Network.mover, net.taken = net, False
-        try:
-            found = torch.autograd.grad(
-                loss, net.leaves, weight, retain_graph=len(self.nets) > 1
-            )
-        finally:
-            Network.mover = None
-        return found[0] if len(found) == 1 else torch.cat(found)
-
-    def _descend(self, name: str, gradient: Tensor, rate: float | Tensor) -> None:
-        """Adam (Kingma & Ba 2015, arXiv 1412.6980)."""
-        net, count = self.nets[name], self.counts[name]
-        self._clip(net.weights.split(gradient))
-        count += 1
-        sizes = [leaf.numel() for leaf in net.leaves]
-        first, second = (m.vector for m in self.moments[name])
-        parts = [net.leaves, *(list(v.split(sizes)) for v in (gradient, first, second))]
-        settings = {
-            "beta1": 0.9,
-            "beta2": 0.999,
-            "eps": 1e-8,
-            "weight_decay": 0.0,
-            "amsgrad": False,
-            "maximize": False,
-        }
-        adam: Any = torch._fused_adam_  # what torch.optim.Adam(fused=True) calls
-        adam(*parts, [], [count] * len(sizes), lr=rate, **settings)
-
-    def _descend_compiled(
-        self, losses: dict[str, Tensor], weight: Tensor, rate: float | Tensor
-    ) -> None:
-        """The same gradients, Adam and targets block by block, as a compiler can fuse
-        them."""
-        weights = {name: self.nets[name].pieces for name in losses}
-        found = {
-            name: list(
-                torch.autograd.grad(loss, weights[name], weight, retain_graph=True)
-            )
-            for name, loss in losses.items()
-        }
-        with torch.no_grad():
-            for name, gradients in found.items():
-                self._clip(gradients)
-                count = self.counts[name]
-                count += 1
-                moments = (m.blocks for m in self.moments[name])
-                for piece, slope, mean, square in zip(
-                    weights[name], gradients, *moments, strict=True
-                ):
-                    mean.lerp_(slope, 0.1)
-                    square.mul_(0.999).addcmul_(slope, slope, value=0.001)
-                    piece.sub_(
-                        rate
-                        / (1 - 0.9**count)
-                        * mean
-                        / ((square / (1 - 0.999**count)).sqrt() + 1e-8)
-                    )
-            for name, slow in (
-                vars(self.target).items() if not self.target_every else ()
-            ):
-                for own, piece in zip(slow.pieces, self.nets[name].pieces, strict=True):
-                    own.lerp_(piece, self.polyak)
-
-    def _clip(self, blocks: list[Tensor]) -> None:
-        """Shorten the gradient [P, ...] of every seed whose norm over all blocks is
-        beyond `grad_clip`."""
-        if not self.grad_clip:
-            return
-        norms = torch.stack(
-            [torch.linalg.vector_norm(b.reshape(len(b), -1), dim=1) for b in blocks], -1
-        )
-        # [P]
-        share = (
-            self.grad_clip / torch.linalg.vector_norm(norms, dim=-1).clamp(min=1e-12)
-        ).clamp(max=1)
-        for block in blocks:
-            block.mul_(share.view(-1, *[1] * (block.dim() - 1)))
+            self.target_networks.update(1.0)
 
     @torch.no_grad()
     def diagnostics(self, batch: Batch) -> dict[str, Tensor]:
@@ -385,118 +205,67 @@ class Learner:
 
         Training is not affected: noise that `diagnose` draws is drawn again later."""
         noise = self.head.state()
-        values = self.diagnose(self.prepare(batch))
+        values = self.diagnose(self.normalizer.prepare(batch))
         self.head.load(noise)
         return values
 
     # --- acting ---
 
     def act(self, obs: np.ndarray, explore: bool = False) -> np.ndarray:
-        """Actions [P, n] or [P, n, A] for observations [P, n, *O]: the best known, with
-        noise where it explores."""
-        action = self._ask(self.choose, obs)
-        return (
-            self.head.explore(action, self.exploration, self.explorers)
-            if explore
-            else action
-        )
+        """Actions [P, n] or [P, n, A] for observations [P, n, *O]: the best known ones,
+        with noise if `explore`."""
+        action = self.infer(self.choose, obs)
+        if explore:
+            return self.head.explore(action, self.exploration, self.explorers)
+        return action
 
     def value(self, obs: np.ndarray) -> np.ndarray:
-        """What states are worth to the learner, [P, n]: V, or the Q of its action, or
-        where it has neither its likelihood."""
-        return self._ask(self._value, obs)
+        """Values [P, n] of observations [P, n, *O]."""
+        return self.infer(self.estimate, obs)
 
-    def _ask(self, question: Callable[[Tensor], Tensor], obs: np.ndarray) -> np.ndarray:
+    def infer(self, function: Callable[[Tensor], Tensor], obs: np.ndarray) -> np.ndarray:
+        """Apply a function to normalised observations, without gradients."""
         with torch.inference_mode():
-            return (
-                question(self.normalize(torch.as_tensor(obs, device=self.device)))
-                .cpu()
-                .numpy()
-            )
-
-    def _value(self, obs: Tensor) -> Tensor:
-        if "value" in self.nets:
-            return self.net.value(obs)[:, 0, :, 0]
-        action = self.choose(obs)
-        if "q" in self.nets:
-            return self.head.values(self.net.q, obs).of(action).mean(1)
-        return self.head.policy(self.net.policy, obs).log_prob(action).exp()
-
-    def export(self, seed: int) -> nn.Sequential:
-        """The policy of the seed at this index as plain modules on the CPU, with its
-        normaliser: [n, *O] -> scores, the largest of which acts, or for box actions [n,
-        A] the action itself."""
-        acts = self.net.policy if "policy" in self.nets else self.net.q
-        return nn.Sequential(self.normalizer(seed), *self.head.export(acts, seed))
-
-    def normalizer(self, seed: int) -> nn.Module:
-        """The first layer of an exported policy."""
-        return self.head.normalizer(self.mean[seed, 0], self.scale[seed, 0])
+            tensor = torch.as_tensor(obs, device=self.device)
+            return function(self.normalizer.normalize(tensor)).cpu().numpy()
 
     # --- state ---
 
-    def stacks(self) -> dict[str, Stack]:
-        """All that training moves: weights, target weights and Adam's moments."""
-        weights = {f"net/{name}": net.weights for name, net in self.nets.items()}
-        targets = {
-            f"target/{name}": net.weights for name, net in vars(self.target).items()
-        }
-        moments = {
-            f"adam{i}/{name}": m
-            for name, pair in self.moments.items()
-            for i, m in enumerate(pair)
-        }
-        return weights | targets | moments
+    def snapshot(self) -> Snapshot:
+        """Copy everything that training moves."""
+        return self.weights.snapshot()
 
-    def snapshot(self) -> dict[str, Tensor]:
-        """A copy of everything training moves."""
-        return {name: stack.vector.clone() for name, stack in self.stacks().items()}
+    def restore(self, snapshot: Snapshot, seeds: np.ndarray) -> None:
+        """Return the seeds in mask [P] to a snapshot."""
+        self.weights.restore(snapshot, torch.as_tensor(seeds, device=self.device))
 
-    def restore(self, snapshot: dict[str, Tensor], seeds: np.ndarray) -> None:
-        """Bring back a snapshot's weights for the seeds in mask [P]."""
-        for name, stack in self.stacks().items():
-            stack.copy_seeds(snapshot[name], torch.as_tensor(seeds, device=self.device))
-
-    def keep(self, snapshot: dict[str, Tensor], seeds: np.ndarray) -> None:
-        """Overwrite a snapshot's part of the seeds in mask [P] by their present
-        weights."""
+    def update_snapshot(self, snapshot: Snapshot, seeds: np.ndarray) -> None:
+        """Overwrite the seeds in mask [P] of a snapshot by their current weights."""
         mask = torch.as_tensor(seeds, device=self.device)
-        for name, stack in self.stacks().items():
-            for kept, block in zip(
-                stack.split(snapshot[name]), stack.blocks, strict=True
-            ):
-                kept[mask] = block[mask]
+        self.weights.update_snapshot(snapshot, mask)
 
     def state(self) -> State:
-        """Everything needed to go on exactly from here."""
-        scales = {"mean": self.mean, "scale": self.scale, "reward": self.reward_factor}
+        """Return everything `load` needs to continue exactly from here."""
+        losses = {name: loss.clone() for name, loss in self.last_losses.items()}
         return {
             "updates": self.updates,
-            "stacks": self.snapshot(),
-            "adam_steps": {name: count.clone() for name, count in self.counts.items()},
-            "normalizer": {name: scale.clone() for name, scale in scales.items()},
+            "weights": self.snapshot(),
+            "adam_steps": self.optimizer.state(),
+            "normalizer": self.normalizer.state(),
             "exploration": [g.bit_generator.state for g in self.explorers],
             "head": self.head.state(),
-            "last_losses": {
-                name: loss.clone() for name, loss in self.last_losses.items()
-            },
+            "last_losses": losses,
         }
 
     def load(self, state: State) -> None:
-        """Go back to what `state` returned."""
+        """Restore what `state` returned."""
         self.updates = state["updates"]
-        for mine, name in (
-            (self.mean, "mean"),
-            (self.scale, "scale"),
-            (self.reward_factor, "reward"),
-        ):
-            mine[:] = state["normalizer"][name]
-        stacks = {
-            name: vector.to(self.device) for name, vector in state["stacks"].items()
+        snapshot = {
+            name: vector.to(self.device) for name, vector in state["weights"].items()
         }
-        self.restore(stacks, np.ones(len(self.seeds), bool))
-        for name, count in state["adam_steps"].items():
-            self.counts[name].copy_(count)
+        self.restore(snapshot, np.ones(len(self.seeds), bool))
+        self.optimizer.load(state["adam_steps"])
+        self.normalizer.load(state["normalizer"])
         self.head.load(state["head"])
         self.last_losses = {
             name: loss.to(self.device) for name, loss in state["last_losses"].items()

@@ -1,24 +1,25 @@
-"""Convolutional encoders for stacked pictures, in front of a dense network."""
+"""Convolutional encoders of stacked images, in front of a dense network."""
 
 import copy
 from collections.abc import Callable
-from typing import Literal, Self
+from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from curriculum.learning.networks import MLP, Layout, Stack
+from curriculum.learning.networks import MLP
+from curriculum.learning.weights import Layout, Weights
 
 Encoder = Literal["nature", "impala"]
 
 
 class Pixels(MLP):
-    """An MLP over what convolutions make of pictures: uint8 [P, B, F, H, W] -> [P, K,
-    B, outputs].
+    """An MLP over features of images, uint8 [P, B, F, H, W] -> [P, K, B, outputs].
 
-    All K members share the convolutions of their network. Seeds cannot share one
-    convolution, so they take turns: many seeds cost what they would cost alone."""
+    The K members of a network share one encoder. Seeds have different kernels, which no
+    single convolution can apply, so they are encoded one after the other. Kernels are
+    stored with their input channels last, as convolutions read them fastest."""
 
     def __init__(
         self,
@@ -30,74 +31,72 @@ class Pixels(MLP):
         layer_norm: bool = False,
         encoder: Encoder = "nature",
     ):
-        with torch.device("meta"):  # the layers and their shapes, without weights
-            self.template = ENCODERS[encoder](shape[0])
-            features = self.template(torch.empty(1, *shape)).shape[-1]
+        with torch.device("meta"):  # layers with shapes, without memory
+            self.encoder = ENCODERS[encoder](shape[0])
+            features = self.encoder(torch.empty(1, *shape)).shape[-1]
         super().__init__(features + extra, outputs, hidden, members, layer_norm)
-        self.parameters = dict(self.template.named_parameters())
+        self.parameters = dict(self.encoder.named_parameters())
 
     def shapes(self, seeds: int) -> list[tuple[int, ...]]:
-        """Of the dense layers, then of the convolutions with their inputs last."""
-        kernels = [tuple(p.shape) for p in self.parameters.values()]
-        return super().shapes(seeds) + [
-            (seeds, *(s[:1] + s[2:] + s[1:2])) for s in kernels
-        ]
+        """Blocks of the dense layers, then of the encoder."""
+        found = super().shapes(seeds)
+        for parameter in self.parameters.values():
+            outputs, *rest = parameter.shape
+            inputs_last = [*rest[1:], *rest[:1]]
+            found.append((seeds, outputs, *inputs_last))
+        return found
 
     def draw(self, seed: int, generator: np.random.Generator) -> None:
-        """See `MLP`."""
+        """Uniform in +-1/sqrt(inputs), as `torch.nn.Conv2d`."""
         super().draw(seed, generator)
-        fan_in = 1
-        for block in self.weights.blocks[2 * len(self.layers) :]:
-            # a bias follows its kernel
-            fan_in = int(np.prod(block.shape[2:])) if block.dim() > 2 else fan_in
-            block[seed] = torch.as_tensor(
-                generator.uniform(-1, 1, block.shape[1:]) / np.sqrt(fan_in)
-            )
+        inputs = 1
+        for block in self.weights.blocks[len(self.body_blocks) :]:
+            if block.dim() > 2:  # a kernel; its bias follows
+                inputs = int(np.prod(block.shape[2:]))
+            uniform = generator.uniform(-1, 1, block.shape[1:])
+            block[seed] = torch.as_tensor(uniform / np.sqrt(inputs))
 
-    def bind(self, weights: Stack, trains: bool) -> Self:
-        """See `Network`."""
-        dense = sum(weights.sizes[: 2 * len(self.sizes) - 2])
-        parts = weights.vector.detach()
-        super().bind(weights, trains)
-        self.leaves = [
-            part.requires_grad_(trains) for part in (parts[:dense], parts[dense:])
-        ]
-        self.kernels = Layout(weights.shapes[2 * len(self.layers) :])
-        return self
+    def split_leaves(self, weights: Weights) -> list[Tensor]:
+        """The dense layers and the encoder: the former's gradient is written out."""
+        count = len(self.chain.shapes())
+        self.kernel_layout = Layout(weights.shapes[count:])
+        dense = sum(weights.sizes[:count])
+        vector = weights.vector.detach()
+        return [vector[:dense], vector[dense:]]
 
     def encode(self, obs: Tensor) -> Tensor:
-        """Features [P, B, D] of pictures [P, B, F, H, W]."""
-        kind = torch.bfloat16 if self.precision == "bf16" else torch.float32
-        compiling = torch.compiler.is_compiling()
-        blocks = (
-            self.pieces[len(self.dense.shapes) :]
-            if compiling
-            else self.kernels.split(self.leaves[1])
-        )
+        dtype = torch.bfloat16 if self.precision == "bf16" else torch.float32
+        if torch.compiler.is_compiling():
+            blocks = self.block_leaves[len(self.body_blocks) :]
+        else:
+            blocks = self.kernel_layout.split(self.leaves[1])
         features = []
-        for p, pictures in enumerate(obs):
-            # inputs last in memory alone
-            own = [b[p].movedim(-1, 1) if b.dim() > 2 else b[p] for b in blocks]
-            weights = dict(zip(self.parameters, (w.to(kind) for w in own), strict=True))
-            x = pictures.to(kind, memory_format=torch.channels_last) / 255
-            features.append(
-                torch.func.functional_call(self.template, weights, x).float()
-            )
+        for seed, images in enumerate(obs):
+            parameters = {
+                name: _inputs_first(block[seed]).to(dtype)
+                for name, block in zip(self.parameters, blocks, strict=True)
+            }
+            x = images.to(dtype, memory_format=torch.channels_last) / 255
+            encoded = torch.func.functional_call(self.encoder, parameters, x)
+            features.append(encoded.float())
         return torch.stack(features)
 
     def export_encoder(self, seed: int) -> list[nn.Module]:
-        """The convolutions as plain modules, for pictures with values in [0, 1]."""
-        encoder = copy.deepcopy(self.template).to_empty(device="cpu")
-        for own, block in zip(
-            encoder.parameters(),
-            self.weights.blocks[2 * len(self.layers) :],
-            strict=True,
-        ):
-            weight = block[seed].detach().cpu()
-            own.data = (
-                weight.movedim(-1, 1) if weight.dim() > 1 else weight
-            ).contiguous()
+        """The convolutions, for images with values in [0, 1]."""
+        encoder = copy.deepcopy(self.encoder).to_empty(device="cpu")
+        blocks = self.weights.blocks[len(self.body_blocks) :]
+        for parameter, block in zip(encoder.parameters(), blocks, strict=True):
+            weight = _inputs_first(block[seed].detach().cpu())
+            parameter.data = weight.contiguous()
         return [*encoder]
+
+
+def _inputs_first(weight: Tensor) -> Tensor:
+    """A kernel [outputs, H, W, inputs] as [outputs, inputs, H, W]; biases as they
+    are."""
+    if weight.dim() == 1:
+        return weight
+    return weight.movedim(-1, 1)
 
 
 class Residual(nn.Module):
@@ -105,24 +104,25 @@ class Residual(nn.Module):
 
     def __init__(self, channels: int):
         super().__init__()
-        self.first, self.second = (
-            nn.Conv2d(channels, channels, 3, padding=1) for _ in range(2)
-        )
+        self.first = nn.Conv2d(channels, channels, 3, padding=1)
+        self.second = nn.Conv2d(channels, channels, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
         """Maps [n, channels, H, W] of the same shape."""
-        return x + self.second(self.first(x.relu()).relu())
+        inner = self.first(x.relu())
+        return x + self.second(inner.relu())
 
 
 def nature(frames: int) -> nn.Sequential:
     """The network of Mnih et al. 2015 (Nature 518)."""
-    first, second, third = (
-        nn.Conv2d(frames, 32, 8, 4),
-        nn.Conv2d(32, 64, 4, 2),
-        nn.Conv2d(64, 64, 3),
-    )
     return nn.Sequential(
-        first, nn.ReLU(), second, nn.ReLU(), third, nn.ReLU(), nn.Flatten()
+        nn.Conv2d(frames, 32, 8, 4),
+        nn.ReLU(),
+        nn.Conv2d(32, 64, 4, 2),
+        nn.ReLU(),
+        nn.Conv2d(64, 64, 3),
+        nn.ReLU(),
+        nn.Flatten(),
     )
 
 
@@ -130,13 +130,13 @@ def impala(frames: int) -> nn.Sequential:
     """The large network of Espeholt et al. 2018 (arXiv 1802.01561, figure 3), without
     its LSTM."""
     layers: list[nn.Module] = []
-    for before, after in ((frames, 16), (16, 32), (32, 32)):
-        layers += [
-            nn.Conv2d(before, after, 3, padding=1),
-            nn.MaxPool2d(3, 2, 1),
-            Residual(after),
-            Residual(after),
-        ]
+    inputs = frames
+    for outputs in (16, 32, 32):
+        layers.append(nn.Conv2d(inputs, outputs, 3, padding=1))
+        layers.append(nn.MaxPool2d(3, 2, 1))
+        layers.append(Residual(outputs))
+        layers.append(Residual(outputs))
+        inputs = outputs
     return nn.Sequential(*layers, nn.ReLU(), nn.Flatten())
 
 
@@ -144,12 +144,3 @@ ENCODERS: dict[str, Callable[[int], nn.Sequential]] = {
     "nature": nature,
     "impala": impala,
 }
-
-
-class Scale(nn.Module):
-    """Pictures with values 0 .. 255 to [0, 1], as the first layer of an exported
-    policy."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Pictures [n, F, H, W] of the same shape."""
-        return x.float() / 255

@@ -19,7 +19,7 @@ from torch import Tensor, from_numpy
 
 from curriculum.types import State
 
-FORMAT = 1
+FORMAT = 2
 
 
 def write(folder: Path, state: State) -> Path:

@@ -203,8 +203,8 @@ class Run:
         )
         self.obs = self.rows.reset()
         self.parts["start"].fill(self, self.buffer)
-        self.learner.fit_normalizer(self.buffer.recent_obs(10_000))
-        self.learner.fit_rewards(self.buffer.episode_returns())
+        self.learner.normalizer.fit(self.buffer.recent_obs(10_000))
+        self.learner.normalizer.fit_rewards(self.buffer.episode_returns())
         for done in range(0, self.config.pretrain_updates, CHUNK):
             self._learn(min(CHUNK, self.config.pretrain_updates - done))
         yield self.record(
@@ -386,7 +386,7 @@ class Run:
         played = play_learner(self.learner, self.world, episodes)
         alone = summary(played, self.floor, self.ceiling)
         better = alone["mean_reward"] > self.best_reward
-        self.learner.keep(self.best, better)
+        self.learner.update_snapshot(self.best, better)
         self.best_reward = np.where(better, alone["mean_reward"], self.best_reward)
         self.best_step = np.where(better, self.step, self.best_step)
         self.score = alone["score"]

@@ -130,8 +130,9 @@ def test_the_weight_falls_linearly_to_nothing():
 
 def test_the_bonus_is_counted_in_running_standard_deviations_of_each_seeds_error():
     bonus = ready(RND(coef=2.0), (0, 1))
+    normalizer = SimpleNamespace(normalize=lambda obs: obs)
     nothing = SimpleNamespace(
-        normalize=lambda obs: obs, update=lambda batch: None, updates=1
+        normalizer=normalizer, update=lambda batch: None, updates=1
     )
     bonus.networks = nothing
     for error, expected in [
@@ -140,7 +141,7 @@ def test_the_bonus_is_counted_in_running_standard_deviations_of_each_seeds_error
         # of 1, 3, 5, 7 it is the root of 5; of 2, 6, 6, 2 still 2
         ([[5.0, 7.0], [6.0, 2.0]], [[4.472136, 6.260990], [6.0, 2.0]]),
     ]:
-        nothing.errors = lambda obs, error=error: torch.tensor(error)
+        nothing.prediction_error = lambda obs, error=error: torch.tensor(error)
         torch.testing.assert_close(
             bonus.reward(random_batch((0, 1), rows=2), 0)[0], torch.tensor(expected)
         )

@@ -122,7 +122,7 @@ def seed_of(learner: Any, p: int) -> dict[str, Tensor]:
     """Everything that training moves of one seed."""
     return {
         f"{key}/{i}": block[p].clone()
-        for key, stack in learner.stacks().items()
+        for key, stack in learner.weights.members.items()
         for i, block in enumerate(stack.blocks)
     }
 
@@ -151,7 +151,7 @@ def test_a_seed_learns_the_same_alone_and_among_others(name, kind, updates):
         for seeds in ((3,), (0, 3, 4))
     )
     for stack, others in zip(
-        alone.stacks().values(), among.stacks().values(), strict=True
+        alone.weights.members.values(), among.weights.members.values(), strict=True
     ):
         for mine, theirs in zip(stack.blocks, others.blocks, strict=True):
             torch.testing.assert_close(mine[0], theirs[1], atol=1e-6, rtol=0)
@@ -212,7 +212,7 @@ def test_an_export_acts_exactly_as_the_learner(name, kind, world):
     )
     learner = plugins.make("learner", name, **fields).setup(world_spec, SEEDS)
     obs = np.random.default_rng(0).integers(256, size=(3, 200, 2, 2)).astype(np.uint8)
-    learner.fit_normalizer(list(obs))
+    learner.normalizer.fit(list(obs))
     train(learner, 3)
     acted = learner.act(obs)
     assert len(np.unique(acted)) > 1
@@ -249,8 +249,8 @@ def test_each_loss_moves_the_network_of_its_own_name_alone(name, kind):
         }
         assert moved - {f"target/{only}"} == {
             f"net/{only}",
-            f"adam0/{only}",
-            f"adam1/{only}",
+            f"adam_mean/{only}",
+            f"adam_square/{only}",
         }
         assert (f"target/{only}" in moved) == (only in learner.targets)
 
@@ -281,7 +281,7 @@ def first_gradients(learner: Any) -> dict[str, Tensor]:
         network: torch.cat(
             [
                 block.reshape(len(block), -1)
-                for block in learner.moments[network][0].blocks
+                for block in learner.optimizer.moments[network].mean.blocks
             ],
             -1,
         )
@@ -372,7 +372,7 @@ def test_restoring_brings_back_the_masked_seeds_alone(name, kind):
     early, late = learner.snapshot(), train(learner, 3).snapshot()
     assert_equal(snapshot, early)  # training does not move a snapshot
     learner.restore(snapshot, np.array([True, False, True]))
-    for key, stack in learner.stacks().items():
+    for key, stack in learner.weights.members.items():
         for block, old, new in zip(
             stack.blocks, stack.split(early[key]), stack.split(late[key]), strict=True
         ):
@@ -384,9 +384,9 @@ def test_keeping_overwrites_the_masked_seeds_of_a_snapshot_alone(name, kind):
     learner = train(make(name, kind), 3)
     snapshot, early = learner.snapshot(), learner.snapshot()
     late = train(learner, 3).snapshot()
-    learner.keep(snapshot, np.array([True, False, False]))
+    learner.update_snapshot(snapshot, np.array([True, False, False]))
     assert_equal(learner.snapshot(), late)
-    for key, stack in learner.stacks().items():
+    for key, stack in learner.weights.members.items():
         split = (stack.split(vectors[key]) for vectors in (snapshot, early, late))
         for kept, old, new in zip(*split, strict=True):
             assert torch.equal(kept, torch.stack([new[0], old[1], old[2]]))
@@ -659,7 +659,7 @@ def test_a_schedule_lowers_the_step_size_to_zero_and_stays_there(schedule, share
     for updates, share in shares.items():
         learner = make("bc", learning_rate=1e-2, schedule=schedule, schedule_updates=12)
         learner.updates = updates
-        assert learner.rate() == pytest.approx(1e-2 * share, abs=1e-12)
+        assert learner.learning_rate_at(updates) == pytest.approx(1e-2 * share, abs=1e-12)
         before = learner.net.policy.weights.vector.clone()
         train(learner, 1)
         # Adam's first is the step size itself
@@ -671,8 +671,8 @@ def test_known_bounds_are_mapped_to_plus_minus_one():
     low, high = np.array([0, -10, 5], np.float32), np.array([9, 30, 5], np.float32)
     learner = DQN().setup(Spec((3,), "float32", low, high, 2), (0, 1))
     # bounds are known: data changes nothing
-    learner.fit_normalizer([np.full((10, 3), 7.0)] * 2)
-    seen = learner.normalize(
+    learner.normalizer.fit([np.full((10, 3), 7.0)] * 2)
+    seen = learner.normalizer.normalize(
         torch.tensor([[0.0, 0.0, 5.0], [9.0, 30.0, 5.0]]).expand(2, 2, 3)
     )
     torch.testing.assert_close(
@@ -683,8 +683,8 @@ def test_known_bounds_are_mapped_to_plus_minus_one():
 def test_unbounded_observations_are_standardised_by_each_seeds_own_first_data():
     learner = DQN().setup(spec(inputs=2), (0, 1, 2))
     first = [np.array([[0, 4], [2, 4]]), np.array([[1, 1], [3, 9]]), np.empty((0, 2))]
-    learner.fit_normalizer(first)
-    seen = learner.normalize(torch.tensor([[3.0, 4.0]]).expand(3, 1, 2))
+    learner.normalizer.fit(first)
+    seen = learner.normalizer.normalize(torch.tensor([[3.0, 4.0]]).expand(3, 1, 2))
     # seed 0: (3 - 1) / sqrt(2), and a column that never changed; seed 1: (3 - 2) /
     # sqrt(2), (4 - 5) / sqrt(32) seed 2 has seen nothing
     expected = torch.tensor([[[2**0.5, 0.0]], [[0.5**0.5, -(32**-0.5)]], [[3.0, 4.0]]])
@@ -694,9 +694,9 @@ def test_unbounded_observations_are_standardised_by_each_seeds_own_first_data():
 @pytest.mark.parametrize("bound", [9.0, np.inf])
 def test_observations_are_left_alone_where_normalising_is_off(bound):
     learner = DQN(normalize_obs=False).setup(spec(inputs=2, bound=bound), (0, 1))
-    learner.fit_normalizer([np.array([[0, 4], [2, 4]])] * 2)
+    learner.normalizer.fit([np.array([[0, 4], [2, 4]])] * 2)
     obs = torch.tensor([[3.0, -4.0]]).expand(2, 1, 2)
-    assert torch.equal(learner.normalize(obs), obs)
+    assert torch.equal(learner.normalizer.normalize(obs), obs)
     assert torch.equal(learner.export(0)[0](obs[0]), obs[0])
 
 
@@ -707,28 +707,28 @@ def test_networks_learn_from_normalised_observations():
         for _ in range(2)
     ]
     fitted, plain = make("iql"), make("iql", normalize_obs=False)
-    fitted.fit_normalizer([obs.numpy() for obs in far[0]])
+    fitted.normalizer.fit([obs.numpy() for obs in far[0]])
     batch = random_batch()._replace(obs=far[0], next_obs=far[1])
     fitted.update(batch)
     plain.update(
-        batch._replace(obs=fitted.normalize(far[0]), next_obs=fitted.normalize(far[1]))
+        batch._replace(obs=fitted.normalizer.normalize(far[0]), next_obs=fitted.normalizer.normalize(far[1]))
     )
     assert_equal(fitted.snapshot(), plain.snapshot())
 
 
 def test_a_return_range_scales_every_seeds_returns_to_a_thousand():
     learner = make("iql", return_range=True, reward_scale=2.0)
-    learner.fit_rewards(
+    learner.normalizer.fit_rewards(
         [np.array([1.0, 5.0, 3.0]), np.array([-10.0, -10.0]), np.array([7.0])]
     )
     # seeds 1 and 2 have no range
-    assert learner.reward_factor.tolist() == [[500], [2], [2]]
+    assert learner.normalizer.reward_factor.tolist() == [[500], [2], [2]]
     again = make("iql", return_range=True, reward_scale=2.0)
     again.load(learner.state())
-    assert again.reward_factor.tolist() == [[500], [2], [2]]
+    assert again.normalizer.reward_factor.tolist() == [[500], [2], [2]]
     off = make("iql", reward_scale=2.0)
-    off.fit_rewards([np.array([1.0, 5.0])] * 3)
-    assert off.reward_factor.tolist() == [[2]] * 3
+    off.normalizer.fit_rewards([np.array([1.0, 5.0])] * 3)
+    assert off.normalizer.reward_factor.tolist() == [[2]] * 3
 
 
 def test_states_are_worth_v_or_the_q_of_the_best_action_or_the_policys_certainty():
@@ -767,7 +767,7 @@ def test_states_are_worth_v_or_the_q_of_the_best_action_or_the_policys_certainty
     for learner, kind, nets, expected in cases:
         learner.setup(spec(kind), (0, 1))
         for network, said in nets.items():
-            setattr(learner.net, network, said)
+            learner.nets[network] = said
         np.testing.assert_allclose(
             learner.value(obs.numpy()), [[expected]] * 2, rtol=1e-5
         )
@@ -1164,7 +1164,7 @@ def test_q_on_the_scripted_path_is_its_discounted_return(learner, leaving):
     batch, path = scripted_path(leaving), scripted_path(leaving=False)
     for _ in range(1000):
         learner.update(batch)
-    path = path._replace(obs=learner.normalize(path.obs))
+    path = path._replace(obs=learner.normalizer.normalize(path.obs))
     q = q_of(learner, path).mean(1)  # [P, 18]
     assert q.mean(-1).tolist() == pytest.approx([8.387] * 3, rel=0.02)
     for step, value in {0: 6.859, 16: 9.8, 17: 10.0}.items():  # -0.1 + 0.99 * 10 = 9.8

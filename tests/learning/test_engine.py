@@ -65,7 +65,7 @@ def test_compiled_updates_are_the_updates_as_written(name: str, box: bool):
             )
     assert compiled.updates == 4
     for mine, theirs in zip(
-        written.stacks().values(), compiled.stacks().values(), strict=True
+        written.weights.members.values(), compiled.weights.members.values(), strict=True
     ):
         torch.testing.assert_close(mine.vector, theirs.vector, atol=1e-4, rtol=1e-3)
     # the same draws were used
@@ -102,7 +102,7 @@ def test_a_compiled_run_resumes_exactly():
     second.load(first.state())
     Compiled(second)(data[3])
     for mine, theirs in zip(
-        through.stacks().values(), second.stacks().values(), strict=True
+        through.weights.members.values(), second.weights.members.values(), strict=True
     ):
         assert torch.equal(mine.vector, theirs.vector)
 

@@ -9,15 +9,17 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from curriculum.learning.kernels import bf32, product
 from curriculum.learning.networks import (
     MLP,
-    Network,
-    Normalize,
+    ObsNetwork,
     Scalar,
-    Stack,
-    bf32,
-    product,
+    Stacked,
+    gradient_of,
 )
+from curriculum.learning.normalizer import Normalize
+from curriculum.learning.parts import Dense, LayerNorm, Part, ReLU, Residual, mlp
+from curriculum.learning.weights import Weights
 from curriculum.types import stream
 
 torch.set_num_threads(1)
@@ -92,14 +94,14 @@ def test_a_seed_draws_the_same_weights_alone_and_among_others_and_no_two_are_ali
         assert len(torch.unique(drawn, dim=0)) == 6
 
 
-def test_a_twin_starts_equal_and_neither_moves_the_other():
+def test_a_frozen_copy_starts_equal_and_neither_moves_the_other():
     net, x = stacked(), inputs(3, 7, 4)
-    twin, before = net.twin(), net(x).detach()
-    assert torch.equal(twin(x), before)
-    assert not twin(x).requires_grad
+    copied, before = net.frozen_copy(), net(x).detach()
+    assert torch.equal(copied(x), before)
+    assert not copied(x).requires_grad
     net.weights.vector += 1
-    assert torch.equal(twin(x), before)
-    twin.weights.vector.zero_()
+    assert torch.equal(copied(x), before)
+    copied.weights.vector.zero_()
     assert (net(x) != 0).any()
 
 
@@ -111,7 +113,7 @@ def test_what_moves_the_vector_moves_the_network():
 
 
 def test_blocks_lie_in_the_vector_one_after_the_other():
-    stack = Stack([(2, 1, 3), (2, 2)])
+    stack = Weights([(2, 1, 3), (2, 2)])
     stack.vector[:10] = torch.arange(10.0)
     assert [block.tolist() for block in stack.blocks] == [
         [[[0, 1, 2]], [[3, 4, 5]]],
@@ -126,9 +128,9 @@ def test_blocks_lie_in_the_vector_one_after_the_other():
     assert not stack.vector[10:].any()
 
 
-def test_copy_seeds_touches_the_masked_seeds_alone():
-    stack = Stack([(3, 1, 2), (3, 1)])
-    stack.copy_seeds(torch.ones_like(stack.vector), torch.tensor([True, False, True]))
+def test_read_seeds_touches_the_masked_seeds_alone():
+    stack = Weights([(3, 1, 2), (3, 1)])
+    stack.read_seeds(torch.ones_like(stack.vector), torch.tensor([True, False, True]))
     assert [block.tolist() for block in stack.blocks] == [
         [[[1, 1]], [[0, 0]], [[1, 1]]],
         [[1], [0], [1]],
@@ -192,7 +194,7 @@ def plain(net: MLP, x: Tensor, vector: Tensor) -> Tensor:
             torch.einsum("pkbi,pkio->pkbo", h.expand(-1, net.members, -1, -1), weight)
             + bias
         )
-        if net.layer_norm:
+        if any(isinstance(part, LayerNorm) for part in net.chain.parts):
             centred = h - h.mean(-1, keepdim=True)
             h = centred / (centred.square().mean(-1, keepdim=True) + 1e-5).sqrt()
         h = h.clamp(min=0)
@@ -272,16 +274,9 @@ def test_a_network_that_a_loss_asks_twice_gets_both_gradients(layer_norm):
     torch.testing.assert_close(mine, theirs, atol=1e-5, rtol=1e-4)
 
 
-@pytest.fixture
-def mover():
-    """Sets the network a backward pass is for; nobody is left standing there."""
-    yield lambda net: setattr(Network, "mover", net)
-    Network.mover = None
-
-
 @every_form
-def test_with_another_mover_a_network_passes_slopes_on_and_has_none_itself(
-    mover, seeds, members, layer_norm, outputs
+def test_a_gradient_of_another_network_passes_through_without_one_of_its_own(
+    seeds, members, layer_norm, outputs
 ):
     generators = [stream(seed, "actor") for seed in range(seeds)]
     actor = MLP(4, 4, (6,)).setup(generators)
@@ -295,14 +290,14 @@ def test_with_another_mover_a_network_passes_slopes_on_and_has_none_itself(
         vectors,
     )
     loss = some_loss(critic.body(actor(x).squeeze(1)))
-    mover(actor)
-    ours, none = torch.autograd.grad(
-        loss, [*actor.leaves, *critic.leaves], retain_graph=True, allow_unused=True
-    )
+    with gradient_of(actor, (actor, critic)):
+        ours, none = torch.autograd.grad(
+            loss, [*actor.leaves, *critic.leaves], retain_graph=True, allow_unused=True
+        )
     torch.testing.assert_close(ours, expected[0], atol=1e-5, rtol=1e-4)
     assert none is None
-    mover(critic)  # the same graph again, for the other one
-    (ours,) = torch.autograd.grad(loss, critic.leaves)
+    with gradient_of(critic, (actor, critic)):  # the same graph again
+        (ours,) = torch.autograd.grad(loss, critic.leaves)
     torch.testing.assert_close(ours, expected[1], atol=1e-5, rtol=1e-4)
 
 
@@ -315,9 +310,7 @@ def test_a_graph_can_be_walked_through_twice_and_gives_the_same():
     assert torch.equal(first, second)
 
 
-def test_as_its_own_mover_a_network_asked_twice_gets_both_gradients_and_the_next_ones_are_fresh(
-    mover,
-):
+def test_reused_memory_holds_both_gradients_of_a_network_that_is_asked_twice():
     """It may keep memory for its gradient from one backward pass to the next."""
     net, x, y = stacked(layer_norm=True), inputs(3, 7, 4), inputs(3, 5, 4) * 2
     first, second = some_loss(net(x)) + some_loss(net(y)), some_loss(net(y))
@@ -325,14 +318,12 @@ def test_as_its_own_mover_a_network_asked_twice_gets_both_gradients_and_the_next
         torch.autograd.grad(loss, net.leaves, retain_graph=True)[0]
         for loss in (first, second)
     ]
-    mover(net)
     for loss, gradient in zip(
         (first, second, first), (*expected, expected[0]), strict=True
     ):
-        net.taken = False  # as `Learner.gradient` says before every pass
-        torch.testing.assert_close(
-            torch.autograd.grad(loss, net.leaves, retain_graph=True)[0], gradient
-        )
+        with gradient_of(net, [net]):
+            (mine,) = torch.autograd.grad(loss, net.leaves, retain_graph=True)
+        torch.testing.assert_close(mine, gradient)
 
 
 def test_without_gradients_the_answer_is_the_same_and_nothing_is_recorded():
@@ -427,7 +418,7 @@ def test_a_scalar_is_one_number_a_seed_with_a_gradient_of_its_own():
     assert not gradient[3:].any()
     scalar.weights.vector += 1
     assert scalar().tolist() == [1.25] * 3
-    assert scalar.twin()().tolist() == [1.25] * 3
+    assert scalar.frozen_copy()().tolist() == [1.25] * 3
 
 
 # --- precision ---
@@ -469,8 +460,7 @@ def test_gradients_in_lower_precision_point_where_exact_ones_do(precision, layer
     found = []
     for chosen in ("fp32", precision):
         net = MLP(4, 1, (64, 64), 2, layer_norm)
-        net.precision = chosen
-        net.setup([stream(seed, "test") for seed in (0, 1)])
+        net.setup([stream(seed, "test") for seed in (0, 1)], precision=chosen)
         found.append(
             torch.autograd.grad(net(inputs(2, 64, 4)).square().sum(), net.leaves)[0]
         )

@@ -6,8 +6,10 @@ import pytest
 import torch
 from torch import nn
 
+from curriculum.learning.kernels import Precision
 from curriculum.learning.learner import Learner
-from curriculum.learning.pixels import Encoder, Pixels, Scale
+from curriculum.learning.normalizer import Scale
+from curriculum.learning.pixels import Encoder, Pixels
 from curriculum.setting import plugins
 from curriculum.types import Batch, Spec, stream
 
@@ -17,12 +19,17 @@ FRAMES, SIDE = 4, 44
 
 
 def network(
-    encoder: Encoder, seeds: tuple[int, ...] = (0, 1), outputs: int = 3, extra: int = 0
+    encoder: Encoder,
+    seeds: tuple[int, ...] = (0, 1),
+    outputs: int = 3,
+    extra: int = 0,
+    precision: Precision = "fp32",
 ) -> Pixels:
     net = Pixels(
         (FRAMES, SIDE, SIDE), outputs, (16,), members=2, extra=extra, encoder=encoder
     )
-    return net.setup([stream(seed, "test") for seed in seeds])
+    generators = [stream(seed, "test") for seed in seeds]
+    return net.setup(generators, precision=precision)
 
 
 def pictures(*lead: int, seed: int = 0) -> torch.Tensor:
@@ -47,7 +54,7 @@ def test_an_encoder_has_the_published_size_on_atari_pictures(
     # 64 features impala: 3x3 kernels 4-16, 16-32, 32-32 and four a stage of its own
     # width, with biases; 11 * 11 * 32 features
     net = Pixels((4, 84, 84), 1, (8,), encoder=encoder)
-    assert net.sizes[0] == features
+    assert net.inputs == features
     assert sum(p.numel() for p in net.parameters.values()) == weights
 
 
@@ -82,9 +89,9 @@ def test_pictures_count_from_zero_to_one():
 
 
 def test_lower_precision_moves_features_by_little():
-    net, obs = network("nature"), pictures(2, 3)
-    exact = net.encode(obs)
-    net.precision = "bf16"
+    obs = pictures(2, 3)
+    exact = network("nature").encode(obs)
+    net = network("nature", precision="bf16")
     assert net.encode(obs).dtype == torch.float32
     assert not torch.equal(net.encode(obs), exact)
     torch.testing.assert_close(net.encode(obs), exact, atol=0.02, rtol=0.05)
@@ -168,7 +175,7 @@ def test_a_seed_that_sees_pictures_learns_the_same_alone_and_among_others(
         alone.update(batch((2,), box))
         among.update(batch((0, 2), box))
     for mine, theirs in zip(
-        alone.stacks().values(), among.stacks().values(), strict=True
+        alone.weights.members.values(), among.weights.members.values(), strict=True
     ):
         for own, other in zip(mine.blocks, theirs.blocks, strict=True):
             torch.testing.assert_close(own[0], other[1], atol=1e-6, rtol=0)

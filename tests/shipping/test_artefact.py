@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import nn
 
-from curriculum.learning.networks import Normalize
+from curriculum.learning.normalizer import Normalize
 from curriculum.shipping.artefact import deployable, fill, load, quantized, save
 from curriculum.shipping.layers import Layer, Unsupported, assemble, dense
 from curriculum.techniques.quantize import Quantize

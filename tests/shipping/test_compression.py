@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import nn
 
-from curriculum.learning.networks import Normalize
+from curriculum.learning.normalizer import Normalize
 from curriculum.run.evaluation import evaluation_rows
 from curriculum.shipping.artefact import deployable, save
 from curriculum.shipping.compression import latency_us, measure, refusals, table

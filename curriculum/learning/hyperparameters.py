@@ -1,0 +1,76 @@
+"""Hyperparameters that all learners share."""
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from curriculum.types import within
+
+INFINITY = float("inf")
+
+
+@dataclass(kw_only=True)
+class Hyperparameters:
+    """Networks, optimisation, returns, scaling and exploration."""
+
+    hidden: tuple[int, ...] = (128, 128)  # widths of the hidden layers of every network
+    layer_norm: bool = False  # normalise hidden layers of critics and state values
+    # of images: the encoder of DQN (2015), or the deeper one of IMPALA (2018)
+    encoder: Literal["nature", "impala"] = "nature"
+    learning_rate: float = 1e-3  # Adam's step size
+    # how the learning rate decreases to 0
+    schedule: Literal["constant", "linear", "cosine"] = "constant"
+    # updates after which the learning rate is 0; needed unless the schedule is constant
+    schedule_updates: int = 0
+    batch_size: int = 128  # transitions per update and seed
+    discount: float = 0.99  # 0 sees one step ahead, towards 1 the whole future counts
+    # rewards summed before bootstrapping: more steps pass rewards on faster, but also
+    # the mistakes of the behaviour policy
+    n_step: int = 1
+    # share of the distance that target networks move per update: 1 means no target
+    # networks, towards 0 they are frozen
+    polyak: float = 0.01
+    # updates between hard copies of target networks; 0: move them by polyak instead
+    target_every: int = 0
+    # largest gradient norm of one network of one seed; 0: no limit
+    grad_clip: float = 10.0
+    # map observations to [-1, 1] by their bounds, or standardise them by the first data
+    normalize_obs: bool = True
+    reward_scale: float = 1.0  # factor on rewards
+    # also scale rewards so that returns of the start span 1000 (IQL's rule for
+    # locomotion)
+    return_range: bool = False
+    # while collecting: share of random actions; box actions: standard deviation of
+    # added noise
+    exploration: float = 0.05
+
+    def __post_init__(self) -> None:
+        within(self, 0, 1, "discount", "polyak", "exploration")
+        within(self, 0, INFINITY, "learning_rate", "grad_clip")
+        within(self, 0, INFINITY, "schedule_updates", "target_every")
+        within(self, 1e-9, INFINITY, "reward_scale")
+        within(self, 1, INFINITY, "batch_size", "n_step")
+        if not self.hidden or min(self.hidden) < 1:
+            raise ValueError(
+                f"hidden must name at least one positive layer width, got {self.hidden}"
+            )
+        if self.schedule not in ("constant", "linear", "cosine"):
+            raise ValueError(
+                f"no schedule {self.schedule!r}; there are: constant, linear, cosine"
+            )
+        is_constant = self.schedule == "constant"
+        if is_constant != (self.schedule_updates == 0):
+            raise ValueError(
+                "schedule and schedule_updates go together, got "
+                f"{self.schedule} and {self.schedule_updates}: give both "
+                "--learner.schedule cosine and --learner.schedule-updates, or neither"
+            )
+
+    def learning_rate_at(self, update: int) -> float:
+        """Adam's step size after so many updates."""
+        if self.schedule == "constant":
+            return self.learning_rate
+        progress = min(update / self.schedule_updates, 1.0)
+        if self.schedule == "linear":
+            return self.learning_rate * (1 - progress)
+        return self.learning_rate * (0.5 * (1 + math.cos(math.pi * progress)))

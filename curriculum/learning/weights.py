@@ -1,0 +1,68 @@
+"""Weights of all seeds in one contiguous vector, and copies of them."""
+
+import math
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+# vectors are padded to whole vector registers: processors round the remainder
+# differently, and any seed may lie there
+PADDING = 64
+Snapshot = dict[str, Tensor]
+
+
+class Layout:
+    """Blocks of given shapes, one after the other in a vector."""
+
+    def __init__(self, shapes: Sequence[tuple[int, ...]]):
+        self.shapes = list(shapes)
+        self.sizes = [math.prod(shape) for shape in self.shapes]
+        self.size = sum(self.sizes)
+
+    def split(self, vector: Tensor) -> list[Tensor]:
+        """Views of `vector`, one for each block."""
+        parts = vector[: self.size].split(self.sizes)
+        pairs = zip(parts, self.shapes, strict=True)
+        return [part.view(shape) for part, shape in pairs]
+
+
+class Weights(Layout):
+    """Blocks [P, ...] in one vector, so that an optimiser handles a single tensor."""
+
+    def __init__(self, shapes: Sequence[tuple[int, ...]], device: str = "cpu"):
+        super().__init__(shapes)
+        padded = math.ceil(self.size / PADDING) * PADDING
+        self.vector = torch.zeros(padded, device=device)
+        self.blocks = self.split(self.vector)
+
+    def read_seeds(self, vector: Tensor, seeds: Tensor) -> None:
+        """Overwrite the seeds in mask [P] by those of another vector of this layout."""
+        for own, other in zip(self.blocks, self.split(vector), strict=True):
+            own[seeds] = other[seeds]
+
+    def write_seeds(self, vector: Tensor, seeds: Tensor) -> None:
+        """Overwrite the seeds in mask [P] of another vector of this layout."""
+        for own, other in zip(self.blocks, self.split(vector), strict=True):
+            other[seeds] = own[seeds]
+
+
+class WeightCollection:
+    """Named weights that are copied and restored together."""
+
+    def __init__(self, members: Mapping[str, Weights]):
+        self.members = members
+
+    def snapshot(self) -> Snapshot:
+        """Copy everything."""
+        return {name: own.vector.clone() for name, own in self.members.items()}
+
+    def restore(self, snapshot: Snapshot, seeds: Tensor) -> None:
+        """Return the seeds in mask [P] to a snapshot."""
+        for name, own in self.members.items():
+            own.read_seeds(snapshot[name], seeds)
+
+    def update_snapshot(self, snapshot: Snapshot, seeds: Tensor) -> None:
+        """Overwrite the seeds in mask [P] of a snapshot by their current weights."""
+        for name, own in self.members.items():
+            own.write_seeds(snapshot[name], seeds)
