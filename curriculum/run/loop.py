@@ -5,7 +5,6 @@ import copy
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from curriculum.run import checkpoint
 from curriculum.run.evaluation import (
     evaluation_rows,
     maps,
+    play,
     play_learner,
     play_mixed,
     play_planner,
@@ -423,7 +423,7 @@ class Run:
             / "compressed"
             / f"step-{self.step:09d}"
         )
-        rows = partial(evaluation_rows, self.world, range(self.config.eval_episodes))
+        episodes = range(self.config.eval_episodes)
         measured = []
         for p, (seed, seen) in enumerate(
             zip(self.seeds, self.buffer.distinct_obs(4_096), strict=True)
@@ -431,7 +431,13 @@ class Run:
             policy, obs = self.learner.export(p), torch.from_numpy(seen)
             measured.append(
                 measure(
-                    policy, obs, self.techniques, rows, folder / f"seed{seed}", seed
+                    policy,
+                    obs,
+                    self.techniques,
+                    self.spec,
+                    lambda act: play(act, evaluation_rows(self.world, episodes)),
+                    folder / f"seed{seed}",
+                    seed,
                 )
             )
         tags = [(variant, name) for variant, row in measured[0].items() for name in row]

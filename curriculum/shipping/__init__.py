@@ -1,1 +1,1 @@
-"""Policies outside training: exported files, and what they cost when deployed."""
+"""Policies outside training: exported files, and their cost in deployment."""

@@ -3,28 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from curriculum.shipping.threads import one_thread
+
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Let torch use one thread: as fast for small networks, far faster on a busy
-    machine, and always the same sums."""
-    import torch
-
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
+    # (student's outputs [n, A], indices [n] of their observations) -> loss
+    Loss = Callable[[Tensor, Tensor], Tensor]
 
 
 @one_thread()
@@ -41,44 +32,51 @@ def imitate(
 ) -> None:
     """Train `student`, in place, until it acts on `obs` [n, *O] as `teacher` does.
 
-    A box action (both end in Tanh) is learnt by its mean squared error; `temperature`
-    then means nothing. Scores: minimises KL(softmax(q_T / tau) || softmax(q_S)), Rusu
-    et al. 2015, arXiv 1511.06295. Their tau of 0.01 suits their Q-values; here tau is
-    `temperature` times the teacher's spread over actions (root mean square about their
-    mean, over all of `obs`), so that Q-values 0.1 apart and logits 20 apart pose the
-    same task. The student's scores keep the teacher's unit, only while it learns tau is
-    their unit; but a small tau teaches their order, not their size."""
+    Box actions (both end in Tanh) are learnt by their mean squared error, without a
+    temperature. Scores are learnt by minimising KL(softmax(q_T / tau) || softmax(q_S)),
+    Rusu et al. 2015, arXiv 1511.06295. The paper's tau of 0.01 suits its Q-values; here
+    tau is `temperature` times the spread of the teacher's scores over actions (root
+    mean square deviation from their mean, over all of `obs`), so that Q-values 0.1
+    apart and logits 20 apart are the same task. The student learns scores in units of
+    tau and gets the teacher's unit back afterwards; with a small tau it learns the
+    order of the scores, not their size."""
     import torch
     from torch import nn
     from torch.nn import functional
 
     if not len(obs):
         raise ValueError("there are no observations to imitate the policy on")
+    fit = partial(
+        _fit, student, obs, rng, updates, batch=batch, learning_rate=learning_rate
+    )
     with torch.no_grad():
-        given = teacher(obs)  # [n, actions] scores, or [n, A]
-    pace = {"updates": updates, "batch": batch}
+        target = teacher(obs)  # [n, actions] scores, or [n, A]
     if isinstance(student[-1], nn.Tanh):
-        _fit(
-            student,
-            obs,
-            lambda out, at: functional.mse_loss(out, given[at]),
-            rng,
-            learning_rate,
-            **pace,
-        )
+        fit(_squared_error(target))
         return
-    advantage = given - given.mean(-1, keepdim=True)
-    tau = temperature * float(advantage.square().mean().sqrt()) or 1.0
-    target = functional.softmax(advantage / tau, -1)
-
-    def divergence(out: Tensor, at: Tensor) -> Tensor:
-        return functional.kl_div(
-            functional.log_softmax(out, -1), target[at], reduction="batchmean"
-        )
-
+    advantage = target - target.mean(-1, keepdim=True)
+    spread = float(advantage.square().mean().sqrt())
+    tau = temperature * spread or 1.0
     _scale(student[-1], 1 / tau)
-    _fit(student, obs, divergence, rng, learning_rate, **pace)
+    fit(_divergence(functional.softmax(advantage / tau, -1)))
     _scale(student[-1], tau)
+
+
+def _squared_error(target: Tensor) -> Loss:
+    from torch.nn import functional
+
+    return lambda out, index: functional.mse_loss(out, target[index])
+
+
+def _divergence(target: Tensor) -> Loss:
+    """KL divergence of the student's softmax from the probabilities `target`."""
+    from torch.nn import functional
+
+    def loss(out: Tensor, index: Tensor) -> Tensor:
+        log_probability = functional.log_softmax(out, -1)
+        return functional.kl_div(log_probability, target[index], reduction="batchmean")
+
+    return loss
 
 
 def _scale(layer: nn.Module, factor: float) -> None:
@@ -89,26 +87,27 @@ def _scale(layer: nn.Module, factor: float) -> None:
 def _fit(
     student: nn.Sequential,
     obs: Tensor,
-    loss: Callable[[Tensor, Tensor], Tensor],
     rng: np.random.Generator,
-    learning_rate: float,
-    *,
     updates: int,
+    loss: Loss,
+    *,
     batch: int,
+    learning_rate: float,
 ) -> None:
-    """Minimise `loss(outputs, index)` over batches of `obs`, every observation once
-    before any is seen again."""
+    """Minimise `loss` over batches of `obs`; each pass takes every observation once.
+
+    The learning rate falls linearly to zero."""
     import torch
 
     adam = torch.optim.Adam(student.parameters(), learning_rate, fused=True)
-    pieces: list[np.ndarray] = []
+    batches: list[np.ndarray] = []
     for update in range(updates):
-        pieces = pieces or np.array_split(
-            rng.permutation(len(obs)), math.ceil(len(obs) / batch)
-        )
-        index = torch.from_numpy(pieces.pop())
+        if not batches:
+            order = rng.permutation(len(obs))
+            batches = np.array_split(order, math.ceil(len(obs) / batch))
+        index = torch.from_numpy(batches.pop())
         adam.param_groups[0]["lr"] = learning_rate * (1 - update / updates)
-        wrong = loss(student(obs[index]), index)
+        value = loss(student(obs[index]), index)
         adam.zero_grad()
-        wrong.backward()
+        value.backward()
         adam.step()

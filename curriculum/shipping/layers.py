@@ -1,8 +1,8 @@
-"""The dense layers of an exported policy: taken out of it, and put together to one.
+"""The dense layers of an exported policy: extracted from it, and assembled to one.
 
-A dense policy is normaliser, Linear, ReLU, ..., Linear, perhaps with LayerNorm before
-each ReLU. It gives scores [n, actions], of which the largest acts, or it ends in Tanh
-and gives box actions [n, A] in [-1, 1].
+A dense policy is normaliser, Linear, ReLU, ..., Linear, with or without LayerNorm
+before each ReLU. It gives scores [n, actions], of which the largest acts, or it ends in
+Tanh and gives box actions [n, A] in [-1, 1].
 """
 
 from __future__ import annotations
@@ -15,15 +15,18 @@ import numpy as np
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+# a dense policy after its normaliser, one letter for each module (see `_letter`)
+DENSE = re.compile("(DN?R)*DT?")
+
 
 class Layer(NamedTuple):
     """A dense layer, and what follows it."""
 
     weight: np.ndarray  # [out, in] float32
     bias: np.ndarray  # [out] float32
-    # of a LayerNorm without learnt scale and shift behind it; 0: there is none
+    # of the LayerNorm without learnt scale and shift that follows; 0: there is none
     eps: float = 0.0
-    tanh: bool = False  # only of a last layer: it gives box actions
+    tanh: bool = False  # only in a last layer: it gives box actions
 
 
 class Unsupported(TypeError):
@@ -32,40 +35,47 @@ class Unsupported(TypeError):
 
 
 def dense(policy: nn.Module) -> list[Layer]:
-    """Copy the dense layers out of `policy`; Unsupported where it is of another
-    kind."""
+    """Copy the dense layers of `policy`; raises Unsupported for other policies."""
     from torch import nn
 
-    first, *rest = policy if isinstance(policy, nn.Sequential) else [policy]
-    letters = "".join(map(_letter, rest))
-    if not (
-        hasattr(first, "mean")
-        and hasattr(first, "scale")
-        and re.fullmatch("(DN?R)*DT?", letters)
-    ):
-        kinds = ", ".join(dict.fromkeys(type(part).__name__ for part in (first, *rest)))
+    modules = list(policy) if isinstance(policy, nn.Sequential) else [policy]
+    letters = "".join(_letter(module) for module in modules[1:])
+    if not (_is_normaliser(modules[0]) and DENSE.fullmatch(letters)):
+        names = [type(module).__name__ for module in modules]
+        kinds = ", ".join(dict.fromkeys(names))
         raise Unsupported(
-            f"only a normaliser, then Linear, ReLU, ..., Linear can be taken apart; this policy is made of {kinds}"
+            "only a normaliser, then Linear, ReLU, ..., Linear can be taken apart; "
+            f"this policy is made of {kinds}"
         )
     layers: list[Layer] = []
-    for part in rest:
-        if isinstance(part, nn.Linear):
-            layers.append(Layer(array_of(part.weight), array_of(part.bias)))
-        elif isinstance(part, nn.LayerNorm):
-            layers[-1] = layers[-1]._replace(eps=part.eps)
-    return [*layers[:-1], layers[-1]._replace(tanh=letters.endswith("T"))]
+    for module in modules[1:]:
+        if isinstance(module, nn.Linear):
+            layers.append(Layer(array_of(module.weight), array_of(module.bias)))
+        elif isinstance(module, nn.LayerNorm):
+            layers[-1] = layers[-1]._replace(eps=module.eps)
+    layers[-1] = layers[-1]._replace(tanh=letters.endswith("T"))
+    return layers
 
 
-def _letter(part: nn.Module) -> str:
+def _is_normaliser(module: nn.Module) -> bool:
+    from curriculum.learning.normalizer import Normalize
+
+    return isinstance(module, Normalize)
+
+
+def _letter(module: nn.Module) -> str:
+    """D dense, N normalisation, R ReLU, T Tanh, ? anything else."""
     from torch import nn
 
-    if isinstance(part, nn.Linear) and part.bias is None:
+    if isinstance(module, nn.Linear) and module.bias is None:
         return "?"
-    if isinstance(part, nn.LayerNorm) and (part.elementwise_affine or not part.eps > 0):
+    if isinstance(module, nn.LayerNorm) and (
+        module.elementwise_affine or not module.eps > 0
+    ):
         return "?"
-    return {nn.Linear: "D", nn.LayerNorm: "N", nn.ReLU: "R", nn.Tanh: "T"}.get(
-        type(part), "?"
-    )
+    # the exact type: a subclass may compute something else
+    letters = {nn.Linear: "D", nn.LayerNorm: "N", nn.ReLU: "R", nn.Tanh: "T"}
+    return letters.get(type(module), "?")
 
 
 def assemble(normaliser: nn.Module, layers: list[Layer]) -> nn.Sequential:
@@ -74,19 +84,22 @@ def assemble(normaliser: nn.Module, layers: list[Layer]) -> nn.Sequential:
     import torch
     from torch import nn
 
-    parts = [normaliser]
-    for weight, bias, eps, _ in layers:
-        # "meta": nothing is initialised
-        linear = nn.Linear(weight.shape[1], weight.shape[0], device="meta")
-        linear.weight, linear.bias = (
-            nn.Parameter(torch.tensor(weight)),
-            nn.Parameter(torch.tensor(bias)),
-        )
-        norm = (
-            [nn.LayerNorm(len(bias), eps=eps, elementwise_affine=False)] if eps else []
-        )
-        parts += [linear, *norm, nn.ReLU()]
-    return nn.Sequential(*parts[:-1], *([nn.Tanh()] if layers[-1].tanh else []))
+    modules = [normaliser]
+    for layer in layers:
+        outputs, inputs = layer.weight.shape
+        # on the device "meta" nothing is initialised
+        linear = nn.Linear(inputs, outputs, device="meta")
+        linear.weight = nn.Parameter(torch.tensor(layer.weight))
+        linear.bias = nn.Parameter(torch.tensor(layer.bias))
+        modules.append(linear)
+        if layer.eps:
+            norm = nn.LayerNorm(outputs, eps=layer.eps, elementwise_affine=False)
+            modules.append(norm)
+        modules.append(nn.ReLU())
+    modules.pop()  # the last layer has no ReLU
+    if layers[-1].tanh:
+        modules.append(nn.Tanh())
+    return nn.Sequential(*modules)
 
 
 def array_of(tensor: Tensor) -> np.ndarray:

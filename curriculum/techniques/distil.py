@@ -1,5 +1,4 @@
-"""Train a smaller student to act like the policy: Policy Distillation, Rusu et al.
-2015, arXiv 1511.06295."""
+"""Train a smaller policy to act alike: Policy Distillation (Rusu et al. 2015)."""
 
 from __future__ import annotations
 
@@ -9,40 +8,42 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from curriculum.shipping.artefact import deployable, quantized
+from curriculum.shipping.artefact import deployable
 from curriculum.shipping.imitation import imitate
+from curriculum.shipping.int8 import quantized
 from curriculum.shipping.layers import Layer, assemble, dense
-from curriculum.types import Deployable, stream
+from curriculum.types import Deployable, Technique, stream
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
 
 @dataclass(kw_only=True)
-class Distil:
-    """Scores: minimise KL(softmax(q_T / tau) || softmax(q_S)) with a small tau. Box
-    actions: their mean squared error.
+class Distil(Technique):
+    """arXiv 1511.06295. Scores: minimise KL(softmax(q_T / tau) || softmax(q_S)) with a
+    small tau. Box actions: minimise their mean squared error.
 
-    Two actions' Q-values often differ by 1 %: at tau = 1 their softmax is flat and
-    hides which one is best; a small tau sharpens it. The paper fixes tau = 0.01; here
-    tau is `temperature` times the spread of the teacher's scores over actions, which is
-    right for Q-values and for logits of any size. Box actions have no temperature."""
+    Q-values of two actions often differ by 1 %: at tau = 1 their softmax is flat and
+    hides which one is best; a small tau sharpens it. The paper uses tau = 0.01; here
+    tau is `temperature` times the spread of the teacher's scores over actions, which
+    suits Q-values and logits of any size."""
 
     hidden: tuple[int, ...] = (32, 32)  # widths of the student's hidden layers
     updates: int = 4000  # gradient steps; 1,000 of them take about a second
     batch: int = 128  # observations per gradient step
-    learning_rate: float = 0.003  # of Adam, falling to zero step by step
-    # tau in units of the spread of scores; small: the best action counts, large: all do
+    learning_rate: float = 0.003  # of Adam; falls linearly to zero
+    # tau in units of the spread of scores; small: only the best action counts, large:
+    # all do; of no effect on box actions
     temperature: float = 0.03
 
     def compress(
         self, policy: nn.Module, obs: Tensor, seed: int
     ) -> dict[str, Deployable]:
-        """The student, and the same with int8 weights."""
+        """The policies "student" and, with int8 weights, "student-int8"."""
         rng = stream(seed, "distil")
-        small = self.student(policy, rng)
+        student = self.student(policy, rng)
         imitate(
-            small,
+            student,
             policy,
             obs,
             rng,
@@ -51,17 +52,21 @@ class Distil:
             learning_rate=self.learning_rate,
             temperature=self.temperature,
         )
-        student = deployable(small)
-        return {"student": student, "student-int8": quantized(student)}
+        trained = deployable(student)
+        return {"student": trained, "student-int8": quantized(trained)}
 
     def student(self, policy: nn.Module, rng: np.random.Generator) -> nn.Sequential:
-        """An untrained student without LayerNorm: He-uniform layers, but zeros in the
-        last, so that every action starts equal, or 0 where it is a box action."""
+        """An untrained student without LayerNorm.
+
+        Hidden layers are He-uniform; the last is zero, so that all actions start with
+        equal scores, and box actions at 0."""
         layers = dense(policy)
-        widths = [layers[0].weight.shape[1], *self.hidden, len(layers[-1].bias)]
-        fresh: list[Layer] = []
-        for fan_in, fan_out in pairwise(widths):
-            bound = np.sqrt(6 / fan_in) if len(fresh) < len(self.hidden) else 0
+        inputs = layers[0].weight.shape[1]
+        outputs = len(layers[-1].bias)
+        fresh = []
+        for fan_in, fan_out in pairwise([inputs, *self.hidden, outputs]):
+            is_last = len(fresh) == len(self.hidden)
+            bound = 0 if is_last else np.sqrt(6 / fan_in)
             weight = rng.uniform(-bound, bound, (fan_out, fan_in)).astype(np.float32)
             fresh.append(Layer(weight, np.zeros(fan_out, np.float32)))
         fresh[-1] = fresh[-1]._replace(tanh=layers[-1].tanh)

@@ -1,5 +1,4 @@
-"""Remove the least important hidden units, so that the layers really become smaller,
-then imitate the original."""
+"""Remove the least important hidden units, then train to imitate the original."""
 
 from __future__ import annotations
 
@@ -9,35 +8,37 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from curriculum.shipping.artefact import deployable, quantized
+from curriculum.shipping.artefact import deployable
 from curriculum.shipping.imitation import imitate
+from curriculum.shipping.int8 import quantized
 from curriculum.shipping.layers import assemble, dense
-from curriculum.types import Deployable, stream
+from curriculum.types import Deployable, Technique, stream
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
 
 @dataclass(kw_only=True)
-class Prune:
-    """Structured pruning: a mask alone changes neither bytes nor time, so every Linear
-    is rebuilt without the units.
+class Prune(Technique):
+    """Structured pruning: every Linear is rebuilt without the removed units. A mask
+    would save neither bytes nor time.
 
-    A LayerNorm then takes mean and variance over the units that stay; tuning makes up
-    for that as for all else."""
+    LayerNorm then takes mean and variance over the remaining units; the training that
+    follows makes up for that as well."""
 
-    # hidden units removed from each layer, in [0, 1); one unit always stays
+    # hidden units removed from each layer, in [0, 1); at least one unit stays
     share: float = 0.5
     updates: int = 1000  # gradient steps; 1,000 of them take about a second
     batch: int = 128  # observations per gradient step
-    learning_rate: float = 0.001  # of Adam, falling to zero step by step
-    # tau in units of the spread of scores; small: the best action counts, large: all do
+    learning_rate: float = 0.001  # of Adam; falls linearly to zero
+    # tau in units of the spread of scores; small: only the best action counts, large:
+    # all do; of no effect on box actions
     temperature: float = 0.03
 
     def compress(
         self, policy: nn.Module, obs: Tensor, seed: int
     ) -> dict[str, Deployable]:
-        """The smaller policy, and the same with int8 weights."""
+        """The policies "pruned" and, with int8 weights, "pruned-int8"."""
         smaller = self.rebuilt(policy)
         imitate(
             smaller,
@@ -53,43 +54,44 @@ class Prune:
         return {"pruned": pruned, "pruned-int8": quantized(pruned)}
 
     def kept(self, policy: nn.Module) -> list[np.ndarray]:
-        """The units that each dense layer keeps, ascending; the last layer, whose units
-        are actions, keeps all.
+        """Ascending indices of the units that each dense layer keeps; the last layer,
+        whose units are actions, keeps all.
 
-        A unit matters as much as the norm of its incoming weights times the norm of its
-        outgoing weights."""
+        The importance of a unit is the norm of its incoming weights times the norm of
+        its outgoing weights."""
         if not 0 <= self.share < 1:
             raise ValueError(
                 f"share of units to prune must be in [0, 1), got {self.share}"
             )
-        layers, units = dense(policy), []
+        layers = dense(policy)
+        units = []
         for layer, following in pairwise(layers):
-            importance = np.linalg.norm(layer.weight, axis=1) * np.linalg.norm(
-                following.weight, axis=0
-            )
+            incoming = np.linalg.norm(layer.weight, axis=1)
+            outgoing = np.linalg.norm(following.weight, axis=0)
+            importance = incoming * outgoing
             count = max(1, round((1 - self.share) * len(importance)))
-            units.append(np.sort(np.argsort(-importance, kind="stable")[:count]))
+            descending = np.argsort(-importance, kind="stable")
+            units.append(np.sort(descending[:count]))
         return [*units, np.arange(len(layers[-1].bias))]
 
     def rebuilt(self, policy: nn.Module) -> nn.Sequential:
-        """The policy of the kept units alone, not yet tuned: the same function as
+        """The policy of the kept units alone, before training: the same function as
         `masked`, in smaller layers."""
         layers = dense(policy)
-        inputs, smaller = np.arange(layers[0].weight.shape[1]), []
+        inputs = np.arange(layers[0].weight.shape[1])
+        smaller = []
         for layer, units in zip(layers, self.kept(policy), strict=True):
-            smaller.append(
-                layer._replace(
-                    weight=layer.weight[np.ix_(units, inputs)], bias=layer.bias[units]
-                )
-            )
+            weight = layer.weight[np.ix_(units, inputs)]
+            smaller.append(layer._replace(weight=weight, bias=layer.bias[units]))
             inputs = units
         return assemble(next(policy.children()), smaller)
 
     def masked(self, policy: nn.Module) -> nn.Sequential:
-        """The policy in its old widths, the weights and biases of removed units zero:
-        what `rebuilt` must equal, unless there is LayerNorm."""
+        """The policy with its original widths and the weights and biases of removed
+        units zero: equal to `rebuilt` unless there is LayerNorm."""
         layers = dense(policy)
         for layer, units in zip(layers, self.kept(policy), strict=True):
             removed = np.setdiff1d(np.arange(len(layer.bias)), units)
-            layer.weight[removed], layer.bias[removed] = 0, 0
+            layer.weight[removed] = 0
+            layer.bias[removed] = 0
         return assemble(next(policy.children()), layers)

@@ -1,21 +1,22 @@
-"""Store the weights as int8: symmetric, one scale per output channel, biases
-float32."""
+"""Store the weights as int8, with one float32 scale per output channel."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from curriculum.shipping.artefact import deployable, quantized
-from curriculum.types import Deployable
+from curriculum.shipping.artefact import deployable
+from curriculum.shipping.int8 import quantized
+from curriculum.types import Deployable, Technique
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
 
 @dataclass(kw_only=True)
-class Quantize:
-    """Weight-only and dequantised on load: it buys bytes (almost 4x) and no speed.
+class Quantize(Technique):
+    """Only weights are rounded, symmetrically, and dequantised on load: files become
+    almost 4 times smaller and calls no faster. Biases stay float32.
 
     One observation through a policy of 128 to 256 units is a few small products that
     take less time than rounding the activations to int8 would add; int8 arithmetic pays
@@ -24,6 +25,6 @@ class Quantize:
     def compress(
         self, policy: nn.Module, obs: Tensor, seed: int
     ) -> dict[str, Deployable]:
-        """The policy with rounded weights, each off by at most half its channel's
+        """The policy "int8"; each weight differs by at most half its channel's
         scale."""
         return {"int8": quantized(deployable(policy))}

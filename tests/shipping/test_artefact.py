@@ -12,7 +12,8 @@ import torch
 from torch import nn
 
 from curriculum.learning.normalizer import Normalize
-from curriculum.shipping.artefact import deployable, fill, load, quantized, save
+from curriculum.shipping.artefact import deployable, fill, load, save
+from curriculum.shipping.int8 import quantized
 from curriculum.shipping.layers import Layer, Unsupported, assemble, dense
 from curriculum.techniques.quantize import Quantize
 

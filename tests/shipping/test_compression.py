@@ -1,7 +1,6 @@
 """Compression: layers that really shrink, students that act alike, measurements that
 add up."""
 
-from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -12,7 +11,8 @@ import torch
 from torch import nn
 
 from curriculum.learning.normalizer import Normalize
-from curriculum.run.evaluation import evaluation_rows
+from curriculum.run.evaluation import evaluation_rows, play
+from curriculum.run.loop import spec_of
 from curriculum.shipping.artefact import deployable, save
 from curriculum.shipping.compression import latency_us, measure, refusals, table
 from curriculum.shipping.layers import Layer, Unsupported, assemble, dense
@@ -298,6 +298,11 @@ class Line:
         raise NotImplementedError
 
 
+def played_in(world: Any, episodes: Any) -> tuple[Any, Any]:
+    """What `measure` needs to know of a world, and how it plays there."""
+    return spec_of(world), lambda act: play(act, evaluation_rows(world, episodes))
+
+
 class Doubled(nn.Module):
     """A last layer that leaves the range of box actions."""
 
@@ -315,9 +320,7 @@ class Reversed:
 
 
 def test_every_variant_is_measured_from_its_file_by_playing(tmp_path):
-    def rows():
-        return evaluation_rows(Line(), range(3))
-
+    played = played_in(Line(), range(3))
     # positive units: action 1 scores higher
     right = [Layer(np.ones((8, 1), np.float32), np.ones(8, np.float32))]
     right += [
@@ -328,7 +331,7 @@ def test_every_variant_is_measured_from_its_file_by_playing(tmp_path):
     ]
     policy = assemble(Normalize(torch.zeros(1), torch.ones(1)), right)
     obs = torch.arange(5.0)[:, None]
-    results = measure(policy, obs, [Reversed(), Quantize()], rows, tmp_path, seed=0)
+    results = measure(policy, obs, [Reversed(), Quantize()], *played, tmp_path, seed=0)
     assert list(results) == ["fp32", "reversed", "int8"]
     # four steps to the right
     assert results["fp32"]["return"] == pytest.approx(1 - 4 * 0.1)
@@ -381,9 +384,7 @@ class Drift:
 
 
 def test_box_policies_are_measured_by_the_actions_they_give(tmp_path):
-    def rows():
-        return evaluation_rows(Slide(), range(3))
-
+    played = played_in(Slide(), range(3))
     techniques: list[Any] = [
         Drift(),
         Reversed(),
@@ -395,7 +396,7 @@ def test_box_policies_are_measured_by_the_actions_they_give(tmp_path):
         always(0.6, -0.3),
         torch.arange(5.0)[:, None],
         techniques,
-        rows,
+        *played,
         tmp_path,
         seed=0,
     )
@@ -423,7 +424,7 @@ def test_a_policy_for_other_actions_than_the_world_takes_is_refused(tmp_path):
             policy_of(1, 4, 3),
             observations(3, 1),
             [],
-            lambda: evaluation_rows(Line(), [0]),
+            *played_in(Line(), [0]),
             tmp_path,
             0,
         )
@@ -435,7 +436,7 @@ def test_a_policy_for_other_actions_than_the_world_takes_is_refused(tmp_path):
             policy_of(1, 2, tanh=True).append(Doubled()),
             torch.ones(3, 1),
             [],
-            lambda: evaluation_rows(Slide(), [0]),
+            *played_in(Slide(), [0]),
             tmp_path,
             0,
         )
@@ -482,7 +483,7 @@ def test_what_numpy_cannot_run_is_measured_in_torch(tmp_path, small, int8_goes_r
         seer(small),
         obs,
         techniques,
-        lambda: evaluation_rows(Pictures(), range(3)),
+        *played_in(Pictures(), range(3)),
         tmp_path,
         0,
     )
@@ -520,9 +521,7 @@ def test_what_numpy_cannot_run_is_measured_in_torch(tmp_path, small, int8_goes_r
     assert [line for line in lines[4:] if line] == [
         f"{k} is left out: {v}" for k, v in refused.items()
     ]
-    measure(
-        seer(small), obs[:3], [], lambda: evaluation_rows(Pictures(), [0]), tmp_path, 0
-    )
+    measure(seer(small), obs[:3], [], *played_in(Pictures(), [0]), tmp_path, 0)
     assert refusals(tmp_path) == {}
 
 
@@ -543,9 +542,9 @@ def test_a_policy_that_draws_agrees_with_itself_and_leaves_global_randomness_alo
     results = []
     for seed in range(2):
         before = torch.manual_seed(seed).get_state()
-        rows = partial(evaluation_rows, Slide(), [0])
+        played = played_in(Slide(), [0])
         results.append(
-            measure(Undecided(), observations(9, 1), [Quantize()], rows, tmp_path, 0)
+            measure(Undecided(), observations(9, 1), [Quantize()], *played, tmp_path, 0)
         )
         assert torch.equal(torch.get_rng_state(), before)
     once, again = results
@@ -572,7 +571,7 @@ def test_two_variants_of_one_name_are_refused(tmp_path):
             policy,
             observations(3, 1),
             [Quantize(), Quantize()],
-            lambda: evaluation_rows(Line(), [0]),
+            *played_in(Line(), [0]),
             tmp_path,
             0,
         )
@@ -601,7 +600,7 @@ def test_latency_is_of_single_observations_on_one_torch_thread(tmp_path, monkeyp
             policy_of(1, 4, 2),
             observations(3, 1),
             [],
-            lambda: evaluation_rows(Line(), [0]),
+            *played_in(Line(), [0]),
             tmp_path,
             0,
         )
