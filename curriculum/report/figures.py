@@ -1,67 +1,58 @@
-"""Draw what happened during training: every function returns a Figure that `save`
-writes and `to_array` rasterises.
+"""Figures of a training run: each function returns a Figure.
 
-Letters: T collect records, U evaluations, P seeds. Missing values are nan and are left
-out."""
+`save` writes a figure and `to_array` rasterises it. Letters: T collect records, U
+evaluations, P seeds. Missing values are nan and are left out.
+"""
 
 from collections.abc import Mapping, Sequence
 from os import PathLike
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.cm import ScalarMappable
-from matplotlib.colors import LinearSegmentedColormap, LogNorm
+from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
-from matplotlib.patches import PathPatch, Rectangle
+from matplotlib.patches import PathPatch
 from matplotlib.path import Path
-from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator, NullLocator
+from matplotlib.ticker import EngFormatter, LogLocator, NullLocator
 from matplotlib.transforms import Affine2D
 
+from curriculum.report import style
+from curriculum.report.labels import label_points
 from curriculum.report.statistics import bootstrap
+from curriculum.report.style import BLUE, COLORS, GREY, INK, ORANGE, SKY, STROKES
 
-BLUE, ORANGE, GREEN, PURPLE, SKY, BROWN = (
-    "#0072B2",
-    "#D55E00",
-    "#009E73",
-    "#B5548F",
-    "#56B4E9",
-    "#8C5A2B",
-)
-# after Okabe and Ito, distinct to colour-blind readers
-COLORS = (BLUE, ORANGE, GREEN, PURPLE, SKY, BROWN)
-STROKES = ("-", "--", "-.", ":")  # the next one each time the colours run out
-INK, GREY, GRID, WALL = "#222222", "#6B6B6B", "#E3E3E3", "#555555"
-# shows dark arrows
-PALE = LinearSegmentedColormap.from_list(
-    "pale", ["#FFFBE6", "#BFE3D0", "#62B5CB", "#3D87BF"]
-)
-DEEP = LinearSegmentedColormap.from_list(
-    "deep", ["#E2F1EA", "#8FCFC9", "#3D93BF", "#1F4E96", "#1B1F5E"]
-)
-STEPS, RETURN = "environment steps of one seed", "return per episode"
-WIDTH = 100  # characters of a legend that fit below the axes
-# points
-SIDES = (
-    (0, 8),
-    (0, -8),
-    (9, 0),
-    (-9, 0),
-    (7, 6),
-    (-7, 6),
-    (7, -6),
-    (-7, -6),
-    (0, 36),
-    (0, -36),
-    (0, 64),
-)
+STEPS = "environment steps of one seed"
+RETURN = "return per episode"
+FILE_DPI = 200
+ARROWS: dict[str, Any] = {
+    "angles": "xy",
+    "scale_units": "xy",
+    "scale": 1.35,
+    "pivot": "mid",
+    "units": "xy",
+    "width": 0.06,
+    "headwidth": 4,
+    "headlength": 4,
+    "headaxislength": 3.6,
+}
+STAR_RADIUS = 0.42  # cells; also the ratio of its inner to its outer radius
+
+
+class Variant(NamedTuple):
+    """A compressed policy."""
+
+    name: str
+    size: float  # bytes of its file
+    reward: float  # mean return
+    latency_us: float  # median, nan where unknown
 
 
 def save(figure: Figure, file: str | PathLike | BinaryIO) -> None:
-    """Write `figure` at twice the screen's resolution, in the format that the file's
-    ending names (a stream: PNG)."""
-    figure.savefig(file, dpi=200)
+    """Write `figure` at twice the screen's resolution, in the format of the file's
+    suffix (a stream: PNG)."""
+    figure.savefig(file, dpi=FILE_DPI)
 
 
 def to_array(figure: Figure) -> np.ndarray:
@@ -83,31 +74,25 @@ def rate_and_return(
     """Draw how the planner withdraws, `rate` [T, P] at `steps` [T], and what the
     learner can do without it.
 
-    `reward` [U, P] is the learner alone, `mixed_reward` [U, P] learner and planner at
-    the rate of that moment; `random` and `planner` are the returns of random play and
-    of the planner."""
-    figure, axes = _figure(
-        "While the planner withdraws: return of the learner alone", STEPS, RETURN
-    )
+    `reward` [U, P] is of the learner alone, `mixed_reward` [U, P] of learner and
+    planner at the planning rate of that step; `random` and `planner` are the returns of
+    random play and of the planner."""
+    title = "While the planner withdraws: return of the learner alone"
+    figure, axes = style.plot(title, STEPS, RETURN)
     _spread(axes, eval_steps, reward, BLUE, "learner alone", zorder=3)
     if mixed_reward is not None:
-        _spread(
-            axes,
-            eval_steps,
-            mixed_reward,
-            SKY,
-            "learner and planner mixed",
-            linestyle="--",
-        )
-    _reference(axes, random, planner, at_end=False)
+        label = "learner and planner mixed"
+        _spread(axes, eval_steps, mixed_reward, SKY, label, linestyle="--")
+    style.level(axes, planner, INK, "planner")
+    style.level(axes, random, GREY, "random play")
     axes.yaxis.label.set_color(BLUE)
     right = axes.twinx()
     _spread(right, steps, rate, ORANGE, "planning rate (right axis)", linewidth=1.5)
-    _dress(right, "", "", "planning rate (share of actions)")
+    style.dress(right, "", "", "planning rate (share of actions)")
     right.yaxis.label.set_color(ORANGE)
     right.set_ylim(-0.02, 1.02)
     right.spines[:].set_visible(False)
-    return _legend(figure, f"mean and full range of {_count(reward)}")
+    return style.legend(figure, f"mean and full range of {_seed_count(reward)}")
 
 
 def return_against_calls(
@@ -116,33 +101,19 @@ def return_against_calls(
     random: float | None = None,
     planner: float | None = None,
 ) -> Figure:
-    """Draw what the planner's work bought: `reward` [U, P] of the learner alone against
-    planner `calls` [U, P]."""
-    figure, axes = _figure(
-        "Return of the learner alone for the planner's work",
-        "planner calls of one seed",
-        RETURN,
-    )
+    """Draw the return of the learner alone, `reward` [U, P], against the planner
+    `calls` [U, P] it took."""
+    title = "Return of the learner alone for the planner's work"
+    figure, axes = style.plot(title, "planner calls of one seed", RETURN)
     known = np.isfinite(calls) & np.isfinite(reward)
     for seed, keep in enumerate(known.T):
-        x, y = calls[keep, seed], reward[keep, seed]
-        axes.plot(
-            x, y, color=BLUE, alpha=0.35, linewidth=1, label="" if seed else "one seed"
-        )
-        axes.plot(
-            x[-1:],
-            y[-1:],
-            "o",
-            color=BLUE,
-            alpha=0.6,
-            markersize=5,
-            label="" if seed else "its last evaluation",
-        )
-    some = known.any(-1)
-    x, y = (np.ma.array(v, mask=~known)[some].mean(-1) for v in (calls, reward))
-    axes.plot(x, y, color=BLUE, linewidth=2.5, label="mean")
-    _reference(axes, random, planner)
-    return _legend(figure, _count(reward))
+        _one_seed(axes, calls[keep, seed], reward[keep, seed], with_label=seed == 0)
+    evaluated = known.any(-1)
+    mean_calls = np.ma.array(calls, mask=~known)[evaluated].mean(-1)
+    mean_reward = np.ma.array(reward, mask=~known)[evaluated].mean(-1)
+    axes.plot(mean_calls, mean_reward, color=BLUE, linewidth=2.5, label="mean")
+    _name_levels(axes, random, planner)
+    return style.legend(figure, _seed_count(reward))
 
 
 def learning_curves(
@@ -151,61 +122,40 @@ def learning_curves(
     random: float | None = None,
     planner: float | Mapping[str, float] | None = None,
 ) -> Figure:
-    """Compare `arms`, name -> (steps [U], values [U, P]): a mean over seeds with its 95
-    % bootstrap band each.
+    """Compare `arms`, name -> (steps [U], values [U, P]): the mean over seeds of each
+    with a 95 % bootstrap band.
 
-    A `planner` for each arm, by name, is a dotted line in the arm's colour."""
-    own = planner if isinstance(planner, Mapping) else {}
-    figure, axes = _figure("Learning curves", STEPS, ylabel)
-    for i, (name, (steps, values)) in enumerate(arms.items()):
-        steps, values = _present(steps, values)
-        rows = [row[np.isfinite(row)] for row in values]
-        bounds = [
-            bootstrap(row, lambda x: x.mean(-1), np.random.default_rng(0))
-            for row in rows
-        ]
-        low, high = np.reshape(bounds, (-1, 2)).T
-        mean = np.array([row.mean() for row in rows])
-        stroke = STROKES[i // len(COLORS) % len(STROKES)]
-        _band(
-            axes,
-            steps,
-            mean,
-            low,
-            high,
-            COLORS[i % len(COLORS)],
-            name,
-            linestyle=stroke,
-        )
-        if name in own:
+    If `planner` has a value for each arm, by name, that is a dotted line in the arm's
+    colour."""
+    figure, axes = style.plot("Learning curves", STEPS, ylabel)
+    planner_of = planner if isinstance(planner, Mapping) else {}
+    for index, (name, (steps, values)) in enumerate(arms.items()):
+        color = COLORS[index % len(COLORS)]
+        stroke = STROKES[index // len(COLORS) % len(STROKES)]
+        _bootstrapped(axes, steps, values, color, name, stroke)
+        if name in planner_of:
             axes.axhline(
-                own[name],
-                color=COLORS[i % len(COLORS)],
-                linestyle=":",
-                linewidth=1.5,
-                zorder=1,
+                planner_of[name], color=color, linestyle=":", linewidth=1.5, zorder=1
             )
-    _reference(axes, random, None if isinstance(planner, Mapping) else planner)
-    dotted = "; dotted: its planner" if own else ""
-    return _legend(
-        figure,
-        f"mean and 95 % bootstrap band over {_count(*(v for _, v in arms.values()))}{dotted}",
-    )
+    _name_levels(axes, random, None if isinstance(planner, Mapping) else planner)
+    seeds = _seed_count(*(values for _, values in arms.values()))
+    title = f"mean and 95 % bootstrap band over {seeds}"
+    if planner_of:
+        title += "; dotted: its planner"
+    return style.legend(figure, title)
 
 
 def visits(counts: np.ndarray, walls: np.ndarray | None = None) -> Figure:
     """Draw how often each cell was visited, `counts` [rows, cols]; the mask `walls` has
     the same shape."""
-    seen = np.ma.masked_less_equal(np.ma.masked_invalid(counts), 0)
-    figure, axes = _map("Steps taken in each cell (white: none)", seen.shape, walls)
-    low, high = (seen.min(), seen.max()) if seen.count() else (1, 1)
-    _scale(
-        figure,
-        axes,
-        axes.imshow(seen, DEEP, LogNorm(low, max(high, 10 * low))),
-        "visits",
-        EngFormatter(sep=""),
-    )
+    visited = np.ma.masked_less_equal(np.ma.masked_invalid(counts), 0)
+    title = "Steps taken in each cell (white: none)"
+    figure, axes = style.cell_map(title, visited.shape, walls)
+    low = visited.min() if visited.count() else 1
+    high = visited.max() if visited.count() else 1
+    norm = LogNorm(low, max(high, 10 * low))
+    image = axes.imshow(visited, style.DEEP, norm)
+    style.color_bar(figure, axes, image, "visits", EngFormatter(sep=""))
     return figure
 
 
@@ -218,149 +168,74 @@ def policy_map(
     """Draw `value` [rows, cols] and where the greedy policy moves.
 
     `arrow` [rows, cols, 2] is the mean movement (d_row, d_col) in cells: a short arrow
-    means that opinions differ."""
-    hidden = (
-        ~np.isfinite(value)
-        if walls is None
-        else ~np.isfinite(value) | np.asarray(walls, bool)
-    )
-    title = "Value and greedy policy" + ("" if goal is None else " (star: goal)")
-    figure, axes = _map(title, value.shape, walls)
-    _scale(
-        figure,
-        axes,
-        axes.imshow(np.ma.array(value, mask=hidden), PALE),
-        "value (discounted return)",
-    )
+    means that the headings of one cell, or the seeds, disagree."""
+    hidden = ~np.isfinite(value)
+    if walls is not None:
+        hidden |= np.asarray(walls, bool)
+    title = "Value and greedy policy"
+    if goal is not None:
+        title += " (star: goal)"
+    figure, axes = style.cell_map(title, value.shape, walls)
+    image = axes.imshow(np.ma.array(value, mask=hidden), style.PALE)
+    style.color_bar(figure, axes, image, "value (discounted return)")
     shown = np.isfinite(arrow).all(-1) & np.abs(arrow).any(-1) & ~hidden
     if goal is not None:
         shown[goal] = False
-        star = Path.unit_regular_star(5, 0.42).transformed(
-            Affine2D().scale(0.42, -0.42).translate(goal[1], goal[0])
-        )
-        axes.add_patch(PathPatch(star, facecolor=ORANGE, edgecolor="white"))
+        axes.add_patch(_star(*goal))
     row, col = np.nonzero(shown)
     d_row, d_col = arrow[shown].T
-    style: dict[str, Any] = {
-        "angles": "xy",
-        "scale_units": "xy",
-        "scale": 1.35,
-        "pivot": "mid",
-        "units": "xy",
-    }
-    axes.quiver(
-        col,
-        row,
-        d_col,
-        d_row,
-        color=INK,
-        width=0.06,
-        headwidth=4,
-        headlength=4,
-        headaxislength=3.6,
-        **style,
-    )
+    axes.quiver(col, row, d_col, d_row, color=INK, **ARROWS)
     return figure
 
 
-def compression(rows: Sequence[tuple[str, float, float, float]]) -> Figure:
-    """Draw what a smaller policy costs; `rows` hold (name, bytes of the file, mean
-    return, median latency in us).
+def compression(variants: Sequence[Variant]) -> Figure:
+    """Draw what a smaller policy costs.
 
-    Joined points form the front: none beats them in size or return without losing in
-    the other."""
-    figure, axes = _figure(
-        "Compressed policies: return, size and latency",
-        "size of the saved policy",
-        RETURN,
-    )
-    rows = sorted(
-        (row for row in rows if np.isfinite(row[1:3]).all()), key=lambda row: row[1]
-    )
-    size, reward = (np.array([row[i] for row in rows], float) for i in (1, 2))
-    # [i, j]: what j has over i
-    saved, gained = size[:, None] - size, reward - reward[:, None]
-    front = ~((saved >= 0) & (gained >= 0) & (saved + gained > 0)).any(-1)
+    Lines join the variants of the front: no other is better in size or return without
+    being worse in the other of the two."""
+    title = "Compressed policies: return, size and latency"
+    figure, axes = style.plot(title, "size of the saved policy", RETURN)
+    variants = [v for v in variants if np.isfinite([v.size, v.reward]).all()]
+    variants.sort(key=lambda variant: variant.size)
+    size = np.array([variant.size for variant in variants], float)
+    reward = np.array([variant.reward for variant in variants], float)
+    front = ~_dominated(size, reward)
+    markers: dict[str, Any] = {"color": BLUE, "markersize": 8}
     axes.plot(
         size[front],
         reward[front],
         "o-",
-        color=BLUE,
-        markersize=8,
         linewidth=1.5,
         zorder=3,
         label="front",
+        **markers,
     )
-    axes.plot(
-        size[~front],
-        reward[~front],
-        "o",
-        color=BLUE,
-        markerfacecolor="white",
-        markersize=8,
-        label="dominated",
-    )
+    markers["markerfacecolor"] = "white"
+    axes.plot(size[~front], reward[~front], "o", label="dominated", **markers)
     axes.set_xscale("log")
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_major_formatter(EngFormatter("B"))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.margins(0.14, 0.18)
-    _legend(figure, "label: name and median latency")
-    time = EngFormatter("s")
-    texts = [
-        name + (f"\n{time(float(f'{us:.3g}') * 1e-6)}" if np.isfinite(us) else "")
-        for name, _, _, us in rows
-    ]
-    _label(figure, axes, np.column_stack([size, reward]), texts, front)
+    style.legend(figure, "label: name and median latency")
+    texts = [_text_of(variant) for variant in variants]
+    label_points(figure, axes, np.column_stack([size, reward]), texts, front)
     return figure
 
 
-def _figure(title: str, xlabel: str, ylabel: str) -> tuple[Figure, Axes]:
-    figure = Figure(figsize=(8, 4.8), dpi=100, layout="constrained")
-    axes = figure.add_subplot()
-    _dress(axes, title, xlabel, ylabel)
-    axes.grid(color=GRID, linewidth=0.8)
-    axes.spines[["top", "right", "left"]].set_visible(False)
-    axes.xaxis.set_major_formatter(EngFormatter(sep=""))
-    axes.ticklabel_format(axis="y", useOffset=False)
-    return figure, axes
-
-
-def _dress(axes: Axes, title: str, xlabel: str, ylabel: str) -> None:
-    axes.set_title(title, loc="left", fontsize=13, color=INK, pad=10)
-    axes.set_xlabel(xlabel, fontsize=11, color=INK)
-    axes.set_ylabel(ylabel, fontsize=11, color=INK)
-    axes.tick_params(length=0, labelsize=10, labelcolor=GREY)
-    axes.spines[:].set_color("#BBBBBB")
-    axes.set_axisbelow(True)
-
-
-def _legend(figure: Figure, title: str) -> Figure:
-    """Explain the lines below the axes, where nothing is hidden."""
-    handles = [h for axes in figure.axes for h in axes.get_legend_handles_labels()[0]]
-    columns = WIDTH // (6 + max((len(str(h.get_label())) for h in handles), default=0))
-    where: dict[str, Any] = {
-        "loc": "outside lower center",
-        "ncols": min(max(columns, 1), 3),
-    }
-    legend = figure.legend(
-        handles=handles, title=title, fontsize=10, frameon=False, **where
-    )
-    legend.get_title().set(fontsize=10, color=GREY)
-    return figure
-
-
-def _count(*values: np.ndarray) -> str:
+def _seed_count(*values: np.ndarray) -> str:
     """Say how many seeds (last axis) have any value."""
-    seeds = sorted(int(np.isfinite(v).any(0).sum()) for v in values) or [0]
-    few, many = seeds[0], seeds[-1]
-    return (
-        f"{many} seed{'s' * (many != 1)}" if few == many else f"{few} to {many} seeds"
-    )
+    counts = [int(np.isfinite(each).any(0).sum()) for each in values] or [0]
+    fewest = min(counts)
+    most = max(counts)
+    if fewest != most:
+        return f"{fewest} to {most} seeds"
+    return "1 seed" if most == 1 else f"{most} seeds"
 
 
-def _present(steps: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    keep = np.isfinite(values).any(-1)  # rows in which any seed has a value
+def _evaluated(steps: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The steps [U] and values [U, P] at which any seed has a value."""
+    keep = np.isfinite(values).any(-1)
     return np.asarray(steps)[keep], np.asarray(values)[keep]
 
 
@@ -373,137 +248,63 @@ def _spread(
     **line: Any,
 ) -> None:
     """Draw mean and full range over seeds of `values` [U, P]."""
-    steps, values = _present(steps, values)
+    steps, values = _evaluated(steps, values)
     known = np.ma.masked_invalid(values)
-    _band(
-        axes, steps, known.mean(-1), known.min(-1), known.max(-1), color, label, **line
-    )
+    mean = known.mean(-1)
+    style.band(axes, steps, mean, known.min(-1), known.max(-1), color, label, **line)
 
 
-def _band(
+def _bootstrapped(
     axes: Axes,
-    x: np.ndarray,
-    mean: np.ndarray,
-    low: np.ndarray,
-    high: np.ndarray,
+    steps: np.ndarray,
+    values: np.ndarray,
     color: str,
     label: str,
-    **line: Any,
+    stroke: str,
 ) -> None:
-    axes.fill_between(x, low, high, color=color, alpha=0.16, linewidth=0)
-    marker = "o" if len(x) == 1 else ""  # a line of one point would be invisible
-    axes.plot(
-        x, mean, color=color, label=label, marker=marker, **{"linewidth": 2, **line}
-    )
+    """Draw mean and 95 % bootstrap band over seeds of `values` [U, P]."""
+    steps, values = _evaluated(steps, values)
+    mean = np.empty(len(steps))
+    low = np.empty(len(steps))
+    high = np.empty(len(steps))
+    for index, row in enumerate(values):
+        known = row[np.isfinite(row)]
+        mean[index] = known.mean()
+        rng = np.random.default_rng(0)
+        low[index], high[index] = bootstrap(known, lambda x: x.mean(-1), rng)
+    style.band(axes, steps, mean, low, high, color, label, linestyle=stroke)
 
 
-def _reference(
-    axes: Axes, random: float | None, planner: float | None, at_end: bool = True
-) -> None:
-    """Mark the returns of random play and of the planner, named at the right end or
-    else in the legend."""
-    for level, name, color in (
-        (planner, "planner", INK),
-        (random, "random play", GREY),
-    ):
-        if level is not None and np.isfinite(level):
-            axes.axhline(
-                level,
-                color=color,
-                linestyle=":",
-                linewidth=1.5,
-                label="" if at_end else name,
-            )
-            if at_end:
-                where: dict[str, Any] = {
-                    "xycoords": axes.get_yaxis_transform(),
-                    "textcoords": "offset points",
-                }
-                axes.annotate(
-                    name,
-                    (1, level),
-                    (5, 0),
-                    va="center",
-                    color=color,
-                    fontsize=10,
-                    **where,
-                )
+def _one_seed(axes: Axes, x: np.ndarray, y: np.ndarray, with_label: bool) -> None:
+    line_label = "one seed" if with_label else ""
+    end_label = "its last evaluation" if with_label else ""
+    axes.plot(x, y, color=BLUE, alpha=0.35, linewidth=1, label=line_label)
+    axes.plot(x[-1:], y[-1:], "o", color=BLUE, alpha=0.6, markersize=5, label=end_label)
 
 
-def _map(
-    title: str, shape: tuple[int, ...], walls: np.ndarray | None
-) -> tuple[Figure, Axes]:
-    """Prepare a map of cells [rows, cols] with its walls hatched."""
-    rows, cols = shape
-    figure = Figure(
-        figsize=(8, float(np.clip(6.2 * rows / cols + 1, 3, 7))),
-        dpi=100,
-        layout="compressed",
-    )
-    axes = figure.add_subplot()
-    _dress(axes, title, "column (cells)", "row (cells)")
-    for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_locator(MaxNLocator(10, integer=True))
-    for row, col in np.argwhere(np.zeros(shape) if walls is None else walls):
-        axes.add_patch(
-            Rectangle(
-                (col - 0.5, row - 0.5),
-                1,
-                1,
-                facecolor=WALL,
-                edgecolor="#7D7D7D",
-                hatch="////",
-                lw=0,
-            )
-        )
-    return figure, axes
+def _name_levels(axes: Axes, random: float | None, planner: float | None) -> None:
+    """Mark the returns of random play and of the planner."""
+    style.named_level(axes, planner, INK, "planner")
+    style.named_level(axes, random, GREY, "random play")
 
 
-def _scale(
-    figure: Figure,
-    axes: Axes,
-    image: ScalarMappable,
-    label: str,
-    formatter: EngFormatter | None = None,
-) -> None:
-    bar = figure.colorbar(image, ax=axes, format=formatter, pad=0.02, aspect=30)
-    bar.outline.set_visible(False)
-    bar.ax.tick_params(which="both", length=0, labelsize=10, labelcolor=GREY)
-    bar.set_label(label, fontsize=11, color=INK)
+def _star(row: int, col: int) -> PathPatch:
+    star = Path.unit_regular_star(5, STAR_RADIUS)
+    # the axis of rows points down
+    to_cell = Affine2D().scale(STAR_RADIUS, -STAR_RADIUS).translate(col, row)
+    return PathPatch(star.transformed(to_cell), facecolor=ORANGE, edgecolor="white")
 
 
-def _label(
-    figure: Figure,
-    axes: Axes,
-    points: np.ndarray,
-    texts: Sequence[str],
-    front: np.ndarray,
-) -> None:
-    """Label `points` [n, 2], each on the first side where its text meets no point, no
-    other text and not the front."""
-    figure.draw_without_rendering()  # fixes the layout, so that texts have a size
-    pixels = axes.transData.transform(points)
-    line = pixels[front]
-    obstacles = np.concatenate([pixels, *np.linspace(line[:-1], line[1:], 50)])
-    taken: list[Any] = []
-    for point, text in zip(points, texts, strict=True):
-        for x, y in SIDES:
-            align: dict[str, Any] = {"ha": ("center", "left", "right")[np.sign(x)]}
-            align["va"] = ("center", "bottom", "top")[np.sign(y)]
-            note = axes.annotate(
-                text,
-                tuple(point),
-                (x, y),
-                textcoords="offset points",
-                fontsize=9,
-                color=INK,
-                **align,
-            )
-            box = note.get_window_extent()
-            if not (
-                box.count_overlaps(taken) or box.padded(3).count_contains(obstacles)
-            ):
-                break
-            if (x, y) != SIDES[-1]:
-                note.remove()
-        taken.append(box)
+def _dominated(size: np.ndarray, reward: np.ndarray) -> np.ndarray:
+    """Mask [n] of variants to which another is superior."""
+    saved = size[:, None] - size  # [i, j]: bytes that j saves over i
+    gained = reward - reward[:, None]  # [i, j]: return that j gains over i
+    at_least_equal = (saved >= 0) & (gained >= 0)
+    return (at_least_equal & (saved + gained > 0)).any(-1)
+
+
+def _text_of(variant: Variant) -> str:
+    if not np.isfinite(variant.latency_us):
+        return variant.name
+    seconds = float(f"{variant.latency_us:.3g}") * 1e-6
+    return f"{variant.name}\n{EngFormatter('s')(seconds)}"

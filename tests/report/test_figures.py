@@ -58,7 +58,11 @@ def examples():
         ),
         "no curves": figures.learning_curves({"a": (STEPS, reward * np.nan)}, "score"),
         "compression": figures.compression(
-            [("a", 10, 1.0, 3.0), ("b", 10, 1.0, np.nan), ("c", 99, np.nan, 1.0)]
+            [
+                figures.Variant("a", 10, 1.0, 3.0),
+                figures.Variant("b", 10, 1.0, np.nan),
+                figures.Variant("c", 99, np.nan, 1.0),
+            ]
         ),
         "no compression": figures.compression([]),
     }
@@ -162,13 +166,13 @@ def test_an_arrow_points_down_the_rows():
 
 
 def test_compression_names_every_point_and_joins_the_undominated():
-    rows = [
-        ("float", 1000, 5.0, 60.0),
-        ("tiny", 10, 1.0, 2000.0),
-        ("bad", 500, 2.0, 50.0),
-        ("int8", 250, 5.0, 40.0),
+    variants = [
+        figures.Variant("float", 1000, 5.0, 60.0),
+        figures.Variant("tiny", 10, 1.0, 2000.0),
+        figures.Variant("bad", 500, 2.0, 50.0),
+        figures.Variant("int8", 250, 5.0, 40.0),
     ]
-    figure = figures.compression(rows)
+    figure = figures.compression(variants)
     assert line(figure, "front").get_xydata().tolist() == [[10, 1], [250, 5]]
     assert line(figure, "dominated").get_xydata().tolist() == [[500, 2], [1000, 5]]
     assert texts(figure) == ["tiny\n2 ms", "int8\n40 µs", "bad\n50 µs", "float\n60 µs"]
@@ -176,7 +180,10 @@ def test_compression_names_every_point_and_joins_the_undominated():
 
 def test_compression_labels_do_not_cover_one_another():
     figure = figures.compression(
-        [(f"variant {i}", 100 + i, 1.0 + 0.01 * i, 9.0) for i in range(4)]
+        [
+            figures.Variant(f"variant {i}", 100 + i, 1.0 + 0.01 * i, 9.0)
+            for i in range(4)
+        ]
     )
     figures.to_array(figure)
     boxes = [text.get_window_extent() for text in figure.axes[0].texts]

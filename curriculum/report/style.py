@@ -1,0 +1,182 @@
+"""How all figures look: colours, axes, legends and lines that several of them draw."""
+
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from matplotlib.ticker import EngFormatter, MaxNLocator
+
+# after Okabe and Ito, distinguishable by colour-blind readers
+BLUE = "#0072B2"
+ORANGE = "#D55E00"
+GREEN = "#009E73"
+PURPLE = "#B5548F"
+SKY = "#56B4E9"
+BROWN = "#8C5A2B"
+COLORS = (BLUE, ORANGE, GREEN, PURPLE, SKY, BROWN)
+STROKES = ("-", "--", "-.", ":")  # the next one each time the colours run out
+
+INK = "#222222"
+GREY = "#6B6B6B"
+FRAME = "#BBBBBB"
+GRID = "#E3E3E3"
+WALL = "#555555"
+HATCH = "#7D7D7D"
+# light enough to show dark arrows
+PALE = LinearSegmentedColormap.from_list(
+    "pale", ["#FFFBE6", "#BFE3D0", "#62B5CB", "#3D87BF"]
+)
+DEEP = LinearSegmentedColormap.from_list(
+    "deep", ["#E2F1EA", "#8FCFC9", "#3D93BF", "#1F4E96", "#1B1F5E"]
+)
+
+TITLE_SIZE = 13  # points
+LABEL_SIZE = 11
+TEXT_SIZE = 10
+DPI = 100
+WIDTH = 8.0  # inches
+HEIGHT = 4.8  # inches, of a plot
+# inches, of a map: shape times MAP_WIDTH, and room for the title
+MAP_WIDTH = 6.2
+MAP_MARGIN = 1.0
+MAP_HEIGHTS = (3, 7)  # the lowest and the highest
+
+LEGEND_CHARACTERS = 100  # that fit into one row of the legend
+LEGEND_HANDLE = 6  # characters as wide as the handle of an entry
+LEGEND_COLUMNS = 3  # at most
+
+
+def plot(title: str, xlabel: str, ylabel: str) -> tuple[Figure, Axes]:
+    """Prepare a plot with a grid."""
+    figure = Figure(figsize=(WIDTH, HEIGHT), dpi=DPI, layout="constrained")
+    axes = figure.add_subplot()
+    dress(axes, title, xlabel, ylabel)
+    axes.grid(color=GRID, linewidth=0.8)
+    axes.spines[["top", "right", "left"]].set_visible(False)
+    axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+    axes.ticklabel_format(axis="y", useOffset=False)
+    return figure, axes
+
+
+def cell_map(
+    title: str, shape: tuple[int, ...], walls: np.ndarray | None
+) -> tuple[Figure, Axes]:
+    """Prepare a map of cells [rows, cols] with its walls hatched."""
+    rows, cols = shape
+    height = float(np.clip(MAP_WIDTH * rows / cols + MAP_MARGIN, *MAP_HEIGHTS))
+    figure = Figure(figsize=(WIDTH, height), dpi=DPI, layout="compressed")
+    axes = figure.add_subplot()
+    dress(axes, title, "column (cells)", "row (cells)")
+    axes.xaxis.set_major_locator(MaxNLocator(10, integer=True))
+    axes.yaxis.set_major_locator(MaxNLocator(10, integer=True))
+    if walls is not None:
+        for row, col in np.argwhere(walls):
+            axes.add_patch(_wall(row, col))
+    return figure, axes
+
+
+def _wall(row: int, col: int) -> Rectangle:
+    corner = (col - 0.5, row - 0.5)
+    return Rectangle(
+        corner, 1, 1, facecolor=WALL, edgecolor=HATCH, hatch="////", linewidth=0
+    )
+
+
+def dress(axes: Axes, title: str, xlabel: str, ylabel: str) -> None:
+    """Label axes, and style their frame and ticks."""
+    axes.set_title(title, loc="left", fontsize=TITLE_SIZE, color=INK, pad=10)
+    axes.set_xlabel(xlabel, fontsize=LABEL_SIZE, color=INK)
+    axes.set_ylabel(ylabel, fontsize=LABEL_SIZE, color=INK)
+    axes.tick_params(length=0, labelsize=TEXT_SIZE, labelcolor=GREY)
+    axes.spines[:].set_color(FRAME)
+    axes.set_axisbelow(True)
+
+
+def legend(figure: Figure, title: str) -> Figure:
+    """Explain the lines below the axes, where the legend hides nothing."""
+    handles = []
+    for axes in figure.axes:
+        handles += axes.get_legend_handles_labels()[0]
+    longest = max((len(str(handle.get_label())) for handle in handles), default=0)
+    columns = LEGEND_CHARACTERS // (LEGEND_HANDLE + longest)
+    drawn = figure.legend(
+        handles=handles,
+        title=title,
+        fontsize=TEXT_SIZE,
+        frameon=False,
+        loc="outside lower center",
+        ncols=int(np.clip(columns, 1, LEGEND_COLUMNS)),
+    )
+    drawn.get_title().set(fontsize=TEXT_SIZE, color=GREY)
+    return figure
+
+
+def color_bar(
+    figure: Figure,
+    axes: Axes,
+    image: ScalarMappable,
+    label: str,
+    formatter: EngFormatter | None = None,
+) -> None:
+    """Explain the colours of `image` beside the axes."""
+    bar = figure.colorbar(image, ax=axes, format=formatter, pad=0.02, aspect=30)
+    bar.outline.set_visible(False)
+    bar.ax.tick_params(which="both", length=0, labelsize=TEXT_SIZE, labelcolor=GREY)
+    bar.set_label(label, fontsize=LABEL_SIZE, color=INK)
+
+
+def band(
+    axes: Axes,
+    x: np.ndarray,
+    mean: np.ndarray,
+    low: np.ndarray,
+    high: np.ndarray,
+    color: str,
+    label: str,
+    linestyle: str = "-",
+    linewidth: float = 2,
+    zorder: float = 2,
+) -> None:
+    """Draw a mean with a shaded band from `low` to `high`."""
+    axes.fill_between(x, low, high, color=color, alpha=0.16, linewidth=0)
+    marker = "o" if len(x) == 1 else ""  # a line of one point would be invisible
+    axes.plot(
+        x,
+        mean,
+        color=color,
+        label=label,
+        marker=marker,
+        linestyle=linestyle,
+        linewidth=linewidth,
+        zorder=zorder,
+    )
+
+
+def level(axes: Axes, value: float | None, color: str, label: str = "") -> None:
+    """Draw a dotted horizontal line, unless its value is unknown."""
+    if value is not None and np.isfinite(value):
+        axes.axhline(value, color=color, linestyle=":", linewidth=1.5, label=label)
+
+
+def named_level(axes: Axes, value: float | None, color: str, name: str) -> None:
+    """Draw a dotted horizontal line with its name at the right end."""
+    if value is None or not np.isfinite(value):
+        return
+    level(axes, value, color)
+    where: dict[str, Any] = {
+        "xycoords": axes.get_yaxis_transform(),
+        "textcoords": "offset points",
+    }
+    axes.annotate(
+        name,
+        (1, value),
+        (5, 0),
+        va="center",
+        color=color,
+        fontsize=TEXT_SIZE,
+        **where,
+    )
