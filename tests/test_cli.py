@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from curriculum import compare, train
-from curriculum.setting import flags
+from curriculum.setting import arms, flags
 from curriculum.setting.config import Config, flat
 from curriculum.setting.plugins import make
 
@@ -400,7 +400,7 @@ def test_flags_yaml_and_config_say_the_same_thing(tmp_path: Path):
 
 
 def test_arms_are_the_product_of_flags_with_several_values():
-    named, finished = compare.arms(
+    named, finished = arms.parse(
         [
             "--start",
             "expert",
@@ -440,7 +440,7 @@ def test_an_arm_by_hand_leaves_out_the_settings_it_has_no_use_for():
         "8",
         "8",
     ]
-    named, _ = compare.arms(words)
+    named, _ = arms.parse(words)
     assert named == {
         "alone": [
             "--learner.hidden",

@@ -1,0 +1,69 @@
+"""Read the learning curve of a finished run from its folder."""
+
+import json
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+Values = dict[str, np.ndarray]  # tag -> [P]
+
+
+class Curve(NamedTuple):
+    """The learner of a finished run, evaluated alone."""
+
+    seeds: list[int]
+    steps: np.ndarray  # [U] environment steps at each evaluation
+    reward: np.ndarray  # [U, P] mean return of each evaluation
+    final: Values  # the record "final"
+    # [P] environment step of the first success in collection, nan where there was none
+    first_success: np.ndarray
+    seconds: float
+    baselines: dict[str, float]  # returns of "random" play and of the "planner"
+    planner_ms: float  # mean duration of a planner call, nan without calls
+
+
+def read_curve(run: Path) -> Curve:
+    """Read the folder of a run; ValueError if it is none or not finished."""
+    path = run / "metrics.jsonl"
+    if not path.is_file():
+        raise ValueError(f"{run} is no run: it has no metrics.jsonl")
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    last = {line["kind"]: _arrays(line["values"]) for line in lines}
+    if "final" not in last:
+        raise ValueError(
+            f"{run} is not finished; continue it with: "
+            f"python -m curriculum.train --resume {run}"
+        )
+    seeds = json.loads((run / "result.json").read_text())["seeds"]
+    evaluations = [line for line in lines if line["kind"] == "evaluate"]
+    rewards = [line["values"]["eval/mean_reward"] for line in evaluations]
+    missing = np.full(len(seeds), np.nan)
+    collected = last.get("collect", {})
+    baseline = last["baseline"]
+    return Curve(
+        seeds=seeds,
+        steps=np.array([line["step"] for line in evaluations]),
+        reward=np.array(rewards, float),
+        final=last["final"],
+        first_success=collected.get("rollout/first_success_step", missing),
+        seconds=float(last["time"]["time/time_elapsed"].max()),
+        baselines={
+            "random": float(baseline["eval/random_reward"][0]),
+            "planner": float(baseline["eval/planner_reward"][0]),
+        },
+        planner_ms=_planner_ms(last),
+    )
+
+
+def _arrays(values: dict[str, Any]) -> Values:
+    """Convert a line of metrics.jsonl, in which null stands for nan."""
+    return {tag: np.array(column, float) for tag, column in values.items()}
+
+
+def _planner_ms(last: dict[str, Values]) -> float:
+    calls = last["final"]["final/planner_calls"].sum()
+    if not calls:
+        return np.nan
+    seconds = last["time"]["planner/seconds_total"].sum()
+    return 1000 * seconds / calls
