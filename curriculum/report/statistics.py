@@ -1,5 +1,4 @@
-"""What a handful of seeds allows us to say: robust means, intervals, paired
-differences, and curves as one number."""
+"""Statistics of few seeds: robust means, intervals, paired differences and curves."""
 
 import math
 from collections.abc import Callable
@@ -10,24 +9,38 @@ import numpy as np
 Statistic = Callable[[np.ndarray], np.ndarray]  # reduces the last axis, such as `iqm`
 
 
+class Interval(NamedTuple):
+    """Bounds of a statistic."""
+
+    low: np.ndarray
+    high: np.ndarray
+
+
+class Confidence(NamedTuple):
+    """A mean and its bounds."""
+
+    mean: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+
+
 class Difference(NamedTuple):
-    """How two arms differ on the seeds they share."""
+    """The difference of two arms on the seeds they share."""
 
     mean: float
     low: float
     high: float
     n: int  # pairs in which neither value is missing
-    # 1 the first arm, -1 the second, 0 where the interval holds zero or does not exist
+    # 1 the first arm, -1 the second, 0 if the interval contains zero or does not exist
     winner: int
 
 
 class Dip(NamedTuple):
-    """The deepest set-back of one learning curve."""
+    """The deepest drop of one learning curve."""
 
-    # largest fall below the best value so far, 0 where the curve never falls
+    # largest drop below the best value so far, 0 for a curve that never falls
     depth: float
-    # environment steps from that best value until it is reached again, inf where it
-    # never is
+    # environment steps from that best value until it is reached again, inf if never
     recovery: float
 
 
@@ -36,11 +49,13 @@ def iqm(x: np.ndarray) -> np.ndarray:
 
     Of n values, int(n / 4) are cut at each side, so fewer than 4 give the plain mean. A
     missing value gives nan."""
-    x = np.sort(x, axis=-1)
-    n = x.shape[-1]
-    middle = x[..., n // 4 : n - n // 4].mean(-1)
-    # nan sorts last, where it would be cut unseen
-    return np.where(np.isnan(x[..., -1]), np.nan, middle)
+    ordered = np.sort(x, axis=-1)
+    n = ordered.shape[-1]
+    cut = n // 4
+    middle = ordered[..., cut : n - cut].mean(-1)
+    # sorting puts nan last, where it would be cut
+    has_missing = np.isnan(ordered[..., -1])
+    return np.where(has_missing, np.nan, middle)
 
 
 def bootstrap(
@@ -49,16 +64,16 @@ def bootstrap(
     rng: np.random.Generator,
     draws: int = 2000,
     level: float = 0.95,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Bound `statistic` of x [..., n] by a percentile bootstrap: (low [...], high
-    [...]).
+) -> Interval:
+    """Bound `statistic` of x [..., n] by a percentile bootstrap.
 
-    All leading entries are resampled alike, which keeps seeds paired along a curve. Too
-    narrow for fewer than about 20 values: use it to draw, and `paired_difference` to
-    decide."""
+    All leading entries are resampled alike, which keeps seeds paired along a curve. The
+    interval is too narrow for fewer than about 20 values: use it to draw, and
+    `paired_difference` to decide."""
     n = x.shape[-1]
-    # of [..., draws]
-    return _percentiles(statistic(x[..., rng.integers(n, size=(draws, n))]), level)
+    indices = rng.integers(n, size=(draws, n))
+    resampled = statistic(x[..., indices])  # [..., draws]
+    return _percentiles(resampled, level)
 
 
 def stratified_bootstrap(
@@ -67,98 +82,103 @@ def stratified_bootstrap(
     rng: np.random.Generator,
     draws: int = 2000,
     level: float = 0.95,
-) -> tuple[np.ndarray, np.ndarray]:
+) -> Interval:
     """Bound `statistic` of all of x [seeds, episodes], resampling episodes within each
-    seed: (low, high).
+    seed.
 
-    It tells how far other episodes would move the result of these very seeds, not how
-    other seeds would fare."""
-    draw = rng.integers(x.shape[-1], size=(draws, *x.shape))
-    return _percentiles(
-        statistic(np.take_along_axis(x[None], draw, -1).reshape(draws, -1)), level
-    )
+    The interval covers other episodes of the same seeds, not other seeds."""
+    indices = rng.integers(x.shape[-1], size=(draws, *x.shape))
+    resampled = np.take_along_axis(x[None], indices, -1)
+    return _percentiles(statistic(resampled.reshape(draws, -1)), level)
 
 
-def _percentiles(values: np.ndarray, level: float) -> tuple[np.ndarray, np.ndarray]:
+def _percentiles(values: np.ndarray, level: float) -> Interval:
     low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2], axis=-1)
-    return low, high
+    return Interval(low, high)
 
 
 def paired_difference(a: np.ndarray, b: np.ndarray, level: float = 0.95) -> Difference:
-    """Bound the mean of a - b by Student's t over pairs; a [n] and b [n] hold one value
+    """Bound the mean of a - b by Student's t over pairs; a [n] and b [n] have one value
     for each shared seed.
 
-    A bootstrap would be too narrow here: of five pairs, its 95 % interval holds the
-    truth about 84 times in 100. Pairs with a missing value are left out; fewer than two
+    A bootstrap would be too narrow: for five pairs, its 95 % interval contains the true
+    mean in about 84 % of cases. Pairs with a missing value are left out; fewer than two
     pairs give nan bounds and no winner."""
     difference = np.asarray(a, float) - np.asarray(b, float)
     difference = difference[~np.isnan(difference)]
     n = len(difference)
     mean = float(difference.mean()) if n else math.nan
     if n < 2:
-        return Difference(mean, math.nan, math.nan, n, 0)
-    half = t_quantile(level, n - 1) * float(difference.std(ddof=1)) / math.sqrt(n)
-    return Difference(
-        mean, mean - half, mean + half, n, int(mean - half > 0) - int(mean + half < 0)
-    )
+        return Difference(mean, math.nan, math.nan, n, winner=0)
+    deviation = float(difference.std(ddof=1))
+    half_width = t_quantile(level, n - 1) * deviation / math.sqrt(n)
+    low = mean - half_width
+    high = mean + half_width
+    winner = int(low > 0) - int(high < 0)
+    return Difference(mean, low, high, n, winner)
 
 
 def t_quantile(level: float, df: int) -> float:
     """Find t such that Student's distribution with `df` degrees of freedom has the
     share `level` in [-t, t]."""
-    low, high = 0.0, math.pi / 2  # t = sqrt(df) * tan(angle)
+    # bisection in the angle, t = sqrt(df) * tan(angle)
+    low = 0.0
+    high = math.pi / 2
     for _ in range(60):
         angle = (low + high) / 2
-        low, high = (angle, high) if _t_mass(angle, df) < level else (low, angle)
+        if _t_mass(angle, df) < level:
+            low = angle
+        else:
+            high = angle
     return math.sqrt(df) * math.tan(low)
 
 
 def _t_mass(angle: float, df: int) -> float:
-    """Share of Student's distribution in [-t, t], exact (Abramowitz and Stegun 26.7.3
-    and 26.7.4)."""
-    odd, cosine, total = df % 2, math.cos(angle), 0.0
-    term = cosine if odd else 1.0
-    for k in range(1 + odd, df, 2):
+    """Share of Student's distribution in [-t, t] (Abramowitz and Stegun, 26.7.3 for odd
+    and 26.7.4 for even degrees of freedom)."""
+    is_odd = df % 2
+    cosine = math.cos(angle)
+    term = cosine if is_odd else 1.0
+    total = 0.0
+    for k in range(1 + is_odd, df, 2):
         total += term
         term *= cosine**2 * k / (k + 1)
-    return (
-        2 / math.pi * (angle + math.sin(angle) * total)
-        if odd
-        else math.sin(angle) * total
-    )
+    if is_odd:
+        return 2 / math.pi * (angle + math.sin(angle) * total)
+    return math.sin(angle) * total
 
 
-def confidence(
-    x: np.ndarray, z: float = 1.96
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Average per-episode scores x [..., n] and bound the mean by `z` standard errors:
-    (mean, low, high), each [...].
+def confidence(x: np.ndarray, z: float = 1.96) -> Confidence:
+    """Average x [..., n] over its last axis and bound the mean by `z` standard errors.
 
-    The normal approximation wants dozens of episodes; a single one gives nan bounds."""
+    The normal approximation needs dozens of values; a single one gives nan bounds."""
     n = x.shape[-1]
     mean = x.mean(-1)
-    half = (
-        z * x.std(-1, ddof=1) / math.sqrt(n)
-        if n > 1
-        else np.full_like(mean, np.nan, dtype=float)
-    )
-    return mean, mean - half, mean + half
+    if n > 1:
+        half_width = z * x.std(-1, ddof=1) / math.sqrt(n)
+    else:
+        half_width = np.full_like(mean, np.nan, dtype=float)
+    return Confidence(mean, mean - half_width, mean + half_width)
 
 
 def area_under_curve(steps: np.ndarray, values: np.ndarray) -> np.ndarray:
     """Average curves `values` [..., U] over the range of `steps` [U] by the trapezoid
     rule, in the unit of the values.
 
-    Steps may be unevenly spaced; one step alone gives its value, a missing value gives
-    nan."""
+    Steps may be unevenly spaced. A single step gives its value, a missing value nan."""
     span = steps[-1] - steps[0]
-    return np.trapezoid(values, steps, axis=-1) / span if span else values.mean(-1)
+    if not span:
+        return values.mean(-1)
+    return np.trapezoid(values, steps, axis=-1) / span
 
 
 def dip_and_recovery(steps: np.ndarray, values: np.ndarray) -> Dip:
-    """Measure the largest fall of one curve `values` [U] at `steps` [U]; missing values
-    are skipped, none gives nan."""
-    steps, values = steps[~np.isnan(values)], values[~np.isnan(values)]
+    """Measure the deepest drop of one curve `values` [U] at `steps` [U].
+
+    Missing values are skipped; a curve of missing values gives nan."""
+    present = ~np.isnan(values)
+    steps = steps[present]
+    values = values[present]
     if not len(values):
         return Dip(math.nan, math.nan)
     best = np.maximum.accumulate(values)
@@ -166,8 +186,11 @@ def dip_and_recovery(steps: np.ndarray, values: np.ndarray) -> Dip:
     if values[bottom] == best[bottom]:
         return Dip(0.0, 0.0)
     level = best[bottom]
-    # the fall begins when the level is left for good
-    last = np.flatnonzero(values[:bottom] == level)[-1]
-    again = np.flatnonzero(values[bottom:] >= level)
-    recovery = float(steps[bottom + again[0]] - steps[last]) if len(again) else math.inf
-    return Dip(float(level - values[bottom]), recovery)
+    depth = float(level - values[bottom])
+    # the drop begins at the last visit of the best value
+    start = np.flatnonzero(values[:bottom] == level)[-1]
+    reached = np.flatnonzero(values[bottom:] >= level)
+    if not len(reached):
+        return Dip(depth, math.inf)
+    recovery = float(steps[bottom + reached[0]] - steps[start])
+    return Dip(depth, recovery)
