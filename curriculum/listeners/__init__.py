@@ -1,1 +1,1 @@
-"""Consumers of training records: one file each, the file name is the flag."""
+"""Listeners report on a run: one file each, the file name is the flag."""

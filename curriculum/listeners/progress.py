@@ -11,87 +11,86 @@ from rich.console import Console
 from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
-from curriculum.types import Record
+from curriculum.types import Listener, Record
+
+RATE = "curriculum/planning_rate"
+REWARD = "eval/mean_reward"
+SUCCESS = "eval/success_rate"
+CALLS = "planner/calls_total"
 
 
 @dataclass(kw_only=True)
-class Progress:
-    """Shows steps, planning rate, return, success, planner calls and the time that is
-    left."""
+class Progress(Listener):
+    """Shows steps, planning rate, return, success, planner calls and remaining time."""
 
-    lines: int = 10  # lines in all where there is no terminal
+    lines: int = 10  # number of lines without a terminal
 
     def open(
-        self, folder: Path, config: dict[str, Any], history: list[dict[str, Any]]
+        self, folder: Path, settings: dict[str, Any], history: list[dict[str, Any]]
     ) -> Self:
-        """Begin to show a run."""
-        self.steps, self.shown, self.first = config["steps"], -1, (-1, 0.0)
-        self.seen = {"rate": 1.0, "reward": np.nan, "success": np.nan, "calls": 0.0}
-        self.console = Console(stderr=True)
-        self.bar = None
+        self.steps: int = settings["steps"]
+        self.means = {RATE: 1.0, REWARD: np.nan, SUCCESS: np.nan, CALLS: 0.0}
+        self.printed = -1  # line that was printed last, of `lines`
+        self.first: tuple[int, float] | None = None  # step and time of the first line
+        self.bar: Bar | None = None
         if sys.stderr.isatty():
-            columns = (
-                TextColumn("{task.completed:,.0f}/{task.total:,.0f} steps"),
-                BarColumn(),
-                TextColumn("{task.description}"),
-            )
-            self.bar = Bar(
-                *columns,
-                TextColumn("left"),
-                TimeRemainingColumn(),
-                console=self.console,
-            )
+            self.bar = _make_bar()
             self.task = self.bar.add_task("", total=self.steps)
             self.bar.start()
         return self
 
     def __call__(self, record: Record) -> None:
-        """Take in one record."""
-        tags = {
-            "rate": "curriculum/planning_rate",
-            "reward": "eval/mean_reward",
-            "success": "eval/success_rate",
-            "calls": "planner/calls_total",
-        }
-        self.seen |= {
-            name: float(np.mean(record.values[tag]))
-            for name, tag in tags.items()
-            if tag in record.values
-        }
-        told = (
-            f", success {self.seen['success']:.0%}"
-            if np.isfinite(self.seen["success"])
-            else ""
-        )
-        text = (
-            f"rate {self.seen['rate']:.2f}  learner alone: return {self.seen['reward']:.2f}{told}  "
-            f"planner calls {self.seen['calls']:,.0f}"
-        )
+        for tag in self.means:
+            if tag in record.values:
+                self.means[tag] = float(np.mean(record.values[tag]))
+        text = self._text()
         if self.bar:
             self.bar.update(self.task, completed=record.step, description=text)
-        elif (
-            record.kind == "evaluate"
-            and record.step * self.lines // self.steps > self.shown
-        ):
-            self.shown = record.step * self.lines // self.steps
-            print(
-                f"{record.step:>9,}/{self.steps:,} steps  {text}  {self._left(record.step)}",
-                file=sys.stderr,
-                flush=True,
-            )
-
-    def _left(self, step: int) -> str:
-        if self.first[0] < 0:
-            self.first = (step, time.monotonic())
-            return ""
-        (step0, moment0), now = self.first, time.monotonic()
-        return (
-            f"{(self.steps - step) * (now - moment0) / max(step - step0, 1):.0f} s left"
-            if step < self.steps
-            else ""
-        )
+        elif record.kind == "evaluate":
+            self._print(record.step, text)
 
     def close(self) -> None:
-        """Leave the terminal as it was."""
         if self.bar:
             self.bar.stop()
+
+    def _text(self) -> str:
+        success = ""
+        if np.isfinite(self.means[SUCCESS]):
+            success = f", success {self.means[SUCCESS]:.0%}"
+        return (
+            f"rate {self.means[RATE]:.2f}  "
+            f"learner alone: return {self.means[REWARD]:.2f}{success}  "
+            f"planner calls {self.means[CALLS]:,.0f}"
+        )
+
+    def _print(self, step: int, text: str) -> None:
+        """Print a line if the run has come far enough for the next one."""
+        line = step * self.lines // self.steps
+        if line <= self.printed:
+            return
+        self.printed = line
+        position = f"{step:>9,}/{self.steps:,} steps"
+        remaining = self._remaining(step)
+        print(f"{position}  {text}  {remaining}", file=sys.stderr, flush=True)
+
+    def _remaining(self, step: int) -> str:
+        now = time.monotonic()
+        if self.first is None:
+            self.first = (step, now)
+            return ""
+        if step >= self.steps:
+            return ""
+        first_step, first_time = self.first
+        seconds_per_step = (now - first_time) / max(step - first_step, 1)
+        return f"{(self.steps - step) * seconds_per_step:.0f} s left"
+
+
+def _make_bar() -> Bar:
+    return Bar(
+        TextColumn("{task.completed:,.0f}/{task.total:,.0f} steps"),
+        BarColumn(),
+        TextColumn("{task.description}"),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+    )

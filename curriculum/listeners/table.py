@@ -1,5 +1,4 @@
-"""Tables: every record as a line of `metrics.jsonl`, every evaluation as a row of
-`progress.csv`."""
+"""Tables: records in `metrics.jsonl`, evaluations as rows of `progress.csv`."""
 
 import csv
 import json
@@ -9,79 +8,78 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from curriculum.types import Record
+import numpy as np
+
+from curriculum.types import Listener, Record
+
+Column = list[float | int | None]  # one value for each seed, null where not finite
 
 
 @dataclass(kw_only=True)
-class Table:
-    """Writes each record at once, so that a killed process loses none that came before
-    its last checkpoint."""
+class Table(Listener):
+    """Writes each record at once: a process that is killed loses none that precedes its
+    last checkpoint."""
 
     def open(
-        self, folder: Path, config: dict[str, Any], history: list[dict[str, Any]]
+        self, folder: Path, settings: dict[str, Any], history: list[dict[str, Any]]
     ) -> Self:
-        """Begin in a run's folder; `history` holds the lines of an interrupted run that
-        its checkpoint knows of."""
-        self.seeds: list[int] = config["seeds"]
-        # newest values by tag, without what a clock measured
-        self.last: dict[str, list] = {}
-        self.rows: list[dict[str, Any]] = []
+        self.seeds: list[int] = settings["seeds"]
+        # newest values by tag, without durations
+        self.latest: dict[str, Column] = {}
+        self.evaluations: list[dict[str, Any]] = []  # all rows of progress.csv
         self.columns: list[str] = []
-        self.lines, self.progress = (
-            folder / name for name in ("metrics.jsonl", "progress.csv")
-        )
-        for path in (self.lines, self.progress):
-            path.write_text("")
+        self.metrics_path = folder / "metrics.jsonl"
+        self.progress_path = folder / "progress.csv"
+        self.metrics_path.write_text("")
+        self.progress_path.write_text("")
         for line in history:
             self._write(**line)
         return self
 
     def __call__(self, record: Record) -> None:
-        """Write one record."""
-        numbers = {
-            tag: [_plain(x) for x in v]
-            for tag, v in record.values.items()
-            if v.ndim == 1
+        values = {
+            tag: [_plain(value) for value in column]
+            for tag, column in record.values.items()
+            if column.ndim == 1
         }
-        self._write(record.kind, record.step, time.time(), numbers)
+        self._write(record.kind, record.step, time.time(), values)
 
     def _write(
-        self, kind: str, step: int, time: float, values: dict[str, list]
+        self, kind: str, step: int, time: float, values: dict[str, Column]
     ) -> None:
-        with self.lines.open("a") as file:
-            file.write(
-                json.dumps({"kind": kind, "step": step, "time": time, "values": values})
-                + "\n"
-            )
-        self.last |= {tag: column for tag, column in values.items() if kind != "time"}
+        line = {"kind": kind, "step": step, "time": time, "values": values}
+        with self.metrics_path.open("a") as file:
+            file.write(json.dumps(line) + "\n")
+        if kind != "time":
+            self.latest |= values
         if kind == "evaluate":
-            self._rows(step)
+            self._write_evaluation(step)
 
-    def _rows(self, step: int) -> None:
-        new = [
-            {"step": step, "seed": seed}
-            | {tag: column[p] for tag, column in self.last.items()}
-            for p, seed in enumerate(self.seeds)
-        ]
-        self.rows += new
-        wider = set(new[0]) - set(self.columns)
-        # then the file begins again, with a column for everything known by now
-        if wider:
-            self.columns = [
-                "step",
-                "seed",
-                *sorted((set(self.columns) | wider) - {"step", "seed"}),
-            ]
-        with self.progress.open("w" if wider else "a", newline="") as file:
+    def _write_evaluation(self, step: int) -> None:
+        """Append a row for each seed; new columns rewrite the file."""
+        rows: list[dict[str, Any]] = []
+        for index, seed in enumerate(self.seeds):
+            values = {tag: column[index] for tag, column in self.latest.items()}
+            rows.append({"step": step, "seed": seed, **values})
+        self.evaluations += rows
+        new_columns = rows[0].keys() - set(self.columns)
+        if not new_columns:
+            self._write_rows(rows, mode="a")
+            return
+        tags = {*self.columns, *new_columns} - {"step", "seed"}
+        self.columns = ["step", "seed", *sorted(tags)]
+        self._write_rows(self.evaluations, mode="w")
+
+    def _write_rows(self, rows: list[dict[str, Any]], mode: str) -> None:
+        with self.progress_path.open(mode, newline="") as file:
             writer = csv.DictWriter(file, self.columns, lineterminator="\n")
-            if wider:
+            if mode == "w":
                 writer.writeheader()
-            writer.writerows(self.rows if wider else new)
-
-    def close(self) -> None:
-        """Nothing is left to write."""
+            writer.writerows(rows)
 
 
-def _plain(x: Any) -> float | int | None:
-    value = x.item()
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+def _plain(number: np.generic) -> float | int | None:
+    value = number.item()
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

@@ -1,10 +1,9 @@
-"""TensorBoard: one run folder a seed, SB3's tags where they exist, hyperparameters with
-metrics really logged."""
+"""TensorBoard: a folder of events for each seed, with the tags of Stable-Baselines3."""
 
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import yaml
@@ -12,8 +11,9 @@ from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import hparams
 
 from curriculum.report import figures
-from curriculum.types import Record
+from curriculum.types import Listener, Record
 
+# shown beside the hyperparameters
 METRICS = (
     "eval/mean_reward",
     "eval/success_rate",
@@ -22,8 +22,7 @@ METRICS = (
     "final/last_score",
     "final/best_score",
 )
-
-
+# settings that do not affect results
 HOUSEKEEPING = (
     "name",
     "runs_dir",
@@ -35,25 +34,34 @@ HOUSEKEEPING = (
 )
 
 
+class _Curve(NamedTuple):
+    """The values of one tag."""
+
+    steps: np.ndarray  # [T]
+    values: np.ndarray  # [T, P]
+
+
 @dataclass(kw_only=True)
-class Tensorboard:
-    """Writes `seed<k>/events.*`, x being environment steps of one seed; draws the run's
-    figures when it ends."""
+class Tensorboard(Listener):
+    """Writes `seed<k>/events.*` over environment steps of one seed; draws the run's
+    figures at the end."""
 
     def open(
-        self, folder: Path, config: dict[str, Any], history: list[dict[str, Any]]
+        self, folder: Path, settings: dict[str, Any], history: list[dict[str, Any]]
     ) -> Self:
-        """Begin in a run's folder, or again with the lines in `history`; what an
-        interrupted run logged later goes."""
-        self.folder, self.seeds = folder, config["seeds"]
+        """Write events anew, from `history` on: TensorBoard cannot remove what an
+        interrupted run logged after its last checkpoint."""
+        self.folder = folder
+        self.seeds: list[int] = settings["seeds"]
+        self.records: list[Record] = []
+        self.maps: Record | None = None
+        self.writers: list[SummaryWriter] = []
         for old in folder.glob("seed*/events.*"):
             old.unlink()
-        self.writers = [
-            SummaryWriter(str(folder / f"seed{seed}")) for seed in self.seeds
-        ]
-        for seed, writer in zip(self.seeds, self.writers, strict=True):
-            self._describe(writer, config | {"seeds": seed})
-        self.past: list[Record] = []
+        for seed in self.seeds:
+            writer = SummaryWriter(str(folder / f"seed{seed}"))
+            _log_settings(writer, settings | {"seeds": seed})
+            self.writers.append(writer)
         for line in history:
             values = {
                 tag: np.array(column, float) for tag, column in line["values"].items()
@@ -61,26 +69,7 @@ class Tensorboard:
             self._log(Record(line["kind"], line["step"], values), line["time"])
         return self
 
-    def _describe(self, writer: SummaryWriter, config: dict[str, Any]) -> None:
-        """The configuration as text and as hyperparameters, in the run's own file
-        instead of a sub-run."""
-        writer.add_text(
-            "config", "```yaml\n" + yaml.safe_dump(config, sort_keys=False) + "```"
-        )
-        given = {
-            k: v
-            for k, v in config.items()
-            if k not in HOUSEKEEPING and not k.startswith("eval_")
-        }
-        plain = {
-            k: v if isinstance(v, bool | int | float | str) else str(v)
-            for k, v in given.items()
-        }
-        for summary in hparams(plain, dict.fromkeys(METRICS, 0.0)):
-            writer._get_file_writer().add_summary(summary)
-
     def __call__(self, record: Record) -> None:
-        """Log one record."""
         if record.kind == "maps":
             self.maps = record
             return
@@ -88,78 +77,97 @@ class Tensorboard:
         if record.kind == "final":
             self._draw()
 
-    def _log(self, record: Record, moment: float) -> None:
-        self.past.append(record)
-        for p, writer in enumerate(self.writers):
+    def close(self) -> None:
+        for writer in self.writers:
+            writer.close()
+
+    def _log(self, record: Record, wall_time: float) -> None:
+        self.records.append(record)
+        for index, writer in enumerate(self.writers):
             for tag, values in record.values.items():
-                if np.isfinite(values[p]):
+                value = values[index]
+                if np.isfinite(value):
                     writer.add_scalar(
-                        tag, values[p], record.step, walltime=moment, new_style=True
+                        tag, value, record.step, walltime=wall_time, new_style=True
                     )
 
+    # --- figures ---
+
     def _draw(self) -> None:
-        first = {
-            f"{name}-seed{self.seeds[0]}": figure
-            for name, figure in self._maps(0).items()
-        }
-        (self.folder / "figures").mkdir(exist_ok=True)
-        for name, figure in (self._curves(slice(None)) | first).items():
-            figures.save(figure, self.folder / "figures" / f"{name}.png")
-        for p, writer in enumerate(self.writers):
-            for name, figure in (self._curves(slice(p, p + 1)) | self._maps(p)).items():
-                writer.add_image(
-                    f"figures/{name}",
-                    figures.to_array(figure),
-                    self.past[-1].step,
-                    dataformats="HWC",
-                )
+        """Save the figures of all seeds and the maps of the first; log those of each
+        seed."""
+        folder = self.folder / "figures"
+        folder.mkdir(exist_ok=True)
+        for name, figure in self._curves(slice(None)).items():
+            figures.save(figure, folder / f"{name}.png")
+        for name, figure in self._maps(0).items():
+            figures.save(figure, folder / f"{name}-seed{self.seeds[0]}.png")
+        step = self.records[-1].step
+        for index, writer in enumerate(self.writers):
+            drawn = self._curves(slice(index, index + 1)) | self._maps(index)
+            for name, figure in drawn.items():
+                image = figures.to_array(figure)
+                writer.add_image(f"figures/{name}", image, step, dataformats="HWC")
             writer.flush()
 
-    def _curves(self, seeds: slice) -> dict[str, Any]:
-        ends: Any = {
-            name: float(self._curve(f"eval/{name}_reward", slice(0, 1))[1][0, 0])
-            for name in ("random", "planner")
-        }
-        steps, reward = self._curve("eval/mean_reward", seeds)
-        mixed = (
-            self._curve("eval_mixed/mean_reward", seeds)[1]
-            if self._has("eval_mixed/mean_reward")
-            else None
-        )
-        _, calls = self._curve("planner/calls_total", seeds, kind="evaluate")
+    def _curves(self, seeds: slice) -> dict[str, figures.Figure]:
+        """Draw the learning curves of some seeds."""
+        random = self._baseline("eval/random_reward")
+        planner = self._baseline("eval/planner_reward")
+        reward = self._curve("eval/mean_reward", seeds)
+        mixed = self._curve("eval_mixed/mean_reward", seeds).values
+        calls = self._curve("planner/calls_total", seeds, kind="evaluate").values
         rate = self._curve("curriculum/planning_rate", seeds)
         return {
             "rate_and_return": figures.rate_and_return(
-                *rate, steps, reward, mixed, **ends
+                rate.steps,
+                rate.values,
+                reward.steps,
+                reward.values,
+                mixed if len(mixed) else None,
+                random=random,
+                planner=planner,
             ),
-            "return_against_calls": figures.return_against_calls(calls, reward, **ends),
+            "return_against_calls": figures.return_against_calls(
+                calls, reward.values, random=random, planner=planner
+            ),
         }
 
-    def _maps(self, p: int) -> dict[str, Any]:
-        if not hasattr(self, "maps"):
+    def _maps(self, index: int) -> dict[str, figures.Figure]:
+        """Draw the maps of one seed, if the world has maps."""
+        if self.maps is None:
             return {}
-        values = {name: value[p] for name, value in self.maps.values.items()}
+        values = {name: value[index] for name, value in self.maps.values.items()}
         walls = np.isnan(values["value"])
         return {
             "visits": figures.visits(values["visits"], walls),
             "policy": figures.policy_map(values["value"], values["arrow"], walls),
         }
 
-    def _has(self, tag: str) -> bool:
-        return any(tag in record.values for record in self.past)
+    def _baseline(self, tag: str) -> float:
+        return float(self._curve(tag, slice(0, 1)).values[0, 0])
 
-    def _curve(
-        self, tag: str, seeds: slice, kind: str = ""
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Steps [T] and values [T, P] of one tag."""
-        with_tag = [
-            r for r in self.past if tag in r.values and r.kind in (kind or r.kind)
-        ]
-        return np.array([r.step for r in with_tag]), np.array(
-            [r.values[tag][seeds] for r in with_tag], float
-        )
+    def _curve(self, tag: str, seeds: slice, kind: str = "") -> _Curve:
+        """Collect one tag from all records, or from those of one kind."""
+        records = [record for record in self.records if tag in record.values]
+        if kind:
+            records = [record for record in records if record.kind == kind]
+        steps = np.array([record.step for record in records])
+        values = [record.values[tag][seeds] for record in records]
+        return _Curve(steps, np.array(values, float))
 
-    def close(self) -> None:
-        """Write out what is buffered."""
-        for writer in self.writers:
-            writer.close()
+
+def _log_settings(writer: SummaryWriter, settings: dict[str, Any]) -> None:
+    """Log the settings as text and as hyperparameters.
+
+    `SummaryWriter.add_hparams` would make a run of its own for them."""
+    text = yaml.safe_dump(settings, sort_keys=False)
+    writer.add_text("config", f"```yaml\n{text}```")
+    hyperparameters: dict[str, bool | int | float | str] = {}
+    for name, value in settings.items():
+        if name in HOUSEKEEPING or name.startswith("eval_"):
+            continue
+        is_plain = isinstance(value, bool | int | float | str)
+        hyperparameters[name] = value if is_plain else str(value)
+    for summary in hparams(hyperparameters, dict.fromkeys(METRICS, 0.0)):
+        writer._get_file_writer().add_summary(summary)
