@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from curriculum.learning.modules import FirstColumns, MeanOfQuantiles
 from curriculum.learning.networks import MLP, Network, Scalar
 from curriculum.learning.pixels import Encoder, Pixels
 from curriculum.learning.policies import (
@@ -187,7 +188,8 @@ class Discrete(Head):
         """Plain modules of an actor or a single critic: scores [n, actions], the
         largest acts."""
         *layers, last = network.export(seed)
-        assert isinstance(last, nn.Linear)
+        if not isinstance(last, nn.Linear):
+            return [*layers, last, MeanOfQuantiles(self.actions)]
         # a mean of linear outputs is one linear output
         quantiles = last.out_features // self.actions
         mean = nn.Linear(last.in_features, self.actions)
@@ -304,7 +306,8 @@ class Box(Head):
     def export(self, network: MLP, seed: int) -> list[nn.Module]:
         """Plain modules of an actor: the action itself, [n, A]."""
         *layers, last = network.export(seed)
-        assert isinstance(last, nn.Linear)
+        if not isinstance(last, nn.Linear):
+            return [*layers, last, FirstColumns(self.size), nn.Tanh()]
         mean = nn.Linear(last.in_features, self.size)
         mean.weight.data, mean.bias.data = (
             last.weight.data[: self.size].clone(),

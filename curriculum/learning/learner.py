@@ -223,7 +223,9 @@ class Learner(Hyperparameters):
         """Values [P, n] of observations [P, n, *O]."""
         return self.infer(self.estimate, obs)
 
-    def infer(self, function: Callable[[Tensor], Tensor], obs: np.ndarray) -> np.ndarray:
+    def infer(
+        self, function: Callable[[Tensor], Tensor], obs: np.ndarray
+    ) -> np.ndarray:
         """Apply a function to normalised observations, without gradients."""
         with torch.inference_mode():
             tensor = torch.as_tensor(obs, device=self.device)

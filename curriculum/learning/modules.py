@@ -110,6 +110,30 @@ def _refuse_running_statistics(module: nn.Module) -> None:
             )
 
 
+class FirstColumns(nn.Module):
+    """The first outputs of an exported module: the location of a policy."""
+
+    def __init__(self, count: int):
+        super().__init__()
+        self.count = count
+
+    def forward(self, outputs: Tensor) -> Tensor:
+        """[n, outputs] -> [n, count]."""
+        return outputs[..., : self.count]
+
+
+class MeanOfQuantiles(nn.Module):
+    """The mean over the quantiles that an exported module gives of every action."""
+
+    def __init__(self, actions: int):
+        super().__init__()
+        self.actions = actions
+
+    def forward(self, outputs: Tensor) -> Tensor:
+        """[n, actions * quantiles] -> [n, actions]."""
+        return outputs.unflatten(-1, (self.actions, -1)).mean(-1)
+
+
 def build_for_seeds(build: Callable[[], Built], seeds: Sequence[int]) -> list[Built]:
     """What `build` returns, once or, if there are modules of torch in it, for every
     seed: their constructors draw from the stream of that seed."""

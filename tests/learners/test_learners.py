@@ -659,7 +659,9 @@ def test_a_schedule_lowers_the_step_size_to_zero_and_stays_there(schedule, share
     for updates, share in shares.items():
         learner = make("bc", learning_rate=1e-2, schedule=schedule, schedule_updates=12)
         learner.updates = updates
-        assert learner.learning_rate_at(updates) == pytest.approx(1e-2 * share, abs=1e-12)
+        assert learner.learning_rate_at(updates) == pytest.approx(
+            1e-2 * share, abs=1e-12
+        )
         before = learner.net.policy.weights.vector.clone()
         train(learner, 1)
         # Adam's first is the step size itself
@@ -711,7 +713,10 @@ def test_networks_learn_from_normalised_observations():
     batch = random_batch()._replace(obs=far[0], next_obs=far[1])
     fitted.update(batch)
     plain.update(
-        batch._replace(obs=fitted.normalizer.normalize(far[0]), next_obs=fitted.normalizer.normalize(far[1]))
+        batch._replace(
+            obs=fitted.normalizer.normalize(far[0]),
+            next_obs=fitted.normalizer.normalize(far[1]),
+        )
     )
     assert_equal(fitted.snapshot(), plain.snapshot())
 

@@ -467,3 +467,81 @@ def test_gradients_in_lower_precision_point_where_exact_ones_do(precision, layer
     exact, low = found
     assert torch.nn.functional.cosine_similarity(exact, low, dim=0) > 0.999
     assert (low - exact).norm() < 0.03 * exact.norm()
+
+
+# --- bodies made of parts ---
+
+
+def simba(inputs: int, outputs: int, width: int, blocks: int) -> list[Part]:
+    """Residual blocks with layer norm, as in SimBa (arXiv 2410.09754)."""
+    block = [
+        LayerNorm(width),
+        Dense(width, 4 * width),
+        ReLU(),
+        Dense(4 * width, width),
+    ]
+    residuals = [Residual(block) for _ in range(blocks)]
+    first = Dense(inputs, width)
+    return [first, *residuals, LayerNorm(width), Dense(width, outputs)]
+
+
+@pytest.mark.parametrize("members", [1, 2])
+def test_residual_blocks_have_the_outputs_and_gradients_of_what_they_export(members):
+    net = Stacked(simba(4, 3, 8, 2), members)
+    net.setup([stream(seed, "test") for seed in (0, 1)])
+    x = inputs(2, 7, 4).requires_grad_()
+    out = net(x)
+    assert out.shape == (2, members, 7, 3)
+    mine = torch.autograd.grad(some_loss(out), [x, *net.leaves])
+    modules = [
+        [nn.Sequential(*net.export(p, k)) for k in range(members)] for p in range(2)
+    ]
+    plain_x = x.detach().clone().requires_grad_()
+    rows = [
+        torch.stack([module(plain_x[p]) for module in modules[p]]) for p in range(2)
+    ]
+    expected = torch.stack(rows)
+    torch.testing.assert_close(out, expected, atol=1e-6, rtol=1e-5)
+    some_loss(expected).backward()
+    torch.testing.assert_close(mine[0], plain_x.grad, atol=1e-5, rtol=1e-4)
+    blocks = net.weights.split(mine[1])
+    for p, k in np.ndindex(2, members):
+        for block, parameter in zip(blocks, modules[p][k].parameters(), strict=True):
+            own = block[p, k].T if parameter.dim() == 2 else block[p, k, 0]
+            torch.testing.assert_close(own, parameter.grad, atol=1e-5, rtol=1e-4)
+
+
+def test_residual_blocks_draw_the_same_alone_and_among_others():
+    alone, among = (
+        Stacked(simba(4, 1, 8, 1), 2).setup([stream(seed, "test") for seed in seeds])
+        for seeds in ((7,), (3, 7))
+    )
+    for mine, theirs in zip(alone.weights.blocks, among.weights.blocks, strict=True):
+        assert torch.equal(mine[0], theirs[1])
+
+
+def test_gradients_with_respect_to_inputs_pass_through_residual_blocks():
+    parts = [Dense(4, 6), Residual([Dense(6, 8), ReLU(), Dense(8, 6)]), Dense(6, 1)]
+    net = Stacked(parts, 2).setup([stream(seed, "test") for seed in (0, 1)])
+    x = inputs(2, 5, 4).requires_grad_()
+    slope = net.slope(x.detach(), 3)
+    for k in range(2):
+        (expected,) = torch.autograd.grad(net(x)[:, k].sum(), x)
+        torch.testing.assert_close(slope[:, k], expected[..., 1:], atol=1e-6, rtol=1e-5)
+
+
+def test_chains_that_would_overwrite_their_callers_tensors_are_refused():
+    for parts in ([ReLU(), Dense(4, 4)], [Dense(4, 4), ReLU()], []):
+        with pytest.raises(ValueError, match="begin and end with parts that"):
+            Residual(parts)
+
+
+def test_a_network_without_gradients_of_its_inputs_says_so():
+    with pytest.raises(ValueError, match="ObsNetwork does not offer"):
+        ObsNetwork().slope(inputs(1, 2, 4), 2)
+
+
+def test_an_mlp_is_the_list_of_its_parts():
+    kinds = [type(part) for part in mlp(4, 2, (8, 8), layer_norm=True)]
+    hidden = [Dense, LayerNorm, ReLU]
+    assert kinds == [*hidden, *hidden, Dense]
