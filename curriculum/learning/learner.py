@@ -80,7 +80,8 @@ class Learner(Hyperparameters):
         They come from the state value or from the critic; a learner without either
         returns the probability (density) of its own action."""
         if self.state_value in self.nets:
-            return self.nets[self.state_value](obs)[:, 0, :, 0]
+            network: Any = self.nets[self.state_value]
+            return network(obs)[:, 0, :, 0]  # of [P, 1, B, 1]
         action = self.choose(obs)
         if self.critic in self.nets:
             return self.head.values(self.nets[self.critic], obs).of(action).mean(1)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from curriculum.learning.kernels import Precision
-from curriculum.learning.parts import Chain, Dense, Part, mlp
+from curriculum.learning.parts import Arranged, Chain, Dense, Part, mlp
 from curriculum.learning.weights import Layout, Weights
 
 
@@ -141,7 +141,7 @@ class Gradient(NamedTuple):
     """Memory for the gradient of a body."""
 
     vector: Tensor  # laid out as the network's first leaf
-    arranged: Any  # views of it, as the parts take them
+    arranged: Arranged  # views of it, as the parts take them
 
 
 class GradientMemory:
@@ -232,7 +232,7 @@ class Stacked(ObsNetwork):
         )
         return self
 
-    def _arrange(self, blocks: Sequence[Tensor]) -> Any:
+    def _arrange(self, blocks: Sequence[Tensor]) -> Arranged:
         """Blocks [P, K, ...] as [P * K, ...] in the form that the parts take."""
         return self.chain.arrange([block.flatten(0, 1) for block in blocks])
 
@@ -253,7 +253,7 @@ class Stacked(ObsNetwork):
         repeated = features.unsqueeze(1).expand(-1, self.members, -1, -1)
         return repeated.flatten(0, 1)
 
-    def differentiable_weights(self) -> Any:
+    def differentiable_weights(self) -> Arranged:
         """The weights of the parts as autograd follows them."""
         if torch.compiler.is_compiling():
             blocks = self.block_leaves[: len(self.body_blocks)]

@@ -21,6 +21,9 @@ from torch.nn import functional
 from curriculum.learning.kernels import Precision, product
 
 EPSILON = 1e-5  # of layer norm, added to the variance
+# every part has its own form of these
+Saved = Any  # what the forward pass keeps for the backward pass
+Arranged = Any  # weights, or their gradients, as the passes take them
 
 
 class Part:
@@ -42,20 +45,20 @@ class Part:
         """Draw initial weights [members, ...] of one seed."""
         return []
 
-    def arrange(self, blocks: Sequence[Tensor]) -> Any:
+    def arrange(self, blocks: Sequence[Tensor]) -> Arranged:
         """Weights, or their gradients, in the form in which the passes take them."""
         return ()
 
-    def forward(self, x: Tensor, weights: Any) -> tuple[Tensor, Any]:
+    def forward(self, x: Tensor, weights: Arranged) -> tuple[Tensor, Saved]:
         """Compute the output, and whatever the backward pass needs."""
         raise NotImplementedError
 
     def backward(
         self,
         grad: Tensor,
-        saved: Any,
-        weights: Any,
-        gradients: Any,
+        saved: Saved,
+        weights: Arranged,
+        gradients: Arranged,
         needs_input: bool,
     ) -> Tensor | None:
         """Turn the gradient of the output into that of the input, None unless
@@ -65,7 +68,7 @@ class Part:
         needed."""
         raise NotImplementedError
 
-    def input_gradient(self, grad: Tensor, saved: Any, weights: Any) -> Tensor:
+    def input_gradient(self, grad: Tensor, saved: Saved, weights: Arranged) -> Tensor:
         """Gradient of the input by operations that autograd can differentiate."""
         raise NotImplementedError
 
@@ -151,7 +154,7 @@ class ReLU(Part):
 
     in_place = True
 
-    def forward(self, x: Tensor, weights: Any) -> tuple[Tensor, Tensor]:
+    def forward(self, x: Tensor, weights: Arranged) -> tuple[Tensor, Tensor]:
         out = x.relu_()
         return out, out
 
@@ -159,15 +162,15 @@ class ReLU(Part):
         self,
         grad: Tensor,
         saved: Tensor,
-        weights: Any,
-        gradients: Any,
+        weights: Arranged,
+        gradients: Arranged,
         needs_input: bool,
     ) -> Tensor | None:
         return torch.ops.aten.threshold_backward.grad_input(
             grad, saved, 0, grad_input=grad
         )
 
-    def input_gradient(self, grad: Tensor, saved: Tensor, weights: Any) -> Tensor:
+    def input_gradient(self, grad: Tensor, saved: Tensor, weights: Arranged) -> Tensor:
         """The kink itself counts as constant."""
         return grad * (saved > 0)
 
@@ -181,7 +184,7 @@ class LayerNorm(Part):
     def __init__(self, width: int):
         self.width = width
 
-    def forward(self, x: Tensor, weights: Any) -> tuple[Tensor, Any]:
+    def forward(self, x: Tensor, weights: Arranged) -> tuple[Tensor, Saved]:
         out, mean, deviation = torch.native_layer_norm(
             x, (self.width,), None, None, EPSILON
         )
@@ -190,9 +193,9 @@ class LayerNorm(Part):
     def backward(
         self,
         grad: Tensor,
-        saved: Any,
-        weights: Any,
-        gradients: Any,
+        saved: Saved,
+        weights: Arranged,
+        gradients: Arranged,
         needs_input: bool,
     ) -> Tensor | None:
         x, mean, deviation = saved
@@ -202,7 +205,7 @@ class LayerNorm(Part):
         )
         return grad_input
 
-    def input_gradient(self, grad: Tensor, saved: Any, weights: Any) -> Tensor:
+    def input_gradient(self, grad: Tensor, saved: Saved, weights: Arranged) -> Tensor:
         raise ValueError(
             "this learner needs the gradient of its critics with respect to actions, "
             "which is written for layer_norm False"
@@ -234,7 +237,7 @@ class Chain(Part):
         for part in self.parts:
             part.set_precision(precision)
 
-    def arrange(self, blocks: Sequence[Tensor]) -> list[Any]:
+    def arrange(self, blocks: Sequence[Tensor]) -> list[Arranged]:
         parts = zip(self.parts, self.split(blocks), strict=True)
         return [part.arrange(own_blocks) for part, own_blocks in parts]
 
@@ -247,7 +250,7 @@ class Chain(Part):
             start += count
         return found
 
-    def forward(self, x: Tensor, weights: Any) -> tuple[Tensor, Any]:
+    def forward(self, x: Tensor, weights: Arranged) -> tuple[Tensor, Saved]:
         saved = []
         for part, own_weights in zip(self.parts, weights, strict=True):
             x, own_saved = part.forward(x, own_weights)
@@ -257,12 +260,12 @@ class Chain(Part):
     def backward(
         self,
         grad: Tensor,
-        saved: Any,
-        weights: Any,
-        gradients: Any,
+        saved: Saved,
+        weights: Arranged,
+        gradients: Arranged,
         needs_input: bool,
     ) -> Tensor | None:
-        passed: Any = grad
+        passed: Any = grad  # None only after the first part
         for i in range(len(self.parts) - 1, -1, -1):
             own_gradients = None if gradients is None else gradients[i]
             passed = self.parts[i].backward(
@@ -270,7 +273,7 @@ class Chain(Part):
             )
         return passed
 
-    def input_gradient(self, grad: Tensor, saved: Any, weights: Any) -> Tensor:
+    def input_gradient(self, grad: Tensor, saved: Saved, weights: Arranged) -> Tensor:
         steps = list(zip(self.parts, saved, weights, strict=True))
         for part, own_saved, own_weights in reversed(steps):
             grad = part.input_gradient(grad, own_saved, own_weights)
@@ -286,16 +289,16 @@ class Chain(Part):
 class Residual(Chain):
     """x + parts(x)."""
 
-    def forward(self, x: Tensor, weights: Any) -> tuple[Tensor, Any]:
+    def forward(self, x: Tensor, weights: Arranged) -> tuple[Tensor, Saved]:
         out, saved = super().forward(x, weights)
         return x + out, saved
 
     def backward(
         self,
         grad: Tensor,
-        saved: Any,
-        weights: Any,
-        gradients: Any,
+        saved: Saved,
+        weights: Arranged,
+        gradients: Arranged,
         needs_input: bool,
     ) -> Tensor | None:
         through = super().backward(grad, saved, weights, gradients, needs_input)
@@ -303,7 +306,7 @@ class Residual(Chain):
             return None
         return grad + through
 
-    def input_gradient(self, grad: Tensor, saved: Any, weights: Any) -> Tensor:
+    def input_gradient(self, grad: Tensor, saved: Saved, weights: Arranged) -> Tensor:
         return grad + super().input_gradient(grad, saved, weights)
 
     def export(self, blocks: Sequence[Tensor]) -> list[nn.Module]:

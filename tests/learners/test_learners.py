@@ -35,7 +35,7 @@ CASES = [
     (name, kind)
     for name in plugins.names("learner")
     for kind in plugins.find("learner", name).kinds
-]  # type: ignore[attr-defined]
+]
 SEEDS = (0, 1, 2)
 LIGHT = {"critics": 3, "samples": 4}  # for those learners that have such fields
 EAGER = {"delay": 1}  # no network rests in the first update

@@ -1,5 +1,4 @@
-"""Modules of torch as networks: drawn by each seed, trained, resumed and exported as the
-project's own are."""
+"""Modules of torch as networks: each seed draws its own, they train, resume, export."""
 
 from dataclasses import dataclass
 from typing import Any, ClassVar
