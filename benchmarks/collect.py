@@ -23,7 +23,7 @@ from stable_baselines3.common.callbacks import CallbackList
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.type_aliases import TrainFreq, TrainFrequencyUnit
 
-import curriculum.envs._base.registration  # registers the world
+import curriculum.envs  # registers the world
 import curriculum.learners.dqn
 from curriculum.decays.constant import Constant
 from curriculum.run.loop import Run

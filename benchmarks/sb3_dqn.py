@@ -21,7 +21,7 @@ import torch
 from stable_baselines3 import DQN
 from stable_baselines3.common.callbacks import BaseCallback
 
-import curriculum.envs._base.registration  # registers the world
+import curriculum.envs  # registers the world
 import curriculum.planners.random
 import curriculum.planners.shortest_path
 from curriculum.envs.gridworld import Gridworld

@@ -20,8 +20,6 @@ import gymnasium as gym
 import numpy as np
 from gymnasium.vector import AutoresetMode
 
-# which also registers the worlds
-from curriculum.envs._base.registration import rows_of
 from curriculum.envs.atari import Atari
 from curriculum.envs.botevade import BotEvade
 from curriculum.envs.gridworld import Gridworld
@@ -126,7 +124,7 @@ WORLDS = {  # name -> what is measured of it
 def _ours(world: World, *counts: int) -> list[Side]:
     sides = []
     for count in counts:
-        rows = rows_of(world, [np.random.default_rng(0)], count)
+        rows = world.rows([np.random.default_rng(0)], count)
         rows.reset()
         sides.append(
             Side("ours", count, _chunk(rows.step, rows.single_action_space, count))

@@ -37,7 +37,7 @@ RENAMED = {
     "curriculum.values": "curriculum.learning.values",
     "envs": "curriculum.envs",
     "envs.cellworld": "curriculum.envs._cellworld.cells",
-    "envs.dynamics": "curriculum.envs._base.world",
+    "envs.dynamics": "curriculum.envs._base.native",
     "envs.emulator": "curriculum.envs._atari.emulator",
     "envs.flat": "curriculum.envs._gym.flat",
     "envs.foreign": "curriculum.envs._gym.foreign",

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from curriculum.envs._base.registration import rows_of
 from curriculum.run.loop import spec_of
 from curriculum.setting import plugins
 from curriculum.types import Rows, State, World, stream
@@ -76,7 +75,7 @@ def check_planner(
     world, planner = plugins.make("env", env), plugins.make("planner", planner)
     names = (
         plugins.name_of("planner", planner),
-        getattr(world, "title", "") or plugins.name_of("env", world),
+        world.title or plugins.name_of("env", world),
     )
     broken = _unready(planner)
     try:
@@ -130,8 +129,8 @@ class _Stage:
             rows_each,
             watched,
         )
-        self.rows: Rows = rows_of(
-            world, [stream(seed, "environment") for seed in seeds], rows_each
+        self.rows: Rows = world.rows(
+            [stream(seed, "environment") for seed in seeds], rows_each
         )
         self.chance = [stream(seed, "contract") for seed in seeds]
         self.seen = (

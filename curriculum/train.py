@@ -106,7 +106,7 @@ def place(
 def parent_of(config: Config) -> Path:
     """The folder of all runs in this world."""
     world = plugins.make("env", config.env)
-    title = getattr(world, "title", "") or plugins.name_of("env", config.env)
+    title = world.title or plugins.name_of("env", config.env)
     return Path(config.runs_dir) / title.replace(":", "-").replace("/", "-")
 
 

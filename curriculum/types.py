@@ -129,12 +129,30 @@ class World(Protocol):
 
     Worlds are descriptions without state; `rows` makes the environments that step."""
 
-    # planner and learner that suit this world, by flag
-    defaults: ClassVar[dict[str, str]] = {}
-    has_success: bool = True  # whether rows report success
-    frames: int = 0  # images stacked in one observation, 0: it is not a stack
-    fps: int = 10  # frames a second when shown
-    title: str = ""  # name of its folder in `runs/`; empty: the name of its flag
+    @property
+    def defaults(self) -> dict[str, str]:
+        """Planner and learner that suit this world, by flag."""
+        return {}
+
+    @property
+    def has_success(self) -> bool:
+        """Whether rows report success."""
+        return True
+
+    @property
+    def frames(self) -> int:
+        """Images stacked in one observation; 0: it is not a stack."""
+        return 0
+
+    @property
+    def fps(self) -> int:
+        """Frames a second when shown."""
+        return 10
+
+    @property
+    def title(self) -> str:
+        """Name of its folder in `runs/`; empty: the name of its flag."""
+        return ""
 
     @property
     def max_steps(self) -> int:

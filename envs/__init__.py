@@ -1,8 +1,13 @@
-"""Worlds: one file each, chosen by `--env <file name>`."""
+"""Worlds: one file each, chosen by `--env <file name>`. Importing this package
+registers the native ones with Gymnasium."""
 
 import sys
+
+from curriculum.envs._base import registration
 
 if __name__ == "envs":  # imported by its old name, from the folder that holds it
     from curriculum import _renamed
 
     sys.modules["envs"] = _renamed.alias("envs", "curriculum.envs")
+else:
+    registration.register()

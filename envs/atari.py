@@ -25,7 +25,7 @@ from curriculum.envs._atari.emulator import (
     rom_of,
 )
 from curriculum.envs._base.streams import Streams
-from curriculum.types import Rows, Step
+from curriculum.types import Rows, Step, World
 
 # steps after which a row's next episode gets a new seed: that loads the game anew,
 # which takes 0.2 s
@@ -34,7 +34,7 @@ ENLARGED = 3  # pixels for one
 
 
 @dataclass(kw_only=True)
-class Atari:
+class Atari(World):
     """Gain the highest score. Observations are the last few pictures of the screen, 84
     x 84 in grey."""
 
@@ -101,10 +101,10 @@ class Atari:
         )
 
     def rows(
-        self, generators: Sequence[np.random.Generator], rows_each: int = 1
+        self, generators: Sequence[np.random.Generator], rows_per_seed: int = 1
     ) -> Rows:
-        """Rows of this game, `rows_each` for each generator."""
-        return _AtariRows(self, generators, rows_each)
+        """Rows of this game, `rows_per_seed` for each generator."""
+        return _AtariRows(self, generators, rows_per_seed)
 
     def evaluated(self) -> Self:
         """The world that evaluations play in: whole games, and the score as it is."""
@@ -122,10 +122,10 @@ class _AtariRows:
         self,
         world: Atari,
         generators: Sequence[np.random.Generator],
-        rows_each: int = 1,
+        rows_per_seed: int = 1,
     ):
-        self.world, self.streams = world, Streams(generators, rows_each)
-        self.count = len(generators) * rows_each
+        self.world, self.streams = world, Streams(generators, rows_per_seed)
+        self.count = len(generators) * rows_per_seed
         self.single_observation_space = world.observation_space
         self.single_action_space: gym.spaces.Discrete | gym.spaces.Box = (
             world.action_space

@@ -20,7 +20,8 @@ from typing import ClassVar, Literal, get_args
 import gymnasium as gym
 import numpy as np
 
-from curriculum.envs._base.world import Random
+from curriculum.envs._base.native import Dynamics
+from curriculum.envs._base.streams import Random
 from curriculum.envs._cellworld.cells import (
     GOAL,
     WORLDS,
@@ -93,7 +94,7 @@ OBSERVED = (
 
 
 @dataclass(kw_only=True)
-class BotEvade:
+class BotEvade(Dynamics):
     """Reach the east corner unpuffed. Actions name the place the prey heads for; an
     observation is `OBSERVED`.
 

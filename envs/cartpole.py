@@ -7,7 +7,8 @@ from typing import ClassVar
 import gymnasium as gym
 import numpy as np
 
-from curriculum.envs._base.world import Random
+from curriculum.envs._base.native import Dynamics
+from curriculum.envs._base.streams import Random
 
 GRAVITY = 9.8  # m/s^2
 CART_MASS, POLE_MASS = 1.0, 0.1  # kg
@@ -23,7 +24,7 @@ WHITE, BLACK, GREY, BROWN = (255, 255, 255), (0, 0, 0), (150, 150, 150), (202, 1
 
 
 @dataclass(kw_only=True)
-class CartPole:
+class CartPole(Dynamics):
     """Keep the pole upright and the cart on its track: +1 a step, and the end for
     whoever fails.
 

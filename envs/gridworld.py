@@ -11,7 +11,8 @@ import gymnasium as gym
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from curriculum.envs._base.world import Random
+from curriculum.envs._base.native import Grid
+from curriculum.envs._base.streams import Random
 
 SIZE = 10  # rows and columns
 PIXELS = 50  # side of a drawn cell
@@ -42,7 +43,7 @@ STARTS = STATES[CODES[STATES[:, 0], STATES[:, 1]] == 0]  # [384, 3]
 
 
 @dataclass(kw_only=True)
-class Gridworld:
+class Gridworld(Grid):
     """Reach the opposite corner: -0.1 a step, +10 for the step onto the goal.
 
     Actions turn left, go on, turn right. A blocked move turns and stays. State: row,

@@ -20,7 +20,7 @@ import numpy as np
 
 from curriculum.envs._gym.flat import View, bounded
 from curriculum.envs._gym.foreign import GymRows
-from curriculum.types import Rows
+from curriculum.types import Rows, World
 
 FAMILIES = (  # how ids begin, the module that registers them, the package to install
     (("MiniGrid-", "BabyAI-"), "minigrid", "minigrid"),
@@ -41,7 +41,7 @@ GRID_CODE, GRID_RETURN = 10, 0.05
 
 
 @dataclass(kw_only=True)
-class Gym:
+class Gym(World):
     """A row is an environment of its own, seeded anew for every episode: a seed and its
     actions are its whole state."""
 
@@ -113,10 +113,10 @@ class Gym:
         return _make(self.id, tuple(self.options), self.time_limit, render_mode)
 
     def rows(
-        self, generators: Sequence[np.random.Generator], rows_each: int = 1
+        self, generators: Sequence[np.random.Generator], rows_per_seed: int = 1
     ) -> Rows:
-        """Rows of this world, `rows_each` for each generator."""
-        return GymRows(self, generators, rows_each)
+        """Rows of this world, `rows_per_seed` for each generator."""
+        return GymRows(self, generators, rows_per_seed)
 
 
 class _Facts(NamedTuple):

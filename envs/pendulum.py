@@ -7,7 +7,8 @@ from typing import ClassVar
 import gymnasium as gym
 import numpy as np
 
-from curriculum.envs._base.world import Random
+from curriculum.envs._base.native import Dynamics
+from curriculum.envs._base.streams import Random
 
 SECONDS = 0.05  # a step takes
 UPRIGHT, STILL = 0.2, 1.0  # rad and rad/s that count as success
@@ -17,7 +18,7 @@ WHITE, BLACK, RED, BLUE = (255, 255, 255), (0, 0, 0), (204, 77, 77), (60, 90, 20
 
 
 @dataclass(kw_only=True)
-class Pendulum:
+class Pendulum(Dynamics):
     """Swing up and stay there: a step costs angle^2 + 0.1 speed^2 + 0.001 torque^2, and
     nothing ends an episode early.
 

@@ -7,7 +7,8 @@ from typing import ClassVar, Literal, get_args
 import gymnasium as gym
 import numpy as np
 
-from curriculum.envs._base.world import Random
+from curriculum.envs._base.native import Grid
+from curriculum.envs._base.streams import Random
 from curriculum.envs._pointmass import mazes
 
 # [2, 5] along rows and columns: see `Pointmass`
@@ -25,7 +26,7 @@ GOAL, HALO, AGENT, TRAIL = (46, 160, 67), (190, 228, 196), (214, 69, 65), (90, 1
 
 
 @dataclass(kw_only=True)
-class Pointmass:
+class Pointmass(Grid):
     """Come within the goal's radius: -1 a step, 0 for the last.
 
     Actions stay, or push left, right, up, down by one cell. State: row and column, [N,
@@ -78,8 +79,9 @@ class Pointmass:
         return f"pointmass-{self.maze}"
 
     @property
-    def cells(self) -> tuple[int, ...]:
-        return self.walls.shape
+    def cells(self) -> tuple[int, int]:
+        height, width = self.layout.walls.shape
+        return height, width
 
     @property
     def walls(self) -> np.ndarray:

@@ -6,6 +6,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
+from curriculum.envs._base.native import Navigable
 from curriculum.types import Spec, stream
 
 
@@ -22,10 +23,10 @@ class Constant:
     def setup(self, env: Any, spec: Spec, seeds: tuple[int, ...]) -> Self:
         """Make the given action, or ask the world for one."""
         action: Any = np.array(self.action)
-        if not self.action and hasattr(env.world, "shortest_path"):
-            action = env.world.shortest_path(
-                env.world.begin(stream(0, "constant planner"), 1)
-            )[0]
+        world = env.world
+        if not self.action and isinstance(world, Navigable):
+            state = world.begin(stream(0, "constant planner"), 1)
+            action = world.shortest_path(state)[0]
         elif not self.action:
             action = np.zeros(spec.action_size or 1)
         if spec.actions and (np.size(action) != 1 or action not in range(spec.actions)):

@@ -6,6 +6,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
+from curriculum.envs._base.native import Enumerable, Navigable
 from curriculum.types import Spec, stream
 
 
@@ -23,9 +24,9 @@ class ShortestPath:
         """Ask the world of `env` for the way, or try every action in every state and
         keep the best one each."""
         self.env, world = env, env.world
-        if hasattr(world, "shortest_path"):
+        if isinstance(world, Navigable):
             self.best = world.shortest_path
-        elif spec.actions and hasattr(world, "states") and hasattr(world, "index"):
+        elif spec.actions and isinstance(world, Enumerable):
             table = _search(world, spec.actions)
             self.best = lambda state: table[world.index(state)]
         else:

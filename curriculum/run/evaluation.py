@@ -3,12 +3,12 @@ anything that acts."""
 
 import copy
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
-from curriculum.envs._base.registration import rows_of
-from curriculum.envs._base.world import native
+from curriculum.envs._base.actions import scale_actions
+from curriculum.envs._base.native import Grid
 from curriculum.learning.learner import Learner
 from curriculum.report import statistics
 from curriculum.run.mixture import Mixture
@@ -50,7 +50,7 @@ def play(act: Callable[[np.ndarray, np.ndarray], np.ndarray], rows: Rows) -> Epi
     return Episodes(
         reward,
         length,
-        success if getattr(rows.world, "has_success", True) else success * np.nan,
+        success if rows.world.has_success else success * np.nan,
     )
 
 
@@ -60,9 +60,8 @@ def evaluation_rows(world: World, episodes: Sequence[int], copies: int = 1) -> R
 
     A world that is measured otherwise than it is trained in (without clipped rewards,
     say) has `evaluated()`."""
-    world = world.evaluated() if hasattr(world, "evaluated") else world
-    return rows_of(
-        world, [stream(e, "evaluation") for _ in range(copies) for e in episodes]
+    return world.evaluated().rows(
+        [stream(e, "evaluation") for _ in range(copies) for e in episodes]
     )
 
 
@@ -149,7 +148,7 @@ def score(reward: np.ndarray, floor: float, ceiling: float) -> np.ndarray:
     )
 
 
-def maps(learner: Learner, world: Any) -> dict[str, np.ndarray]:
+def maps(learner: Learner, world: Grid) -> dict[str, np.ndarray]:
     """For a world of cells: what each is worth, [P, rows, columns], and where the
     learner goes, [..., 2]."""
     states = world.states()
@@ -165,7 +164,7 @@ def maps(learner: Learner, world: Any) -> dict[str, np.ndarray]:
     for p in range(len(action)):
         after = world.cell(
             world.step(
-                states, native(action[p], world.action_space), stream(0, "maps")
+                states, scale_actions(action[p], world.action_space), stream(0, "maps")
             )[0]
         )
         np.add.at(

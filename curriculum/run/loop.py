@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from curriculum.envs._base.registration import rows_of
+from curriculum.envs._base.native import Grid
 from curriculum.learning import engine
 from curriculum.replay.buffer import SOURCE, Buffer, Transition
 from curriculum.run import checkpoint
@@ -85,8 +85,7 @@ class Run:
         self.shape = (len(self.seeds), config.rows)
         self.parts = copy.deepcopy(config.plugged())
         self.world: World = self.parts["env"]
-        self.rows: Any = rows_of(
-            self.world,
+        self.rows: Any = self.world.rows(
             [stream(seed, "environment") for seed in self.seeds],
             config.rows,
         )
@@ -140,11 +139,9 @@ class Run:
         self.techniques = [
             plugins.make("technique", technique) for technique in config.techniques
         ]
-        self.rollout = Rollout(
-            *self.shape,
-            getattr(self.world, "cells", (0,)),
-            getattr(self.world, "has_success", True),
-        )
+        self.grid = self.world if isinstance(self.world, Grid) else None
+        cells = self.grid.cells if self.grid else (0,)
+        self.rollout = Rollout(*self.shape, cells, self.world.has_success)
 
         seeds = len(self.seeds)
         # environment steps of one seed since the start; records yielded
@@ -288,8 +285,8 @@ class Run:
         transition = Transition(*ends, source, rate)
         self.buffer.add(transition, keep)
         self.obs = step.obs
-        if hasattr(self.world, "cell"):
-            self.rollout.visit(self.world.cell(self.rows.state).reshape(self.shape))
+        if self.grid:
+            self.rollout.visit(self.grid.cell(self.rows.state).reshape(self.shape))
         return transition, success
 
     def _stacked(self, obs: np.ndarray) -> np.ndarray:
@@ -452,10 +449,10 @@ class Run:
     def finish(self) -> Iterator[Record]:
         """Draw maps, re-score the last and the best policy on episodes that chose
         neither, write both as files."""
-        if hasattr(self.world, "cells"):
+        if self.grid:
             yield self.record(
                 "maps",
-                {"visits": self.rollout.visits, **maps(self.learner, self.world)},
+                {"visits": self.rollout.visits, **maps(self.learner, self.grid)},
             )
         episodes = range(RESCORE, RESCORE + self.config.eval_episodes)
         last, everyone = self.learner.snapshot(), np.ones(len(self.seeds), bool)
@@ -556,7 +553,7 @@ def spec_of(world: World) -> Spec:
     actions = int(getattr(acted, "n", 0))  # a box space has no n
     action_size, frames = (
         0 if actions else int(np.prod(acted.shape or ())),
-        getattr(world, "frames", 0),
+        world.frames,
     )
     return Spec(
         seen.shape, str(seen.dtype), seen.low, seen.high, actions, action_size, frames

@@ -48,10 +48,10 @@ PROTOCOLS: Mapping[str, Members] = {
 }
 # a world of batched numpy dynamics, whose rows this package provides
 DYNAMICS = Members(
-    "curriculum.envs._base.world",
+    "curriculum.envs._base.native",
     "Dynamics",
     ("observation_space", "action_space", "begin", "step", "observe"),
-    PROTOCOLS["env"].optional,
+    ("rows", *PROTOCOLS["env"].optional),
 )
 # what classes written for version 0.1 have to change
 MIGRATION = {
@@ -77,11 +77,18 @@ def adopt(family: str, plugin: type[T]) -> type[T]:
         where = f"{members.module}.{members.protocol}"
         raise ValueError(f"{family} {plugin.__name__} {problem}; see {where}")
     defaults = {
-        name: getattr(protocol, name)
+        name: _default(protocol, name)
         for name in members.optional
         if not hasattr(plugin, name)
     }
     return _subclass(plugin, defaults) if defaults else plugin
+
+
+def _default(protocol: type, name: str) -> object:
+    """The protocol's default for a member; the value of a property, so that instances
+    can still set their own."""
+    member = getattr(protocol, name)
+    return member.fget(protocol) if isinstance(member, property) else member
 
 
 def adopt_instance(family: str, plugin: T) -> T:

@@ -126,10 +126,13 @@ def _read_base(name: str, tree: ast.Module) -> tuple[Field, ...]:
 
 
 def _file_of(module: str) -> Path:
-    spec = importlib.util.find_spec(module)
+    """Find a module of this package without importing the room it is in."""
+    package, room, *inside = module.split(".")
+    spec = importlib.util.find_spec(f"{package}.{room}")
     assert spec is not None
     assert spec.origin is not None
-    return Path(spec.origin)
+    path = Path(spec.origin)
+    return path.parent.joinpath(*inside).with_suffix(".py") if inside else path
 
 
 def _read_field(node: ast.AnnAssign, lines: list[str]) -> Field:

@@ -1,1 +1,1 @@
-"""What all worlds share: protocols, native rows, and registration with Gymnasium."""
+"""Parts of all worlds: native rows, random streams, action bounds, registration."""

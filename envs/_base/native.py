@@ -1,14 +1,100 @@
-"""Rows of native worlds, and copies of them for planners that think ahead."""
+"""Native worlds: batched numpy dynamics, the rows that step them, and copies for
+planning.
 
-from collections.abc import Sequence
-from typing import Any
+The state of a native world is one array [N, S], so copying rows is copying an array,
+and so is saving them.
+"""
 
-import gymnasium as gym
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol, runtime_checkable
+
 import numpy as np
 
-from curriculum.envs._base.streams import Streams
-from curriculum.envs._base.world import Dynamics, native
-from curriculum.types import Imagined, Simulator, Step
+from curriculum.envs._base.actions import scale_actions, scaled_space
+from curriculum.envs._base.streams import Random, Streams
+from curriculum.types import Imagined, State, Step, World
+
+
+class Dynamics(World, Protocol):
+    """A native world. Its methods are pure functions of their arguments."""
+
+    def begin(self, rng: Random, rows: int) -> np.ndarray:
+        """First states [N, S] of N = `rows` episodes."""
+        ...
+
+    def step(
+        self, state: np.ndarray, action: np.ndarray, rng: Random
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Next states [N, S], rewards [N] float64 and terminated [N] bool; does not
+        modify `state`.
+
+        `action` is [N], or [N, A] within the bounds of `action_space`."""
+        ...
+
+    def observe(self, state: np.ndarray) -> np.ndarray:
+        """Observations [N, *O] in a new array."""
+        ...
+
+    def success(self, state: np.ndarray) -> np.ndarray:
+        """Whether the task is solved in these states, [N] bool."""
+        ...
+
+    def draw(self, state: np.ndarray) -> np.ndarray:
+        """A picture [height, width, 3] uint8 of one state [S]."""
+        ...
+
+    def rows(
+        self, generators: Sequence[np.random.Generator], rows_per_seed: int = 1
+    ) -> NativeRows:
+        return NativeRows(self, generators, rows_per_seed)
+
+
+@runtime_checkable
+class Grid(Dynamics, Protocol):
+    """A native world whose states lie in the cells of a grid: runs draw maps of its
+    visits and values."""
+
+    @property
+    def cells(self) -> tuple[int, int]:
+        """Height and width, in cells."""
+        ...
+
+    @property
+    def walls(self) -> np.ndarray:
+        """Cells that are never entered, [height, width] bool."""
+        ...
+
+    def cell(self, state: np.ndarray) -> np.ndarray:
+        """The cell of each state, [N] in row-major order of `cells`."""
+        ...
+
+    def states(self) -> np.ndarray:
+        """States [n, S] that cover every cell evenly, walls included."""
+        ...
+
+
+@runtime_checkable
+class Enumerable(Dynamics, Protocol):
+    """A native world whose states can be listed."""
+
+    def states(self) -> np.ndarray:
+        """All states, [n, S]."""
+        ...
+
+    def index(self, state: np.ndarray) -> np.ndarray:
+        """The position of each state in `states()`, [N]."""
+        ...
+
+
+@runtime_checkable
+class Navigable(Dynamics, Protocol):
+    """A native world that knows the shortest path to its goal."""
+
+    def shortest_path(self, state: np.ndarray) -> np.ndarray:
+        """The first action of the shortest path from each state, [N] or [N, A]."""
+        ...
 
 
 class NativeRows:
@@ -18,63 +104,61 @@ class NativeRows:
         self,
         world: Dynamics,
         generators: Sequence[np.random.Generator],
-        rows_each: int = 1,
+        rows_per_seed: int = 1,
     ):
         self.world = world
-        self.streams = Streams(generators, rows_each)
-        self.count = len(generators) * rows_each
+        self.streams = Streams(generators, rows_per_seed)
+        self.count = len(generators) * rows_per_seed
+        self.world_action_space = world.action_space
+        self.single_action_space = scaled_space(self.world_action_space)
         self.single_observation_space = world.observation_space
-        self.single_action_space = self._native_space = world.action_space
-        if isinstance(self._native_space, gym.spaces.Box):
-            if not self._native_space.is_bounded():
-                raise ValueError(
-                    f"box actions need finite bounds, to be scaled from [-1, 1]; got {self._native_space}"
-                )
-            self.single_action_space = gym.spaces.Box(
-                -1, 1, self._native_space.shape, np.float32
-            )
 
     def reset(self) -> np.ndarray:
-        """Start every row; returns observations [N, *O]."""
         self.state = self.world.begin(self.streams, self.count)
         self.time = np.zeros(self.count, np.int64)
         self.obs = self.world.observe(self.state)
         return self.obs
 
     def step(self, action: np.ndarray) -> Step:
-        """Take one step in every row, `action` [N] or [N, A] in [-1, 1]."""
-        return self.step_native(native(action, self._native_space))
+        return self.step_unscaled(scale_actions(action, self.world_action_space))
 
-    def step_native(self, action: np.ndarray) -> Step:
+    def step_unscaled(self, action: np.ndarray) -> Step:
         """Take one step in every row, `action` [N] or [N, A] within the world's own
         bounds."""
-        self.state, reward, terminated = self.world.step(
-            self.state, action, self.streams
-        )
+        world = self.world
+        self.state, reward, terminated = world.step(self.state, action, self.streams)
         self.time += 1
-        limit = self.world.max_steps
-        truncated = (
-            (self.time >= limit) & ~terminated if limit else np.zeros(self.count, bool)
-        )
-        success = self.world.success(self.state)
-        next_obs = self.obs = self.world.observe(self.state)
-        over = np.flatnonzero(terminated | truncated)
-        if over.size:
-            self.state[over] = self.world.begin(self.streams.of(over), over.size)
-            self.time[over] = 0
+        truncated = self._truncated(terminated)
+        success = world.success(self.state)
+        next_obs = world.observe(self.state)
+        self.obs = next_obs
+        finished = np.flatnonzero(terminated | truncated)
+        if finished.size:
             self.obs = next_obs.copy()
-            self.obs[over] = self.world.observe(self.state[over])
+            self._restart(finished)
         return Step(
-            self.obs,
-            reward.astype(np.float32),
-            terminated,
-            truncated,
-            next_obs,
-            success,
+            obs=self.obs,
+            reward=reward.astype(np.float32),
+            terminated=terminated,
+            truncated=truncated,
+            next_obs=next_obs,
+            success=success,
         )
 
-    def save(self) -> dict[str, Any]:
-        """Everything needed to go on exactly from here."""
+    def _truncated(self, terminated: np.ndarray) -> np.ndarray:
+        limit = self.world.max_steps
+        if not limit:
+            return np.zeros(self.count, bool)
+        return (self.time >= limit) & ~terminated
+
+    def _restart(self, finished: np.ndarray) -> None:
+        """Start an episode in the rows with these indices."""
+        streams = self.streams.of(finished)
+        self.state[finished] = self.world.begin(streams, finished.size)
+        self.time[finished] = 0
+        self.obs[finished] = self.world.observe(self.state[finished])
+
+    def save(self) -> State:
         generators = [g.bit_generator.state for g in self.streams.generators]
         return {
             "state": self.state.copy(),
@@ -82,52 +166,64 @@ class NativeRows:
             "generators": generators,
         }
 
-    def load(self, saved: dict[str, Any]) -> np.ndarray:
-        """Go back to what `save` returned; gives the observations [N, *O] to act on."""
-        self.state, self.time = saved["state"].copy(), saved["time"].copy()
-        for generator, state in zip(
-            self.streams.generators, saved["generators"], strict=True
-        ):
+    def load(self, saved: State) -> np.ndarray:
+        self.state = saved["state"].copy()
+        self.time = saved["time"].copy()
+        pairs = zip(self.streams.generators, saved["generators"], strict=True)
+        for generator, state in pairs:
             generator.bit_generator.state = state
         self.obs = self.world.observe(self.state)
         return self.obs
 
     def rest(self, rows: np.ndarray) -> None:
-        """Step them all the same: it costs nothing in a batch."""
+        """Do nothing: stepping all rows in one batch is as fast as stepping some."""
 
-    def simulator(self) -> Simulator:
-        """Copies of these rows to think ahead in."""
+    def simulator(self) -> NativeSimulator:
         return NativeSimulator(self)
 
     def picture(self, row: int) -> np.ndarray:
-        """What a row looks like now, [height, width, 3] uint8."""
         return self.world.draw(self.state[row])
 
 
 class NativeSimulator:
-    """Copies of native rows: their state is an array already."""
+    """Copies of native rows for planning."""
 
     def __init__(self, rows: NativeRows):
-        self.rows, self.world, self.space = rows, rows.world, rows.world.action_space
+        self.rows = rows
+        self.world = rows.world
+        self.action_space = rows.world_action_space
 
     def states(self, rows: np.ndarray) -> np.ndarray:
         return self.rows.state[rows].copy()
 
-    def step(
-        self, state: np.ndarray, action: np.ndarray, rng: np.random.Generator
-    ) -> Imagined:
-        return Imagined(*self.world.step(state, native(action, self.space), rng))
+    def step(self, state: np.ndarray, action: np.ndarray, rng: Random) -> Imagined:
+        action = scale_actions(action, self.action_space)
+        return Imagined(*self.world.step(state, action, rng))
 
     def rollout(
         self, state: np.ndarray, actions: np.ndarray, rng: np.random.Generator
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        reward, ended = np.zeros(actions.shape[:2]), np.zeros(len(state), bool)
-        state = state.copy()
-        for t in range(actions.shape[1]):
-            now = np.flatnonzero(~ended)
-            if not now.size:
-                break
-            state[now], reward[now, t], ended[now] = self.step(
-                state[now], actions[now, t], rng
-            )
-        return reward, ended, state
+        return rollout(self.step, state, actions, rng)
+
+
+def rollout(
+    step: Callable[[np.ndarray, np.ndarray, np.random.Generator], Imagined],
+    state: np.ndarray,
+    actions: np.ndarray,
+    rng: np.random.Generator,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Implement `Simulator.rollout` by repeated calls of `Simulator.step`; copies that
+    have ended are not stepped."""
+    horizon = actions.shape[1]
+    reward = np.zeros((len(state), horizon))
+    ended = np.zeros(len(state), bool)
+    state = state.copy()
+    for t in range(horizon):
+        running = np.flatnonzero(~ended)
+        if not running.size:
+            break
+        imagined = step(state[running], actions[running, t], rng)
+        state[running] = imagined.state
+        reward[running, t] = imagined.reward
+        ended[running] = imagined.terminated
+    return reward, ended, state

@@ -1,49 +1,52 @@
-"""Random draws for the rows of several seeds, each from the seed's own generator."""
+"""Random numbers for the rows of several seeds, each from its own seed's generator."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Protocol
 
 import numpy as np
 
 
+class Random(Protocol):
+    """The random source of a world's dynamics: a `numpy.random.Generator`, or `Streams`
+    where rows belong to different seeds."""
+
+    def random(self, size: tuple[int, ...]) -> np.ndarray:
+        """Uniform numbers in [0, 1); the first axis of `size` counts rows."""
+        ...
+
+
 class Streams:
-    """Several seeds' generators behind one draw: rows in order of seeds, `rows_each` a
-    seed.
+    """One random source for all rows, in order of seeds, `rows_per_seed` each.
 
-    A seed's rows get the numbers they would get if the seed were alone."""
+    The rows of a seed get the same numbers as if the seed ran alone."""
 
-    def __init__(self, generators: Sequence[np.random.Generator], rows_each: int):
-        self.generators, self.rows_each = list(generators), rows_each
+    def __init__(self, generators: Sequence[np.random.Generator], rows_per_seed: int):
+        self.generators = list(generators)
+        self.rows_per_seed = rows_per_seed
 
     def random(self, size: tuple[int, ...]) -> np.ndarray:
         """Uniform numbers [N, ...]: every seed draws for its own rows."""
-        rest = size[1:]
-        return np.concatenate(
-            [g.random((self.rows_each, *rest)) for g in self.generators]
-        )
+        shape = (self.rows_per_seed, *size[1:])
+        return np.concatenate([g.random(shape) for g in self.generators])
 
     def of(self, rows: np.ndarray) -> RowStreams:
-        """The draw for a few of the rows, given by sorted index."""
-        return RowStreams(
-            self.generators,
-            np.bincount(rows // self.rows_each, minlength=len(self.generators)),
-        )
+        """The random source of a subset of the rows, given by sorted indices."""
+        owner = rows // self.rows_per_seed
+        counts = np.bincount(owner, minlength=len(self.generators))
+        return RowStreams(self.generators, counts)
 
 
 class RowStreams:
-    """Draws for `counts[p]` rows of each generator p."""
+    """The random source of a subset of the rows: `counts[p]` rows of seed p."""
 
     def __init__(self, generators: Sequence[np.random.Generator], counts: np.ndarray):
-        self.generators, self.counts = generators, counts
+        self.generators = generators
+        self.counts = counts
 
     def random(self, size: tuple[int, ...]) -> np.ndarray:
         """Uniform numbers [sum(counts), ...]."""
-        rest = size[1:]
-        return np.concatenate(
-            [
-                g.random((n, *rest))
-                for g, n in zip(self.generators, self.counts, strict=True)
-                if n
-            ]
-        )
+        shape = size[1:]
+        pairs = zip(self.generators, self.counts, strict=True)
+        return np.concatenate([g.random((n, *shape)) for g, n in pairs if n])

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import gymnasium as gym
 import numpy as np
 
-from curriculum.envs._base.world import native
+from curriculum.envs._base.actions import scale_actions
 from curriculum.envs._gym.flat import View
 from curriculum.types import Imagined, Simulator, Step
 
@@ -36,10 +36,17 @@ class GymRows:
     """Rows of Gymnasium environments."""
 
     def __init__(
-        self, world: Gym, generators: Sequence[np.random.Generator], rows_each: int = 1
+        self,
+        world: Gym,
+        generators: Sequence[np.random.Generator],
+        rows_per_seed: int = 1,
     ):
-        self.world, self.generators, self.rows_each = world, list(generators), rows_each
-        self.count = len(self.generators) * rows_each
+        self.world, self.generators, self.rows_per_seed = (
+            world,
+            list(generators),
+            rows_per_seed,
+        )
+        self.count = len(self.generators) * rows_per_seed
         self.view, self.threshold = world.facts.view, world.threshold
         self.tells_success = world.success_return is None and world.facts.tells_success
         self.single_observation_space = world.observation_space
@@ -125,12 +132,14 @@ class GymRows:
         one."""
         if isinstance(self._given_space, gym.spaces.Discrete):
             return (action + int(self._given_space.start)).tolist()
-        scaled = native(action, self._native_space).astype(self._given_space.dtype)
+        scaled = scale_actions(action, self._native_space).astype(
+            self._given_space.dtype
+        )
         return scaled.reshape(-1, *self._given_space.shape)
 
     def _begin(self, row: int) -> np.ndarray:
         """Start an episode with a seed of its own."""
-        seed = int(self.generators[row // self.rows_each].integers(SEEDS))
+        seed = int(self.generators[row // self.rows_per_seed].integers(SEEDS))
         self.seeds[row], self.time[row], self.returns[row] = seed, 0, 0
         return self.view(self.envs[row].reset(seed=seed)[0])
 

@@ -53,10 +53,9 @@ def trained_policy(expert: ExpertSettings, world: World) -> BasePolicy:
     expert.check()
     _check_world(expert, world)
     folder = folder_of(expert, world)
-    if hasattr(world, "evaluated"):
-        folder_evaluated = folder_of(expert, world.evaluated())
-        if folder_evaluated != folder:
-            _trained_in[folder_evaluated] = folder
+    folder_evaluated = folder_of(expert, world.evaluated())
+    if folder_evaluated != folder:
+        _trained_in[folder_evaluated] = folder
     folder = _trained_in.get(folder, folder)
     if folder not in _loaded:
         if folder.exists():
@@ -71,7 +70,7 @@ def folder_of(expert: ExpertSettings, world: World) -> Path:
     """The folder in which `expert` for `world` is kept."""
     written = json.dumps(configuration(expert, world), sort_keys=True)
     digest = hashlib.sha256(written.encode()).hexdigest()[:12]
-    title = getattr(world, "title", "") or type(world).__name__.lower()
+    title = world.title or type(world).__name__.lower()
     title = title.replace("/", "-")
     return Path(expert.cache).resolve() / f"{title}-{expert.name}-{digest}"
 
@@ -104,7 +103,7 @@ def _check_world(expert: ExpertSettings, world: World) -> None:
             f"{expert.name} needs {needed} actions, those of {world} are "
             f"{world.action_space}; choose {others}"
         )
-    if expert.until_success and not getattr(world, "has_success", True):
+    if expert.until_success and not world.has_success:
         raise ValueError(
             f"{world} does not report success; "
             "set a return as the goal instead: --planner.until-return"

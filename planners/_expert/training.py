@@ -10,7 +10,6 @@ from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.vec_env import VecEnv, VecMonitor
 
-from curriculum.envs._base.registration import rows_of
 from curriculum.planners._expert.policies import actions_of, isolated
 from curriculum.planners._expert.settings import ExpertSettings
 from curriculum.planners._expert.vec_env import RowsEnv
@@ -56,7 +55,7 @@ def train(expert: ExpertSettings, world: World) -> Trained:
     )
     with isolated():
         generator = stream(expert.seed, f"{expert.name} expert")
-        rows = rows_of(world, [generator], expert.rows)
+        rows = world.rows([generator], expert.rows)
         model = build_model(expert, VecMonitor(RowsEnv(rows)))
         reached = _learn(expert, model, world)
         if not _reaches_goals(expert, reached):
@@ -71,10 +70,9 @@ def train(expert: ExpertSettings, world: World) -> Trained:
 
 def measure(policy: BasePolicy, world: World, episodes: range, steps: int) -> Level:
     """Play `episodes` greedily; their random streams are used for nothing else."""
-    if hasattr(world, "evaluated"):
-        world = world.evaluated()
+    world = world.evaluated()
     generators = [stream(episode, "expert evaluation") for episode in episodes]
-    rows = rows_of(world, generators)
+    rows = world.rows(generators)
     obs = rows.reset()
     playing = np.ones(rows.count, bool)
     reward = np.zeros(rows.count)
@@ -88,9 +86,7 @@ def measure(policy: BasePolicy, world: World, episodes: range, steps: int) -> Le
         if not playing.any():
             break
         rows.rest(~playing)
-    success_rate = (
-        float(success.mean()) if getattr(world, "has_success", True) else None
-    )
+    success_rate = float(success.mean()) if world.has_success else None
     return Level(steps, float(reward.mean()), success_rate)
 
 

@@ -13,7 +13,6 @@ pytest.importorskip(
 
 from curriculum.envs import atari
 from curriculum.envs._atari import emulator
-from curriculum.envs._base.registration import rows_of
 from curriculum.envs.atari import Atari
 from curriculum.run.loop import spec_of
 from curriculum.types import stream
@@ -24,7 +23,7 @@ FREE = {"sticky": 0.0, "clip_rewards": False}  # of chance
 
 
 def rows(*seeds: int, **fields: Any) -> Any:
-    made = rows_of(Atari(**fields), [stream(seed, "environment") for seed in seeds])
+    made = Atari(**fields).rows([stream(seed, "environment") for seed in seeds])
     made.reset()
     return made
 
@@ -153,7 +152,7 @@ def test_rows_go_on_exactly_from_the_middle_of_episodes(engine, monkeypatch):
     assert len(set(saved["age"].tolist())) == 2  # seeds were drawn at different times
     assert (made.seeds != saved["seeds"]).any()  # and later again
     assert any(step.terminated.any() for step in before)
-    other = rows_of(made.world, [stream(seed, "another") for seed in (0, 1)])
+    other = made.world.rows([stream(seed, "another") for seed in (0, 1)])
     np.testing.assert_array_equal(other.load(saved), before[-1].obs)
     assert_same(play(other, plan[85:]), expected)
 

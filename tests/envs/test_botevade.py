@@ -10,7 +10,6 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
-import curriculum.envs._base.registration  # noqa: F401
 from curriculum.envs._base.native import NativeRows
 from curriculum.envs._cellworld.cells import WORLDS, Cellworld, cellworld
 from curriculum.envs._cellworld.pursuit import BODIES, NONE, REACH, SIGHTING, Pursuit

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env
 
-import curriculum.envs._base.registration
+from curriculum.envs._base.actions import scale_actions
+from curriculum.envs._base.environments import NativeEnv
 from curriculum.envs._base.native import NativeRows
-from curriculum.envs._base.world import native
 from curriculum.envs.cartpole import CartPole
 from curriculum.envs.gridworld import Gridworld
 from curriculum.envs.pendulum import Pendulum
@@ -78,7 +78,7 @@ def test_whole_episodes_are_those_of_gymnasium(world, theirs):
     rows = NativeRows(ours, [np.random.default_rng(2)], 20)
     rows.reset()
     action = actions_of(ours, ours.max_steps, 20)
-    starts, steps = rows.state.copy(), [rows.step_native(a) for a in action]
+    starts, steps = rows.state.copy(), [rows.step_unscaled(a) for a in action]
     for row in range(20):
         other.reset()
         other.unwrapped.state = starts[row]  # type: ignore[attr-defined]
@@ -244,7 +244,7 @@ def test_rows_scale_actions_to_the_worlds_bounds():
     rows.step(np.array([[-1, -1], [1, 1], [0, 0], [0.5, -0.5]], np.float32))
     np.testing.assert_array_equal(world.told, [[-1, 2], [3, 10], [1, 6], [2, 4]])
     assert world.told.dtype == np.float32
-    rows.step_native(np.array([[-1, 2]] * 4, np.float32))
+    rows.step_unscaled(np.array([[-1, 2]] * 4, np.float32))
     np.testing.assert_array_equal(world.told, [[-1, 2]] * 4)
 
 
@@ -256,14 +256,14 @@ def test_scaled_actions_stay_within_bounds_to_the_last_digit():
     space = gym.spaces.Box(low, high)
     action = np.random.default_rng(0).uniform(-1, 1, (1_000, 3)).astype(np.float32)
     action[:2] = [[-1] * 3, [1] * 3]
-    scaled = native(action, space)
+    scaled = scale_actions(action, space)
     assert all(space.contains(a) for a in scaled)
     np.testing.assert_allclose(scaled[:2], [low, high], rtol=1e-6)
 
 
 def test_discrete_actions_pass_as_they_are():
     action = np.array([0, 2, 1])
-    assert native(action, Gridworld().action_space) is action
+    assert scale_actions(action, Gridworld().action_space) is action
 
 
 class Boundless(Pendulum):
@@ -350,7 +350,7 @@ def test_pictures_follow_one_another_as_fast_as_in_real_time(name, fps):
     assert gym.make(name).metadata["render_fps"] == fps
     assert gym.make_vec(name, 2).metadata["render_fps"] == fps
     # the class is as it was
-    assert curriculum.envs._base.registration.NativeEnv.metadata["render_fps"] == 10
+    assert NativeEnv.metadata["render_fps"] == 10
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env
 
-import curriculum.envs._base.registration  # noqa: F401
 from curriculum.envs._base.native import NativeRows
 from curriculum.envs.gridworld import Gridworld
 
@@ -301,7 +300,7 @@ def test_gymnasium_and_stable_baselines_find_nothing_to_complain_about(
 def test_a_window_shows_ten_frames_a_second(monkeypatch):
     monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
     env: Any = gym.make(
-        "curriculum.envs._base.registration:curriculum/Gridworld-v0",
+        "curriculum.envs:curriculum/Gridworld-v0",
         render_mode="human",
         start="fixed",
     ).unwrapped

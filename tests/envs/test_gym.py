@@ -14,7 +14,6 @@ import numpy as np
 import pytest
 from gymnasium.spaces import utils
 
-from curriculum.envs._base import registration
 from curriculum.envs.gym import Gym
 from curriculum.run import checkpoint
 from curriculum.setting import plugins
@@ -69,8 +68,8 @@ def generators(*seeds: int) -> list[np.random.Generator]:
     return [np.random.default_rng(seed) for seed in seeds]
 
 
-def rows_of(world: Any, rngs: list[np.random.Generator], rows_each: int = 1) -> Any:
-    return registration.rows_of(world, rngs, rows_each)
+def rows_of(world: Any, rngs: list[np.random.Generator], count: int = 1) -> Any:
+    return world.rows(rngs, count)
 
 
 def actions_of(world: Gym, *shape: int, seed: int = 3) -> np.ndarray:

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env
 
-import curriculum.envs._base.registration  # noqa: F401
 from curriculum.envs._base.native import NativeRows
 from curriculum.envs._pointmass import mazes
 from curriculum.envs.pointmass import Pointmass, normals

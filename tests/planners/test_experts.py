@@ -20,7 +20,7 @@ from sb3_contrib import CrossQ as TheirCrossQ
 from sb3_contrib import RecurrentPPO
 from stable_baselines3.common.vec_env import DummyVecEnv, VecMonitor, VecNormalize
 
-from curriculum.envs._base.native import NativeRows
+from curriculum.envs._base.native import Dynamics, NativeRows
 from curriculum.envs.cartpole import CartPole
 from curriculum.envs.gridworld import Gridworld
 from curriculum.envs.pendulum import Pendulum
@@ -54,7 +54,7 @@ every_kind = pytest.mark.parametrize(
 
 
 @dataclass(kw_only=True)
-class Count:
+class Count(Dynamics):
     """Counts to `goal`, its true end, by adding action + 1; a reward is ten times the
     count that was left."""
 

@@ -11,7 +11,7 @@ import pytest
 
 import curriculum.planners._search.rollouts
 from curriculum.contract import check_planner
-from curriculum.envs._base.native import NativeRows
+from curriculum.envs._base.native import Dynamics, NativeRows
 from curriculum.envs._base.streams import Streams
 from curriculum.envs.cartpole import CartPole
 from curriculum.envs.gridworld import Gridworld
@@ -30,7 +30,7 @@ SECOND = np.array([0, 1])  # one step later
 
 
 @dataclass(kw_only=True)
-class Sketch:
+class Sketch(Dynamics):
     """A world of two numbers, such as place and time, for one idea at a time; it begins
     at 0, 0."""
 

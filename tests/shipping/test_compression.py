@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import nn
 
+from curriculum.envs._base.native import Dynamics
 from curriculum.learning.normalizer import Normalize
 from curriculum.run.evaluation import evaluation_rows, play
 from curriculum.run.loop import spec_of
@@ -273,7 +274,7 @@ def test_what_cannot_be_compressed_is_refused():
 # --- measuring ---
 
 
-class Line:
+class Line(Dynamics):
     """Five cells in a row: action 1 goes right, 0 left; the right end pays 1 and ends
     the episode, a step costs 0.1."""
 
