@@ -33,7 +33,7 @@ RENAMED = {
     "curriculum.policies": "curriculum.learning.policies",
     "curriculum.rollout": "curriculum.run.ledger",
     "curriculum.statistics": "curriculum.report.statistics",
-    "curriculum.support": "curriculum.learning.support",
+    "curriculum.support": "curriculum.learning.behaviour",
     "curriculum.values": "curriculum.learning.values",
     "envs": "curriculum.envs",
     "envs.cellworld": "curriculum.envs._cellworld.cells",

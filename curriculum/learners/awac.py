@@ -1,11 +1,13 @@
-"""AWAC: advantage weighted actor-critic (Nair et al. 2020, arXiv 2006.09359).
+"""AWAC: advantage-weighted actor-critic (Nair et al. 2020, arXiv 2006.09359).
 
-    L(Q)  = E[(r + discount * min_j Q_target,j(s', b) - Q_k(s, a))^2],  b ~ pi(s'), summed over the critics k
-    L(pi) = -sum_i w_i log pi(a_i | s_i),  w = softmax over the batch of (min_k Q_k(s, a) - V(s)) / temperature (eq. 13)
+    L(Q)  = sum_k E[(r + discount min_j Q'_j(s', b) - Q_k(s, a))^2],  b ~ pi(s')
+    L(pi) = -sum_i w_i log pi(a_i | s_i)                                       (eq. 13)
+    w     = softmax over the batch of (min_k Q_k(s, a) - V(s)) / temperature
+    V(s)  = min_k Q_k(s, c),  c ~ pi(s)
 
-V(s) is min_k Q_k at an action of the policy. Discrete actions, an extension:
-expectations over the policy are exact. Box actions: a normal distribution around tanh
-of the actor's output; its draws are cut off at the borders.
+(s, a, r, s') come from the data, Q_k are two critics, Q'_k their target networks. Box
+actions are normal around tanh of the actor's output and clipped to the box. Discrete
+actions, an extension: expectations over the policy are exact.
 """
 
 from dataclasses import dataclass
@@ -16,17 +18,18 @@ from torch import Tensor
 
 from curriculum.learning.learner import Learner
 from curriculum.learning.networks import Network
+from curriculum.learning.values import Values
 from curriculum.types import Batch, within
 
 
 @dataclass(kw_only=True)
 class AWAC(Learner):
-    """Imitate the actions in the buffer that are better than the policy's own."""
+    """Imitate the actions in the data that are better than the policy's own."""
 
     targets: ClassVar[tuple[str, ...]] = ("q",)
 
-    # in units of return: towards 0 only the batch's best action counts, large values
-    # clone
+    # in units of return: towards 0 only the best action of a batch counts, large values
+    # clone the data
     temperature: float = 1.0
 
     def __post_init__(self) -> None:
@@ -34,25 +37,51 @@ class AWAC(Learner):
         within(self, 1e-6, float("inf"), "temperature")
 
     def build(self) -> dict[str, Network]:
-        """See `Learner`."""
         return {"q": self.head.critic(members=2), "policy": self.head.actor()}
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
-        """See `Learner`."""
-        values, policy = (
-            self.head.values(self.net.q, batch.obs),
-            self.head.policy(self.net.policy, batch.obs),
-        )
+        values = self.head.values(self.net.q, batch.obs)
         q = values.of(batch.action)  # [P, K, B]
+        return {
+            "q": self.critic_loss(batch, q),
+            "policy": self.policy_loss(batch, values, q.detach()),
+        }
+
+    def critic_loss(self, batch: Batch, q: Tensor) -> Tensor:
+        """Squared error to the policy's value of the next state, [P]."""
         with torch.no_grad():
             next_policy = self.head.policy(self.net.policy, batch.next_obs)
-            next_q = self.head.values(self.target.q, batch.next_obs).expected(
-                next_policy
-            )
+            next_values = self.head.values(self.target.q, batch.next_obs)
+            next_q = next_values.expected(next_policy)  # [P, K, B]
             target = batch.backup(next_q.amin(-2, keepdim=True))  # [P, 1, B]
-            advantage = q.amin(-2) - values.expected(policy).amin(-2)  # [P, B]
-            weight = (advantage / self.temperature).softmax(-1)
+        return (q - target).square().mean(-1).sum(-1)
+
+    def policy_loss(self, batch: Batch, values: Values, q: Tensor) -> Tensor:
+        """Advantage-weighted cloning (eq. 13), [P]."""
+        policy = self.head.policy(self.net.policy, batch.obs)
+        with torch.no_grad():
+            value = values.expected(policy).amin(-2)  # [P, B]
+            weight = self.cloning_weight(q.amin(-2) - value)
+        # a sum, since the weights add up to 1
+        return -(weight * policy.log_prob(batch.action)).sum(-1)
+
+    def cloning_weight(self, advantage: Tensor) -> Tensor:
+        """Softmax of the advantages [P, B] over the batch."""
+        return (advantage / self.temperature).softmax(-1)
+
+    def diagnose(self, batch: Batch) -> dict[str, Tensor]:
+        values = self.head.values(self.net.q, batch.obs)
+        policy = self.head.policy(self.net.policy, batch.obs)
+        q_data = values.of(batch.action)  # [P, K, B]
+        q_policy = values.of(self.choose(batch.obs))
+        advantage = q_data.amin(-2) - q_policy.amin(-2)
+        weight = self.cloning_weight(advantage)
+        # 1 where all transitions count alike, 1 / B where one counts alone
+        effective_share = 1 / (weight.square().sum(-1) * weight.shape[-1])
         return {
-            "q": (q - target).square().mean(-1).sum(-1),
-            "policy": -(weight * policy.log_prob(batch.action)).sum(-1),
+            "q_data": q_data.mean((-2, -1)),
+            "q_policy": q_policy.mean((-2, -1)),
+            "advantage": advantage.mean(-1),
+            "effective_share": effective_share,
+            "policy_spread": policy.spread().mean(-1),
         }

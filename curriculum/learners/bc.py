@@ -3,7 +3,7 @@
     L(pi) = -E[log pi(a | s)]
 
 Clones whoever filled the buffer; with `--store planner` that is the planner alone. Box
-actions: a normal distribution around tanh of the actor's output, with a learnt spread.
+actions are normal around tanh of the actor's output, with a learnt standard deviation.
 """
 
 from dataclasses import dataclass
@@ -20,13 +20,22 @@ class BC(Learner):
     """Maximise the likelihood of the actions in the buffer."""
 
     def build(self) -> dict[str, Network]:
-        """See `Learner`."""
         return {"policy": self.head.actor()}
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
-        """See `Learner`."""
+        return {"policy": self.policy_loss(batch)}
+
+    def policy_loss(self, batch: Batch) -> Tensor:
+        """Negative log-likelihood, [P]."""
+        policy = self.head.policy(self.net.policy, batch.obs)
+        return -policy.log_prob(batch.action).mean(-1)
+
+    def diagnose(self, batch: Batch) -> dict[str, Tensor]:
+        policy = self.head.policy(self.net.policy, batch.obs)
+        log_prob = policy.log_prob(batch.action)  # [P, B]
         return {
-            "policy": -self.head.policy(self.net.policy, batch.obs)
-            .log_prob(batch.action)
-            .mean(-1)
+            "log_prob_data": log_prob.mean(-1),
+            "log_prob_worst": log_prob.amin(-1),
+            "log_prob_policy": policy.log_prob(self.choose(batch.obs)).mean(-1),
+            "policy_spread": policy.spread().mean(-1),
         }

@@ -1,16 +1,20 @@
-"""BCQ: batch-constrained Q-learning (Fujimoto et al. 2019, arXiv 1812.02900; discrete:
-arXiv 1910.01708).
+"""BCQ: batch-constrained Q-learning (Fujimoto et al. 2019, arXiv 1812.02900).
 
-    L(Q) = E[error(r + discount * max_b [care * min_k + (1 - care) * max_k] Q_target,k(s', b) - Q_k(s, a))],
-           b among the actions that the data supports at s', summed over the critics k
+    L(Q)   = sum_k E[error(r + discount max_b Q'(s', b) - Q_k(s, a))]
+    Q'     = care min_k Q'_k + (1 - care) max_k Q'_k
 
-Box actions: b comes from `samples` decodings of a variational autoencoder of the data's
-actions, each moved by up to `reach` by a network that climbs Q_1; squared error.
-Discrete actions: b is any action that a cloned policy finds at least `threshold` times
-as likely as its likeliest; Huber error. Acts by the best of b according to Q_1. Differs
-from the papers: discrete actions too have two critics, instead of double Q and one
-trunk for critic and clone; acting decodes the same latent draws for every state, so
-that the policy is deterministic.
+b runs over candidate actions, which a model of the data's behaviour proposes at s'; Q_k
+are two critics, Q'_k their target networks. Acts by the candidate with the highest Q_1.
+
+Box actions: a variational autoencoder of the data's actions proposes `samples`
+candidates, and a network that climbs Q_1 moves each by up to `reach`; squared error.
+Discrete actions (Fujimoto et al. 2019, arXiv 1910.01708): the candidates are the
+actions that a cloned policy finds at least `threshold` times as likely as its
+likeliest; Huber error.
+
+Differs from the papers: discrete actions have two critics, too, instead of double Q and
+one trunk for critic and clone. Acting decodes the same latents at every state, so that
+the policy is deterministic.
 """
 
 from dataclasses import dataclass
@@ -19,22 +23,23 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from curriculum.learning.behaviour import behaviour_model
 from curriculum.learning.learner import Learner
 from curriculum.learning.networks import Network
-from curriculum.learning.support import support
 from curriculum.types import Batch, within
 
 
 @dataclass(kw_only=True)
 class BCQ(Learner):
-    """Q-learning over actions that the buffer might have shown."""
+    """Q-learning that chooses among actions like those in the data."""
 
     targets: ClassVar[tuple[str, ...]] = ("q", "perturbation")
 
-    care: float = 0.75  # weight of the lesser critic: 1 is pessimistic, 0 optimistic
-    threshold: float = 0.3  # discrete actions: 0 is Q-learning, 1 clones the behaviour
-    samples: int = 10  # box actions: how many a choice is made from
-    reach: float = 0.05  # box actions: 0 is choosing among cloned actions, 2 is free
+    care: float = 0.75  # weight of the lower critic: 1 is pessimistic, 0 optimistic
+    threshold: float = 0.3  # discrete actions: 0 is Q-learning, 1 clones the data
+    samples: int = 10  # box actions: number of candidates
+    # box actions: 0 chooses among cloned actions, 2 allows any action
+    reach: float = 0.05
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -43,31 +48,50 @@ class BCQ(Learner):
         within(self, 0, 2, "reach")
 
     def build(self) -> dict[str, Network]:
-        """See `Learner`."""
-        self.support = support(self.head, self.samples, self.reach, self.threshold)
-        return {"q": self.head.critic(members=2), **self.support.build()}
+        self.behaviour = behaviour_model(
+            self.head, self.samples, self.reach, self.threshold
+        )
+        return {"q": self.head.critic(members=2), **self.behaviour.build()}
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
-        """See `Learner`."""
+        critic_loss = self.critic_loss(batch)
+        return {"q": critic_loss, **self.behaviour.losses(self.net, batch)}
+
+    def critic_loss(self, batch: Batch) -> Tensor:
+        """Error to the best candidate at the next state, [P]."""
         with torch.no_grad():
-            proposed = self.support.propose(self.slow, batch.next_obs)
-            # [P, K, N, B]
-            next_q = self.support.values(self.slow.q, batch.next_obs, proposed)
-            weighed = self.care * next_q.amin(1, keepdim=True) + (
-                1 - self.care
-            ) * next_q.amax(1, keepdim=True)
-            target = batch.backup(weighed.amax(-2))  # [P, 1, B]
-        q = self.head.values(self.net.q, batch.obs).of(batch.action)
-        error = self.head.td_error(q.unsqueeze(-1), target.unsqueeze(-1))
-        return {"q": error.mean(-1).sum(-1), **self.support.losses(self.net, batch)}
+            target = batch.backup(self.next_value(batch.next_obs))  # [P, 1, B]
+        q = self.head.values(self.net.q, batch.obs).of(batch.action)  # [P, K, B]
+        loss = self.head.td_loss(q.unsqueeze(-1), target.unsqueeze(-1))
+        return loss.mean(-1).sum(-1)
+
+    def next_value(self, obs: Tensor) -> Tensor:
+        """max_b Q'(s', b), [P, 1, B]."""
+        candidates = self.behaviour.propose(self.slow, obs)
+        q = self.behaviour.values(self.slow.q, obs, candidates)  # [P, K, N, B]
+        lowest = q.amin(1, keepdim=True)
+        highest = q.amax(1, keepdim=True)
+        weighted = self.care * lowest + (1 - self.care) * highest
+        return weighted.amax(-2)
 
     def choose(self, obs: Tensor) -> Tensor:
-        """See `Learner`."""
-        proposed = self.support.propose(self.net, obs, fixed=True)
-        return self.support.pick(
-            proposed, self.support.values(self.net.q, obs, proposed)[:, 0].argmax(-2)
-        )
+        candidates = self.behaviour.propose(self.net, obs, fixed=True)
+        q = self.behaviour.values(self.net.q, obs, candidates)  # [P, K, N, B]
+        best = q[:, 0].argmax(-2)  # [P, B], by the first critic
+        return self.behaviour.pick(candidates, best)
 
     def export(self, seed: int) -> nn.Sequential:
-        """See `Learner`."""
-        return nn.Sequential(self.normalizer.export(seed), self.support.export(self.net, seed))
+        policy = self.behaviour.export(self.net, seed)
+        return nn.Sequential(self.normalizer.export(seed), policy)
+
+    def diagnose(self, batch: Batch) -> dict[str, Tensor]:
+        values = self.head.values(self.net.q, batch.obs)
+        q_data = values.of(batch.action)  # [P, K, B]
+        q_policy = values.of(self.choose(batch.obs))
+        disagreement = q_policy.amax(-2) - q_policy.amin(-2)
+        return {
+            "q_data": q_data.mean((-2, -1)),
+            "q_policy": q_policy.mean((-2, -1)),
+            "advantage": (q_policy - q_data).mean((-2, -1)),
+            "critic_disagreement": disagreement.mean(-1),
+        }

@@ -1,13 +1,15 @@
 """Cal-QL: calibrated conservative Q-learning (Nakamoto et al. 2023, arXiv 2303.05479).
 
-    L(Q) as in `cql`, but values of actions that the policy proposes count as at least V_mu(s):
-         alpha * E[log sum_c exp max(Q_k(s, c), V_mu(s)) - Q_k(s, a)]                                   (eq. 5)
+    L(Q) = sum_k E[error(r + discount min_j Q'_j(s', b) - Q_k(s, a))]
+         + alpha sum_k E[log sum_c exp max(Q_k(s, c), G(s)) - Q_k(s, a)]        (eq. 5)
 
-V_mu is the discounted return that the buffer's own episode had from s on; where it is
-not known yet, there is no bound. The Q values stay on the scale of true returns, so
-that learning online does not begin with unlearning them. Differs from the paper: a
-fixed `alpha`; the return of an episode that was cut short counts up to there. For
-discrete actions, an extension, the bound holds for all actions.
+As `cql`, but the values of the policy's actions count as at least G(s), the discounted
+return that the episode in the data earned from s on. The conservative term thus pushes
+no value below a return that was earned, and online learning need not begin by
+unlearning values that are too low. Where G(s) is not known yet there is no bound.
+
+Differs from the paper: `alpha` is fixed; G(s) of an episode that was cut short ends
+there. Discrete actions, an extension: the bound holds for all actions.
 """
 
 from dataclasses import dataclass
@@ -23,15 +25,17 @@ from curriculum.types import Batch, within
 
 @dataclass(kw_only=True)
 class CalQL(Learner):
-    """Conservative Q-learning that pushes no value below what was really earned."""
+    """Conservative Q-learning that lowers no value below the return earned."""
 
     targets: ClassVar[tuple[str, ...]] = ("q",)
     needs: ClassVar[tuple[str, ...]] = ("mc_return",)
 
-    # weight of the conservative term: 0 is Q-learning, large clones; small rewards need
-    # a small one
+    # weight of the conservative term: 0 is Q-learning, large values clone the data;
+    # small rewards need a small alpha
     alpha: float = 1.0
-    samples: int = 10  # box actions: draws of either kind that stand for all actions
+    # box actions: number of uniform actions, and of the policy's, that estimate the
+    # conservative term
+    samples: int = 10
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -39,23 +43,47 @@ class CalQL(Learner):
         within(self, 1, float("inf"), "samples")
 
     def build(self) -> dict[str, Network]:
-        """See `Learner`."""
-        return {"q": self.head.critic(self.head.critics), **self.head.maximizer()}
+        critic = self.head.critic(self.head.default_critics)
+        return {"q": critic, **self.head.maximizer()}
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
-        """See `Learner`."""
+        critic_loss = self.critic_loss(batch)
+        return {
+            "q": critic_loss,
+            **self.head.maximizer_losses(self.net, batch.obs),
+        }
+
+    def critic_loss(self, batch: Batch) -> Tensor:
+        """Temporal-difference error and calibrated conservative term (eq. 5), [P]."""
         with torch.no_grad():
-            best = self.head.best(self.net, batch.next_obs)
-            target = batch.backup(
-                self.head.values(self.target.q, batch.next_obs).least_atoms_of(best)
-            )
+            target = self.target_quantiles(batch)
             proposal = self.head.proposal(self.net, batch.obs)
         values = self.head.values(self.net.q, batch.obs)
-        q, soft_max = values.conservative(
+        # [P, K, B, 1] and [P, K, B]
+        q, log_sum_exp = values.conservative(
             batch.action, proposal, self.samples, floor=batch.mc_return
         )
-        loss = self.head.td_error(q, target) + self.alpha * (soft_max - q.mean(-1))
+        td_loss = self.head.td_loss(q, target)  # [P, K, B]
+        conservative_loss = log_sum_exp - q.mean(-1)
+        loss = td_loss + self.alpha * conservative_loss
+        return loss.mean(-1).sum(-1)
+
+    def target_quantiles(self, batch: Batch) -> Tensor:
+        """r + discount min_j Q'_j(s', b), [P, 1, B, 1]."""
+        next_action = self.head.best_action(self.net, batch.next_obs)
+        next_values = self.head.values(self.target.q, batch.next_obs)
+        return batch.backup(next_values.lowest_quantiles_of(next_action))
+
+    def diagnose(self, batch: Batch) -> dict[str, Tensor]:
+        assert batch.mc_return is not None
+        values = self.head.values(self.net.q, batch.obs)
+        q_data = values.of(batch.action)  # [P, K, B]
+        q_policy = values.of(self.choose(batch.obs))
+        bounded = q_policy.amin(-2) < batch.mc_return  # [P, B]
         return {
-            "q": loss.mean(-1).sum(-1),
-            **self.head.maximizer_losses(self.net, batch.obs),
+            "q_data": q_data.mean((-2, -1)),
+            "q_policy": q_policy.mean((-2, -1)),
+            "advantage": (q_policy - q_data).mean((-2, -1)),
+            "bounded": bounded.float().mean(-1),  # share of states with Q < G
+            **self.head.maximizer_diagnostics(self.net, batch.obs),
         }

@@ -1,12 +1,13 @@
-"""DQN: deep Q-learning with double Q targets (Mnih et al. 2015; van Hasselt et al.
-2016, arXiv 1509.06461).
+"""DQN: double deep Q-learning (van Hasselt et al. 2016, arXiv 1509.06461).
 
-    L(Q) = E[huber(Q(s, a) - r - discount * Q_target(s', argmax_b Q(s', b)))]
+    L(Q) = E[huber(r + discount Q'(s', b) - Q(s, a))],  b = argmax Q(s', .)
 
-With `quantiles` the critic gives a distribution of returns and the loss is quantile
-regression (QR-DQN: Dabney et al. 2018, arXiv 1710.10044). Differs from the papers:
-target networks follow by `polyak` averaging, unless `target_every` says otherwise; Adam
-for all.
+Q' is the target network. Without `double`, b = argmax Q'(s', .) (Mnih et al. 2015,
+Nature 518). With several `quantiles` the critic predicts a distribution of returns, and
+the loss is quantile regression (QR-DQN: Dabney et al. 2018, arXiv 1710.10044).
+
+Differs from the papers: target networks move by `polyak` averaging unless
+`target_every` is set; Adam is the optimiser of all variants.
 """
 
 from dataclasses import dataclass
@@ -22,32 +23,50 @@ from curriculum.types import Batch, within
 
 @dataclass(kw_only=True)
 class DQN(Learner):
-    """Learn what each action is worth; act by the best."""
+    """Learn the value of every action and act by the best."""
 
     kinds: ClassVar[tuple[str, ...]] = ("discrete",)
     targets: ClassVar[tuple[str, ...]] = ("q",)
 
-    # the online network chooses the action that the target network values, else the
-    # target does
+    # whether the online network chooses the action that the target network values;
+    # otherwise the target network chooses, too
     double: bool = True
-    quantiles: int = 1  # of the return that a critic foretells: 1 is its mean
+    # quantiles of the return that a critic predicts: 1 predicts its mean
+    quantiles: int = 1
 
     def __post_init__(self) -> None:
         super().__post_init__()
         within(self, 1, float("inf"), "quantiles")
 
     def build(self) -> dict[str, Network]:
-        """See `Learner`."""
         return {"q": self.head.critic(quantiles=self.quantiles)}
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
-        """See `Learner`."""
+        return {"q": self.critic_loss(batch)}
+
+    def critic_loss(self, batch: Batch) -> Tensor:
+        """Error to the value of the best next action, [P]."""
         with torch.no_grad():
-            slow = self.head.values(self.target.q, batch.next_obs)
-            # [P, B]
-            best = (
-                self.head.best(self.net, batch.next_obs) if self.double else slow.best()
-            )
-            target = batch.backup(slow.atoms_of(best))  # [P, K, B, quantiles]
-        q = self.head.values(self.net.q, batch.obs).atoms_of(batch.action)
-        return {"q": self.head.td_error(q, target).mean(-1).sum(-1)}
+            next_values = self.head.values(self.target.q, batch.next_obs)
+            if self.double:
+                next_action = self.head.best_action(self.net, batch.next_obs)
+            else:
+                next_action = next_values.best_action()
+            target = batch.backup(next_values.quantiles_of(next_action))
+        # [P, 1, B, quantiles]
+        q = self.head.values(self.net.q, batch.obs).quantiles_of(batch.action)
+        return self.head.td_loss(q, target).mean(-1).sum(-1)
+
+    def diagnose(self, batch: Batch) -> dict[str, Tensor]:
+        values = self.head.values(self.net.q, batch.obs)
+        q_data = values.of(batch.action)  # [P, 1, B]
+        q_policy = values.of(values.best_action())
+        q_target = self.head.values(self.target.q, batch.obs).of(batch.action)
+        greedy = values.best_action() == batch.action  # [P, B]
+        return {
+            "q_data": q_data.mean((-2, -1)),
+            "q_policy": q_policy.mean((-2, -1)),
+            "advantage": (q_policy - q_data).mean((-2, -1)),
+            "target_lag": (q_data - q_target).abs().mean((-2, -1)),
+            "greedy_data": greedy.float().mean(-1),  # share of the batch
+        }

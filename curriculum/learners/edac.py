@@ -1,11 +1,14 @@
 """EDAC: ensemble-diversified actor-critic (An et al. 2021, arXiv 2110.01548).
 
-    L(Q)  = E[(r + discount * min_j Q_target,j(s', b) - Q_k(s, a))^2], summed over the critics k
-          + diversity / (K - 1) * E[sum_{j != k} <grad_a Q_j(s, a), grad_a Q_k(s, a)>],  slopes of unit length   (eq. 5)
-    policy and temperature as in SAC, against the least critic
+    L(Q) = sum_k E[(r + discount min_j Q'_j(s', b) - Q_k(s, a))^2],  b ~ pi(s')
+         + diversity / (K - 1) E[sum_{j != k} <g_j, g_k>]                       (eq. 5)
+    g_k  = grad_a Q_k(s, a), scaled to length 1
 
-Differs from the paper: no entropy in the target. Box actions alone: the slope with
-respect to an action needs them.
+Q_k are K critics, Q'_k their target networks. The policy and its temperature are those
+of soft actor-critic and climb the lowest critic.
+
+Differs from the paper: no entropy in the target. Box actions only, since the penalty
+needs gradients with respect to actions.
 """
 
 from dataclasses import dataclass
@@ -16,18 +19,21 @@ from torch import Tensor
 
 from curriculum.learning.learner import Learner
 from curriculum.learning.networks import Network
+from curriculum.learning.values import Values
 from curriculum.types import Batch, within
 
 
 @dataclass(kw_only=True)
 class EDAC(Learner):
-    """Trust what many critics agree on, and keep them from agreeing by habit."""
+    """Trust what many different critics agree on."""
 
     kinds: ClassVar[tuple[str, ...]] = ("box",)
     targets: ClassVar[tuple[str, ...]] = ("q",)
 
-    critics: int = 10  # more are more careful
-    diversity: float = 1.0  # weight of the diversity of the critics' slopes: 0 is SAC-N
+    critics: int = 10  # number of critics: more are more pessimistic
+    # weight of the penalty on critics with similar gradients: 0 is SAC-N, large values
+    # make critics differ everywhere
+    diversity: float = 1.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -35,25 +41,52 @@ class EDAC(Learner):
         within(self, 0, float("inf"), "diversity")
         if self.layer_norm:
             raise ValueError(
-                "edac needs the slopes of its critics, which have no form with layer_norm; leave it off"
+                "edac needs the gradients of its critics with respect to actions, "
+                "which are not implemented for layer_norm; leave it off"
             )
 
     def build(self) -> dict[str, Network]:
-        """See `Learner`."""
         return {"q": self.head.critic(self.critics), **self.head.maximizer()}
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
-        """See `Learner`."""
+        critic_loss = self.critic_loss(batch)
+        return {
+            "q": critic_loss,
+            **self.head.maximizer_losses(self.net, batch.obs),
+        }
+
+    def critic_loss(self, batch: Batch) -> Tensor:
+        """Temporal-difference error and similarity of the critics (eq. 5), [P]."""
         with torch.no_grad():
-            best = self.head.best(self.net, batch.next_obs)
-            # [P, K, B]
-            next_q = self.head.values(self.target.q, batch.next_obs).of(best)
+            next_action = self.head.best_action(self.net, batch.next_obs)
+            next_values = self.head.values(self.target.q, batch.next_obs)
+            next_q = next_values.of(next_action)  # [P, K, B]
             target = batch.backup(next_q.amin(-2, keepdim=True))
         values = self.head.values(self.net.q, batch.obs)
-        error = (values.of(batch.action) - target).square().mean(-1).sum(-1)
-        slope = values.slope(batch.action)  # [P, K, B, A]
+        q = values.of(batch.action)  # [P, K, B]
+        td_loss = (q - target).square().mean(-1).sum(-1)
+        similarity = self.similarity(values, batch.action).mean(-1)
+        return td_loss + self.diversity / (self.critics - 1) * similarity
+
+    def similarity(self, values: Values, action: Tensor) -> Tensor:
+        """Sum over j != k of the cosines of two critics' gradients, [P, B]."""
+        slope = values.slope(action)  # [P, K, B, A]
         slope = slope / slope.norm(dim=-1, keepdim=True).clamp(min=1e-10)
-        # sum over j != k, [P, B]
-        alike = slope.sum(-3).square().sum(-1) - slope.square().sum((-3, -1))
-        loss = error + self.diversity / (self.critics - 1) * alike.mean(-1)
-        return {"q": loss, **self.head.maximizer_losses(self.net, batch.obs)}
+        all_pairs = slope.sum(-3).square().sum(-1)
+        same_critic = slope.square().sum((-3, -1))
+        return all_pairs - same_critic
+
+    def diagnose(self, batch: Batch) -> dict[str, Tensor]:
+        values = self.head.values(self.net.q, batch.obs)
+        q_data = values.of(batch.action)  # [P, K, B]
+        q_policy = values.of(self.choose(batch.obs))
+        pairs = self.critics * (self.critics - 1)
+        similarity = self.similarity(values, batch.action) / pairs
+        return {
+            "q_data": q_data.mean((-2, -1)),
+            "q_policy": q_policy.mean((-2, -1)),
+            "critic_std_data": q_data.std(-2).mean(-1),
+            "critic_std_policy": q_policy.std(-2).mean(-1),
+            "critic_similarity": similarity.mean(-1),  # mean cosine
+            **self.head.maximizer_diagnostics(self.net, batch.obs),
+        }

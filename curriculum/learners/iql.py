@@ -1,12 +1,14 @@
-"""IQL: implicit Q-learning (Kostrikov et al. 2021, arXiv 2110.06169).
+"""IQL: implicit Q-learning (Kostrikov, Nair & Levine 2021, arXiv 2110.06169).
 
-    L(V)  = E[|expectile - 1(u < 0)| u^2],  u = min_k Q_target,k(s, a) - V(s)        (eq. 5)
-    L(Q)  = E[(r + discount * V(s') - Q_k(s, a))^2], summed over the critics k       (eq. 6)
-    L(pi) = -E[exp(temperature * (min_k Q_target,k(s, a) - V(s))) log pi(a | s)]     (eq. 7), weights cut at 100
+    L(V)  = E[|expectile - 1(u < 0)| u^2],  u = min_k Q'_k(s, a) - V(s)         (eq. 5)
+    L(Q)  = sum_k E[(r + discount V(s') - Q_k(s, a))^2]                         (eq. 6)
+    L(pi) = -E[min(exp(temperature u), 100) log pi(a | s)]                      (eq. 7)
 
-Box actions: a normal distribution around tanh of the actor's output, as in the authors'
-code, but with a spread that depends on the state. Discrete actions, an extension: a
-categorical policy; the rest is the same.
+(s, a, r, s') come from the data, Q_k are two critics, Q'_k their target networks. No
+loss asks for the value of an action that the data does not show.
+
+Differs from the paper: the standard deviation of box actions depends on the state.
+Discrete actions, an extension: the policy is categorical, everything else is the same.
 """
 
 from dataclasses import dataclass
@@ -19,17 +21,20 @@ from curriculum.learning.learner import Learner
 from curriculum.learning.networks import Network
 from curriculum.types import Batch, within
 
+MAX_WEIGHT = 100.0  # of a transition in the policy's loss, as in the authors' code
+
 
 @dataclass(kw_only=True)
 class IQL(Learner):
-    """Learn the value of the best actions in the buffer without asking about any other,
-    then imitate those."""
+    """Learn the value of the best actions in the data and imitate them."""
 
     targets: ClassVar[tuple[str, ...]] = ("q",)
 
-    # 0.5 is the behaviour's mean value, towards 1 the best action seen
+    # which of the data's actions V(s) is the value of: 0.5 the average one, towards 1
+    # the best one
     expectile: float = 0.8
-    # 0 clones, large takes only the best; per unit of return: scale large rewards down
+    # per unit of return: 0 clones the data, large values imitate only the actions with
+    # the largest advantage; scale large rewards down
     temperature: float = 3.0
 
     def __post_init__(self) -> None:
@@ -38,7 +43,6 @@ class IQL(Learner):
         within(self, 0, float("inf"), "temperature")
 
     def build(self) -> dict[str, Network]:
-        """See `Learner`."""
         return {
             "q": self.head.critic(members=2),
             "value": self.head.state_value(),
@@ -46,21 +50,56 @@ class IQL(Learner):
         }
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
-        """See `Learner`."""
-        with torch.no_grad():
-            # [P, 1, B]
-            target = batch.backup(self.net.value(batch.next_obs).squeeze(-1))
-            # [P, B]
-            best = self.head.values(self.target.q, batch.obs).of(batch.action).amin(-2)
-        q = self.head.values(self.net.q, batch.obs).of(batch.action)  # [P, K, B]
-        advantage = best - self.net.value(batch.obs).squeeze(-1).squeeze(-2)  # [P, B]
-        weight = (self.temperature * advantage.detach()).exp().clamp(max=100)
-        log_prob = self.head.policy(self.net.policy, batch.obs).log_prob(batch.action)
+        advantage = self.advantage(batch)  # [P, B]
         return {
-            "q": (q - target).square().mean(-1).sum(-1),
-            "value": (
-                torch.where(advantage < 0, 1 - self.expectile, self.expectile)
-                * advantage.square()
-            ).mean(-1),
-            "policy": -(weight * log_prob).mean(-1),
+            "q": self.critic_loss(batch),
+            "value": self.value_loss(advantage),
+            "policy": self.policy_loss(batch, advantage.detach()),
+        }
+
+    def advantage(self, batch: Batch) -> Tensor:
+        """u = min_k Q'_k(s, a) - V(s), [P, B]."""
+        with torch.no_grad():
+            target_q = self.head.values(self.target.q, batch.obs).of(batch.action)
+        return target_q.amin(-2) - self.value_at(batch.obs)
+
+    def value_at(self, obs: Tensor) -> Tensor:
+        """V(s), [P, B]."""
+        return self.net.value(obs).squeeze(-1).squeeze(-2)
+
+    def critic_loss(self, batch: Batch) -> Tensor:
+        """Squared error to the value of the next state (eq. 6), [P]."""
+        with torch.no_grad():
+            next_value = self.value_at(batch.next_obs).unsqueeze(-2)  # [P, 1, B]
+            target = batch.backup(next_value)
+        q = self.head.values(self.net.q, batch.obs).of(batch.action)  # [P, K, B]
+        return (q - target).square().mean(-1).sum(-1)
+
+    def value_loss(self, advantage: Tensor) -> Tensor:
+        """Expectile regression of V(s) on Q'(s, a) (eq. 5), [P]."""
+        weight = torch.where(advantage < 0, 1 - self.expectile, self.expectile)
+        return (weight * advantage.square()).mean(-1)
+
+    def policy_loss(self, batch: Batch, advantage: Tensor) -> Tensor:
+        """Advantage-weighted cloning (eq. 7), [P]."""
+        weight = self.cloning_weight(advantage)
+        policy = self.head.policy(self.net.policy, batch.obs)
+        return -(weight * policy.log_prob(batch.action)).mean(-1)
+
+    def cloning_weight(self, advantage: Tensor) -> Tensor:
+        """exp(temperature * advantage), at most MAX_WEIGHT."""
+        return (self.temperature * advantage).exp().clamp(max=MAX_WEIGHT)
+
+    def diagnose(self, batch: Batch) -> dict[str, Tensor]:
+        values = self.head.values(self.net.q, batch.obs)
+        policy = self.head.policy(self.net.policy, batch.obs)
+        advantage = self.advantage(batch)
+        clipped = self.cloning_weight(advantage) >= MAX_WEIGHT
+        return {
+            "q_data": values.of(batch.action).mean((-2, -1)),
+            "q_policy": values.of(self.choose(batch.obs)).mean((-2, -1)),
+            "value": self.value_at(batch.obs).mean(-1),
+            "advantage": advantage.mean(-1),
+            "clipped_weights": clipped.float().mean(-1),  # share of the batch
+            "policy_spread": policy.spread().mean(-1),
         }

@@ -1,16 +1,18 @@
-"""SAC with many critics: soft actor-critic (Haarnoja et al. 2018, arXiv 1812.05905) as
-REDQ and RLPD use it.
+"""SAC: soft actor-critic (Haarnoja et al. 2018, arXiv 1812.05905) with many critics.
 
-    L(Q)  = E[(r + discount * (min_{j in M} Q_target,j(s', b) + T * H) - Q_k(s, a))^2],  b ~ pi(s'), M random critics
-    L(pi) = -E[mean_k Q_k(s, b) + T * H],  b ~ pi(s)
-    L(T)  = T * E[H - target entropy],  H = -log pi(b | s)
+    L(Q)  = sum_k E[(r + discount (min_{j in M} Q'_j(s', b) + T H(s')) - Q_k(s, a))^2]
+    L(pi) = -E[mean_k Q_k(s, b) + T H(s)]
+    L(T)  = T E[H(s) - target entropy]
 
-With `--sampling symmetric`, half of every batch from the start's data, this is RLPD
-(Ball et al. 2023, arXiv 2302.02948): the yardstick for learning online from prior data.
-A random subset of the critics in the target is REDQ's (Chen et al. 2021, arXiv
-2101.05982). Discrete actions, an extension after Christodoulou (2019, arXiv
-1910.07207): expectations over actions are exact, and so is H. Differs from RLPD:
-network widths, and one update per batch.
+b ~ pi, H = -log pi(b | .), T is the temperature, Q_k are K critics, Q'_k their target
+networks. M, a random subset of the critics, is REDQ's (Chen et al. 2021, arXiv
+2101.05982). With `--sampling symmetric`, which takes half of every batch from the
+start's data, this is RLPD (Ball et al. 2023, arXiv 2302.02948), the reference for
+online learning from prior data.
+
+Differs from RLPD: network widths, and one update per batch. Discrete actions, an
+extension after Christodoulou (2019, arXiv 1910.07207): expectations over actions and
+the entropy H are exact.
 """
 
 from dataclasses import dataclass
@@ -22,6 +24,7 @@ from torch import Tensor
 
 from curriculum.learning.learner import Learner
 from curriculum.learning.networks import Network, Scalar
+from curriculum.learning.values import Values
 from curriculum.types import Batch, within
 
 
@@ -31,11 +34,13 @@ class SAC(Learner):
 
     targets: ClassVar[tuple[str, ...]] = ("q",)
 
-    # normalise the hidden layers of critics: holds back values of actions never seen
+    # normalise the hidden layers of critics: keeps the values of unseen actions low
     layer_norm: bool = True
-    critics: int = 10  # more estimate better and cost in proportion
-    subset: int = 2  # critics whose least value is the target: more are more careful
-    entropy_backup: bool = True  # whether entropy counts as reward in the target
+    # number of critics: more estimate better, at proportional cost
+    critics: int = 10
+    # number of random critics whose minimum is the target: more are more pessimistic
+    subset: int = 2
+    entropy_backup: bool = True  # whether the target includes entropy
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -43,47 +48,71 @@ class SAC(Learner):
         within(self, 1, self.critics, "subset")
 
     def build(self) -> dict[str, Network]:
-        """See `Learner`."""
         return {
             "q": self.head.critic(self.critics),
             "policy": self.head.actor(),
-            "temperature": Scalar(0.0),
+            "temperature": Scalar(0.0),  # its logarithm
         }
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
-        """See `Learner`."""
         temperature = self.net.temperature().exp()  # [P]
-        with torch.no_grad():
-            policy = self.head.squashed(self.net.policy, batch.next_obs)
-            # [P, K, B]
-            next_q = self.head.values(self.target.q, batch.next_obs).expected(policy)
-            next_value = self.head.subset(next_q, self.subset).amin(-2, keepdim=True)
-            if self.entropy_backup:
-                next_value += (temperature.unsqueeze(-1) * policy.entropy()).unsqueeze(
-                    -2
-                )
-            target = batch.backup(next_value)  # [P, 1, B]
-        values, policy = (
-            self.head.values(self.net.q, batch.obs),
-            self.head.squashed(self.net.policy, batch.obs),
-        )
+        values = self.head.values(self.net.q, batch.obs)
+        critic_loss = self.critic_loss(batch, values, temperature.detach())
+        policy = self.head.squashed_policy(self.net.policy, batch.obs)
         entropy = policy.entropy()  # [P, B]
-        climbed = (
-            values.expected(policy).mean(-2)
-            + temperature.detach().unsqueeze(-1) * entropy
-        )
+        q = values.expected(policy)  # [P, K, B]
         return {
-            "q": (values.of(batch.action) - target).square().mean(-1).sum(-1),
-            "policy": -climbed.mean(-1),
-            "temperature": temperature
-            * (entropy - self.head.target_entropy).mean(-1).detach(),
+            "q": critic_loss,
+            "policy": self.policy_loss(q, entropy, temperature.detach()),
+            "temperature": self.temperature_loss(entropy.detach(), temperature),
         }
 
+    def critic_loss(self, batch: Batch, values: Values, temperature: Tensor) -> Tensor:
+        """Squared error to the policy's soft value of the next state, [P]."""
+        with torch.no_grad():
+            next_policy = self.head.squashed_policy(self.net.policy, batch.next_obs)
+            next_values = self.head.values(self.target.q, batch.next_obs)
+            next_q = next_values.expected(next_policy)  # [P, K, B]
+            subset = self.head.random_critics(next_q, self.subset)
+            next_value = subset.amin(-2, keepdim=True)  # [P, 1, B]
+            if self.entropy_backup:
+                bonus = temperature.unsqueeze(-1) * next_policy.entropy()  # [P, B]
+                next_value += bonus.unsqueeze(-2)
+            target = batch.backup(next_value)
+        q = values.of(batch.action)  # [P, K, B]
+        return (q - target).square().mean(-1).sum(-1)
+
+    def policy_loss(self, q: Tensor, entropy: Tensor, temperature: Tensor) -> Tensor:
+        """Minus the policy's soft value, averaged over critics, [P]."""
+        soft_value = q.mean(-2) + temperature.unsqueeze(-1) * entropy  # [P, B]
+        return -soft_value.mean(-1)
+
+    def temperature_loss(self, entropy: Tensor, temperature: Tensor) -> Tensor:
+        """Lowers the temperature where entropy exceeds its target, [P]."""
+        spare_entropy = entropy - self.head.target_entropy
+        return temperature * spare_entropy.mean(-1)
+
     def act(self, obs: np.ndarray, explore: bool = False) -> np.ndarray:
-        """See `Learner`; exploring is drawing from the policy."""
+        """Explores by sampling from the policy; `exploration` is not used."""
         if not explore:
             return super().act(obs)
-        noise = self.head.numpy_noise(self.explorers, obs.shape[1])
+        noise = self.head.policy_noise(self.explorers, obs.shape[1])
         return self.infer(
-            lambda seen: self.head.drawn_by(self.net.policy, seen, noise), obs
+            lambda inputs: self.head.sampled_action(self.net.policy, inputs, noise),
+            obs,
         )
+
+    def diagnose(self, batch: Batch) -> dict[str, Tensor]:
+        values = self.head.values(self.net.q, batch.obs)
+        policy = self.head.squashed_policy(self.net.policy, batch.obs)
+        q_data = values.of(batch.action)  # [P, K, B]
+        q_policy = values.of(self.choose(batch.obs))
+        disagreement = q_policy.amax(-2) - q_policy.amin(-2)  # [P, B]
+        return {
+            "q_data": q_data.mean((-2, -1)),
+            "q_policy": q_policy.mean((-2, -1)),
+            "advantage": (q_policy - q_data).mean((-2, -1)),
+            "critic_disagreement": disagreement.mean(-1),
+            "policy_spread": policy.spread().mean(-1),
+            "temperature": self.net.temperature().exp(),
+        }

@@ -1,12 +1,15 @@
-"""TD3+BC: twin delayed deterministic policy gradient with cloning (Fujimoto & Gu 2021,
-arXiv 2106.06860).
+"""TD3+BC: TD3 with behaviour cloning (Fujimoto & Gu 2021, arXiv 2106.06860).
 
-    L(Q)  = E[(r + discount * min_j Q_target,j(s', pi_target(s') + noise) - Q_k(s, a))^2], summed over the critics k
-    L(pi) = -alpha / E|Q_1(s, pi(s))| * E[Q_1(s, pi(s))] + E[(pi(s) - a)^2],  every `delay` updates     (eq. 3)
+    L(Q)   = sum_k E[(r + discount min_j Q'_j(s', pi'(s') + noise) - Q_k(s, a))^2]
+    L(pi)  = E[(pi(s) - a)^2] - lambda E[Q_1(s, pi(s))]                         (eq. 3)
+    lambda = alpha / E|Q_1(s, pi(s))|                                           (eq. 5)
 
-Discrete actions, an extension: pi is categorical, Q(s, pi(s)) its mean value, the last
-term its surprise -log pi(a | s); there is no target noise, the policy's own spread
-smooths. Differs from the paper: target networks follow in every update.
+Q_k are two critics, Q'_k and pi' target networks. The policy is updated every `delay`
+updates of the critics.
+
+Differs from the paper: target networks move in every update. Discrete actions, an
+extension: pi is categorical, Q(s, pi(s)) is its mean value, and -log pi(a | s) takes
+the place of the squared error; no noise is added to the target policy.
 """
 
 from dataclasses import dataclass
@@ -17,20 +20,21 @@ from torch import Tensor
 
 from curriculum.learning.learner import Learner
 from curriculum.learning.networks import Network
+from curriculum.learning.values import Values
 from curriculum.types import Batch, within
 
 
 @dataclass(kw_only=True)
 class TD3BC(Learner):
-    """Climb the critic without straying from the actions in the buffer."""
+    """Climb the critic and stay close to the actions in the data."""
 
     targets: ClassVar[tuple[str, ...]] = ("q", "policy")
 
-    alpha: float = 2.5  # 0 clones the behaviour, large values trust the critic alone
-    delay: int = 2  # updates of the critics for one of the policy
-    # standard deviation of the noise on the target policy's actions
+    alpha: float = 2.5  # 0 clones the data, large values follow the critic alone
+    delay: int = 2  # updates of the critics for each update of the policy
+    # box actions: standard deviation of the noise on the target policy's actions
     target_noise: float = 0.2
-    noise_limit: float = 0.5  # largest such noise
+    noise_limit: float = 0.5  # box actions: largest such noise
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -39,31 +43,53 @@ class TD3BC(Learner):
 
     @property
     def cycle(self) -> int:
-        """See `Learner`."""
         return self.delay
 
     def build(self) -> dict[str, Network]:
-        """See `Learner`."""
         return {
             "q": self.head.critic(members=2),
             "policy": self.head.deterministic_actor(),
         }
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
-        """See `Learner`."""
-        with torch.no_grad():
-            slow = self.head.deterministic(self.target.policy, batch.next_obs)
-            smoothed = slow.smoothed(self.target_noise, self.noise_limit)
-            # [P, K, B]
-            next_q = self.head.values(self.target.q, batch.next_obs).expected(smoothed)
-            target = batch.backup(next_q.amin(-2, keepdim=True))
         values = self.head.values(self.net.q, batch.obs)
-        losses = {"q": (values.of(batch.action) - target).square().mean(-1).sum(-1)}
+        losses = {"q": self.critic_loss(batch, values)}
         if self.phase == self.delay - 1:
-            policy = self.head.deterministic(self.net.policy, batch.obs)
-            q = values.expected(policy)[:, 0]  # [P, B]
-            weight = self.alpha / q.detach().abs().mean(-1).clamp(min=1e-6)  # [P]
-            losses["policy"] = policy.distance(batch.action).mean(-1) - weight * q.mean(
-                -1
-            )
+            losses["policy"] = self.policy_loss(batch, values)
         return losses
+
+    def critic_loss(self, batch: Batch, values: Values) -> Tensor:
+        """Squared error to the smoothed target policy's value, [P]."""
+        with torch.no_grad():
+            policy = self.head.deterministic_policy(self.target.policy, batch.next_obs)
+            smoothed = policy.smoothed(self.target_noise, self.noise_limit)
+            next_values = self.head.values(self.target.q, batch.next_obs)
+            next_q = next_values.expected(smoothed)  # [P, K, B]
+            target = batch.backup(next_q.amin(-2, keepdim=True))
+        q = values.of(batch.action)  # [P, K, B]
+        return (q - target).square().mean(-1).sum(-1)
+
+    def policy_loss(self, batch: Batch, values: Values) -> Tensor:
+        """Distance from the data minus the weighted value of the first critic (eq. 3),
+        [P]."""
+        policy = self.head.deterministic_policy(self.net.policy, batch.obs)
+        q = values.expected(policy)[:, 0]  # [P, B]
+        distance = policy.distance(batch.action)  # [P, B]
+        return distance.mean(-1) - self.critic_weight(q) * q.mean(-1)
+
+    def critic_weight(self, q: Tensor) -> Tensor:
+        """lambda (eq. 5), [P]."""
+        return self.alpha / q.detach().abs().mean(-1).clamp(min=1e-6)
+
+    def diagnose(self, batch: Batch) -> dict[str, Tensor]:
+        values = self.head.values(self.net.q, batch.obs)
+        policy = self.head.deterministic_policy(self.net.policy, batch.obs)
+        q_data = values.of(batch.action)  # [P, K, B]
+        q_policy = values.expected(policy)
+        return {
+            "q_data": q_data.mean((-2, -1)),
+            "q_policy": q_policy.mean((-2, -1)),
+            "advantage": (q_policy - q_data).mean((-2, -1)),
+            "critic_weight": self.critic_weight(q_policy[:, 0]),
+            "cloning_distance": policy.distance(batch.action).mean(-1),
+        }

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from curriculum.learning.learner import Learner
 from curriculum.learning.modules import ModuleNetwork
+from curriculum.learning.noise import Draw
 from curriculum.types import Batch
 
 Mode = Literal["eager", "compiled", "captured"]
@@ -98,7 +99,7 @@ class Compiled:
         torch._dynamo.config.trace_autograd_ops = True
         self.learner = learner
         self.learning_rate = torch.zeros((), device=learner.device)
-        self.noise: dict[tuple, list[tuple[str, tuple[int, ...]]]] = {}
+        self.draws: dict[tuple, list[Draw]] = {}
         self.steps: dict[tuple, Callable[..., Losses]] = {}
 
     def __call__(self, batch: Batch, has_data: np.ndarray | None = None) -> None:
@@ -108,9 +109,9 @@ class Compiled:
             return
         key = self._key(batch)
         if key not in self.steps:
-            self.noise[key] = self._required_noise(batch)
+            self.draws[key] = self._required_draws(batch)
             self.steps[key] = _compile_step()
-        noise = [learner.head.draw(kind, shape) for kind, shape in self.noise[key]]
+        noise = [learner.head.noise.draw(draw) for draw in self.draws[key]]
         self.learning_rate.fill_(learner.learning_rate_at(learner.updates))
         losses = self.steps[key](learner, batch, self.learning_rate, noise)
         learner.finish_update(losses)
@@ -124,16 +125,12 @@ class Compiled:
         return (self.learner.phase, *layouts)
 
     @torch.no_grad()
-    def _required_noise(self, batch: Batch) -> list[tuple[str, tuple[int, ...]]]:
+    def _required_draws(self, batch: Batch) -> list[Draw]:
         """The draws that the losses make in this phase; the generators do not move."""
         learner = self.learner
-        before = learner.head.state()
-        learner.head.asked = []
-        learner.losses(learner.normalizer.prepare(batch))
-        required = learner.head.asked
-        learner.head.asked = None
-        learner.head.load(before)
-        return required
+        with learner.head.noise.record() as draws:
+            learner.losses(learner.normalizer.prepare(batch))
+        return draws
 
 
 def _compile_step() -> Callable[..., Losses]:
@@ -152,9 +149,10 @@ def _compile_step() -> Callable[..., Losses]:
 def _step(
     learner: Learner, batch: Batch, learning_rate: Tensor, noise: list[Tensor]
 ) -> Losses:
-    learner.head.drawn = list(noise)
+    learner.head.noise.replay(noise)
     losses = learner.step(batch, learning_rate)
-    assert not learner.head.drawn, "the losses used less noise than was drawn for them"
+    unused = learner.head.noise.replaying
+    assert not unused, "the losses used less noise than was drawn for them"
     return losses
 
 
@@ -204,7 +202,7 @@ class Captured:
 
     def _capture(self, key: tuple[int, bool]) -> None:
         graph = torch.cuda.CUDAGraph()
-        for generator in self.learner.head.generators:
+        for generator in self.learner.head.noise.generators:
             graph.register_generator_state(generator)
         assert self.batch is not None
         _, masked = key

@@ -1,16 +1,17 @@
-"""All that differs between discrete and box actions. A learner calls these and never
-asks which kind it has.
+"""Heads: everything that differs between discrete and box actions.
 
-Both heads offer the same methods: networks (`critic`, `state_value`, `actor`),
-questions to critics (`values`), policies (`policy`, `squashed`, `deterministic`); what
-only one kind needs comes back empty from the other. Letters: P seeds, K critics, B
-batch, A length of a box action.
+A learner asks its head for networks (`critic`, `state_value`, `actor`), for the values
+of a critic and for the policy of an actor, and never asks which kind of action it has.
+
+Letters: P seeds, K critics, B batch, n observations to act on, A numbers of a box
+action.
 """
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from types import SimpleNamespace
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -18,59 +19,64 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from curriculum.learning.modules import FirstColumns, MeanOfQuantiles
-from curriculum.learning.networks import MLP, Network, Scalar
+from curriculum.learning.networks import MLP, Network, ObsNetwork, Scalar
+from curriculum.learning.noise import Noise
 from curriculum.learning.pixels import Encoder, Pixels
 from curriculum.learning.policies import (
+    ActionDistribution,
     Categorical,
     Deterministic,
     Gaussian,
     TanhNormal,
 )
-from curriculum.learning.values import BoxValues, DiscreteValues, quantile_huber
-from curriculum.types import Spec, State, stream
+from curriculum.learning.values import (
+    BoxValues,
+    DiscreteValues,
+    Values,
+    quantile_huber,
+)
+from curriculum.types import Spec
 
 
 @dataclass(frozen=True)
 class Body:
-    """What all networks of a learner have in common."""
+    """Settings that all networks of a learner share."""
 
     hidden: tuple[int, ...] = (128, 128)
     layer_norm: bool = False  # in critics and state values
-    encoder: Encoder = "nature"  # of pictures
+    encoder: Encoder = "nature"  # of images
 
 
 class Head:
-    """What both kinds share: sizes, networks, and noise that every seed draws from a
-    generator of its own."""
+    """Networks, values and policies for one kind of action."""
 
-    actions = 0  # how many discrete actions there are
-    size = 0  # length of a box action
+    default_critics: ClassVar[int]  # for learners whose paper does not fix the number
 
     def __init__(
         self, spec: Spec, body: Body, seeds: Sequence[int] = (0,), device: str = "cpu"
     ):
-        self.shape, self.pixels = spec.obs_shape, bool(spec.frames)
-        self.actions, self.size = spec.actions, spec.action_size
-        self.body, self.device = body, device
-        # where a list: what noise losses ask for
-        self.asked: list[tuple[str, tuple[int, ...]]] | None = None
-        # noise drawn ahead, for compiled losses that cannot draw
-        self.drawn: list[Tensor] = []
-        self.generators = [
-            torch.Generator(device).manual_seed(
-                int(stream(seed, "noise").integers(2**62))
-            )
-            for seed in seeds
-        ]
+        self.obs_shape = spec.obs_shape
+        self.pixels = bool(spec.frames)
+        self.actions = spec.actions  # number of discrete actions, 0 for box actions
+        self.action_size = spec.action_size  # A, 0 for discrete actions
+        self.body = body
+        self.noise = Noise(seeds, device)
+
+    @property
+    def target_entropy(self) -> float:
+        """Entropy that soft actor-critic keeps a policy at."""
+        raise NotImplementedError
+
+    # --- networks ---
 
     def network(
         self, outputs: int, members: int = 1, extra: int = 0, layer_norm: bool = False
     ) -> MLP:
-        """A network over observations, with `extra` inputs beside them."""
+        """A network of an observation and `extra` more inputs."""
         hidden = self.body.hidden
         if self.pixels:
             return Pixels(
-                self.shape,
+                self.obs_shape,
                 outputs,
                 hidden,
                 members,
@@ -78,119 +84,175 @@ class Head:
                 layer_norm,
                 self.body.encoder,
             )
-        return MLP(math.prod(self.shape) + extra, outputs, hidden, members, layer_norm)
+        inputs = math.prod(self.obs_shape) + extra
+        return MLP(inputs, outputs, hidden, members, layer_norm)
 
     def state_value(self) -> MLP:
-        """A network for V(obs)."""
+        """A network for V(s)."""
         return self.network(1, layer_norm=self.body.layer_norm)
 
-    def normal(self, *shape: int) -> Tensor:
-        """Standard normal numbers [P, *shape]."""
-        return self._noise("normal_", shape)
+    def critic(self, members: int = 1, quantiles: int = 1) -> MLP:
+        """`members` networks for Q(s, a)."""
+        raise NotImplementedError
 
-    def uniform(self, *shape: int) -> Tensor:
-        """Uniform numbers [P, *shape] in [0, 1)."""
-        return self._noise("uniform_", shape)
+    def actor(self) -> MLP:
+        """A network for a stochastic policy."""
+        raise NotImplementedError
 
-    def _noise(self, kind: str, shape: tuple[int, ...]) -> Tensor:
-        return self.drawn.pop(0) if self.drawn else self.draw(kind, shape)
+    def deterministic_actor(self) -> MLP:
+        """A network for `deterministic_policy`."""
+        raise NotImplementedError
 
-    def draw(self, kind: str, shape: tuple[int, ...]) -> Tensor:
-        """Noise of this kind, each seed's from its own generator."""
-        noise = torch.empty(len(self.generators), *shape, device=self.device)
-        for row, generator in zip(noise, self.generators, strict=True):
-            getattr(row, kind)(generator=generator)
-        if self.asked is not None:
-            self.asked.append((kind, shape))
-        return noise
+    # --- values and policies, at normalised observations [P, B, O] ---
 
-    def subset(self, values: Tensor, size: int) -> Tensor:
-        """`size` of the K critics [P, K, B], each seed's own random choice, [P, size,
-        B]."""
-        chosen = self.uniform(values.shape[1]).topk(size).indices  # [P, size]
-        return values.gather(1, chosen.unsqueeze(-1).expand(-1, -1, values.shape[-1]))
+    def values(self, critic: ObsNetwork, obs: Tensor) -> Values:
+        """Q(s, .) of every critic."""
+        raise NotImplementedError
 
-    def state(self) -> State:
-        """Where the noise stands."""
-        return {"noise": torch.stack([g.get_state() for g in self.generators])}
+    def policy(self, actor: ObsNetwork, obs: Tensor) -> ActionDistribution:
+        """The policy that imitates: box actions are normal around tanh."""
+        raise NotImplementedError
 
-    def load(self, state: State) -> None:
-        """Go back to what `state` returned."""
-        for generator, saved in zip(
-            self.generators, torch.as_tensor(state["noise"]), strict=True
-        ):
-            # it reads from the start of the memory, whatever a view begins at
-            generator.set_state(saved.clone())
+    def squashed_policy(self, actor: ObsNetwork, obs: Tensor) -> ActionDistribution:
+        """The policy of soft actor-critic: box actions are tanh of a normal."""
+        raise NotImplementedError
+
+    def deterministic_policy(
+        self, actor: ObsNetwork, obs: Tensor
+    ) -> ActionDistribution:
+        """The policy of TD3; discrete actions keep their probabilities."""
+        raise NotImplementedError
+
+    def mode(self, actor: ObsNetwork, obs: Tensor) -> Tensor:
+        """The action without noise, [P, B] or [P, B, A]."""
+        raise NotImplementedError
+
+    def td_loss(self, q: Tensor, target: Tensor) -> Tensor:
+        """Temporal-difference loss [P, K, B] of quantiles [P, K or 1, B, quantiles]."""
+        raise NotImplementedError
+
+    def random_critics(self, q: Tensor, count: int) -> Tensor:
+        """Values of `count` of the K critics [P, K, B], each seed's own random choice,
+        [P, count, B]."""
+        chosen = self.noise.uniform(q.shape[1]).topk(count).indices  # [P, count]
+        index = chosen.unsqueeze(-1).expand(-1, -1, q.shape[-1])
+        return q.gather(1, index)
+
+    # --- the maximising action of a critic `net.q` ---
+
+    def maximizer(self) -> dict[str, Network]:
+        """Networks that learn to find the maximising action, if they are needed."""
+        raise NotImplementedError
+
+    def maximizer_losses(self, net: SimpleNamespace, obs: Tensor) -> dict[str, Tensor]:
+        """Losses [P] of the networks of `maximizer`."""
+        raise NotImplementedError
+
+    def maximizer_diagnostics(
+        self, net: SimpleNamespace, obs: Tensor
+    ) -> dict[str, Tensor]:
+        """What to log of the networks of `maximizer`, [P] each; draws nothing."""
+        raise NotImplementedError
+
+    def best_action(self, net: SimpleNamespace, obs: Tensor) -> Tensor:
+        """The maximising action, [P, B] or [P, B, A]."""
+        raise NotImplementedError
+
+    def proposal(self, net: SimpleNamespace, obs: Tensor) -> ActionDistribution | None:
+        """A policy to sample actions from, None where all actions can be listed."""
+        raise NotImplementedError
+
+    # --- acting ---
+
+    def export(self, network: ObsNetwork, seed: int) -> list[nn.Module]:
+        """Plain modules of an actor, or for discrete actions of a single critic: scores
+        [n, actions], the largest of which acts, or box actions [n, A]."""
+        raise NotImplementedError
+
+    def explore(
+        self,
+        action: np.ndarray,
+        exploration: float,
+        generators: Sequence[np.random.Generator],
+    ) -> np.ndarray:
+        """Randomise `action` [P, n] or [P, n, A]; every seed draws from its own
+        generator."""
+        raise NotImplementedError
+
+    def policy_noise(
+        self, generators: Sequence[np.random.Generator], count: int
+    ) -> np.ndarray:
+        """The noise that `sampled_action` needs for `count` observations."""
+        raise NotImplementedError
+
+    def sampled_action(
+        self, actor: ObsNetwork, obs: Tensor, noise: np.ndarray
+    ) -> Tensor:
+        """A sample of `squashed_policy`, [P, n] or [P, n, A]."""
+        raise NotImplementedError
 
 
-class Discrete(Head):
+class DiscreteHead(Head):
     """Actions 0 .. n-1."""
 
-    critics = 1  # that learners with a free choice use
+    default_critics = 1
 
     @property
     def target_entropy(self) -> float:
-        """What an entropy-regularised policy shall keep: that of n^0.3 equally likely
-        actions."""
+        """Entropy of n^0.3 equally likely actions."""
         return 0.3 * math.log(self.actions)
 
     def critic(self, members: int = 1, quantiles: int = 1) -> MLP:
-        """A network for Q(obs, action)."""
-        return self.network(
-            self.actions * quantiles, members, layer_norm=self.body.layer_norm
-        )
+        outputs = self.actions * quantiles
+        return self.network(outputs, members, layer_norm=self.body.layer_norm)
 
     def actor(self) -> MLP:
-        """A network for a policy."""
         return self.network(self.actions)
 
     deterministic_actor = actor
 
-    def values(self, critic: MLP, obs: Tensor) -> DiscreteValues:
-        """Ask `critic` about `obs` [P, B, O]."""
+    def values(self, critic: ObsNetwork, obs: Tensor) -> DiscreteValues:
         return DiscreteValues(critic(obs).unflatten(-1, (self.actions, -1)))
 
-    def policy(self, actor: MLP, obs: Tensor) -> Categorical:
-        """Ask `actor` about `obs` [P, B, O]."""
+    def policy(self, actor: ObsNetwork, obs: Tensor) -> Categorical:
         return Categorical(actor(obs).squeeze(1))
 
-    squashed = deterministic = policy
+    squashed_policy = policy
+    deterministic_policy = policy
 
-    def mode(self, actor: MLP, obs: Tensor) -> Tensor:
-        """The likeliest action, [P, B]."""
+    def mode(self, actor: ObsNetwork, obs: Tensor) -> Tensor:
         return actor(obs).squeeze(1).argmax(-1)
 
-    def td_error(self, q: Tensor, target: Tensor) -> Tensor:
-        """Huber loss [P, K, B] of atoms [P, K, B, quantiles] (Mnih et al. 2015: the
-        clipped error term)."""
+    def td_loss(self, q: Tensor, target: Tensor) -> Tensor:
+        """Huber loss (Mnih et al. 2015 clip the error term); quantile regression for
+        more than one quantile."""
         if q.shape[-1] > 1:
             return quantile_huber(q, target)
-        return functional.huber_loss(q, target.expand_as(q), reduction="none").squeeze(
-            -1
-        )
+        loss = functional.huber_loss(q, target.expand_as(q), reduction="none")
+        return loss.squeeze(-1)
 
     def maximizer(self) -> dict[str, Network]:
-        """Networks that find the best action: none, a critic's argmax does."""
         return {}
 
     def maximizer_losses(self, net: SimpleNamespace, obs: Tensor) -> dict[str, Tensor]:
-        """Losses of `maximizer`'s networks."""
         return {}
 
-    def best(self, net: SimpleNamespace, obs: Tensor) -> Tensor:
-        """The action the critic `net.q` values highest, [P, B]."""
-        return self.values(net.q, obs).best()
+    def maximizer_diagnostics(
+        self, net: SimpleNamespace, obs: Tensor
+    ) -> dict[str, Tensor]:
+        return {}
+
+    def best_action(self, net: SimpleNamespace, obs: Tensor) -> Tensor:
+        return self.values(net.q, obs).best_action()
 
     def proposal(self, net: SimpleNamespace, obs: Tensor) -> None:
-        """A policy to sample actions from: not needed, all can be listed."""
+        return None
 
-    def export(self, network: MLP, seed: int) -> list[nn.Module]:
-        """Plain modules of an actor or a single critic: scores [n, actions], the
-        largest acts."""
+    def export(self, network: ObsNetwork, seed: int) -> list[nn.Module]:
         *layers, last = network.export(seed)
         if not isinstance(last, nn.Linear):
             return [*layers, last, MeanOfQuantiles(self.actions)]
-        # a mean of linear outputs is one linear output
+        # the mean of a critic's quantiles is linear, too
         quantiles = last.out_features // self.actions
         mean = nn.Linear(last.in_features, self.actions)
         mean.weight.data = last.weight.data.unflatten(0, (-1, quantiles)).mean(1)
@@ -200,151 +262,147 @@ class Discrete(Head):
     def explore(
         self,
         action: np.ndarray,
-        share: float,
+        exploration: float,
         generators: Sequence[np.random.Generator],
     ) -> np.ndarray:
-        """Replace a share of `action` [P, n] by uniformly random ones; every seed draws
-        for itself."""
-        # [2, P, n]
-        drawn = np.stack([g.random((2, action.shape[1])) for g in generators], axis=1)
-        return np.where(
-            drawn[0] < share, (drawn[1] * self.actions).astype(action.dtype), action
-        )
+        """Replace a share `exploration` of the actions by uniformly random ones."""
+        shape = (2, action.shape[1])
+        draws = [generator.random(shape) for generator in generators]
+        coin, choice = np.stack(draws, axis=1)  # [P, n] each
+        random_action = (choice * self.actions).astype(action.dtype)
+        return np.where(coin < exploration, random_action, action)
 
-    def numpy_noise(
-        self, generators: Sequence[np.random.Generator], rows: int
+    def policy_noise(
+        self, generators: Sequence[np.random.Generator], count: int
     ) -> np.ndarray:
-        """What `drawn_by` needs to draw [P, rows] actions."""
-        return np.stack([g.gumbel(size=(rows, self.actions)) for g in generators])
+        """Gumbel noise [P, n, actions]."""
+        shape = (count, self.actions)
+        return np.stack([generator.gumbel(size=shape) for generator in generators])
 
-    def drawn_by(self, actor: MLP, obs: Tensor, noise: np.ndarray) -> Tensor:
-        """A draw of the policy, [P, B] (the Gumbel-max trick)."""
-        return (
-            actor(obs).squeeze(1) + torch.as_tensor(noise, device=obs.device)
-        ).argmax(-1)
+    def sampled_action(
+        self, actor: ObsNetwork, obs: Tensor, noise: np.ndarray
+    ) -> Tensor:
+        """The Gumbel-max trick."""
+        logits = actor(obs).squeeze(1)
+        return (logits + torch.as_tensor(noise, device=obs.device)).argmax(-1)
 
 
-class Box(Head):
-    """Actions of `size` numbers in [-1, 1]."""
+class BoxHead(Head):
+    """Actions of A numbers in [-1, 1]."""
 
-    critics = 2  # that learners with a free choice use
+    default_critics = 2
 
     @property
     def target_entropy(self) -> float:
-        """What an entropy-regularised policy shall keep (Haarnoja et al. 2018): -1 a
-        number."""
-        return -float(self.size)
+        """-1 for each number of an action (Haarnoja et al. 2018, arXiv 1812.05905)."""
+        return -float(self.action_size)
 
     def critic(self, members: int = 1, quantiles: int = 1) -> MLP:
-        """A network for Q(obs, action)."""
-        return self.network(quantiles, members, self.size, self.body.layer_norm)
+        return self.network(quantiles, members, self.action_size, self.body.layer_norm)
 
     def actor(self) -> MLP:
-        """A network for a policy with a spread."""
-        return self.network(2 * self.size)
+        return self.network(2 * self.action_size)
 
     def deterministic_actor(self) -> MLP:
-        """A network for a policy without one."""
-        return self.network(self.size)
+        return self.network(self.action_size)
 
-    def values(self, critic: MLP, obs: Tensor) -> BoxValues:
-        """Ask `critic` about `obs` [P, B, O]."""
-        return BoxValues(critic, obs)
+    def values(self, critic: ObsNetwork, obs: Tensor) -> BoxValues:
+        return BoxValues(critic, obs, self.noise)
 
-    def policy(self, actor: MLP, obs: Tensor) -> Gaussian:
-        """Ask `actor` about `obs` [P, B, O]: a policy that is fitted to given
-        actions."""
-        return Gaussian(actor(obs).squeeze(1), self)
+    def policy(self, actor: ObsNetwork, obs: Tensor) -> Gaussian:
+        return Gaussian(actor(obs).squeeze(1), self.noise)
 
-    def squashed(self, actor: MLP, obs: Tensor) -> TanhNormal:
-        """Ask `actor` about `obs` [P, B, O]: a policy that draws its own actions."""
-        return TanhNormal(actor(obs).squeeze(1), self)
+    def squashed_policy(self, actor: ObsNetwork, obs: Tensor) -> TanhNormal:
+        return TanhNormal(actor(obs).squeeze(1), self.noise)
 
-    def deterministic(self, actor: MLP, obs: Tensor) -> Deterministic:
-        """Ask `actor` about `obs` [P, B, O]: one action a state."""
-        return Deterministic(actor(obs).squeeze(1).tanh(), self)
+    def deterministic_policy(self, actor: ObsNetwork, obs: Tensor) -> Deterministic:
+        return Deterministic(actor(obs).squeeze(1).tanh(), self.noise)
 
-    def mode(self, actor: MLP, obs: Tensor) -> Tensor:
-        """The action without noise, [P, B, A]."""
-        return actor(obs).squeeze(1)[..., : self.size].tanh()
+    def mode(self, actor: ObsNetwork, obs: Tensor) -> Tensor:
+        location = actor(obs).squeeze(1)[..., : self.action_size]
+        return location.tanh()
 
-    def td_error(self, q: Tensor, target: Tensor) -> Tensor:
-        """Squared error [P, K, B] of atoms [P, K, B, quantiles]; quantile regression
-        where there are many."""
-        return (
-            quantile_huber(q, target)
-            if q.shape[-1] > 1
-            else (q - target).square().squeeze(-1)
-        )
+    def td_loss(self, q: Tensor, target: Tensor) -> Tensor:
+        """Squared error; quantile regression for more than one quantile."""
+        if q.shape[-1] > 1:
+            return quantile_huber(q, target)
+        return (q - target).square().squeeze(-1)
 
     def maximizer(self) -> dict[str, Network]:
-        """Networks that find the best action: soft actor-critic's policy and
-        temperature (arXiv 1812.05905)."""
+        """The policy and the temperature of soft actor-critic (arXiv 1812.05905)."""
         return {"policy": self.actor(), "temperature": Scalar(0.0)}
 
     def maximizer_losses(self, net: SimpleNamespace, obs: Tensor) -> dict[str, Tensor]:
-        """Losses of `maximizer`'s networks: the policy climbs the least of the critics
-        `net.q`."""
-        # [P]
-        policy, temperature = self.squashed(net.policy, obs), net.temperature().exp()
-        # [P, B]
-        entropy, q = policy.entropy(), self.values(net.q, obs).expected(policy).amin(-2)
-        spare = (entropy - self.target_entropy).mean(-1).detach()
+        """The policy climbs the lowest of the critics."""
+        policy = self.squashed_policy(net.policy, obs)
+        temperature = net.temperature().exp()  # [P]
+        entropy = policy.entropy()  # [P, B]
+        q = self.values(net.q, obs).expected(policy).amin(-2)  # [P, B]
+        soft_value = q + temperature.detach().unsqueeze(-1) * entropy
+        spare_entropy = (entropy - self.target_entropy).mean(-1).detach()
         return {
-            "policy": -(q + temperature.detach().unsqueeze(-1) * entropy).mean(-1),
-            "temperature": temperature * spare,
+            "policy": -soft_value.mean(-1),
+            "temperature": temperature * spare_entropy,
         }
 
-    def best(self, net: SimpleNamespace, obs: Tensor) -> Tensor:
-        """An action of the policy that climbs the critic, [P, B, A]."""
-        return self.squashed(net.policy, obs).drawn
+    def maximizer_diagnostics(
+        self, net: SimpleNamespace, obs: Tensor
+    ) -> dict[str, Tensor]:
+        policy = self.squashed_policy(net.policy, obs)
+        return {
+            "policy_spread": policy.spread().mean(-1),
+            "temperature": net.temperature().exp(),
+        }
+
+    def best_action(self, net: SimpleNamespace, obs: Tensor) -> Tensor:
+        """A sample of the policy that climbs the critics."""
+        return self.squashed_policy(net.policy, obs).action
 
     def proposal(self, net: SimpleNamespace, obs: Tensor) -> TanhNormal:
-        """A policy to sample actions from."""
-        return self.squashed(net.policy, obs)
+        return self.squashed_policy(net.policy, obs)
 
-    def export(self, network: MLP, seed: int) -> list[nn.Module]:
-        """Plain modules of an actor: the action itself, [n, A]."""
+    def export(self, network: ObsNetwork, seed: int) -> list[nn.Module]:
         *layers, last = network.export(seed)
         if not isinstance(last, nn.Linear):
-            return [*layers, last, FirstColumns(self.size), nn.Tanh()]
-        mean = nn.Linear(last.in_features, self.size)
-        mean.weight.data, mean.bias.data = (
-            last.weight.data[: self.size].clone(),
-            last.bias.data[: self.size].clone(),
-        )
+            return [*layers, last, FirstColumns(self.action_size), nn.Tanh()]
+        mean = nn.Linear(last.in_features, self.action_size)
+        mean.weight.data = last.weight.data[: self.action_size].clone()
+        mean.bias.data = last.bias.data[: self.action_size].clone()
         return [*layers, mean, nn.Tanh()]
 
     def explore(
         self,
         action: np.ndarray,
-        share: float,
+        exploration: float,
         generators: Sequence[np.random.Generator],
     ) -> np.ndarray:
-        """Add normal noise of standard deviation `share` to `action` [P, n, A]; every
-        seed draws for itself."""
-        noise = np.stack([g.standard_normal(action.shape[1:]) for g in generators])
-        return np.clip(action + share * noise, -1, 1).astype(np.float32)
+        """Add normal noise of standard deviation `exploration`."""
+        shape = action.shape[1:]
+        draws = [generator.standard_normal(shape) for generator in generators]
+        noisy = action + exploration * np.stack(draws)
+        return np.clip(noisy, -1, 1).astype(np.float32)
 
-    def numpy_noise(
-        self, generators: Sequence[np.random.Generator], rows: int
+    def policy_noise(
+        self, generators: Sequence[np.random.Generator], count: int
     ) -> np.ndarray:
-        """What `drawn_by` needs to draw [P, rows, A] actions."""
-        return np.stack(
-            [g.standard_normal((rows, self.size), np.float32) for g in generators]
-        )
+        """Standard normal numbers [P, n, A]."""
+        shape = (count, self.action_size)
+        draws = [g.standard_normal(shape, np.float32) for g in generators]
+        return np.stack(draws)
 
-    def drawn_by(self, actor: MLP, obs: Tensor, noise: np.ndarray) -> Tensor:
-        """A draw of the squashed policy, [P, B, A]."""
-        policy = self.squashed(actor, obs)
-        return (
-            policy.location
-            + policy.log_std.exp() * torch.as_tensor(noise, device=obs.device)
-        ).tanh()
+    def sampled_action(
+        self, actor: ObsNetwork, obs: Tensor, noise: np.ndarray
+    ) -> Tensor:
+        policy = self.squashed_policy(actor, obs)
+        deviation = policy.log_std.exp()
+        offset = deviation * torch.as_tensor(noise, device=obs.device)
+        return (policy.location + offset).tanh()
 
 
-def head(
+def make_head(
     spec: Spec, body: Body, seeds: Sequence[int] = (0,), device: str = "cpu"
-) -> Discrete | Box:
-    """The head for a world's actions."""
-    return (Discrete if spec.actions else Box)(spec, body, seeds, device)
+) -> Head:
+    """Make the head for a world's actions."""
+    if spec.actions:
+        return DiscreteHead(spec, body, seeds, device)
+    return BoxHead(spec, body, seeds, device)

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from curriculum.learning.heads import Body, head
+from curriculum.learning.heads import Body, Head, make_head
 from curriculum.learning.hyperparameters import Hyperparameters
 from curriculum.learning.kernels import Precision, retain_freed_memory
 from curriculum.learning.modules import adapt, build_for_seeds
@@ -72,7 +72,7 @@ class Learner(Hyperparameters):
         """Best known actions [P, B] or [P, B, A] at normalised observations."""
         if self.actor in self.nets:
             return self.head.mode(self.nets[self.actor], obs)
-        return self.head.values(self.nets[self.critic], obs).best()
+        return self.head.values(self.nets[self.critic], obs).best_action()
 
     def estimate(self, obs: Tensor) -> Tensor:
         """Values [P, B] of normalised observations.
@@ -119,7 +119,7 @@ class Learner(Hyperparameters):
         self.device = device
         self.updates = 0
         body = Body(tuple(self.hidden), self.layer_norm, self.encoder)
-        self.head: Any = head(spec, body, seeds, device)
+        self.head: Head = make_head(spec, body, seeds, device)
         self.normalizer = Normalizer(
             normalize_obs=self.normalize_obs,
             reward_scale=self.reward_scale,
@@ -135,10 +135,10 @@ class Learner(Hyperparameters):
         return self
 
     def _setup_networks(self, precision: Precision) -> None:
-        noise = self.head.state()
+        noise = self.head.noise.state()
 
         def build() -> Mapping[str, Network | nn.Module]:
-            self.head.load(noise)  # so that every call draws the same numbers
+            self.head.noise.load(noise)  # so that every call draws the same numbers
             return self.build()
 
         self.nets = adapt(build_for_seeds(build, self.seeds))
@@ -205,9 +205,9 @@ class Learner(Hyperparameters):
         """Values to log, name -> [P], on a batch as the buffer gives it.
 
         Training is not affected: noise that `diagnose` draws is drawn again later."""
-        noise = self.head.state()
+        noise = self.head.noise.state()
         values = self.diagnose(self.normalizer.prepare(batch))
-        self.head.load(noise)
+        self.head.noise.load(noise)
         return values
 
     # --- acting ---
@@ -256,7 +256,7 @@ class Learner(Hyperparameters):
             "adam_steps": self.optimizer.state(),
             "normalizer": self.normalizer.state(),
             "exploration": [g.bit_generator.state for g in self.explorers],
-            "head": self.head.state(),
+            "noise": self.head.noise.state(),
             "last_losses": losses,
         }
 
@@ -269,7 +269,7 @@ class Learner(Hyperparameters):
         self.restore(snapshot, np.ones(len(self.seeds), bool))
         self.optimizer.load(state["adam_steps"])
         self.normalizer.load(state["normalizer"])
-        self.head.load(state["head"])
+        self.head.noise.load(state["noise"])
         self.last_losses = {
             name: loss.to(self.device) for name, loss in state["last_losses"].items()
         }

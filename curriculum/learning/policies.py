@@ -1,90 +1,135 @@
-"""Policies: what actors say of actions, one class for each shape of policy, asked alike
-for both kinds of action.
+"""Action distributions: what an actor's outputs mean at a batch of observations.
 
-Letters: P seeds, N draws, B batch, A length of a box action; the batch is the last
-dimension of a probability.
+Letters: P seeds, N samples, B batch, A numbers of a box action.
 """
 
 import math
-from typing import TYPE_CHECKING
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-if TYPE_CHECKING:
-    from curriculum.learning.heads import Box
+from curriculum.learning.noise import Noise
 
 
-class Categorical:
-    """A policy over discrete actions."""
+class Sample(NamedTuple):
+    """Actions drawn from a distribution over box actions."""
+
+    action: Tensor  # [P, N, B, A]
+    log_prob: Tensor  # [P, N, B]
+
+
+class ActionDistribution:
+    """A policy at a batch of observations.
+
+    `probs` exists for discrete actions only, `action` and `sample` for box actions
+    only."""
+
+    @property
+    def probs(self) -> Tensor:
+        """Probability of every action, [P, B, actions]."""
+        raise NotImplementedError
+
+    @property
+    def action(self) -> Tensor:
+        """One action for each observation, [P, B, A], the same at every access.
+
+        Gradients flow through it into the actor."""
+        raise NotImplementedError
+
+    def sample(self, count: int) -> Sample:
+        """Draw `count` actions for each observation."""
+        raise NotImplementedError
+
+    def log_prob(self, action: Tensor) -> Tensor:
+        """Log-probability or log-density [P, B] of `action`."""
+        raise NotImplementedError
+
+    def entropy(self) -> Tensor:
+        """Entropy [P, B], estimated from `action` for box actions."""
+        raise NotImplementedError
+
+    def spread(self) -> Tensor:
+        """Randomness [P, B] without a draw: the entropy for discrete actions, the mean
+        standard deviation of the numbers of a box action."""
+        raise NotImplementedError
+
+    def distance(self, action: Tensor) -> Tensor:
+        """Cloning loss [P, B] of `action`."""
+        raise NotImplementedError
+
+    def smoothed(self, deviation: float, limit: float) -> "ActionDistribution":
+        """The distribution with clipped normal noise added to its action."""
+        raise NotImplementedError
+
+
+class Categorical(ActionDistribution):
+    """Probabilities of discrete actions."""
 
     def __init__(self, logits: Tensor):
         self.log_probs = logits.log_softmax(-1)  # [P, B, actions]
 
     @property
     def probs(self) -> Tensor:
-        """Probability of every action, [P, B, actions]."""
         return self.log_probs.exp()
 
     def log_prob(self, action: Tensor) -> Tensor:
-        """Log-probability of `action` [P, B], as [P, B]."""
         return self.log_probs.gather(-1, action.unsqueeze(-1)).squeeze(-1)
 
-    def distance(self, action: Tensor) -> Tensor:
-        """How far the policy is from always choosing `action` [P, B]: its surprise, [P,
-        B]."""
-        return -self.log_prob(action)
-
     def entropy(self) -> Tensor:
-        """Entropy, [P, B]."""
         return -(self.probs * self.log_probs).sum(-1)
 
+    def spread(self) -> Tensor:
+        return self.entropy()
+
+    def distance(self, action: Tensor) -> Tensor:
+        """Negative log-probability."""
+        return -self.log_prob(action)
+
     def smoothed(self, deviation: float, limit: float) -> "Categorical":
-        """Itself: its own spread is smooth enough."""
+        """The same distribution: its probabilities smooth the value already."""
         return self
 
 
-class Gaussian:
-    """A normal distribution around tanh of the actor's first outputs, its draws cut off
-    at the borders of the box."""
+class Gaussian(ActionDistribution):
+    """Normal distribution around tanh of the location; samples are clipped to the
+    box."""
 
     log_std_range = (-5.0, 2.0)
 
-    def __init__(self, outputs: Tensor, head: "Box"):
-        self.head = head
-        self.location, log_std = outputs.chunk(2, -1)  # [P, B, A]
-        self.log_std = log_std.clamp(*self.log_std_range)
-        # an action and its log-density, once one has been drawn
-        self.draws: tuple[Tensor, Tensor] | None = None
-
-    def log_prob(self, action: Tensor) -> Tensor:
-        """Log-density of `action` [P, B, A], summed over its numbers, as [P, B]."""
-        return normal_log_prob(
-            (action - self.location.tanh()) * (-self.log_std).exp(), self.log_std
-        )
-
-    def draw(self, samples: int) -> tuple[Tensor, Tensor]:
-        """Draws [P, N, B, A] and their log-densities [P, N, B]."""
-        noise = self.head.normal(samples, *self.location.shape[1:])
-        deviation = self.log_std.exp().unsqueeze(1)
-        action = (self.location.tanh().unsqueeze(1) + deviation * noise).clamp(-1, 1)
-        return action, normal_log_prob(noise, self.log_std.unsqueeze(1))
+    def __init__(self, outputs: Tensor, noise: Noise):
+        location, log_std = outputs.chunk(2, -1)
+        self.location = location  # [P, B, A], before tanh
+        self.log_std = log_std.clamp(*self.log_std_range)  # [P, B, A]
+        self.noise = noise
+        self._first_sample: Sample | None = None
 
     @property
-    def drawn(self) -> Tensor:
-        """One draw, always the same, [P, B, A]; slopes pass through it."""
-        return self._one()[0]
+    def action(self) -> Tensor:
+        return self._single_sample().action.squeeze(1)
+
+    def sample(self, count: int) -> Sample:
+        noise = self.noise.normal(count, *self.location.shape[1:])  # [P, N, B, A]
+        mean = self.location.tanh().unsqueeze(1)
+        deviation = self.log_std.exp().unsqueeze(1)
+        action = (mean + deviation * noise).clamp(-1, 1)
+        return Sample(action, normal_log_prob(noise, self.log_std.unsqueeze(1)))
+
+    def log_prob(self, action: Tensor) -> Tensor:
+        noise = (action - self.location.tanh()) * (-self.log_std).exp()
+        return normal_log_prob(noise, self.log_std)
 
     def entropy(self) -> Tensor:
-        """Surprise of that draw, which is the entropy on average, [P, B]."""
-        return -self._one()[1]
+        return -self._single_sample().log_prob.squeeze(1)
 
-    def _one(self) -> tuple[Tensor, Tensor]:
-        if self.draws is None:
-            action, log_prob = self.draw(1)
-            self.draws = action.squeeze(1), log_prob.squeeze(1)
-        return self.draws
+    def spread(self) -> Tensor:
+        return self.log_std.exp().mean(-1)
+
+    def _single_sample(self) -> Sample:
+        if self._first_sample is None:
+            self._first_sample = self.sample(1)
+        return self._first_sample
 
 
 class TanhNormal(Gaussian):
@@ -93,47 +138,50 @@ class TanhNormal(Gaussian):
 
     log_std_range = (-10.0, 2.0)
 
-    def draw(self, samples: int) -> tuple[Tensor, Tensor]:
-        """Draws [P, N, B, A] and their log-densities [P, N, B]."""
-        noise = self.head.normal(samples, *self.location.shape[1:])
-        before = self.location.unsqueeze(1) + self.log_std.exp().unsqueeze(1) * noise
-        return before.tanh(), self._density(noise, before, self.log_std.unsqueeze(1))
-
-    @staticmethod
-    def _density(noise: Tensor, before: Tensor, log_std: Tensor) -> Tensor:
-        # log(1 - tanh^2), exact far out too
-        squeezed = 2 * (math.log(2) - before - functional.softplus(-2 * before))
-        return normal_log_prob(noise, log_std) - squeezed.sum(-1)
+    def sample(self, count: int) -> Sample:
+        noise = self.noise.normal(count, *self.location.shape[1:])  # [P, N, B, A]
+        deviation = self.log_std.exp().unsqueeze(1)
+        pre_tanh = self.location.unsqueeze(1) + deviation * noise
+        action = pre_tanh.tanh()
+        log_prob = _squashed_log_prob(noise, pre_tanh, self.log_std.unsqueeze(1))
+        return Sample(action, log_prob)
 
     def log_prob(self, action: Tensor) -> Tensor:
-        """Log-density of `action` [P, B, A] inside the box, as [P, B]."""
-        before = action.clamp(-1 + 1e-6, 1 - 1e-6).atanh()
-        return self._density(
-            (before - self.location) * (-self.log_std).exp(), before, self.log_std
-        )
+        pre_tanh = action.clamp(-1 + 1e-6, 1 - 1e-6).atanh()
+        noise = (pre_tanh - self.location) * (-self.log_std).exp()
+        return _squashed_log_prob(noise, pre_tanh, self.log_std)
 
 
-class Deterministic:
-    """One action for every state, [P, B, A]."""
+class Deterministic(ActionDistribution):
+    """One action for each observation."""
 
-    def __init__(self, action: Tensor, head: "Box"):
-        self.drawn, self.head = action, head
+    def __init__(self, action: Tensor, noise: Noise):
+        self._action = action  # [P, B, A]
+        self.noise = noise
+
+    @property
+    def action(self) -> Tensor:
+        return self._action
 
     def distance(self, action: Tensor) -> Tensor:
-        """Mean squared difference from `action` [P, B, A], [P, B]."""
-        return (self.drawn - action).square().mean(-1)
+        """Mean squared error over the numbers of an action."""
+        return (self._action - action).square().mean(-1)
 
     def smoothed(self, deviation: float, limit: float) -> "Deterministic":
-        """The same with cut-off normal noise on it (Fujimoto et al. 2018, arXiv
-        1802.09477)."""
-        noise = (self.head.normal(*self.drawn.shape[1:]) * deviation).clamp(
-            -limit, limit
-        )
-        return Deterministic((self.drawn + noise).clamp(-1, 1), self.head)
+        """Target policy smoothing (Fujimoto et al. 2018, arXiv 1802.09477)."""
+        noise = self.noise.normal(*self._action.shape[1:]) * deviation
+        action = self._action + noise.clamp(-limit, limit)
+        return Deterministic(action.clamp(-1, 1), self.noise)
 
 
 def normal_log_prob(noise: Tensor, log_std: Tensor) -> Tensor:
-    """Log-density [...] of a normal draw [..., A] that lies `noise` standard deviations
-    from its mean."""
+    """Log-density [...] of a normal sample `noise` [..., A] standard deviations from
+    its mean."""
     constant = -0.5 * math.log(2 * math.pi) * noise.shape[-1]
     return constant - torch.addcmul(log_std, noise, noise, value=0.5).sum(-1)
+
+
+def _squashed_log_prob(noise: Tensor, pre_tanh: Tensor, log_std: Tensor) -> Tensor:
+    # log(1 - tanh(x)^2), written so that it stays exact for large |x|
+    log_slope = 2 * (math.log(2) - pre_tanh - functional.softplus(-2 * pre_tanh))
+    return normal_log_prob(noise, log_std) - log_slope.sum(-1)

@@ -1,7 +1,7 @@
-"""Values: critics at given observations, asked alike for both kinds of action.
+"""Critics at a batch of observations, with the same questions for both kinds of
+action.
 
-Letters: P seeds, K critics, N sampled actions, B batch, A length of a box action; the
-batch is the last dimension of a value, before its quantiles where it has some.
+Letters: P seeds, K critics, N sampled actions, B batch, A numbers of a box action.
 """
 
 import math
@@ -10,139 +10,177 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from curriculum.learning.networks import MLP
-from curriculum.learning.policies import Categorical, Gaussian, TanhNormal
+from curriculum.learning.networks import ObsNetwork
+from curriculum.learning.noise import Noise
+from curriculum.learning.policies import ActionDistribution
 
 
-class DiscreteValues:
-    """One pass of a critic, shared by every question about it."""
+class Values:
+    """Q(s, .) of every critic at a batch of observations."""
 
-    def __init__(self, atoms: Tensor):
-        self.atoms = atoms  # [P, K, B, actions, quantiles]
-        # [P, K, B, actions]
-        self.q = atoms.squeeze(-1) if atoms.shape[-1] == 1 else atoms.mean(-1)
+    def quantiles_of(self, action: Tensor) -> Tensor:
+        """Quantiles of the return of `action`, [P, K, B, quantiles]."""
+        raise NotImplementedError
+
+    def lowest_quantiles_of(self, action: Tensor) -> Tensor:
+        """Quantiles of the critic with the lowest mean, [P, 1, B, quantiles]."""
+        return lowest_critic(self.quantiles_of(action))
 
     def of(self, action: Tensor) -> Tensor:
-        """Values of `action` [P, B], as [P, K, B]."""
-        return self.q.gather(
-            -1, action[:, None, :, None].expand(-1, self.q.shape[1], -1, 1)
-        ).squeeze(-1)
+        """Values of `action`, [P, K, B]."""
+        return mean_of_quantiles(self.quantiles_of(action))
 
-    def atoms_of(self, action: Tensor) -> Tensor:
-        """All quantiles of the value of `action` [P, B], as [P, K, B, quantiles]."""
-        if self.atoms.shape[-1] == 1:
+    def best_action(self) -> Tensor:
+        """The discrete action with the highest mean value over critics, [P, B]."""
+        raise NotImplementedError
+
+    def expected(self, policy: ActionDistribution) -> Tensor:
+        """Values of `policy`, [P, K, B]: exact for discrete actions, the value of
+        `policy.action` for box actions."""
+        raise NotImplementedError
+
+    def conservative(
+        self,
+        action: Tensor,
+        policy: ActionDistribution | None,
+        samples: int,
+        floor: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """The two sides of CQL's regulariser: quantiles of `action` [P, K, B,
+        quantiles] and log of the sum (box actions: the integral) of exp(Q) over all
+        actions [P, K, B].
+
+        `floor` [P, B] bounds values in the sum from below (Cal-QL)."""
+        raise NotImplementedError
+
+    def slope(self, action: Tensor) -> Tensor:
+        """Gradient of every critic with respect to box `action`, [P, K, B, A]; can be
+        differentiated again."""
+        raise NotImplementedError
+
+
+class DiscreteValues(Values):
+    """Q of all actions, from one pass of the critics."""
+
+    def __init__(self, quantiles: Tensor):
+        self.quantiles = quantiles  # [P, K, B, actions, quantiles]
+        self.q = mean_of_quantiles(quantiles)  # [P, K, B, actions]
+
+    def of(self, action: Tensor) -> Tensor:
+        index = action[:, None, :, None].expand(-1, self.q.shape[1], -1, 1)
+        return self.q.gather(-1, index).squeeze(-1)
+
+    def quantiles_of(self, action: Tensor) -> Tensor:
+        critics = self.quantiles.shape[1]
+        count = self.quantiles.shape[-1]
+        if count == 1:
             return self.of(action).unsqueeze(-1)
-        index = action[:, None, :, None, None].expand(
-            -1, self.q.shape[1], -1, 1, self.atoms.shape[-1]
-        )
-        return self.atoms.gather(-2, index).squeeze(-2)
+        index = action[:, None, :, None, None].expand(-1, critics, -1, 1, count)
+        return self.quantiles.gather(-2, index).squeeze(-2)
 
-    def least_atoms_of(self, action: Tensor) -> Tensor:
-        """The same of the member with the least value, [P, 1, B, quantiles]."""
-        return least(self.atoms_of(action))
+    def best_action(self) -> Tensor:
+        critics = self.q.shape[1]
+        q = self.q[:, 0] if critics == 1 else self.q.mean(1)  # [P, B, actions]
+        return q.argmax(-1)
 
-    def best(self) -> Tensor:
-        """The action that the members' mean values highest, [P, B]."""
-        return (self.q[:, 0] if self.q.shape[1] == 1 else self.q.mean(1)).argmax(-1)
-
-    def expected(self, policy: "Categorical") -> Tensor:
-        """Mean value under `policy`, [P, K, B]."""
+    def expected(self, policy: ActionDistribution) -> Tensor:
         return (policy.probs.unsqueeze(1) * self.q).sum(-1)
 
     def conservative(
         self,
         action: Tensor,
-        policy: "Categorical | None",
+        policy: ActionDistribution | None,
         samples: int,
         floor: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """Quantiles of `action` [P, K, B, quantiles] and logsumexp over all actions [P,
-        K, B], none below `floor`."""
-        q = self.q if floor is None else self.q.maximum(floor[:, None, :, None])
-        return self.atoms_of(action), q.logsumexp(-1)
+        q = self.q
+        if floor is not None:
+            q = q.maximum(floor[:, None, :, None])
+        return self.quantiles_of(action), q.logsumexp(-1)
 
 
-class BoxValues:
-    """A critic at fixed observations, asked about one action or many of every state."""
+class BoxValues(Values):
+    """Critics that are evaluated for each action; observations are encoded once."""
 
-    def __init__(self, critic: MLP, obs: Tensor):
-        self.critic, self.seen = critic, critic.encode(obs)  # [P, B, features]
+    def __init__(self, critic: ObsNetwork, obs: Tensor, noise: Noise):
+        self.critic = critic
+        self.features = critic.encode(obs)  # [P, B, features]
+        self.noise = noise
 
-    def join(self, action: Tensor) -> Tensor:
-        """Inputs of the critic for `action` [P, N, B, A], [P, N * B, features + A]."""
-        seen = self.seen.unsqueeze(1).expand(-1, action.shape[1], -1, -1)
-        return torch.cat([seen, action], -1).flatten(1, 2)
-
-    def atoms_of(self, action: Tensor) -> Tensor:
-        """All quantiles of the value of `action` [P, B, A] or [P, N, B, A], as [P, K,
-        (N,) B, quantiles]."""
+    def quantiles_of(self, action: Tensor) -> Tensor:
+        """Quantiles for `action` [P, B, A] or [P, N, B, A], as [P, K, (N,) B,
+        quantiles]."""
         if action.dim() == 3:
-            return self.critic.body(torch.cat([self.seen, action], -1))
-        return self.critic.body(self.join(action)).unflatten(2, action.shape[1:3])
+            return self.critic.body(torch.cat([self.features, action], -1))
+        samples, batch = action.shape[1:3]
+        features = self.features.unsqueeze(1).expand(-1, samples, -1, -1)
+        inputs = torch.cat([features, action], -1).flatten(1, 2)
+        return self.critic.body(inputs).unflatten(2, (samples, batch))
 
-    def least_atoms_of(self, action: Tensor) -> Tensor:
-        """The same of the member with the least value, [P, 1, B, quantiles]."""
-        return least(self.atoms_of(action))
-
-    def of(self, action: Tensor) -> Tensor:
-        """Values of `action` [P, B, A] or [P, N, B, A], as [P, K, (N,) B]."""
-        atoms = self.atoms_of(action)
-        return atoms.squeeze(-1) if atoms.shape[-1] == 1 else atoms.mean(-1)
-
-    def expected(self, policy: "Gaussian") -> Tensor:
-        """Value of one draw of `policy`, [P, K, B]; slopes pass through the draw."""
-        return self.of(policy.drawn)
+    def expected(self, policy: ActionDistribution) -> Tensor:
+        return self.of(policy.action)
 
     def conservative(
         self,
         action: Tensor,
-        policy: "TanhNormal",
+        policy: ActionDistribution | None,
         samples: int,
         floor: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """Quantiles of `action` [P, K, B, quantiles] and an estimate of log of the
-        integral of exp(Q) over the box, [P, K, B]: `samples` uniform draws and as many
-        of `policy`, weighed by their densities (Kumar et al. 2020, appendix F). Values
-        of the policy's draws count as no less than `floor` [P, B]."""
-        head, batch = policy.head, action.shape[-2]
+        """Estimate the integral by importance sampling: `samples` uniform actions and
+        as many of `policy`, weighted by their densities (Kumar et al. 2020, appendix
+        F). `floor` bounds the policy's samples only."""
+        assert policy is not None
+        batch, size = action.shape[-2:]
         with torch.no_grad():
-            uniform = head.uniform(samples, batch, head.size) * 2 - 1
-            proposed, log_prob = policy.draw(samples)
-        atoms = self.atoms_of(torch.cat([action.unsqueeze(1), uniform, proposed], 1))
-        # [P, K, N, B]
-        of_uniform, of_proposed = atoms.mean(-1)[:, :, 1:].split(samples, -2)
+            uniform = self.noise.uniform(samples, batch, size) * 2 - 1
+            proposed = policy.sample(samples)
+        actions = torch.cat([action.unsqueeze(1), uniform, proposed.action], 1)
+        quantiles = self.quantiles_of(actions)  # [P, K, 1 + 2 N, B, quantiles]
+        q = quantiles.mean(-1)[:, :, 1:]  # [P, K, 2 N, B]
+        uniform_q, proposed_q = q.split(samples, -2)
         if floor is not None:
-            of_proposed = of_proposed.maximum(floor[:, None, None, :])
-        weighed = torch.cat(
-            [of_uniform + head.size * math.log(2), of_proposed - log_prob.unsqueeze(1)],
-            -2,
-        )
-        return atoms[:, :, 0], weighed.logsumexp(-2) - math.log(2 * samples)
+            proposed_q = proposed_q.maximum(floor[:, None, None, :])
+        log_volume = size * math.log(2)  # of the box; uniform density is 1 / volume
+        weighted = [
+            uniform_q + log_volume,
+            proposed_q - proposed.log_prob.unsqueeze(1),
+        ]
+        log_integral = torch.cat(weighted, -2).logsumexp(-2) - math.log(2 * samples)
+        return quantiles[:, :, 0], log_integral
 
     def slope(self, action: Tensor) -> Tensor:
-        """Gradient of every critic with respect to `action` [P, B, A], as [P, K, B, A];
-        can be differentiated again."""
-        return self.critic.slope(torch.cat([self.seen, action], -1), action.shape[-1])
+        inputs = torch.cat([self.features, action], -1)
+        return self.critic.slope(inputs, action.shape[-1])
 
 
-def least(atoms: Tensor) -> Tensor:
-    """Of the members' atoms [P, K, B, quantiles] those with the least mean, [P, 1, B,
-    quantiles]."""
-    if atoms.shape[1] == 1:
-        return atoms
-    if atoms.shape[-1] == 1:
-        return atoms.amin(1, keepdim=True)
-    index = atoms.mean(-1, keepdim=True).argmin(1, keepdim=True)
-    return atoms.gather(1, index.expand(-1, -1, -1, atoms.shape[-1]))
+def mean_of_quantiles(quantiles: Tensor) -> Tensor:
+    """Mean over the last dimension, which is dropped."""
+    if quantiles.shape[-1] == 1:
+        return quantiles.squeeze(-1)
+    return quantiles.mean(-1)
+
+
+def lowest_critic(quantiles: Tensor) -> Tensor:
+    """Of quantiles [P, K, B, quantiles] those of the critic with the lowest mean, row
+    by row, [P, 1, B, quantiles]."""
+    critics = quantiles.shape[1]
+    count = quantiles.shape[-1]
+    if critics == 1:
+        return quantiles
+    if count == 1:
+        return quantiles.amin(1, keepdim=True)
+    lowest = quantiles.mean(-1, keepdim=True).argmin(1, keepdim=True)
+    return quantiles.gather(1, lowest.expand(-1, -1, -1, count))
 
 
 def quantile_huber(q: Tensor, target: Tensor) -> Tensor:
-    """Quantile regression [P, K, B] of atoms [P, K, B, N] (Dabney et al. 2018, arXiv
-    1710.10044, eq. 10)."""
-    share = (torch.arange(q.shape[-1], device=q.device) + 0.5) / q.shape[-1]
+    """Quantile regression loss [P, K, B] of quantiles [P, K, B, N] (Dabney et al. 2018,
+    arXiv 1710.10044, eq. 10)."""
+    count = q.shape[-1]
+    fraction = (torch.arange(count, device=q.device) + 0.5) / count
     # [P, K, B, N of q, N of target]
     q, target = torch.broadcast_tensors(q.unsqueeze(-1), target.unsqueeze(-2))
-    weight = (share.unsqueeze(-1) - (target < q).float()).abs()
-    return (
-        (weight * functional.huber_loss(q, target, reduction="none")).mean(-1).sum(-1)
-    )
+    weight = (fraction.unsqueeze(-1) - (target < q).float()).abs()
+    loss = weight * functional.huber_loss(q, target, reduction="none")
+    return loss.mean(-1).sum(-1)

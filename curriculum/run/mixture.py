@@ -126,7 +126,7 @@ class Mixture:
 
     def _box(self, action: np.ndarray, rows: int) -> np.ndarray:
         """The action within [-1, 1] to the last digit; refuses what cannot be one."""
-        size, name = self.learner.head.size, type(self.planner).__name__
+        size, name = self.learner.head.action_size, type(self.planner).__name__
         if action.shape != (rows, size) or not np.issubdtype(action.dtype, np.floating):
             raise ValueError(
                 f"planner {name} must return floating numbers of shape ({rows}, {size}), an action for each row it is "

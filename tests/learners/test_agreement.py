@@ -284,9 +284,9 @@ class Noise:
     def __init__(self, learner: Any, monkeypatch: pytest.MonkeyPatch):
         self.drawn: dict[str, list[Tensor]] = {"normal": [], "uniform": []}
         for kind, kept in self.drawn.items():
-            draw = getattr(learner.head, kind)
+            draw = getattr(learner.head.noise, kind)
             monkeypatch.setattr(
-                learner.head,
+                learner.head.noise,
                 kind,
                 lambda *shape, draw=draw, kept=kept: (
                     kept.append(draw(*shape)) or kept[-1]

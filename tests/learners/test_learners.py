@@ -423,7 +423,7 @@ def test_diagnostics_are_numbers_of_each_seed_and_do_not_affect_training(name, k
     original = diagnosed.diagnose
 
     def diagnose(batch: Batch) -> dict[str, Tensor]:
-        noise = diagnosed.head.normal(5).mean(-1)  # draws from the seeds' streams
+        noise = diagnosed.head.noise.normal(5).mean(-1)  # draws from the seeds' streams
         obs_mean = batch.obs.mean((-1, -2))
         return {**original(batch), "noise": noise, "obs_mean": obs_mean}
 
@@ -533,7 +533,7 @@ def test_impossible_settings_are_refused_in_a_sentence(name, setting, said):
         (
             "edac",
             {"layer_norm": True},
-            "edac needs the slopes of its critics, .* layer_norm; leave it off",
+            "edac needs the gradients of its critics .* layer_norm; leave it off",
         ),
         ("iql", {"expectile": 1.1}, "expectile must be between 0 and 1, got 1.1"),
         ("iql", {"temperature": -1}, "temperature must be at least 0, got -1"),

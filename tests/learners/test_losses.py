@@ -125,7 +125,7 @@ def noise(learner: Any, **queues: list) -> None:
         return drawn
 
     for law in ("normal", "uniform"):
-        setattr(learner.head, law, says(queues.get(law, [])))
+        setattr(learner.head.noise, law, says(queues.get(law, [])))
 
 
 def rows(*seeds: list[tuple]) -> Batch:

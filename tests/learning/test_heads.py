@@ -9,14 +9,20 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from curriculum.learning.heads import Body, Box, Discrete, head
+from curriculum.learning.heads import Body, BoxHead, DiscreteHead, make_head
+from curriculum.learning.noise import Noise
 from curriculum.learning.policies import (
     Categorical,
     Deterministic,
     Gaussian,
     TanhNormal,
 )
-from curriculum.learning.values import BoxValues, DiscreteValues, least, quantile_huber
+from curriculum.learning.values import (
+    BoxValues,
+    DiscreteValues,
+    lowest_critic,
+    quantile_huber,
+)
 from curriculum.types import Spec, stream
 
 torch.set_num_threads(1)
@@ -38,13 +44,13 @@ def spec(shape: tuple[int, ...] = (4,), actions: int = 3, size: int = 0) -> Spec
 def discrete(
     shape: tuple[int, ...] = (4,), actions: int = 3, body: Body = BODY, **settings
 ) -> Any:
-    return Discrete(spec(shape, actions), body, **settings)
+    return DiscreteHead(spec(shape, actions), body, **settings)
 
 
 def box(
     shape: tuple[int, ...] = (4,), size: int = 2, body: Body = BODY, **settings
 ) -> Any:
-    return Box(spec(shape, 0, size), body, **settings)
+    return BoxHead(spec(shape, 0, size), body, **settings)
 
 
 def values(q: Tensor) -> DiscreteValues:
@@ -57,7 +63,7 @@ def values(q: Tensor) -> DiscreteValues:
 def test_the_values_of_actions_are_picked_row_by_row():
     action = torch.tensor([[1, 2], [0, 1]])
     assert values(Q).of(action).tolist() == [[[2, 3], [0, -2]], [[0, -2], [7, -2]]]
-    assert values(Q).atoms_of(action).tolist() == [
+    assert values(Q).quantiles_of(action).tolist() == [
         [[[2], [3]], [[0], [-2]]],
         [[[0], [-2]], [[7], [-2]]],
     ]
@@ -67,7 +73,7 @@ def test_quantiles_are_picked_with_their_action_and_their_mean_is_its_value():
     # row by row (0, 1), (2, 3), (4, 5); (6, 7), ...
     atoms = torch.arange(24.0).view(2, 1, 2, 3, 2)
     action = torch.tensor([[1, 2], [0, 1]])
-    assert DiscreteValues(atoms).atoms_of(action).tolist() == [
+    assert DiscreteValues(atoms).quantiles_of(action).tolist() == [
         [[[2, 3], [10, 11]]],
         [[[12, 13], [20, 21]]],
     ]
@@ -78,24 +84,27 @@ def test_a_critic_says_all_quantiles_of_an_action_side_by_side():
     asked: Any = discrete(actions=3).values(
         lambda obs: torch.arange(6.0).expand(1, 1, 2, 6), torch.zeros(1, 2, 4)
     )
-    assert asked.atoms[0, 0, 0].tolist() == [[0, 1], [2, 3], [4, 5]]
+    assert asked.quantiles[0, 0, 0].tolist() == [[0, 1], [2, 3], [4, 5]]
     assert asked.q[0, 0, 0].tolist() == [0.5, 2.5, 4.5]
 
 
 def test_the_best_action_is_that_of_the_members_mean():
     # means: (3, 1, 1.5) and (2, 0, 0.5); (3.5, 4, 3) and (-3.5, -2, -3): the members
     # alone would say otherwise
-    assert values(Q).best().tolist() == [[0, 0], [1, 1]]
+    assert values(Q).best_action().tolist() == [[0, 0], [1, 1]]
     net = SimpleNamespace(q=lambda obs: Q)
-    assert discrete().best(net, torch.zeros(2, 2, 4)).tolist() == [[0, 0], [1, 1]]
+    assert discrete().best_action(net, torch.zeros(2, 2, 4)).tolist() == [
+        [0, 0],
+        [1, 1],
+    ]
 
 
 def test_the_least_of_members_is_chosen_by_its_mean_row_by_row():
     # means 4, 5.5 and 3, 50
     atoms = torch.tensor([[[[0.0, 8.0], [5.0, 6.0]], [[3.0, 3.0], [1.0, 99.0]]]])
-    assert least(atoms).tolist() == [[[[3, 3], [5, 6]]]]
-    assert least(atoms[..., :1]).tolist() == [[[[0], [1]]]]
-    assert least(atoms[:, :1]).tolist() == atoms[:, :1].tolist()
+    assert lowest_critic(atoms).tolist() == [[[[3, 3], [5, 6]]]]
+    assert lowest_critic(atoms[..., :1]).tolist() == [[[[0], [1]]]]
+    assert lowest_critic(atoms[:, :1]).tolist() == atoms[:, :1].tolist()
 
 
 def test_the_expected_value_weighs_by_the_policy():
@@ -160,7 +169,7 @@ def test_the_entropy_of_equal_chances_is_the_logarithm_of_their_number():
 
 def test_huber_is_square_up_to_one_and_straight_beyond():
     error = torch.tensor([-3.0, -1.0, -0.5, 0.0, 0.5, 1.0, 2.0]).view(1, 1, 7, 1)
-    found = discrete().td_error(4 + error, torch.full_like(error, 4.0))
+    found = discrete().td_loss(4 + error, torch.full_like(error, 4.0))
     assert found.tolist() == [[[2.5, 0.5, 0.125, 0.0, 0.125, 0.5, 1.5]]]
 
 
@@ -184,10 +193,10 @@ def test_quantile_regression_is_least_at_the_quantiles_of_the_targets():
 
 def test_the_error_of_one_atom_is_hubers_for_discrete_and_the_square_for_box_actions():
     q, target = torch.tensor([[[[4.0], [0.5]]]]), torch.tensor([[[[1.0], [0.0]]]])
-    assert discrete().td_error(q, target).tolist() == [[[2.5, 0.125]]]
-    assert box().td_error(q, target).tolist() == [[[9, 0.25]]]
+    assert discrete().td_loss(q, target).tolist() == [[[2.5, 0.125]]]
+    assert box().td_loss(q, target).tolist() == [[[9, 0.25]]]
     both = [
-        h.td_error(q.expand(1, 1, 2, 2), target.expand(1, 1, 2, 2))
+        h.td_loss(q.expand(1, 1, 2, 2), target.expand(1, 1, 2, 2))
         for h in (discrete(), box())
     ]
     assert torch.equal(*both)
@@ -201,13 +210,12 @@ def outputs(*rows: tuple[float, ...]) -> Tensor:
     return torch.tensor([rows])
 
 
-def fixed(head: Any, *queue: Any) -> Any:
-    """A head whose normal and uniform numbers are these, one array a call."""
+def fixed(*queue: Any) -> Any:
+    """Noise whose normal and uniform numbers are these, one array for each call."""
+    noise: Any = Noise((0,))
     left = [torch.as_tensor(numbers, dtype=torch.float32) for numbers in queue]
-    head.normal = head.uniform = lambda *shape: left.pop(0).reshape(
-        len(head.generators), *shape
-    )
-    return head
+    noise.normal = noise.uniform = lambda *shape: left.pop(0).reshape(1, *shape)
+    return noise
 
 
 def test_the_density_of_a_normal_policy_around_tanh_is_that_of_torch():
@@ -218,7 +226,7 @@ def test_the_density_of_a_normal_policy_around_tanh_is_that_of_torch():
         .log_prob(action)
         .sum(-1)
     )
-    torch.testing.assert_close(Gaussian(said, box(size=3)).log_prob(action), expected)
+    torch.testing.assert_close(Gaussian(said, Noise((0, 1))).log_prob(action), expected)
 
 
 def test_the_density_of_a_squashed_policy_is_that_of_torch():
@@ -228,11 +236,11 @@ def test_the_density_of_a_squashed_policy_is_that_of_torch():
         normal, torch.distributions.TanhTransform()
     )
     action = torch.rand(2, 5, 3, generator=torch.Generator().manual_seed(1)) * 1.8 - 0.9
-    policy = TanhNormal(said, box(size=3, seeds=(0, 1)))
+    policy = TanhNormal(said, Noise((0, 1)))
     torch.testing.assert_close(
         policy.log_prob(action), squashed.log_prob(action).sum(-1), atol=1e-5, rtol=1e-4
     )
-    drawn, log_prob = policy.draw(4)
+    drawn, log_prob = policy.sample(4)
     assert drawn.shape == (2, 4, 5, 3)
     inside = (drawn.abs() < 0.99).all(-1)  # further out, atanh of float32 is coarse
     expected = torch.stack([squashed.log_prob(a).sum(-1) for a in drawn.unbind(1)], 1)
@@ -241,11 +249,11 @@ def test_the_density_of_a_squashed_policy_is_that_of_torch():
 
 def test_the_density_of_a_squashed_policy_holds_far_out():
     """Where tanh is 1 in float32, 1 - tanh^2 would be 0: at 20 it is 4 e^-40."""
-    policy = TanhNormal(outputs((20.0, 0.0)), fixed(box(size=1), [0.0]))
-    action, log_prob = policy.draw(1)
+    policy = TanhNormal(outputs((20.0, 0.0)), fixed([0.0]))
+    action, log_prob = policy.sample(1)
     assert action.item() == 1
     assert log_prob.item() == pytest.approx(-0.918939 - math.log(4) + 40)
-    policy = TanhNormal(outputs((20.0, 0.0)), box(size=1))
+    policy = TanhNormal(outputs((20.0, 0.0)), Noise((0,)))
     assert policy.log_prob(torch.ones(1, 1, 1)).isfinite().all()
 
 
@@ -254,7 +262,7 @@ def test_the_density_of_a_squashed_policy_holds_far_out():
 )
 def test_spreads_are_cut(kind, low, high):
     assert kind(
-        outputs((0.0, -50.0), (0.0, 50.0), (0.0, 1.0)), box(size=1)
+        outputs((0.0, -50.0), (0.0, 50.0), (0.0, 1.0)), Noise((0,))
     ).log_std.flatten().tolist() == [
         low,
         high,
@@ -263,27 +271,28 @@ def test_spreads_are_cut(kind, low, high):
 
 
 def test_draws_follow_the_policy_and_end_at_the_borders():
-    head = fixed(box(size=1), [1.0, 3.0, -0.5])
+    noise = fixed([1.0, 3.0, -0.5])
     policy = Gaussian(
         outputs((math.atanh(0.5), math.log(0.25)), (0.0, 0.0), (0.0, math.log(0.5))),
-        head,
+        noise,
     )
-    assert policy.drawn.flatten().tolist() == pytest.approx([0.75, 1.0, -0.25])
-    assert policy.drawn is policy.drawn  # one draw, however often it is asked for
+    assert policy.action.flatten().tolist() == pytest.approx([0.75, 1.0, -0.25])
+    # one sample, however often it is asked for
+    assert torch.equal(policy.action, policy.action)
 
 
 def test_the_entropy_of_a_squashed_policy_is_the_surprise_of_its_own_draw():
     # at 0, deviation 1: -ln density of tanh(0.549306) = 0.5: 0.150869 + 0.918939 -
     # 0.287682
-    policy = TanhNormal(outputs((0.0, 0.0)), fixed(box(size=1), [math.atanh(0.5)]))
+    policy = TanhNormal(outputs((0.0, 0.0)), fixed([math.atanh(0.5)]))
     assert policy.entropy().item() == pytest.approx(0.782126, abs=1e-5)
-    assert policy.drawn.item() == pytest.approx(0.5)
+    assert policy.action.item() == pytest.approx(0.5)
 
 
 def test_slopes_pass_through_a_draw():
     said = outputs((0.3, -1.0)).requires_grad_()
-    policy = TanhNormal(said, fixed(box(size=1), [2.0]))
-    (slope,) = torch.autograd.grad(policy.drawn.sum(), said)
+    policy = TanhNormal(said, fixed([2.0]))
+    (slope,) = torch.autograd.grad(policy.action.sum(), said)
     # a = tanh(m + 2 e^l): da/dm = 1 - a^2, da/dl = (1 - a^2) * 2 e^-1
     steep = 1 - math.tanh(0.3 + 2 / math.e) ** 2
     assert slope.flatten().tolist() == pytest.approx([steep, steep * 2 / math.e])
@@ -291,8 +300,8 @@ def test_slopes_pass_through_a_draw():
 
 def test_a_deterministic_policy_is_tanh_and_its_distance_a_mean_over_the_numbers_of_an_action():
     actor: Any = lambda obs: torch.tensor([[[[math.atanh(0.5), 0.0], [0.0, 0.0]]]])  # noqa: E731
-    policy = box().deterministic(actor, torch.zeros(1, 2, 4))
-    torch.testing.assert_close(policy.drawn, torch.tensor([[[0.5, 0.0], [0.0, 0.0]]]))
+    policy = box().deterministic_policy(actor, torch.zeros(1, 2, 4))
+    torch.testing.assert_close(policy.action, torch.tensor([[[0.5, 0.0], [0.0, 0.0]]]))
     torch.testing.assert_close(
         policy.distance(torch.tensor([[[0.5, 1.0], [-1.0, 1.0]]])),
         torch.tensor([[0.5, 1.0]]),
@@ -300,9 +309,9 @@ def test_a_deterministic_policy_is_tanh_and_its_distance_a_mean_over_the_numbers
 
 
 def test_smoothing_cuts_the_noise_and_then_the_action():
-    head = fixed(box(size=3), [[1.0, 9.0, -9.0]])
-    policy = Deterministic(torch.tensor([[[0.0, 0.9, 0.0]]]), head).smoothed(0.1, 0.3)
-    torch.testing.assert_close(policy.drawn, torch.tensor([[[0.1, 1.0, -0.3]]]))
+    noise = fixed([[1.0, 9.0, -9.0]])
+    policy = Deterministic(torch.tensor([[[0.0, 0.9, 0.0]]]), noise).smoothed(0.1, 0.3)
+    torch.testing.assert_close(policy.action, torch.tensor([[[0.1, 1.0, -0.3]]]))
 
 
 # --- box actions: values ---
@@ -324,15 +333,15 @@ def test_a_critic_is_asked_about_one_action_or_many_of_every_state():
         torch.tensor([1.0, 2.0, 3.0]).view(1, 3, 1).expand(2, 3, 1),
         torch.full((2, 3, 1), 50.0),
     )
-    critic: Any = BoxValues(Sums(), obs)  # type: ignore[arg-type]
+    critic: Any = BoxValues(Sums(), obs, Noise((0, 1)))  # type: ignore[arg-type]
     assert critic.of(one)[:, 0].tolist() == [[101, 202, 303], [401, 502, 603]]
     assert critic.of(one)[:, 1].tolist() == [[1010, 2020, 3030], [4010, 5020, 6030]]
     many = critic.of(torch.stack([one, two], 1))  # [P, K, N, B]
     assert many.shape == (2, 2, 2, 3)
     assert torch.equal(many[:, :, 0], critic.of(one))
     assert torch.equal(many[:, :, 1], critic.of(two))
-    assert critic.atoms_of(one).shape == (2, 2, 3, 1)
-    assert critic.least_atoms_of(one)[..., 0].tolist() == [
+    assert critic.quantiles_of(one).shape == (2, 2, 3, 1)
+    assert critic.lowest_quantiles_of(one)[..., 0].tolist() == [
         [[101, 202, 303]],
         [[401, 502, 603]],
     ]
@@ -348,10 +357,8 @@ def test_the_conservative_estimate_of_a_flat_critic_is_its_value_and_the_volume_
         encode=lambda obs: obs,
         body=lambda x: torch.full((*x.shape[:1], 1, x.shape[1], 1), 3.0),
     )
-    values: Any = BoxValues(flat, torch.zeros(1, 2, 1))  # type: ignore[arg-type]
-    policy = TanhNormal(
-        torch.tensor([[[0.3] * size + [0.0] * size] * 2]), box(size=size)
-    )
+    values: Any = BoxValues(flat, torch.zeros(1, 2, 1), Noise((0,)))  # type: ignore[arg-type]
+    policy = TanhNormal(torch.tensor([[[0.3] * size + [0.0] * size] * 2]), Noise((1,)))
     chosen, soft = values.conservative(torch.zeros(1, 2, size), policy, 20_000)
     torch.testing.assert_close(chosen, torch.full((1, 1, 2, 1), 3.0))
     torch.testing.assert_close(
@@ -365,8 +372,8 @@ def test_the_conservative_estimate_is_the_integral_that_a_grid_finds():
         return torch.stack([3 * a + x[:, :, 0], -2 * a * a], 1).unsqueeze(-1)
 
     critic = SimpleNamespace(encode=lambda obs: obs, body=said)
-    policy = TanhNormal(torch.tensor([[[0.5, -0.5], [-0.2, 0.3]]]), box(size=1))
-    values: Any = BoxValues(critic, torch.tensor([[[0.0], [1.0]]]))  # type: ignore[arg-type]
+    policy = TanhNormal(torch.tensor([[[0.5, -0.5], [-0.2, 0.3]]]), Noise((1,)))
+    values: Any = BoxValues(critic, torch.tensor([[[0.0], [1.0]]]), Noise((0,)))  # type: ignore[arg-type]
     _, soft = values.conservative(torch.zeros(1, 2, 1), policy, 20_000)
     a = torch.linspace(-1, 1, 10_001)
     first, second = (
@@ -379,10 +386,12 @@ def test_the_conservative_estimate_is_the_integral_that_a_grid_finds():
 def test_no_slope_runs_through_the_actions_an_estimate_draws():
     said = torch.zeros(1, 2, 2, requires_grad=True)
     values: Any = BoxValues(
-        box(size=1).critic(2).setup([stream(0, "test")]), torch.zeros(1, 2, 4)
+        box(size=1).critic(2).setup([stream(0, "test")]),
+        torch.zeros(1, 2, 4),
+        Noise((0,)),
     )
     _, soft = values.conservative(
-        torch.zeros(1, 2, 1), TanhNormal(said, box(size=1)), 3
+        torch.zeros(1, 2, 1), TanhNormal(said, Noise((1,))), 3
     )
     assert torch.autograd.grad(soft.sum(), said, allow_unused=True) == (None,)
 
@@ -390,33 +399,44 @@ def test_no_slope_runs_through_the_actions_an_estimate_draws():
 # --- both ---
 
 
+def sizes(network: Any) -> tuple[int, ...]:
+    """Inputs of a network, then outputs of each layer."""
+    weights = network.shapes(1)[::2]  # [P, K, inputs, outputs] each
+    return (weights[0][-2], *(shape[-1] for shape in weights))
+
+
+def normalises(network: Any) -> bool:
+    network.setup([stream(0, "test")])
+    return any(isinstance(layer, nn.LayerNorm) for layer in network.export(0))
+
+
 def test_networks_have_the_sizes_of_the_world():
     head = discrete((2, 5), actions=3)
-    assert head.critic(members=2).sizes == (10, 8, 3)
+    assert sizes(head.critic(members=2)) == (10, 8, 3)
     assert head.critic(members=2).members == 2
-    assert head.critic(quantiles=7).sizes == (10, 8, 21)
-    assert head.actor().sizes == head.deterministic_actor().sizes == (10, 8, 3)
-    assert head.state_value().sizes == (10, 8, 1)
+    assert sizes(head.critic(quantiles=7)) == (10, 8, 21)
+    assert sizes(head.actor()) == sizes(head.deterministic_actor()) == (10, 8, 3)
+    assert sizes(head.state_value()) == (10, 8, 1)
     head = box((2, 5), size=3)
-    assert head.critic(members=2).sizes == (13, 8, 1)
-    assert head.critic(quantiles=7).sizes == (13, 8, 7)
-    assert head.actor().sizes == (10, 8, 6)
-    assert head.deterministic_actor().sizes == (10, 8, 3)
-    assert head.state_value().sizes == (10, 8, 1)
+    assert sizes(head.critic(members=2)) == (13, 8, 1)
+    assert sizes(head.critic(quantiles=7)) == (13, 8, 7)
+    assert sizes(head.actor()) == (10, 8, 6)
+    assert sizes(head.deterministic_actor()) == (10, 8, 3)
+    assert sizes(head.state_value()) == (10, 8, 1)
 
 
 @pytest.mark.parametrize("make", [discrete, box])
 def test_layers_are_normalised_in_critics_and_state_values_alone(make):
     head = make(body=Body((8,), layer_norm=True))
-    assert head.critic().layer_norm
-    assert head.state_value().layer_norm
-    assert not head.actor().layer_norm
-    assert not head.deterministic_actor().layer_norm
+    assert normalises(head.critic())
+    assert normalises(head.state_value())
+    assert not normalises(head.actor())
+    assert not normalises(head.deterministic_actor())
 
 
 def test_the_head_follows_the_kind_of_actions():
-    assert isinstance(head(spec(actions=3), BODY), Discrete)
-    assert isinstance(head(spec(actions=0, size=2), BODY), Box)
+    assert isinstance(make_head(spec(actions=3), BODY), DiscreteHead)
+    assert isinstance(make_head(spec(actions=0, size=2), BODY), BoxHead)
 
 
 def test_entropy_regularised_policies_keep_a_share_of_what_is_possible():
@@ -443,37 +463,11 @@ def test_the_temperature_rises_where_entropy_is_short_and_falls_where_it_is_plen
         assert slope[0] * way > 0.5
 
 
-@pytest.mark.parametrize("make", [discrete, box])
-@pytest.mark.parametrize("law", ["normal", "uniform"])
-def test_a_seed_draws_the_same_noise_alone_and_among_others_and_goes_on_from_a_state(
-    make, law
-):
-    alone, among = make(seeds=(7,)), make(seeds=(3, 7, 11))
-    for shape in ((5,), (2, 5, 3)):
-        drawn = getattr(among, law)(*shape)
-        assert torch.equal(getattr(alone, law)(*shape)[0], drawn[1])
-        assert not torch.equal(drawn[0], drawn[1])
-    state = among.state()
-    following = getattr(among, law)(4)
-    again = make(seeds=(3, 7, 11))
-    again.load(state)
-    assert torch.equal(getattr(again, law)(4), following)
-
-
-def test_noise_is_standard_normal_and_uniform_between_zero_and_one():
-    normal, uniform = box().normal(50_000), box().uniform(50_000)
-    assert normal.mean().item() == pytest.approx(0, abs=0.02)
-    assert normal.std().item() == pytest.approx(1, abs=0.02)
-    assert uniform.mean().item() == pytest.approx(0.5, abs=0.01)
-    assert 0 <= uniform.min() < 0.001
-    assert 0.999 < uniform.max() < 1
-
-
 def test_a_subset_is_different_critics_chosen_alike_by_every_seed_for_itself():
     head = box(seeds=(0, 1))
     named = torch.arange(5.0).view(1, 5, 1).expand(2, 5, 3)
     # [draws, P, 2, B]
-    chosen = torch.stack([head.subset(named, 2) for _ in range(2000)])
+    chosen = torch.stack([head.random_critics(named, 2) for _ in range(2000)])
     assert (chosen == chosen[..., :1]).all()  # the same critics for all rows
     pairs = chosen[..., 0]
     assert (pairs[..., 0] != pairs[..., 1]).all()
@@ -481,7 +475,7 @@ def test_a_subset_is_different_critics_chosen_alike_by_every_seed_for_itself():
     for p in range(2):
         share = torch.bincount(pairs[:, p].flatten().long(), minlength=5) / 4000
         torch.testing.assert_close(share, torch.full((5,), 0.2), atol=0.03, rtol=0)
-    assert torch.equal(head.subset(named, 5).sort(1).values, named)
+    assert torch.equal(head.random_critics(named, 5).sort(1).values, named)
 
 
 @pytest.mark.parametrize("quantiles", [1, 3])
@@ -589,17 +583,17 @@ def test_exploring_box_actions_adds_noise_of_the_stated_deviation_and_stays_in_t
 def test_draws_by_numpys_noise_follow_the_policy():
     logits = torch.tensor([0.5, 0.3, 0.2]).log() + 4
     head = discrete(actions=3)
-    noise = head.numpy_noise([stream(0, "test")], 20_000)
-    drawn = head.drawn_by(
+    noise = head.policy_noise([stream(0, "test")], 20_000)
+    drawn = head.sampled_action(
         lambda obs: logits.expand(1, 1, 20_000, 3), torch.zeros(1, 20_000, 4), noise
     )
     np.testing.assert_allclose(
         np.bincount(drawn[0]) / 20_000, [0.5, 0.3, 0.2], atol=0.01
     )
     head = box(size=1)
-    noise = head.numpy_noise([stream(0, "test")], 20_000)
+    noise = head.policy_noise([stream(0, "test")], 20_000)
     said = torch.tensor([0.3, math.log(0.5)]).expand(1, 1, 20_000, 2)
-    drawn = head.drawn_by(lambda obs: said, torch.zeros(1, 20_000, 4), noise)
+    drawn = head.sampled_action(lambda obs: said, torch.zeros(1, 20_000, 4), noise)
     assert drawn.shape == (1, 20_000, 1)
     assert drawn.atanh().mean().item() == pytest.approx(0.3, abs=0.02)
     assert drawn.atanh().std().item() == pytest.approx(0.5, abs=0.02)

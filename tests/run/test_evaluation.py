@@ -28,7 +28,7 @@ class Pushing:
     """A cart-pole learner: the first seed always pushes left, the second where the pole
     leans."""
 
-    head, seeds = SimpleNamespace(actions=2, size=0), (3, 4)
+    head, seeds = SimpleNamespace(actions=2, action_size=0), (3, 4)
 
     def act(self, obs: np.ndarray, explore: bool = False) -> np.ndarray:
         assert obs.shape == (2, 6, 4)
@@ -39,7 +39,7 @@ class Twisting:
     """A pendulum learner: the first seed never pushes, the second brakes with 0.2 of
     the speed."""
 
-    head, seeds = SimpleNamespace(actions=0, size=1), (3, 4)
+    head, seeds = SimpleNamespace(actions=0, action_size=1), (3, 4)
 
     def act(self, obs: np.ndarray, explore: bool = False) -> np.ndarray:
         assert obs.shape == (2, 6, 3)

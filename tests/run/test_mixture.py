@@ -24,7 +24,7 @@ SPEC = Spec((1,), "float32", np.zeros(1), np.ones(1), actions=4)
 class Still:
     """A learner that always chooses action 0, of four."""
 
-    head = SimpleNamespace(actions=4, size=0)
+    head = SimpleNamespace(actions=4, action_size=0)
 
     def act(self, obs: np.ndarray, explore: bool) -> np.ndarray:
         self.explored = explore
@@ -264,7 +264,7 @@ def test_whole_numbers_of_any_kind_are_actions(action):
 class Floating:
     """A learner that always chooses 0.5 and -0.25."""
 
-    head = SimpleNamespace(actions=0, size=2)
+    head = SimpleNamespace(actions=0, action_size=2)
 
     def act(self, obs: np.ndarray, explore: bool) -> np.ndarray:
         return np.tile(np.array([0.5, -0.25], np.float32), (*obs.shape[:2], 1))
