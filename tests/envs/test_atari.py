@@ -11,8 +11,8 @@ pytest.importorskip(
     "ale_py", reason="needs ale-py 0.12: pip install 'planning-curriculum[atari]'"
 )
 
-from curriculum.envs import atari
-from curriculum.envs._atari import emulator
+from curriculum.envs._atari import games, pictures
+from curriculum.envs._atari import rows as atari_rows
 from curriculum.envs.atari import Atari
 from curriculum.run.loop import spec_of
 from curriculum.types import stream
@@ -82,7 +82,7 @@ def test_a_picture_is_the_mean_over_areas_of_the_screen(height):
             total,
         )
         integral = np.diff(at, axis=axis) / (size / 84)
-    picture = emulator.shrink(screen)
+    picture = pictures.shrink(screen)
     assert (picture.shape, picture.dtype) == ((2, 84, 84), np.uint8)
     assert np.abs(picture - integral).max() <= 0.5 + 1e-4
 
@@ -116,7 +116,7 @@ def test_both_engines_show_the_same_world_while_copies_are_made(game, steps, fie
 
 
 def test_a_seed_alone_plays_as_among_others(monkeypatch):
-    monkeypatch.setattr(atari, "RESEED", 30)
+    monkeypatch.setattr(atari_rows, "RESEED", 30)
     fields = {"game": "Breakout", "max_steps": 20}
     together, alone = rows(0, 1, **fields), rows(1, **fields)
     plan = actions(together.world, 65, 2)
@@ -141,7 +141,7 @@ def arrays_and_values(saved: Any) -> bool:
 
 @both
 def test_rows_go_on_exactly_from_the_middle_of_episodes(engine, monkeypatch):
-    monkeypatch.setattr(atari, "RESEED", 40)
+    monkeypatch.setattr(atari_rows, "RESEED", 40)
     fields = {"game": "Breakout", "engine": engine, "noop_max": 20, "fire_reset": True}
     made = rows(0, 1, episodic_life=True, max_steps=40, **fields)
     plan = actions(made.world, 170, 2)
@@ -161,7 +161,7 @@ def test_a_game_that_does_not_play_again_as_it_was_saved_is_refused():
     made = rows(0, game="Breakout", engine="single", sticky=0.0)
     play(made, actions(made.world, 10, 1))
     other = rows(0, game="Breakout", engine="single", sticky=0.5)
-    with pytest.raises(ValueError, match="goes otherwise here"):
+    with pytest.raises(ValueError, match="take another course here"):
         other.load(made.save())
 
 
@@ -229,9 +229,9 @@ def test_a_quarter_of_the_frames_repeats_the_action_before():
         made.step(np.array([asked]))
         led_to = {}
         for action in (before, asked):
-            copies.scratch.restoreState(start)
-            copies.scratch.act(copies.actions[action])
-            led_to[copies.scratch.getRAM().tobytes()] = action
+            copies.emulator.restoreState(start)
+            copies.emulator.act(copies.engine.action_codes[action])
+            led_to[copies.emulator.getRAM().tobytes()] = action
         if asked != before:
             assert len(led_to) == 2
             stuck.append(led_to[real.getRAM().tobytes()] == before)
@@ -303,12 +303,14 @@ def test_the_vector_engine_has_no_copies():
 
 def test_a_game_is_found_however_it_is_written():
     files = {
-        emulator.rom_of(name)
+        games.find_rom(name)
         for name in ("MsPacman", "ms_pacman", "mspacman", "MSPACMAN")
     }
     assert [file.name for file in files] == ["ms_pacman.bin"]
     assert Atari(game="ms_pacman").title == "ALE-MsPacman"
-    with pytest.raises(ValueError, match=r"no Atari game 'Pung'; perhaps: .*Pong"):
+    with pytest.raises(
+        ValueError, match=r"no Atari game 'Pung'; did you mean one of: .*Pong"
+    ):
         Atari(game="Pung")
     with pytest.raises(ValueError, match=r"no Atari game 'xx'; there are: .*Zaxxon"):
         Atari(game="xx")
@@ -320,7 +322,7 @@ def test_a_game_is_found_however_it_is_written():
 @pytest.mark.parametrize(
     ("fields", "match"),
     [
-        ({"sticky": 1.5}, "sticky must be a probability between 0 and 1, got 1.5"),
+        ({"sticky": 1.5}, "sticky must be between 0 and 1, got 1.5"),
         ({"frames": 0}, "frames must be at least 1, got 0"),
         ({"max_steps": -1}, "max_steps must be at least 0, got -1"),
         ({"engine": "jax"}, "no engine 'jax'; there are: vector, single"),
@@ -333,9 +335,9 @@ def test_fields_that_make_no_sense_are_refused(fields, match):
 
 def test_a_missing_package_is_one_sentence(monkeypatch):
     monkeypatch.setitem(sys.modules, "ale_py", None)
-    emulator._ale.cache_clear()
+    games.ale.cache_clear()
     with pytest.raises(ValueError, match="pip install 'planning-curriculum"):
-        emulator.rom_of("Pong")
+        games.find_rom("Pong")
 
 
 def test_emulators_are_silent(capfd):
