@@ -4,25 +4,26 @@ tianshou, in one process.
     python benchmarks/learners.py --rounds 7 --seconds 0.5
     python benchmarks/learners.py --work dqn "iql, box" --threads 1 --precision bf32
 
-d3rlpy and tianshou need to be installed beside our pins, without their own (see `peers`
-in setup.cfg); a peer that is missing is left out. Every round times ours and then each
-peer for `--seconds`; a ratio is that of one round, the table gives the median over
-rounds and in brackets the least and the largest. A share of peak is what our update's
-matrix products, counted by hand, come to beside the best product of large matrices that
-this very run measured.
+d3rlpy and tianshou must be installed without their own pinned dependencies (see `peers`
+in setup.cfg); a missing peer is left out. Every round times ours and then each peer for
+`--seconds`. A ratio compares rates of one round; the table shows the median over rounds
+and in brackets the smallest and largest. The share of peak divides the FLOP of our
+update's matrix products, counted by hand, by the fastest product of large matrices that
+the same run measured.
 
-What is timed is an update on a batch that is there already, since `buffer.py` times
-sampling: `learner.update(Batch)`; `algo.impl.update(TorchMiniBatch, step)` of d3rlpy;
-`model.train(10)` of SB3 with a buffer that returns one prepared batch, counted as ten;
-the target and `_update_with_batch` of tianshou. Everywhere networks of 256x256, batches
-of 256, 11 observations, 3 actions, Adam at 3e-4, no gradient clipping except where SB3
+Updates are timed on one prepared batch; `buffer.py` times sampling. Timed are
+`learner.update(Batch)`; `algo.impl.update(TorchMiniBatch, step)` of d3rlpy;
+`model.train(10)` of SB3 with a buffer that returns the prepared batch, counted as ten;
+the target and `_update_with_batch` of tianshou. All networks are 256x256, batches are
+256, with 11 observations, 3 actions, Adam at 3e-4, no gradient clipping except where SB3
 has it (then ours too, at 10). Ours moves the target networks in every update; the
-peers' discrete learners copy them too rarely to count. Our `setup` has glibc keep freed
-memory for the whole process, which speeds the peers up too, d3rlpy's by 5 to 25 % on
-one thread.
+peers' discrete learners copy them too rarely to matter. Our `setup` makes glibc retain
+freed memory for the whole process, which speeds up the peers as well, d3rlpy by 5 to
+25 % on one thread.
 """
 
 import argparse
+import copy
 import itertools
 import json
 import statistics
@@ -43,8 +44,14 @@ from curriculum.learning import engine
 from curriculum.setting import plugins
 from curriculum.types import Batch, Spec
 
-OBS, ACTIONS, ROWS, HIDDEN, RATE, GAMMA = 11, 3, 256, (256, 256), 3e-4, 0.99
-FRAMES, PIXEL_ROWS = (4, 84, 84), 32
+OBS = 11  # numbers of an observation
+ACTIONS = 3  # discrete actions, or numbers of a box action
+ROWS = 256  # transitions of a batch
+HIDDEN = (256, 256)
+RATE = 3e-4  # Adam's step size
+GAMMA = 0.99
+FRAMES = (4, 84, 84)  # an image observation
+PIXEL_ROWS = 32  # transitions of a batch of images
 Update = Callable[[], object]
 
 
@@ -63,12 +70,21 @@ class Options:
     json: Path | None
 
 
-class Row(NamedTuple):
-    """One line of work: ours, and others that do the same; all give an update and how
-    many it counts as."""
+class Contender(NamedTuple):
+    """Something that is timed."""
 
-    ours: Callable[[Options], tuple[Update, int]]
-    peers: dict[str, Callable[[Options], tuple[Update, int]]]
+    update: Update
+    counts: int  # updates that one call counts as
+
+
+Build = Callable[[Options], Contender]
+
+
+class Row(NamedTuple):
+    """One row of the table: our learner, and others that do the same."""
+
+    ours: Build
+    peers: dict[str, Build]
     flop: float  # of the matrix products in one of our updates
 
 
@@ -95,16 +111,13 @@ class Net(NamedTuple):
         return 3 * self.forward - 2 * self.widths[0] * self.widths[1]
 
 
-Q, PI, V = (
-    Net((OBS, *HIDDEN, ACTIONS)),
-    Net((OBS, *HIDDEN, ACTIONS)),
-    Net((OBS, *HIDDEN, 1)),
-)
-CRITIC, GAUSSIAN = Net((OBS + ACTIONS, *HIDDEN, 1)), Net((OBS, *HIDDEN, 2 * ACTIONS))
-ENCODER, DECODER = (
-    Net((OBS + ACTIONS, *HIDDEN, 4 * ACTIONS)),
-    Net((OBS + 2 * ACTIONS, *HIDDEN, ACTIONS)),
-)
+Q = Net((OBS, *HIDDEN, ACTIONS))
+PI = Net((OBS, *HIDDEN, ACTIONS))
+V = Net((OBS, *HIDDEN, 1))
+CRITIC = Net((OBS + ACTIONS, *HIDDEN, 1))
+GAUSSIAN = Net((OBS, *HIDDEN, 2 * ACTIONS))
+ENCODER = Net((OBS + ACTIONS, *HIDDEN, 4 * ACTIONS))
+DECODER = Net((OBS + 2 * ACTIONS, *HIDDEN, ACTIONS))
 SMALL = Net((OBS, 64, 64, ACTIONS))
 BC_BOX = ROWS * GAUSSIAN.train
 IQL = ROWS * (
@@ -116,15 +129,16 @@ AWAC = ROWS * (
 TD3BC = ROWS * (
     2 * CRITIC.train + 2 * CRITIC.forward + PI.forward + (PI.train + CRITIC.through) / 2
 )
-# Nature's three, a picture
+# the three convolutions of the Nature network, for one image
 CONVOLUTION = 2 * (400 * 32 * 256 + 81 * 64 * 512 + 49 * 64 * 576)
 PIXELS = CONVOLUTION + 2 * (3136 * 512 + 512 * ACTIONS)
-# nobody asks for the gradient of the pictures
+# the gradient with respect to the image is not needed
 PIXELS_TRAIN = 3 * PIXELS - 2 * 400 * 32 * 256
 
 
 def cql_flop(samples: int) -> float:
-    """Of box CQL with so many uniform, and as many of the policy's, actions a state."""
+    """FLOP of box CQL with so many uniform actions, and as many of the policy, for each
+    state."""
     values = 2 * (1 + 2 * samples) * CRITIC.train
     return ROWS * (
         values
@@ -136,11 +150,11 @@ def cql_flop(samples: int) -> float:
 
 
 def bcq_flop(samples: int) -> float:
-    """Of box BCQ with so many generated actions at every next state."""
+    """FLOP of box BCQ with so many generated actions for each next state."""
     vae = ENCODER.train + DECODER.train + 2 * DECODER.widths[0] * DECODER.widths[1]
-    target = samples * (
-        DECODER.forward + CRITIC.forward + 2 * CRITIC.forward
-    )  # the perturbation takes the critic's input
+    # the perturbation has the inputs of the critic
+    perturbation = CRITIC.forward
+    target = samples * (DECODER.forward + perturbation + 2 * CRITIC.forward)
     return ROWS * (
         vae
         + target
@@ -152,18 +166,18 @@ def bcq_flop(samples: int) -> float:
 
 
 def edac_flop(critics: int) -> float:
-    """Of EDAC with the slopes written out: a product for each layer, and two more when
-    they are differentiated."""
+    """FLOP of EDAC with action gradients written out: a product for each layer, and two
+    more for their derivative."""
     slopes = 3 * critics * 2 * HIDDEN[0] * (HIDDEN[1] + ACTIONS)
     actors = GAUSSIAN.train + GAUSSIAN.forward + critics * CRITIC.through
     return ROWS * (critics * (CRITIC.train + CRITIC.forward) + slopes + actors)
 
 
-# --- the batch, once for all ---
+# --- one batch for all contenders ---
 
 
 class Columns(NamedTuple):
-    """A batch of one seed, as peers take it."""
+    """A batch of one seed, in the form that peers take."""
 
     obs: torch.Tensor
     action: torch.Tensor  # [B] int64 or [B, A]
@@ -175,30 +189,48 @@ class Columns(NamedTuple):
 def columns(
     device: str, box: bool, rows: int = ROWS, pixels: bool = False, seed: int = 0
 ) -> Columns:
-    """Random rows, a tenth of which end their episode."""
+    """Draw random transitions, a tenth of which end their episode."""
     rng = np.random.default_rng(seed)
     if pixels:
         obs, next_obs = rng.integers(256, size=(2, rows, *FRAMES), dtype=np.uint8)
     else:
         obs, next_obs = rng.normal(size=(2, rows, OBS)).astype(np.float32)
-    action = (
-        rng.uniform(-1, 1, (rows, ACTIONS)).astype(np.float32)
-        if box
-        else rng.integers(ACTIONS, size=rows)
-    )
-    reward, terminal = (
-        rng.normal(size=rows).astype(np.float32),
-        (rng.random(rows) < 0.1).astype(np.float32),
-    )
-    return Columns(
-        *(
-            torch.as_tensor(x, device=device)
-            for x in (obs, action, reward, terminal, next_obs)
-        )
-    )
+    if box:
+        action = rng.uniform(-1, 1, (rows, ACTIONS)).astype(np.float32)
+    else:
+        action = rng.integers(ACTIONS, size=rows)
+    reward = rng.normal(size=rows).astype(np.float32)
+    terminal = (rng.random(rows) < 0.1).astype(np.float32)
+    arrays = (obs, action, reward, terminal, next_obs)
+    return Columns(*(torch.as_tensor(array, device=device) for array in arrays))
 
 
 # --- ours ---
+
+
+def spec_of(box: bool, pixels: bool) -> Spec:
+    """The world that a learner is set up for."""
+    actions = 0 if box else ACTIONS
+    action_size = ACTIONS if box else 0
+    if pixels:
+        low = np.zeros(FRAMES)
+        high = np.full(FRAMES, 255.0)
+        return Spec(FRAMES, "uint8", low, high, actions, action_size, FRAMES[0])
+    high = np.full(OBS, np.inf)
+    return Spec((OBS,), "float32", -high, high, actions, action_size)
+
+
+def batch_of(options: Options, box: bool, seeds: int, rows: int, pixels: bool) -> Batch:
+    """A batch of all seeds."""
+    each = [columns(options.device, box, rows, pixels, seed) for seed in range(seeds)]
+    stacked = Columns(*(torch.stack(column) for column in zip(*each, strict=True)))
+    return Batch(
+        obs=stacked.obs,
+        action=stacked.action,
+        reward=stacked.reward,
+        discount=GAMMA * (1 - stacked.terminal),
+        next_obs=stacked.next_obs,
+    )
 
 
 def learner(
@@ -208,49 +240,29 @@ def learner(
     seeds: int,
     rows: int,
     pixels: bool,
-    settings: dict,
+    settings: dict[str, Any],
     stacking: bool = False,
 ) -> Update:
-    """An update of our learner, of all seeds at once."""
-    shape, bound = (FRAMES, 255) if pixels else ((OBS,), np.inf)
-    low, high = np.full(shape, 0 if pixels else -np.inf), np.full(shape, bound)
-    sizes = (0, ACTIONS) if box else (ACTIONS, 0)
-    spec = Spec(
-        shape,
-        "uint8" if pixels else "float32",
-        low,
-        high,
-        *sizes,
-        frames=FRAMES[0] if pixels else 0,
-    )
+    """An update of our learner, of all seeds at once.
+
+    Only updates of one seed in full precision are compiled: the other rows compare
+    stacking or precision, not compilers."""
     fields = {
         "hidden": (512,) if pixels else HIDDEN,
         "learning_rate": RATE,
         "batch_size": rows,
         "grad_clip": 0.0,
+        "discount": GAMMA,
+        **settings,
     }
-    precision = settings.get("precision", options.precision)
-    fields |= {"discount": GAMMA} | {
-        key: value for key, value in settings.items() if key != "precision"
-    }
-    made = plugins.make("learner", name, **fields).setup(
-        spec, tuple(range(seeds)), options.device, precision
-    )
-    each = [columns(options.device, box, rows, pixels, seed) for seed in range(seeds)]
-    obs, action, reward, terminal, next_obs = (
-        torch.stack(column) for column in zip(*each, strict=True)
-    )
-    batch = Batch(obs, action, reward, GAMMA * (1 - terminal), next_obs)
-    # what is compiled is one seed's update in full precision: else stacking and
-    # precision are what is compared
-    compile = (
-        options.compile
-        if seeds == 1 and precision == "fp32" and not stacking
-        else "off"
-    )
-    update = engine.updater(
-        made, engine.choose(compile, options.device, precision, 0)[0]
-    )
+    precision = fields.pop("precision", options.precision)
+    made = plugins.make("learner", name, **fields)
+    made.setup(spec_of(box, pixels), tuple(range(seeds)), options.device, precision)
+    compiles = seeds == 1 and precision == "fp32" and not stacking
+    compile = options.compile if compiles else "off"
+    mode, _ = engine.choose(compile, options.device, precision, 0)
+    update = engine.updater(made, mode)
+    batch = batch_of(options, box, seeds, rows, pixels)
     return lambda: update(batch, None)
 
 
@@ -262,24 +274,31 @@ def ours(
     pixels: bool = False,
     **settings: Any,
 ):
-    """Our learner `name`; an update of several seeds counts as that many."""
-    return lambda options: (
-        learner(options, name, box, seeds, rows, pixels, settings),
-        seeds,
-    )
+    """Our learner `name`; an update of several seeds counts as that many updates."""
+
+    def build(options: Options) -> Contender:
+        update = learner(options, name, box, seeds, rows, pixels, settings)
+        return Contender(update, seeds)
+
+    return build
 
 
 def one_after_another(
     name: str, seeds: int, box: bool = False, rows: int = ROWS, **settings: Any
 ):
-    """Our learner again, its seeds on their own."""
+    """Our learner with its seeds in separate learners."""
 
-    def build(options: Options) -> tuple[Update, int]:
+    def build(options: Options) -> Contender:
         updates = [
             learner(options, name, box, 1, rows, False, settings, stacking=True)
             for _ in range(seeds)
         ]
-        return lambda: [update() for update in updates], seeds
+
+        def update_all() -> None:
+            for update in updates:
+                update()
+
+        return Contender(update_all, seeds)
 
     return build
 
@@ -290,7 +309,7 @@ def one_after_another(
 def d3rlpy(name: str, box: bool = False, pixels: bool = False, **settings: Any):
     """An algorithm of d3rlpy; its defaults are our networks."""
 
-    def build(options: Options) -> tuple[Update, int]:
+    def build(options: Options) -> Contender:
         import d3rlpy
         from d3rlpy.torch_utility import TorchMiniBatch
 
@@ -300,33 +319,39 @@ def d3rlpy(name: str, box: bool = False, pixels: bool = False, **settings: Any):
         )
         algorithm = config.create(device="cuda:0" if gpu else "cpu:0")
         algorithm.create_impl(FRAMES if pixels else (OBS,), ACTIONS)
-        obs, action, reward, terminal, next_obs = columns(
-            options.device, box, PIXEL_ROWS if pixels else ROWS, pixels
-        )
-        action, reward, terminal = (
-            x if x.dim() == 2 else x.unsqueeze(-1) for x in (action, reward, terminal)
-        )
-        rest = (
-            torch.zeros_like(reward),
-            terminal,
-            torch.ones_like(reward),
-            algorithm.impl.device,
-        )
+        rows = PIXEL_ROWS if pixels else ROWS
+        data = columns(options.device, box, rows, pixels)
+        action = data.action if box else data.action.unsqueeze(-1)
+        reward = data.reward.unsqueeze(-1)
+        terminal = data.terminal.unsqueeze(-1)
+        returns = torch.zeros_like(reward)
+        intervals = torch.ones_like(reward)
         steps = itertools.count()
 
-        def update() -> None:
-            # pictures come scaled here, as ours and SB3's updates scale them
-            seen, then = (x.float() / 255 if pixels else x for x in (obs, next_obs))
-            algorithm.impl.update(
-                TorchMiniBatch(seen, action, reward, then, action, *rest), next(steps)
-            )
+        def scaled(obs: torch.Tensor) -> torch.Tensor:
+            # d3rlpy gets scaled images; ours and SB3 scale them in the update
+            return obs.float() / 255 if pixels else obs
 
-        return update, 1
+        def update() -> None:
+            batch = TorchMiniBatch(
+                scaled(data.obs),
+                action,
+                reward,
+                scaled(data.next_obs),
+                action,
+                returns,
+                terminal,
+                intervals,
+                algorithm.impl.device,
+            )
+            algorithm.impl.update(batch, next(steps))
+
+        return Contender(update, 1)
 
     return build
 
 
-def sb3(options: Options, pixels: bool = False) -> tuple[Update, int]:
+def sb3(options: Options, pixels: bool = False) -> Contender:
     """DQN of Stable-Baselines3, which has no double Q."""
     from stable_baselines3 import DQN
     from stable_baselines3.common.buffers import ReplayBufferSamples
@@ -338,9 +363,9 @@ def sb3(options: Options, pixels: bool = False) -> tuple[Update, int]:
 
     if pixels:
         World.observation_space = gym.spaces.Box(0, 255, FRAMES, np.uint8)
-    kind, architecture = ("CnnPolicy", []) if pixels else ("MlpPolicy", list(HIDDEN))
+    architecture = [] if pixels else list(HIDDEN)
     model: Any = DQN(
-        kind,
+        "CnnPolicy" if pixels else "MlpPolicy",
         World(),
         learning_rate=RATE,
         buffer_size=1,
@@ -350,13 +375,19 @@ def sb3(options: Options, pixels: bool = False) -> tuple[Update, int]:
     )
     model.set_logger(Logger(None, []))
     data = columns(options.device, False, PIXEL_ROWS if pixels else ROWS, pixels)
-    action, reward, terminal = (x.unsqueeze(-1) for x in data[1:4])
-    samples = ReplayBufferSamples(data.obs, action, data.next_obs, terminal, reward)
+    reward = data.reward.unsqueeze(-1)
+    samples = ReplayBufferSamples(
+        data.obs,
+        data.action.unsqueeze(-1),
+        data.next_obs,
+        data.terminal.unsqueeze(-1),
+        reward,
+    )
     model.replay_buffer.sample = lambda *args, **settings: samples
-    return lambda: model.train(10, len(reward)), 10
+    return Contender(lambda: model.train(10, len(reward)), 10)
 
 
-def tianshou(options: Options, box: bool) -> tuple[Update, int]:
+def tianshou(options: Options, box: bool) -> Contender:
     """Double DQN of tianshou, or its TD3+BC."""
     from tianshou.algorithm.imitation.td3_bc import TD3BC
     from tianshou.algorithm.modelfree.ddpg import ContinuousDeterministicPolicy
@@ -369,7 +400,8 @@ def tianshou(options: Options, box: bool) -> tuple[Update, int]:
         ContinuousCritic,
     )
 
-    adam, sizes = AdamOptimizerFactory(lr=RATE), list(HIDDEN)
+    adam = AdamOptimizerFactory(lr=RATE)
+    sizes = list(HIDDEN)
     data = columns(options.device, box)
     if box:
         space = gym.spaces.Box(-1, 1, (ACTIONS,), np.float32)
@@ -416,54 +448,44 @@ def tianshou(options: Options, box: bool) -> tuple[Update, int]:
         )
     algorithm.to(options.device).train()
     action = data.action if box else data.action.cpu().numpy()
-    batch, following = (
-        Theirs(obs=data.obs, act=action, info=[None] * ROWS),
-        Theirs(obs_next=data.next_obs),
-    )
-    discount, indices = GAMMA * (1 - data.terminal), np.arange(ROWS)
+    batch = Theirs(obs=data.obs, act=action, info=[None] * ROWS)
+    following = Theirs(obs_next=data.next_obs)
+    discount = GAMMA * (1 - data.terminal)
+    indices = np.arange(ROWS)
     buffer: Any = type("Prepared", (), {"__getitem__": lambda self, index: following})()
 
     def update() -> None:
         with torch.no_grad():
-            batch.returns = (
-                data.reward + discount * algorithm._target_q(buffer, indices).flatten()
-            )
+            next_q = algorithm._target_q(buffer, indices).flatten()
+            batch.returns = data.reward + discount * next_q
         batch.pop("weight", None)
         algorithm._update_with_batch(batch)
 
-    return update, 1
+    return Contender(update, 1)
 
 
 class PlainEDAC:
-    """EDAC as one would write it first: separate critics, and the diversity's gradient
-    through autograd twice."""
+    """EDAC with separate critics; autograd differentiates twice for the diversity."""
 
     def __init__(self, options: Options, critics: int, diversity: float = 1.0):
         def net(inputs: int, outputs: int) -> nn.Sequential:
-            pairs = itertools.pairwise((inputs, *HIDDEN))
-            layers = [layer for i, o in pairs for layer in (nn.Linear(i, o), nn.ReLU())]
-            return nn.Sequential(*layers, nn.Linear(HIDDEN[-1], outputs)).to(
-                options.device
-            )
+            layers: list[nn.Module] = []
+            for before, after in itertools.pairwise((inputs, *HIDDEN)):
+                layers += [nn.Linear(before, after), nn.ReLU()]
+            layers.append(nn.Linear(HIDDEN[-1], outputs))
+            return nn.Sequential(*layers).to(options.device)
 
-        self.data, self.diversity = columns(options.device, box=True), diversity
+        self.data = columns(options.device, box=True)
+        self.diversity = diversity
         self.policy = net(OBS, 2 * ACTIONS)
-        self.critics, self.targets = (
-            nn.ModuleList(net(OBS + ACTIONS, 1) for _ in range(critics))
-            for _ in range(2)
-        )
-        self.targets.load_state_dict(self.critics.state_dict())
+        self.critics = nn.ModuleList(net(OBS + ACTIONS, 1) for _ in range(critics))
+        self.targets = copy.deepcopy(self.critics)
         self.log_temperature = torch.zeros(
             (), device=options.device, requires_grad=True
         )
-        moved = (
-            self.policy.parameters(),
-            self.critics.parameters(),
-            [self.log_temperature],
-        )
-        self.policy_adam, self.critic_adam, self.temperature_adam = (
-            torch.optim.Adam(each, RATE) for each in moved
-        )
+        self.policy_adam = torch.optim.Adam(self.policy.parameters(), RATE)
+        self.critic_adam = torch.optim.Adam(self.critics.parameters(), RATE)
+        self.temperature_adam = torch.optim.Adam([self.log_temperature], RATE)
 
     def act(self, obs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """An action [B, A] and its log-probability [B, 1]."""
@@ -480,69 +502,74 @@ class PlainEDAC:
         return torch.stack([critic(torch.cat([obs, action], -1)) for critic in critics])
 
     def similarity(self) -> torch.Tensor:
-        """Mean cosine between the critics' slopes in the data's actions."""
+        """Mean cosine between the critics' gradients with respect to the data's
+        actions."""
         action = self.data.action.clone().requires_grad_()
-        values = [
-            critic(torch.cat([self.data.obs, action], -1)) for critic in self.critics
-        ]
-        slopes = torch.stack(
-            [
-                torch.autograd.grad(v.sum(), action, create_graph=True)[0]
-                for v in values
-            ],
-            1,
-        )
-        slopes = slopes / (slopes.norm(dim=-1, keepdim=True) + 1e-10)  # [B, K, A]
-        off_diagonal = (
-            slopes
-            @ slopes.transpose(1, 2)
-            * (1 - torch.eye(len(values), device=slopes.device))
-        )
-        return off_diagonal.sum((1, 2)).mean() / (len(values) - 1)
+        values = self.values(self.critics, self.data.obs, action)
+        gradients = []
+        for value in values:
+            (own,) = torch.autograd.grad(value.sum(), action, create_graph=True)
+            gradients.append(own)
+        stacked = torch.stack(gradients, 1)  # [B, K, A]
+        unit = stacked / (stacked.norm(dim=-1, keepdim=True) + 1e-10)
+        cosines = unit @ unit.transpose(1, 2)  # [B, K, K]
+        others = 1 - torch.eye(len(values), device=unit.device)
+        return (cosines * others).sum((1, 2)).mean() / (len(values) - 1)
 
     def __call__(self) -> None:
         """One update."""
-        obs, _, reward, terminal, next_obs = self.data
-        temperature = self.log_temperature.exp().detach()
-        sampled, log_prob = self.act(obs)
-        self.temperature_adam.zero_grad()
-        (-self.log_temperature.exp() * (log_prob.detach() - ACTIONS)).mean().backward()
-        self.temperature_adam.step()
-        self.policy_adam.zero_grad()
-        (
-            temperature * log_prob - self.values(self.critics, obs, sampled).amin(0)
-        ).mean().backward()
-        self.policy_adam.step()
+        self.update_temperature_and_policy()
+        self.update_critics()
         with torch.no_grad():
-            # no entropy, as in ours
-            worth = self.values(self.targets, next_obs, self.act(next_obs)[0]).amin(0)
-            target = reward.unsqueeze(-1) + GAMMA * (1 - terminal.unsqueeze(-1)) * worth
-        q = self.values(self.critics, obs, self.data.action)
-        self.critic_adam.zero_grad()
-        (
-            (q - target).square().mean(1).sum() + self.diversity * self.similarity()
-        ).backward()
-        self.critic_adam.step()
-        with torch.no_grad():
-            for mine, theirs in zip(
+            pairs = zip(
                 self.targets.parameters(), self.critics.parameters(), strict=True
-            ):
-                mine.lerp_(theirs, 0.005)
+            )
+            for slow, fast in pairs:
+                slow.lerp_(fast, 0.005)
+
+    def update_temperature_and_policy(self) -> None:
+        """Against the lowest critic."""
+        temperature = self.log_temperature.exp().detach()
+        sampled, log_prob = self.act(self.data.obs)
+        spare = -(log_prob.detach() - ACTIONS)
+        self.temperature_adam.zero_grad()
+        (self.log_temperature.exp() * spare).mean().backward()
+        self.temperature_adam.step()
+        value = self.values(self.critics, self.data.obs, sampled).amin(0)
+        self.policy_adam.zero_grad()
+        (temperature * log_prob - value).mean().backward()
+        self.policy_adam.step()
+
+    def update_critics(self) -> None:
+        """The target has no entropy, as in ours."""
+        data = self.data
+        reward = data.reward.unsqueeze(-1)
+        discount = GAMMA * (1 - data.terminal.unsqueeze(-1))
+        with torch.no_grad():
+            next_action, _ = self.act(data.next_obs)
+            next_value = self.values(self.targets, data.next_obs, next_action).amin(0)
+            target = reward + discount * next_value
+        q = self.values(self.critics, data.obs, data.action)
+        error = (q - target).square().mean(1).sum()
+        self.critic_adam.zero_grad()
+        (error + self.diversity * self.similarity()).backward()
+        self.critic_adam.step()
 
 
-def plain_edac(options: Options) -> tuple[Update, int]:
+def plain_edac(options: Options) -> Contender:
     """The reference for ten critics."""
-    return PlainEDAC(options, critics=10), 1
+    return Contender(PlainEDAC(options, critics=10), 1)
 
 
 # --- rows ---
 
 ADAM: dict[str, Any] = {"learning_rate": RATE}
 BOTH: dict[str, Any] = {"actor_learning_rate": RATE, "critic_learning_rate": RATE}
-DQN, TARGET = ROWS * (Q.train + Q.forward), ROWS * Q.forward
-# d3rlpy's CQL adds actions that the policy takes at the next state: 30 rows of critics
-# a state where ours has 20 (as in the paper's appendix F) of the same 10 samples; the
-# second row gives both 30. Its alpha is held, as ours is.
+DQN = ROWS * (Q.train + Q.forward)
+TARGET = ROWS * Q.forward
+# d3rlpy's CQL adds actions that the policy takes at the next state: with 10 samples its
+# critics see 30 actions for each state, ours 20 (as in appendix F of the paper); the
+# second row gives both 30. Alpha is fixed on both sides.
 CQL = d3rlpy(
     "CQL",
     box=True,
@@ -564,7 +591,7 @@ WORK: dict[str, Row] = {
         DQN + TARGET,
     ),
     "cql": Row(ours("cql"), {"d3rlpy": d3rlpy("DiscreteCQL", **ADAM)}, DQN + TARGET),
-    # ours maximises the likelihood, d3rlpy's error is that of a sampled action
+    # ours maximises the likelihood, d3rlpy minimises the error of a sampled action
     "bc, box": Row(
         ours("bc", box=True),
         {"d3rlpy": d3rlpy("BC", box=True, policy_type="stochastic", **ADAM)},
@@ -645,82 +672,94 @@ WORK: dict[str, Row] = {
 # --- measuring ---
 
 
-def rate(update: Update, counts: int, options: Options) -> float:
+def rate(contender: Contender, options: Options) -> float:
     """Updates per second over `options.seconds`."""
-    finish = torch.cuda.synchronize if options.device == "cuda" else lambda: None
+    gpu = options.device == "cuda"
     clock = time.process_time if options.clock == "cpu" else time.perf_counter
-    finish()
-    began, done = clock(), 0
-    while clock() - began < options.seconds:
-        update()
-        done += counts
+    if gpu:
+        torch.cuda.synchronize()
+    done = 0
+    start = clock()
+    while clock() - start < options.seconds:
+        contender.update()
+        done += contender.counts
         # the queue must not run ahead of the clock
-        if options.device == "cuda" and done % 50 == 0:
-            finish()
-    finish()
-    return done / (clock() - began)
+        if gpu and done % 50 == 0:
+            torch.cuda.synchronize()
+    if gpu:
+        torch.cuda.synchronize()
+    return done / (clock() - start)
 
 
 def peak(size: int, precision: str, options: Options) -> float:
-    """GFLOP/s of square matrix products, each as large as `size`."""
-    a, b = torch.randn(2, size, size, device=options.device)
-    out = torch.empty_like(a)
-    before = torch.get_float32_matmul_precision()
+    """GFLOP/s of square matrix products of this size."""
+    left, right = torch.randn(2, size, size, device=options.device)
+    out = torch.empty_like(left)
+    multiply = Contender(lambda: torch.mm(left, right, out=out), 1)
+    previous = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("medium" if precision == "bf32" else "highest")
     try:
-        rates = [rate(lambda: torch.mm(a, b, out=out), 1, options) for _ in range(3)]
+        rates = [rate(multiply, options) for _ in range(3)]
     finally:
-        torch.set_float32_matmul_precision(before)
+        torch.set_float32_matmul_precision(previous)
     return 2e-9 * size**3 * max(rates)
+
+
+def contenders_of(name: str, row: Row, options: Options) -> dict[str, Contender]:
+    """Ours, and the peers that are installed."""
+    found = {}
+    for label, build in {"ours": row.ours, **row.peers}.items():
+        try:
+            found[label] = build(options)
+        except ImportError as missing:
+            print(f"{name}: no {label}: {missing}", file=sys.stderr)
+    return found
 
 
 def measure(name: str, row: Row, options: Options) -> list[dict[str, Any]]:
     """A dictionary for each peer that is there; one without a peer where none is."""
-    contenders: dict[str, tuple[Update, int]] = {}
-    for label, build in {"ours": row.ours, **row.peers}.items():
-        try:
-            contenders[label] = build(options)
-        except ImportError as missing:
-            print(f"{name}: no {label}: {missing}", file=sys.stderr)
+    contenders = contenders_of(name, row, options)
     rates: dict[str, list[float]] = {label: [] for label in contenders}
-    # twice: what is compiled or captured may differ from update to update
-    for update, _ in contenders.values():
-        update(), update()
+    for contender in contenders.values():
+        # twice: what is compiled or captured may differ from update to update
+        contender.update()
+        contender.update()
     for number in range(options.rounds + 1):
-        for label, (update, counts) in contenders.items():
-            measured = rate(update, counts, options)
+        for label, contender in contenders.items():
+            measured = rate(contender, options)
             if number > 0:  # the first round warms up
                 rates[label].append(measured)
     mine = rates.pop("ours")
-    result = {
-        "work": name,
-        "ours": mine,
-        "gflops": statistics.median(mine) * row.flop * 1e-9,
-    }
+    gflops = statistics.median(mine) * row.flop * 1e-9
+    result = {"work": name, "ours": mine, "gflops": gflops}
+    if not rates:
+        return [result]
     return [
-        result | {"peer": label, "theirs": theirs} for label, theirs in rates.items()
-    ] or [result]
+        {**result, "peer": label, "theirs": theirs} for label, theirs in rates.items()
+    ]
 
 
 def line(measured: dict[str, Any], peaks: dict[str, float], options: Options) -> str:
     """A line of the table."""
-    mine, theirs = measured["ours"], measured.get("theirs")
-    best = peaks[
-        "bf32"
-        if "bf32" in measured["work"]
-        else options.precision
-        if options.precision in peaks
-        else "bf32"
-    ]
-    beside = "- | - | -"
-    if theirs:
-        ratios = [m / t for m, t in zip(mine, theirs, strict=True)]
-        ratio = (
-            f"{statistics.median(ratios):.2f} ({min(ratios):.2f}..{max(ratios):.2f})"
-        )
-        beside = f"{measured['peer']} | {statistics.median(theirs):.0f} | {ratio}"
+    precision = "bf32" if "bf32" in measured["work"] else options.precision
+    best = peaks.get(precision, peaks["bf32"])
     share = measured["gflops"] / best
-    return f"| {measured['work']} | {statistics.median(mine):.0f} | {beside} | {measured['gflops']:.0f} | {share:.0%} |"
+    cells = [measured["work"], f"{statistics.median(measured['ours']):.0f}"]
+    if "theirs" in measured:
+        cells += compared(measured)
+    else:
+        cells += ["-", "-", "-"]
+    cells += [f"{measured['gflops']:.0f}", f"{share:.0%}"]
+    return f"| {' | '.join(cells)} |"
+
+
+def compared(measured: dict[str, Any]) -> list[str]:
+    """The peer, its updates per second, and ours relative to it."""
+    pairs = zip(measured["ours"], measured["theirs"], strict=True)
+    ratios = [mine / theirs for mine, theirs in pairs]
+    middle = statistics.median(ratios)
+    ratio = f"{middle:.2f} ({min(ratios):.2f}..{max(ratios):.2f})"
+    return [measured["peer"], f"{statistics.median(measured['theirs']):.0f}", ratio]
 
 
 def parse() -> Options:
@@ -761,7 +800,8 @@ def parse() -> Options:
     options = Options(**vars(parser.parse_args()))
     if options.clock == "cpu" and (options.threads > 1 or options.device != "cpu"):
         parser.error(
-            "--clock cpu adds up the time of all threads, waiting ones too: it goes with --threads 1 on the cpu"
+            "--clock cpu adds up the time of all threads, also of waiting ones; "
+            "give --threads 1 and --device cpu with it"
         )
     return options
 
@@ -772,13 +812,16 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     peaks = {}
     for precision in ("fp32", "bf32"):
-        small, large = (peak(size, precision, options) for size in (256, 2048))
+        small = peak(256, precision, options)
+        large = peak(2048, precision, options)
         peaks[precision] = max(small, large)
         print(
-            f"peak of {precision} products, GFLOP/s: {small:.0f} at 256, {large:.0f} at 2048"
+            f"peak of {precision} products, GFLOP/s: "
+            f"{small:.0f} at 256, {large:.0f} at 2048"
         )
     print(
-        f"\n{options.threads} threads, {options.device}, ours in {options.precision}, torch {torch.__version__}\n"
+        f"\n{options.threads} threads, {options.device}, ours in {options.precision}, "
+        f"torch {torch.__version__}\n"
     )
     print("| work | ours | peer | updates/s | ratio | GFLOP/s | of peak |")
     print("|:--|--:|:--|--:|--:|--:|--:|", flush=True)

@@ -97,7 +97,7 @@ class Optimizer:
         self, name: str, gradient: Tensor, learning_rate: float | Tensor
     ) -> None:
         moments = self.moments[name]
-        moments.steps += 1
+        moments.steps.add_(1)
         adam: Any = torch._fused_adam_  # what torch.optim.Adam(fused=True) calls
         adam(
             self.networks[name].leaves,
@@ -135,7 +135,7 @@ class Optimizer:
         self, name: str, gradients: Sequence[Tensor], learning_rate: float | Tensor
     ) -> None:
         moments = self.moments[name]
-        moments.steps += 1
+        moments.steps.add_(1)
         mean_correction = 1 - MEAN_DECAY**moments.steps
         square_correction = 1 - SQUARE_DECAY**moments.steps
         for block, gradient, mean, square in zip(
