@@ -15,8 +15,8 @@ Updates are timed on one prepared batch; `buffer.py` times sampling. Timed are
 `learner.update(Batch)`; `algo.impl.update(TorchMiniBatch, step)` of d3rlpy;
 `model.train(10)` of SB3 with a buffer that returns the prepared batch, counted as ten;
 the target and `_update_with_batch` of tianshou. All networks are 256x256, batches are
-256, with 11 observations, 3 actions, Adam at 3e-4, no gradient clipping except where SB3
-has it (then ours too, at 10). Ours moves the target networks in every update; the
+256, with 11 observations, 3 actions, Adam at 3e-4, no gradient clipping except where
+SB3 has it (then ours too, at 10). Ours moves the target networks in every update; the
 peers' discrete learners copy them too rarely to matter. Our `setup` makes glibc retain
 freed memory for the whole process, which speeds up the peers as well, d3rlpy by 5 to
 25 % on one thread.
