@@ -1,128 +1,174 @@
-"""Which transitions of a ring follow one another in an episode, and what comes of them:
-windows and returns."""
+"""Episodes in the ring: which transitions follow one another, n-step windows and
+returns."""
 
 from itertools import accumulate
+from typing import NamedTuple, Self
 
 import numpy as np
 
+from curriculum.replay.ring import Ring, Stored
 from curriculum.types import State
 
-COLUMNS = {
-    "reward": np.float32,
-    "terminated": np.bool_,
-    "truncated": np.bool_,
-    "episode": np.int32,  # a number of its own
-    "time": np.int32,  # steps since it began
-    # slot of the same episode's next transition, -1 for none (yet)
-    "successor": np.int32,
-    # how many transitions earlier the same episode's previous one was stored, 0 for
+
+class Columns(NamedTuple):
+    """What is stored of every transition to follow its episode, [P, capacity] each."""
+
+    reward: np.ndarray  # float32
+    terminated: np.ndarray  # bool
+    truncated: np.ndarray  # bool
+    episode: np.ndarray  # int32: id of the episode, unique within a seed
+    time: np.ndarray  # int32: steps since the episode began
+    successor: np.ndarray  # int32: slot of the next transition, -1 if there is none yet
+    # int32: how many transitions earlier the previous one was stored, 0 if there is
     # none
-    "back": np.int32,
-}
-COUNTERS = ("open_number", "episode", "time")
+    distance: np.ndarray
+
+    @classmethod
+    def empty(cls, seeds: int, capacity: int) -> Self:
+        """Columns of slots that hold nothing."""
+        shape = (seeds, capacity)
+        return cls(
+            reward=np.zeros(shape, np.float32),
+            terminated=np.ones(shape, np.bool_),
+            truncated=np.zeros(shape, np.bool_),
+            episode=np.zeros(shape, np.int32),
+            time=np.zeros(shape, np.int32),
+            successor=np.full(shape, -1, np.int32),
+            distance=np.zeros(shape, np.int32),
+        )
+
+    @property
+    def nbytes(self) -> int:
+        """Memory of all columns."""
+        return sum(column.nbytes for column in self)
 
 
-class Chains:
-    """Every environment row's running episode, and the columns [P, capacity] that link
-    what was stored of them."""
+class Windows(NamedTuple):
+    """Results of n-step windows, [..., P, B] each."""
 
-    def __init__(self, seeds: int, capacity: int, rows_each: int):
-        self.capacity = capacity
-        self.columns: dict[str, np.ndarray] = {
-            name: np.zeros((seeds, capacity), d) for name, d in COLUMNS.items()
-        }
-        self.columns["successor"][:] = -1
-        self.columns["terminated"][:] = True  # an empty slot leads nowhere
-        # of the running episode, stored last; -1: none
-        self.open_number = np.full((seeds, rows_each), -1, np.int64)
-        # id of the running episode
-        self.episode = np.tile(np.arange(rows_each), (seeds, 1))
-        self.time = np.zeros((seeds, rows_each), np.int64)  # its steps so far
+    last: np.ndarray  # place of the last transition in all rings, flattened
+    reward: np.ndarray  # discounted sum
+    # discount**steps, 0 where the episode terminated
+    discount: np.ndarray
+
+
+class Episodes:
+    """The running episode of every environment row, and the links between the stored
+    transitions of one episode.
+
+    A transition that is not stored cuts its episode in two."""
+
+    def __init__(self, ring: Ring, rows_per_seed: int) -> None:
+        self.ring = ring
+        seeds = len(ring.added)
+        rows = (seeds, rows_per_seed)
+        self.columns = Columns.empty(seeds, ring.capacity)
+        # [P, E] number of the running episode's last stored transition, -1 if the next
+        # one has no predecessor
+        self.latest = np.full(rows, -1, np.int64)
+        # [P, E] id of the running episode
+        self.episode = np.tile(np.arange(rows_per_seed), (seeds, 1))
+        self.time = np.zeros(rows, np.int64)  # [P, E] its steps so far
 
     def add(
         self,
-        seed: np.ndarray,
-        row: np.ndarray,
-        number: np.ndarray,
-        values: dict[str, np.ndarray],
+        stored: Stored,
+        reward: np.ndarray,
+        terminated: np.ndarray,
+        truncated: np.ndarray,
     ) -> None:
-        """Store transitions `number` [n] of rows (seed, row); `values` [P, E] of all
-        rows, stored or not."""
-        over, slot, before = (
-            values["terminated"] | values["truncated"],
-            number % self.capacity,
-            self.open_number[seed, row],
-        )
-        values = {name: values[name] for name in ("reward", "terminated", "truncated")}
-        for name, value in (
-            values | {"episode": self.episode, "time": self.time}
-        ).items():
-            self.columns[name][seed, slot] = value[seed, row]
-        goes_on = before >= 0
-        self.columns["back"][seed, slot] = np.where(goes_on, number - before, 0)
-        self.columns["successor"][seed, slot] = -1
-        self.columns["successor"][seed[goes_on], before[goes_on] % self.capacity] = (
-            slot[goes_on]
-        )
-        self.open_number[:] = -1  # a step that is not stored breaks its episode's chain
-        self.open_number[seed, row] = np.where(over[seed, row], -1, number)
+        """Store one step of all rows, [P, E] each, of which `stored` is kept."""
+        columns = self.columns
+        at = (stored.seed, stored.row)
+        slots = (stored.seed, stored.slot)
+        columns.reward[slots] = reward[at]
+        columns.terminated[slots] = terminated[at]
+        columns.truncated[slots] = truncated[at]
+        columns.episode[slots] = self.episode[at]
+        columns.time[slots] = self.time[at]
+        self._link(stored)
+        self.latest[:] = -1
+        self.latest[at] = np.where(stored.over, -1, stored.number)
+        over = terminated | truncated
         self.episode += over * self.episode.shape[1]
         self.time = np.where(over, 0, self.time + 1)
 
-    def windows(
-        self, index: np.ndarray, first: np.ndarray, discount: float, n_step: int
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Last row, reward and discount of windows from rows `index` [..., P, B] of all
-        rings; `first` [P, 1] begin."""
-        successor, rewards = (
-            self.columns["successor"].reshape(-1),
-            self.columns["reward"].reshape(-1),
-        )
-        last, reward, factor = (
-            index.copy(),
-            rewards[index],
-            np.full(index.shape, discount, np.float32),
-        )
+    def _link(self, stored: Stored) -> None:
+        """Link transitions to their predecessors."""
+        columns = self.columns
+        slots = (stored.seed, stored.slot)
+        linked = stored.previous >= 0
+        distance = stored.number - stored.previous
+        columns.distance[slots] = np.where(linked, distance, 0)
+        columns.successor[slots] = -1
+        predecessor = stored.previous[linked] % self.ring.capacity
+        columns.successor[stored.seed[linked], predecessor] = stored.slot[linked]
+
+    def windows(self, index: np.ndarray, discount: float, n_step: int) -> Windows:
+        """Follow windows of up to `n_step` steps from places `index` [..., P, B]."""
+        successor = self.columns.successor.reshape(-1)
+        rewards = self.columns.reward.reshape(-1)
+        last = index.copy()
+        reward = rewards[index]
+        factor = np.full(index.shape, discount, np.float32)
         for _ in range(n_step - 1):
             following = successor[last]
-            goes_on = following >= 0
-            last = np.where(goes_on, first + following, last)
-            reward = reward + np.where(goes_on, factor * rewards[last], np.float32(0))
-            factor = np.where(goes_on, factor * np.float32(discount), factor)
-        return last, reward, factor * ~self.columns["terminated"].reshape(-1)[last]
+            continues = following >= 0
+            last = np.where(continues, self.ring.offset + following, last)
+            step_reward = factor * rewards[last]
+            reward = reward + np.where(continues, step_reward, np.float32(0))
+            factor = np.where(continues, factor * np.float32(discount), factor)
+        terminated = self.columns.terminated.reshape(-1)[last]
+        return Windows(last, reward, factor * ~terminated)
 
     def returns(
-        self, p: int, number: int, oldest: int, discount: float
+        self, p: int, number: int, discount: float
     ) -> tuple[list[int], list[float]]:
-        """Slots of all that is held, from transition `oldest` on, of the chain that
-        ends in `number`; their returns."""
-        slots, back = [number % self.capacity], self.columns["back"][p]
-        while (step := int(back[slots[-1]])) and number - step >= oldest:
-            number -= step
-            slots.append(number % self.capacity)
-        rewards = self.columns["reward"][p, slots].tolist()
-        return slots, list(
-            accumulate(rewards, lambda after, reward: reward + discount * after)
-        )
+        """Slots and discounted returns of the linked transitions of seed `p` that end
+        in transition `number`, last one first."""
+        capacity = self.ring.capacity
+        oldest = int(self.ring.evicted[p])
+        distances = self.columns.distance[p]
+        slots = []
+        while number >= oldest:
+            slot = number % capacity
+            slots.append(slot)
+            distance = int(distances[slot])
+            if distance == 0:
+                break
+            number -= distance
+        rewards = self.columns.reward[p, slots].tolist()
+        returns = accumulate(rewards, lambda later, reward: reward + discount * later)
+        return slots, list(returns)
 
-    def whole_returns(self, p: int, slot: np.ndarray) -> np.ndarray:
-        """Undiscounted returns of the episodes of which every step stands in one of the
-        slots."""
-        names = ("episode", "time", "reward", "terminated", "truncated")
-        episode, time, reward, terminated, truncated = (
-            self.columns[name][p, slot] for name in names
-        )
-        _, which = np.unique(episode, return_inverse=True)
-        # 0 where the end is not held
-        length = np.bincount(which, np.where(terminated | truncated, time + 1, 0))
-        return np.bincount(which, reward)[np.bincount(which) == length]
+    def complete_returns(self, p: int) -> np.ndarray:
+        """Undiscounted returns of the episodes of seed `p` that are stored from their
+        first step to their end."""
+        slots = self.ring.slots(p)
+        columns = self.columns
+        _, episode = np.unique(columns.episode[p, slots], return_inverse=True)
+        over = columns.terminated[p, slots] | columns.truncated[p, slots]
+        # of the episode, 0 where its end is not stored
+        length = np.bincount(episode, np.where(over, columns.time[p, slots] + 1, 0))
+        returns = np.bincount(episode, columns.reward[p, slots])
+        return returns[np.bincount(episode) == length]
 
     def state(self) -> State:
-        """What is known of the running episodes; the columns are saved with the
-        ring."""
-        return {name: getattr(self, name) for name in COUNTERS}
+        """Return the filled slots and the running episodes."""
+        filled = self.ring.filled
+        columns = self.columns._asdict()
+        return {
+            "columns": {name: column[:, :filled] for name, column in columns.items()},
+            "latest": self.latest,
+            "episode": self.episode,
+            "time": self.time,
+        }
 
     def load(self, state: State) -> None:
-        """Go back to what `state` returned."""
-        for name in COUNTERS:
-            getattr(self, name)[:] = state[name]
+        """Restore what `state` returned."""
+        filled = self.ring.filled
+        for name, column in self.columns._asdict().items():
+            column[:, :filled] = state["columns"][name]
+        self.latest[:] = state["latest"]
+        self.episode[:] = state["episode"]
+        self.time[:] = state["time"]

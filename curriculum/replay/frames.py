@@ -1,139 +1,184 @@
-"""Pictures of stacked observations, each stored once: one ring of uint8 frames per
-seed."""
+"""Frames of stacked observations: one ring of uint8 images per seed, each image stored
+once."""
+
+import math
 
 import numpy as np
 import torch
+from torch import Tensor
 
-from curriculum.replay.workspace import words
+from curriculum.replay.layout import Transition
+from curriculum.replay.ring import Ring, Stored
 from curriculum.types import Spec, State
+
+SHORT_EPISODE = 20  # steps; shorter episodes use more frames than are reserved
 
 
 class Frames:
-    """The pictures that the transitions of a buffer refer to by running number, oldest
-    first.
+    """The frames that the stored transitions show.
 
-    A transition refers to F + 1 of them: the first F are its observation, the last F
-    its next observation."""
+    Each seed numbers its frames in the order in which it stores them. A transition of
+    depth F shows F + 1 of them: the first F are its observation, the last F its next
+    observation."""
 
-    def __init__(
-        self, spec: Spec, seeds: int, capacity: int, rows_each: int, device: str
-    ):
-        self.depth, self.picture, self.device = spec.frames, spec.obs_shape[1:], device
-        self.ring = ring_length(spec.frames, capacity, rows_each)
-        # numpy asks for huge pages, torch does not
-        pictures = np.zeros((seeds * self.ring, *self.picture), np.uint8)
-        self.pictures = torch.from_numpy(pictures).to(device)
-        self.words = words(self.pictures)
-        # number of the last transition that shows a picture
-        self.used_by = np.full((seeds, self.ring), -1, np.int64)
-        # pictures ever stored; modulo ring the next place
-        self.written = np.zeros(seeds, np.int64)
+    def __init__(self, spec: Spec, ring: Ring, rows_per_seed: int, device: str) -> None:
+        seeds = len(ring.added)
+        self.ring = ring  # of the transitions
+        self.depth = spec.frames
+        self.device = device
+        self.image_shape = spec.obs_shape[1:]
+        self.capacity = capacity(self.depth, ring.capacity, rows_per_seed)
+        # allocated by numpy, which asks for huge pages; torch does not
+        pixels = np.zeros((seeds * self.capacity, *self.image_shape), np.uint8)
+        self.pixels = torch.from_numpy(pixels).to(device)
+        self.words = as_words(self.pixels)
+        # [P, capacity of the transitions, F + 1] numbers of the frames that each shows
+        self.shown = np.zeros((seeds, ring.capacity, self.depth + 1), np.int64)
+        # [P, capacity] number of the last transition that shows a frame
+        self.last_use = np.full((seeds, self.capacity), -1, np.int64)
+        self.added = np.zeros(seeds, np.int64)  # [P] frames ever stored
 
     @property
     def memory_bytes(self) -> int:
-        """What the rings occupy, full or not."""
-        return self.pictures.nbytes + self.used_by.nbytes
+        """Memory of all arrays."""
+        return self.pixels.nbytes + self.last_use.nbytes + self.shown.nbytes
 
-    def add(
-        self,
-        obs: np.ndarray,
-        next_obs: np.ndarray,
-        at: tuple[np.ndarray, np.ndarray],
-        before: np.ndarray,
-        goes_on: np.ndarray,
-        number: np.ndarray,
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Store what transitions `number` [n], taken in (seed, row) `at`, show and no
-        picture held shows yet.
+    def add(self, step: Transition, stored: Stored) -> np.ndarray:
+        """Store the frames of a step that no transition shows yet.
 
-        `obs` and `next_obs` are [P, E, F, H, W]. A transition that `goes_on` shares
-        what the one before it in its episode refers to, `before` [n, F + 1]. Returns
-        the pictures' numbers [n, F + 1], and for each seed the first transition [P]
-        whose pictures are all still there."""
-        if (obs[:, :, 1:] != next_obs[:, :, :-1]).any():
+        Returns the oldest transition [P] of each seed whose frames are all still
+        stored."""
+        if (step.obs[:, :, 1:] != step.next_obs[:, :, :-1]).any():
             raise ValueError(
-                f"observations must stack {self.depth} consecutive pictures: next_obs is not obs moved on"
+                f"observations must stack {self.depth} consecutive frames: next_obs "
+                "must be obs without its oldest frame, followed by one new frame"
             )
-        seed, row = at
-        fresh = np.flatnonzero(~goes_on)
-        stack = obs[seed[fresh], row[fresh]]
-        new = np.zeros((len(seed), self.depth + 1), bool)
-        new[fresh, 0] = new[:, -1] = True
-        # a reset that repeats its picture keeps one
-        new[fresh, 1:-1] = (stack[:, 1:] != stack[:, :-1]).any((-2, -1))
-        # [P]
-        stored = np.bincount(seed, new.sum(1), len(self.written)).astype(np.int64)
-        first = self.written - (stored.cumsum() - stored)
-        numbers = first[seed][:, None] + new.cumsum().reshape(new.shape) - 1
-        numbers[goes_on, :-1] = before[goes_on, 1:]
-        self._write(
-            self.places(numbers[fresh, :-1], seed[fresh, None])[new[fresh, :-1]],
-            stack[new[fresh, :-1]],
-        )
-        self._write(self.places(numbers[:, -1], seed), next_obs[seed, row, -1])
-        self.written += stored
-        owner, place = seed.repeat(new.sum(1)), numbers[new] % self.ring
-        held_from = np.zeros_like(self.written)
-        np.maximum.at(held_from, owner, self.used_by[owner, place] + 1)
-        self.used_by[seed[:, None], numbers % self.ring] = number[:, None]
-        return numbers, held_from
+        seed = stored.seed
+        continues = stored.previous >= 0
+        begins = np.flatnonzero(~continues)
+        first_obs = step.obs[seed[begins], stored.row[begins]]  # [m, F, H, W]
+        new = self._new_frames(len(seed), begins, first_obs)
+        numbers = self._number(seed, new)
+        previous = self.shown[seed, stored.previous % self.ring.capacity]
+        numbers[continues, :-1] = previous[continues, 1:]
+        self.shown[seed, stored.slot] = numbers
 
-    def _write(self, places: np.ndarray, pictures: np.ndarray) -> None:
-        self.pictures.index_copy_(
-            0,
-            torch.from_numpy(places).to(self.device),
-            torch.from_numpy(pictures).to(self.device),
-        )
+        new_first = new[begins, :-1]
+        first_places = self.places(numbers[begins, :-1], seed[begins, None])
+        self._write(first_places[new_first], first_obs[new_first])
+        last_frame = step.next_obs[seed, stored.row, -1]
+        self._write(self.places(numbers[:, -1], seed), last_frame)
+        return self._use(stored, numbers, new)
+
+    def _new_frames(
+        self, count: int, begins: np.ndarray, first_obs: np.ndarray
+    ) -> np.ndarray:
+        """Mask [n, F + 1] of the frames to store: the last one of every transition, and
+        of transitions `begins` [m], which share nothing with an earlier one, also those
+        that differ from the frame before them."""
+        new = np.zeros((count, self.depth + 1), bool)
+        new[:, -1] = True
+        new[begins, 0] = True
+        # a reset often repeats its first frame
+        differs = first_obs[:, 1:] != first_obs[:, :-1]
+        new[begins, 1:-1] = differs.any((-2, -1))
+        return new
+
+    def _number(self, seed: np.ndarray, new: np.ndarray) -> np.ndarray:
+        """Number the frames in mask `new` [n, F + 1], the others as the one before
+        them."""
+        added = np.bincount(seed, new.sum(1), len(self.added)).astype(np.int64)
+        # the frames of one seed are consecutive, and follow those of the seed before
+        start = self.added - (added.cumsum() - added)
+        self.added += added
+        return start[seed][:, None] + new.cumsum().reshape(new.shape) - 1
+
+    def _use(self, stored: Stored, numbers: np.ndarray, new: np.ndarray) -> np.ndarray:
+        """Note which transitions show which frames; returns the oldest transition [P]
+        of each seed whose frames were not overwritten by new ones."""
+        owner = stored.seed.repeat(new.sum(1))
+        overwritten = self.last_use[owner, numbers[new] % self.capacity]
+        oldest = np.zeros_like(self.added)
+        np.maximum.at(oldest, owner, overwritten + 1)
+        slots = numbers % self.capacity
+        self.last_use[stored.seed[:, None], slots] = stored.number[:, None]
+        return oldest
+
+    def _write(self, places: np.ndarray, images: np.ndarray) -> None:
+        there = torch.from_numpy(places).to(self.device)
+        pixels = torch.from_numpy(images).to(self.device)
+        self.pixels.index_copy_(0, there, pixels)
 
     def places(self, numbers: np.ndarray, seed: np.ndarray | int) -> np.ndarray:
-        """Where in `pictures` the `numbers` stand; `seed` is broadcast against them."""
-        return numbers % self.ring + seed * self.ring
+        """Where frames `numbers` are in `pixels`; `seed` is broadcast against them."""
+        return numbers % self.capacity + seed * self.capacity
 
-    def stacks(self, numbers: np.ndarray, seed: int) -> np.ndarray:
-        """The stacks [n, F, H, W] of one seed's `numbers` [n, F]."""
-        places = torch.from_numpy(self.places(numbers, seed).reshape(-1)).to(
-            self.device
-        )
-        return (
-            self.pictures.index_select(0, places)
-            .cpu()
-            .numpy()
-            .reshape(*numbers.shape, *self.picture)
-        )
+    def window_places(self, first: np.ndarray, last: np.ndarray | None) -> np.ndarray:
+        """Where the frames of windows are in `pixels`.
+
+        `first` and `last` [batches, P, B] are places of transitions. Without `last`
+        returns the F + 1 frames that each transition shows, otherwise the F of the
+        first transition's observation and the F of the last one's next
+        observation."""
+        shown = self.shown.reshape(-1, self.depth + 1)
+        numbers = shown[first]
+        if last is not None:
+            obs = numbers[..., :-1]
+            next_obs = shown[last][..., 1:]
+            numbers = np.concatenate((obs, next_obs), -1)
+        seed = np.arange(len(self.added))[:, None, None]
+        return self.places(numbers, seed)
+
+    def obs(self, p: int, slots: np.ndarray) -> np.ndarray:
+        """Observations [n, F, H, W] of one seed."""
+        numbers = self.shown[p, slots, :-1]
+        places = torch.from_numpy(self.places(numbers, p).reshape(-1))
+        pixels = self.pixels.index_select(0, places.to(self.device))
+        return pixels.cpu().numpy().reshape(*numbers.shape, *self.image_shape)
 
     def state(self) -> State:
-        """The filled part of every ring."""
-        filled = min(int(self.written.max(initial=0)), self.ring)
-        pictures = self.pictures.view(len(self.written), self.ring, *self.picture)[
-            :, :filled
-        ]
+        """Return the filled part of all arrays."""
+        filled = min(int(self.added.max(initial=0)), self.capacity)
         return {
-            "pictures": pictures,
-            "used_by": self.used_by[:, :filled],
-            "written": self.written,
+            "pixels": self._by_seed()[:, :filled],
+            "last_use": self.last_use[:, :filled],
+            "shown": self.shown[:, : self.ring.filled],
+            "added": self.added,
         }
 
     def load(self, state: State) -> None:
-        """Go back to what `state` returned."""
-        filled = state["used_by"].shape[1]
-        self.pictures.view(len(self.written), self.ring, *self.picture)[:, :filled] = (
-            state["pictures"]
-        )
-        self.used_by[:, :filled] = state["used_by"]
-        self.written[:] = state["written"]
+        """Restore what `state` returned."""
+        filled = state["last_use"].shape[1]
+        self._by_seed()[:, :filled] = state["pixels"]
+        self.last_use[:, :filled] = state["last_use"]
+        self.shown[:, : self.ring.filled] = state["shown"]
+        self.added[:] = state["added"]
+
+    def _by_seed(self) -> Tensor:
+        """The pixels [P, capacity, H, W]."""
+        return self.pixels.view(len(self.added), self.capacity, *self.image_shape)
 
 
-def ring_length(depth: int, capacity: int, rows_each: int) -> int:
-    """Pictures that serve `capacity` transitions in episodes of 20 steps or more, each
-    beginning with `depth` new ones.
+def capacity(depth: int, transitions: int, rows_per_seed: int) -> int:
+    """Frames of one seed that suffice for so many transitions, in episodes of 20 steps
+    or more whose first observations stack `depth` different frames.
 
-    Whatever the episodes, what one row's running episode refers to was among the last
-    (depth + 1)^2 per row."""
-    return capacity + -(-depth * capacity // 20) + rows_each * (depth + 1) ** 2
+    However short the episodes, the frames of a row's running episode are among the last
+    (depth + 1)^2 of that row."""
+    first_frames = math.ceil(depth * transitions / SHORT_EPISODE)
+    return transitions + first_frames + rows_per_seed * (depth + 1) ** 2
 
 
-def ring_bytes(spec: Spec, capacity: int, rows_each: int) -> int:
-    """Memory that one seed's pictures take."""
-    return ring_length(spec.frames, capacity, rows_each) * (
-        int(np.prod(spec.obs_shape[1:])) + 8
-    )
+def bytes_per_seed(spec: Spec, transitions: int, rows_per_seed: int) -> int:
+    """Memory of one seed's frames."""
+    frame = math.prod(spec.obs_shape[1:]) + 8  # pixels and last use
+    frames = capacity(spec.frames, transitions, rows_per_seed)
+    numbers = 8 * (spec.frames + 1)  # of each transition
+    return frames * frame + transitions * numbers
+
+
+def as_words(pixels: Tensor) -> Tensor:
+    """View frames [n, H, W] uint8 as vectors, of int64 where possible: these are copied
+    a third faster."""
+    flat = pixels.view(len(pixels), -1)
+    return flat.view(torch.int64) if flat.shape[1] % 8 == 0 else flat

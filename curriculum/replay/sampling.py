@@ -1,124 +1,215 @@
-"""The sampling law: how many transitions of each source a seed holds, and which share
-of a batch each source gets."""
+"""Sampling: how many transitions of each source a seed holds, and which of them are
+drawn.
+
+Each seed draws from its own generator. A batch does not depend on how many batches one
+call draws.
+"""
 
 import numpy as np
 
-from curriculum.types import SOURCES, State
+from curriculum.replay.ring import Ring, Stored
+from curriculum.replay.workspace import Workspace
+from curriculum.types import SOURCES, State, stream
 
 SAMPLINGS = ("uniform", "fixed", "symmetric", "annealed")
-# sources that fill the buffer before training
+# mask of the sources that fill the buffer before training
 OFFLINE = np.isin(SOURCES, ("expert", "random", "dataset"))
+COUNT_AFTER = 32_768  # transitions drawn whose sources are counted at once
 
 
-class Law:
-    """Counts by source; under any law but "uniform" also a queue of each source's
-    slots, 20 bytes a transition."""
+class Sources:
+    """Who chose every stored transition, and at what planning rate.
+
+    If `queued`, every source also has a queue of its slots, 20 bytes per transition in
+    all."""
+
+    def __init__(self, ring: Ring, queued: bool) -> None:
+        seeds = len(ring.added)
+        counters = (seeds, len(SOURCES))
+        self.ring = ring
+        self.queued = queued
+        self.source = np.zeros((seeds, ring.capacity), np.uint8)  # index into SOURCES
+        self.planning_rate = np.zeros((seeds, ring.capacity), np.float32)
+        self.count = np.zeros(counters, np.int64)  # [P, S] transitions held
+        # slots of each source, oldest first, beginning at `head`
+        queue_length = ring.capacity if queued else 0
+        self.queue = np.zeros((*counters, queue_length), np.int32)
+        self.head = np.zeros(counters, np.int64)
+
+    @property
+    def memory_bytes(self) -> int:
+        """Memory of the arrays that grow with the capacity."""
+        return self.source.nbytes + self.planning_rate.nbytes + self.queue.nbytes
+
+    def add(
+        self, stored: Stored, source: np.ndarray, planning_rate: np.ndarray
+    ) -> None:
+        """Add transitions with their sources and planning rates, [n] each."""
+        self.source[stored.seed, stored.slot] = source
+        self.planning_rate[stored.seed, stored.slot] = planning_rate
+        if self.queued:
+            self._enqueue(stored, source)
+        self.count += self.tally(stored.seed, source)
+
+    def _enqueue(self, stored: Stored, source: np.ndarray) -> None:
+        """Append the slots to the queues of their sources."""
+        capacity = self.ring.capacity
+        queue = stored.seed * len(SOURCES) + source
+        order = queue.argsort(kind="stable")
+        queue = queue[order]
+        rank = np.arange(queue.size) - np.searchsorted(queue, queue)
+        end = (self.head + self.count).reshape(-1)[queue] + rank
+        queues = self.queue.reshape(-1, capacity)
+        queues[queue, end % capacity] = stored.slot[order]
+
+    def evict(self, seed: np.ndarray, slot: np.ndarray) -> None:
+        """Remove transitions [n], the oldest of their seeds and so the heads of their
+        queues."""
+        evicted = self.tally(seed, self.source[seed, slot])
+        self.head = (self.head + evicted) % self.ring.capacity
+        self.count -= evicted
+
+    def tally(self, seed: np.ndarray, source: np.ndarray) -> np.ndarray:
+        """Count transitions [n] by seed and source, [P, S]."""
+        queue = seed * len(SOURCES) + source
+        counts = np.bincount(queue, minlength=self.count.size)
+        return counts.reshape(self.count.shape)
+
+    def state(self) -> State:
+        """Return the counters and the filled part of the arrays."""
+        filled = self.ring.filled
+        return {
+            "source": self.source[:, :filled],
+            "planning_rate": self.planning_rate[:, :filled],
+            "count": self.count,
+            "queue": self.queue[..., :filled],
+            "head": self.head,
+        }
+
+    def load(self, state: State) -> None:
+        """Restore what `state` returned."""
+        self.source[:, : self.ring.filled] = state["source"]
+        self.planning_rate[:, : self.ring.filled] = state["planning_rate"]
+        self.count[:] = state["count"]
+        self.queue[..., : state["queue"].shape[-1]] = state["queue"]
+        self.head[:] = state["head"]
+
+
+class Sampler:
+    """Draws transitions: uniformly, or first a source by its share and then one of its
+    transitions."""
 
     def __init__(
-        self, sampling: str, shares: dict[str, float], seeds: int, capacity: int
-    ):
-        self.sampling, self.shares, self.capacity = sampling, shares, capacity
+        self,
+        sampling: str,
+        shares: dict[str, float],
+        seeds: tuple[int, ...],
+        ring: Ring,
+        sources: Sources,
+    ) -> None:
+        self.sampling = sampling
+        self.weights = np.array([shares.get(name, 0.0) for name in SOURCES])
+        self.ring = ring
+        self.sources = sources
+        self.generators = [stream(seed, "batch") for seed in seeds]
         # random numbers that one draw takes
         self.coins = 1 if sampling == "uniform" else 2
-        queued = 0 if sampling == "uniform" else capacity
-        # each source's slots, oldest first
-        self.queue = np.zeros((seeds, len(SOURCES), queued), np.int32)
-        self.head = np.zeros((seeds, len(SOURCES)), np.int64)
-        self.count = np.zeros((seeds, len(SOURCES)), np.int64)
-        # sampled since the shares were last read
-        self.drawn = np.zeros((seeds, len(SOURCES)), np.int64)
+        # [P, S] transitions drawn since the shares were last read
+        self.drawn = np.zeros_like(sources.count)
+        # places drawn that `drawn` does not include yet
+        self.uncounted: list[np.ndarray] = []
 
-    def by_source(self, seed: np.ndarray, source: np.ndarray) -> np.ndarray:
-        """How many [P, S] of the transitions [n], each of a seed and a source, fall to
-        each pair."""
-        return np.bincount(
-            seed * len(SOURCES) + source, minlength=self.count.size
-        ).reshape(self.count.shape)
-
-    def add(self, seed: np.ndarray, source: np.ndarray, slot: np.ndarray) -> None:
-        """Take in transitions [n], in the order in which they were stored."""
-        if self.sampling != "uniform":
-            queue = seed * len(SOURCES) + source
-            order = queue.argsort(kind="stable")
-            queue = queue[order]
-            end = (
-                (self.head + self.count).reshape(-1)[queue]
-                + np.arange(queue.size)
-                - np.searchsorted(queue, queue)
-            )
-            self.queue.reshape(-1, self.capacity)[queue, end % self.capacity] = slot[
-                order
-            ]
-        self.count += self.by_source(seed, source)
-
-    def retire(self, seed: np.ndarray, source: np.ndarray) -> None:
-        """Let go of transitions [n], the oldest of their seeds: they stand at the heads
-        of their sources' queues."""
-        lost = self.by_source(seed, source)
-        self.head = (self.head + lost) % self.capacity
-        self.count -= lost
-
-    def draw(self, coins: np.ndarray, progress: float) -> np.ndarray:
-        """Slots [batches, P, B] for `coins` [batches, P, 2, B], uniform in [0, 1)."""
-        weights = self._weights(progress)
-        bounds = weights.cumsum(-1)
-        bounds[:, -1] = 1.0
-        seed = np.arange(len(weights))[:, None]
-        source = (coins[:, :, 0, :, None] >= bounds[:, None]).sum(-1)  # [batches, P, B]
-        # rounding at a bound
-        source = np.where(
-            self.count[seed, source] > 0, source, weights.argmax(-1)[:, None]
-        )
-        place = self.head[seed, source] + (
-            coins[:, :, 1] * self.count[seed, source]
-        ).astype(np.int64)
-        return self.queue[seed, source, place % self.capacity]
-
-    def _weights(self, progress: float) -> np.ndarray:
-        """Probability of each source [P, S], never of one that is empty."""
-        if self.sampling == "fixed":
-            wanted = np.array([self.shares.get(name, 0.0) for name in SOURCES]) * (
-                self.count > 0
-            )
-        # a share for all that was there before training, in proportion to what is held
+    def draw(self, workspace: Workspace, progress: float) -> None:
+        """Draw the places of all batches into `workspace.index`."""
+        for generator, coins in zip(self.generators, workspace.coins, strict=True):
+            generator.random(out=coins)
+        index = workspace.index
+        if self.sampling == "uniform":
+            self._draw_uniformly(workspace.coins_by_batch[:, :, 0], index)
         else:
-            offline = 0.5 if self.sampling == "symmetric" else 1 - progress
-            group = np.where(
-                OFFLINE,
-                (self.count * OFFLINE).sum(-1, keepdims=True),
-                (self.count * ~OFFLINE).sum(-1, keepdims=True),
-            )
-            wanted = (
-                np.where(OFFLINE, offline, 1 - offline)
-                * self.count
-                / np.maximum(group, 1)
-            )
+            index[:] = self._draw_by_source(workspace.coins_by_batch, progress)
+        if len(self.generators) > 1:
+            index += self.ring.offset
+        self.uncounted.append(index.copy())
+        if len(self.uncounted) * index.size > COUNT_AFTER:
+            self.count_drawn()
+
+    def _draw_uniformly(self, coins: np.ndarray, slots: np.ndarray) -> None:
+        """Turn `coins` [batches, P, B], uniform in [0, 1), into slots."""
+        np.multiply(coins, self.ring.size[:, None], out=slots, casting="unsafe")
+        # otherwise the first `size` slots hold the transitions
+        if self.ring.evicts_early:
+            slots += self.ring.evicted[:, None]
+            slots %= self.ring.capacity
+
+    def _draw_by_source(self, coins: np.ndarray, progress: float) -> np.ndarray:
+        """Slots [batches, P, B] for `coins` [batches, P, 2, B], uniform in [0, 1)."""
+        count = self.sources.count
+        probability = self.probabilities(progress)
+        bounds = probability.cumsum(-1)
+        bounds[:, -1] = 1.0
+        seed = np.arange(len(count))[:, None]
+        source = (coins[:, :, 0, :, None] >= bounds[:, None]).sum(-1)  # [batches, P, B]
+        # rounding of a bound may have chosen a source of which nothing is held
+        likeliest = probability.argmax(-1)[:, None]
+        source = np.where(count[seed, source] > 0, source, likeliest)
+        rank = (coins[:, :, 1] * count[seed, source]).astype(np.int64)
+        place = self.sources.head[seed, source] + rank
+        return self.sources.queue[seed, source, place % self.ring.capacity]
+
+    def probabilities(self, progress: float) -> np.ndarray:
+        """Probability of each source [P, S], 0 if nothing of it is held."""
+        count = self.sources.count
+        if self.sampling == "fixed":
+            wanted = self.weights * (count > 0)
+        elif self.sampling == "symmetric":
+            wanted = self._split_offline(0.5)
+        else:
+            wanted = self._split_offline(1 - progress)
         total = wanted.sum(-1, keepdims=True)
-        held = np.maximum(self.count.sum(-1, keepdims=True), 1)
-        return np.where(total > 0, wanted, self.count) / np.where(
-            total > 0, total, held
-        )
+        size = np.maximum(count.sum(-1, keepdims=True), 1)
+        # in proportion to what is held if nothing that is wanted is held
+        return np.where(total > 0, wanted, count) / np.where(total > 0, total, size)
+
+    def _split_offline(self, share: float) -> np.ndarray:
+        """Weights [P, S] that give `share` to the sources that fill the buffer before
+        training and the rest to the others, in proportion to what is held."""
+        count = self.sources.count
+        offline = (count * OFFLINE).sum(-1, keepdims=True)
+        online = (count * ~OFFLINE).sum(-1, keepdims=True)
+        group = np.where(OFFLINE, offline, online)
+        return np.where(OFFLINE, share, 1 - share) * count / np.maximum(group, 1)
+
+    def count_drawn(self) -> None:
+        """Count what was drawn by source; due before any slot gets another
+        transition."""
+        if not self.uncounted:
+            return
+        places = np.concatenate([index.reshape(-1) for index in self.uncounted])
+        source = self.sources.source.reshape(-1)[places]
+        drawn = self.sources.tally(places // self.ring.capacity, source)
+        # a seed that holds nothing drew nothing
+        self.drawn += drawn * (self.ring.size > 0)[:, None]
+        self.uncounted.clear()
 
     def read_shares(self) -> np.ndarray:
-        """Share of each source [P, S] in what was sampled since this was last asked;
-        nan where nothing was."""
+        """Share of each source [P, S] in what was drawn since the last call, nan where
+        nothing was."""
+        self.count_drawn()
         total = self.drawn.sum(-1, keepdims=True)
         shares = np.where(total > 0, self.drawn / np.maximum(total, 1), np.nan)
         self.drawn[:] = 0
         return shares
 
-    def state(self, filled: int) -> State:
-        """All counters and the part of the queues that `filled` slots can have
-        reached."""
-        return {
-            "queue": self.queue[..., :filled],
-            "head": self.head,
-            "count": self.count,
-            "drawn": self.drawn,
-        }
+    def state(self) -> State:
+        """Return the counts and the generators."""
+        self.count_drawn()
+        generators = [generator.bit_generator.state for generator in self.generators]
+        return {"drawn": self.drawn, "generators": generators}
 
     def load(self, state: State) -> None:
-        """Go back to what `state` returned."""
-        self.queue[..., : state["queue"].shape[-1]] = state["queue"]
-        for name in ("head", "count", "drawn"):
-            getattr(self, name)[:] = state[name]
+        """Restore what `state` returned."""
+        self.drawn[:] = state["drawn"]
+        self.uncounted.clear()
+        for generator, saved in zip(self.generators, state["generators"], strict=True):
+            generator.bit_generator.state = saved

@@ -1,144 +1,137 @@
-"""The layout of a packed row, and the memory into which one call gathers the rows of
-all its batches."""
+"""Memory for the batches of one call, and the gathering of transitions into it."""
+
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from curriculum.replay.frames import Frames, as_words
+from curriculum.replay.layout import Layout
+from curriculum.replay.storage import Storage
 from curriculum.types import Batch, Spec
 
 
-OPTIONAL = tuple(Batch._field_defaults)  # columns that only some learners need
+class Sizes(NamedTuple):
+    """How much one call draws."""
+
+    batches: int
+    seeds: int
+    batch_size: int
 
 
-def widths(spec: Spec, needs: tuple[str, ...]) -> dict[str, int]:
-    """Floats that each part of a transition takes in its packed row; pictures stand
-    elsewhere."""
-    unknown = sorted(set(needs) - set(OPTIONAL))
-    if unknown:
-        raise ValueError(
-            f"no optional column {', '.join(unknown)}; there are: {', '.join(OPTIONAL)}"
-        )
-    obs = 0 if spec.frames else int(np.prod(spec.obs_shape))
-    own = {
-        "obs": obs,
-        "action": 1 if spec.actions else spec.action_size,
-        "reward": 1,
-        "discount": 1,
-        "next_obs": obs,
-    }
-    return own | dict.fromkeys(needs, 1)
+class _Copy(NamedTuple):
+    """Vectors to gather from one tensor into another."""
+
+    source: Tensor  # [m, width]
+    places: np.ndarray  # n indices into it, of any shape
+    target: Tensor  # [n, width]
 
 
-class Batches:
-    """`batches` batches [P, B] that every call of `gather` fills anew, and the indices
-    that say with what."""
+class Workspace:
+    """Tensors of `sizes.batches` batches [P, B], which every `gather` overwrites."""
 
     def __init__(
         self,
         spec: Spec,
-        width: dict[str, int],
-        sizes: tuple[int, int, int],
-        coins: int,
-        far: bool,
+        layout: Layout,
+        sizes: Sizes,
+        coins_per_draw: int,
+        multi_step: bool,
         device: str,
-    ):
-        # (batches, P, B); whether windows go over many steps
-        self.sizes, self.far, self.device = sizes, far, device
-        # [P, batches, coins, B], each seed's in one piece
-        self.coins = np.zeros((sizes[1], sizes[0], coins, sizes[2]))
-        self.turned = self.coins.swapaxes(0, 1)  # [batches, P, coins, B]
+    ) -> None:
+        self.sizes = sizes
+        self.multi_step = multi_step  # whether windows take more than one step
+        self.device = device
+        # uniform random numbers [P, batches, coins, B], contiguous for each seed
+        self.coins = np.zeros(
+            (sizes.seeds, sizes.batches, coins_per_draw, sizes.batch_size)
+        )
+        self.coins_by_batch = self.coins.swapaxes(0, 1)  # [batches, P, coins, B]
+        # places of the transitions drawn, [batches, P, B]
         self.index = np.zeros(sizes, np.int64)
-        self.rows = torch.zeros((self.index.size, sum(width.values())), device=device)
-        # or what is gathered beside them: pictures, or the rows in which windows end
-        self.more = self.rows
-        parts = self._parts(self.rows, width)
-        obs, next_obs = parts["obs"], parts["next_obs"]
+        self.packed = self._allocate_packed(layout)
+        columns = self._split(layout, self.packed)
+        # the last transitions of the windows, where a column is taken from them
+        self.last_packed: Tensor | None = None
+        from_last = [c.name for c in layout.columns.values() if c.from_last]
+        if multi_step and from_last:
+            self.last_packed = self._allocate_packed(layout)
+            last_columns = self._split(layout, self.last_packed)
+            columns |= {name: last_columns[name] for name in from_last}
+        self.frame_words: Tensor | None = None
         if spec.frames:
-            each, picture = (
-                2 * spec.frames if far else spec.frames + 1,
-                spec.obs_shape[1:],
-            )
-            self.more = torch.zeros(
-                (len(self.rows) * each, *picture), dtype=torch.uint8, device=device
-            )
-            shown = self.more.view(*sizes, each, *picture)
-            obs, next_obs = (
-                shown[:, :, :, : spec.frames],
-                shown[:, :, :, -spec.frames :],
-            )
-        elif far:
-            self.more = torch.zeros_like(self.rows)
-            next_obs = self._parts(self.more, width)["next_obs"]
-        self.copied = words(self.more)
-        self.reward, self.discount = (
-            parts["reward"].squeeze(-1),
-            parts["discount"].squeeze(-1),
-        )
-        # a discrete action is a float in its row
-        self.stored = parts["action"].squeeze(-1) if spec.actions else None
-        self.action = (
-            parts["action"] if self.stored is None else self.stored.to(torch.int64)
-        )
-        obs, next_obs = (each.view(*sizes, *spec.obs_shape) for each in (obs, next_obs))
-        returned = (
-            parts["mc_return"].squeeze(-1)
-            if "mc_return" in parts
-            else [None] * sizes[0]
-        )
-        fields = zip(
-            obs,
-            self.action,
-            self.reward,
-            self.discount,
-            next_obs,
-            returned,
-            strict=True,
-        )
-        self.batches = [Batch(*each) for each in fields]
+            frames = self._allocate_frames(spec)
+            columns |= self._split_frames(spec, frames)
+            self.frame_words = as_words(frames)
+        self.reward = columns["reward"]  # [batches, P, B]
+        self.discount = columns["discount"]
+        # tensors of another type than float32, and the packed floats they are cast from
+        self.casts: list[tuple[Tensor, Tensor]] = []
+        for column in layout.columns.values():
+            if column.dtype != torch.float32:
+                floats = columns[column.name]
+                columns[column.name] = floats.to(column.dtype)
+                self.casts.append((columns[column.name], floats))
+        fields = [name for name in Batch._fields if name in columns]
+        self.batches = [
+            Batch(**{name: columns[name][i] for name in fields})
+            for i in range(sizes.batches)
+        ]
 
-    def _parts(self, rows: Tensor, width: dict[str, int]) -> dict[str, Tensor]:
-        return dict(
-            zip(
-                width,
-                rows.view(*self.sizes, -1).split(list(width.values()), -1),
-                strict=True,
-            )
-        )
+    def _allocate_packed(self, layout: Layout) -> Tensor:
+        return torch.zeros((self.index.size, layout.width), device=self.device)
+
+    def _split(self, layout: Layout, packed: Tensor) -> dict[str, Tensor]:
+        return layout.split(packed.view(*self.sizes, layout.width))
+
+    def _allocate_frames(self, spec: Spec) -> Tensor:
+        """Frames [n, H, W]: F + 1 of a transition, or 2F of a window."""
+        frames = 2 * spec.frames if self.multi_step else spec.frames + 1
+        shape = (self.index.size * frames, *spec.obs_shape[1:])
+        return torch.zeros(shape, dtype=torch.uint8, device=self.device)
+
+    def _split_frames(self, spec: Spec, frames: Tensor) -> dict[str, Tensor]:
+        """Observations [batches, P, B, F, H, W], which overlap in a transition."""
+        frames = frames.view(*self.sizes, -1, *spec.obs_shape[1:])
+        return {
+            "obs": frames[:, :, :, : spec.frames],
+            "next_obs": frames[:, :, :, -spec.frames :],
+        }
 
     def gather(
-        self, rows: Tensor, other: Tensor, more: np.ndarray | None
+        self, storage: Storage, frames: Frames | None, last: np.ndarray | None
     ) -> list[Batch]:
-        """Take `index` of the packed `rows`, and `more` of `other`, rows or `words`,
-        where there is more to take."""
-        wanted = [(rows, self.index.reshape(-1), self.rows)]
-        if more is not None:
-            wanted.append((other, more.reshape(-1), self.copied))
+        """Gather windows that begin at the places `index`; those of several steps end
+        at the places `last` [batches, P, B]."""
+        copies = [_Copy(storage.flat, self.index, self.packed)]
+        if last is not None and self.last_packed is not None:
+            copies.append(_Copy(storage.flat, last, self.last_packed))
+        if frames and self.frame_words is not None:
+            places = frames.window_places(self.index, last)
+            copies.append(_Copy(frames.words, places, self.frame_words))
         if self.device == "cpu":
-            for source, places, out in wanted:
-                # a quarter quicker than index_select, where rows are short
-                if out.dtype == torch.float32:
-                    np.take(source.numpy(), places, 0, out.numpy(), "clip")
-                else:
-                    torch.index_select(source, 0, torch.from_numpy(places), out=out)
+            for copy in copies:
+                _gather_on_cpu(copy)
         else:
-            sizes = [places.size for _, places, _ in wanted]
-            sent = (
-                torch.from_numpy(np.concatenate([places for _, places, _ in wanted]))
-                .to(self.device)
-                .split(sizes)
-            )
-            for (source, _, out), there in zip(wanted, sent, strict=True):
-                torch.index_select(source, 0, there, out=out)
-        if self.stored is not None:
-            self.action.copy_(self.stored)
+            self._gather_on_device(copies)
+        for integers, floats in self.casts:
+            integers.copy_(floats)
         return list(self.batches)
 
+    def _gather_on_device(self, copies: list[_Copy]) -> None:
+        """Send all places at once, then gather."""
+        places = [copy.places.reshape(-1) for copy in copies]
+        sent = torch.from_numpy(np.concatenate(places)).to(self.device)
+        parts = sent.split([part.size for part in places])
+        for copy, part in zip(copies, parts, strict=True):
+            torch.index_select(copy.source, 0, part, out=copy.target)
 
-def words(pictures: Tensor) -> Tensor:
-    """Pictures [n, H, W] uint8 as rows of eight pixels a number, which are copied a
-    third quicker; others as is."""
-    if pictures.dtype != torch.uint8:
-        return pictures
-    flat = pictures.view(len(pictures), -1)
-    return flat.view(torch.int64) if flat.shape[1] % 8 == 0 else flat
+
+def _gather_on_cpu(copy: _Copy) -> None:
+    places = copy.places.reshape(-1)
+    if copy.source.dtype == torch.float32:
+        # a quarter faster than index_select for short vectors
+        np.take(copy.source.numpy(), places, 0, copy.target.numpy(), "clip")
+    else:
+        torch.index_select(copy.source, 0, torch.from_numpy(places), out=copy.target)

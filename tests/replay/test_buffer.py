@@ -10,13 +10,9 @@ import numpy as np
 import pytest
 import torch
 
-from curriculum.replay.buffer import (
-    COUNT_AFTER,
-    SOURCE,
-    Buffer,
-    Transition,
-    estimate_bytes,
-)
+from curriculum.replay.buffer import SOURCE, Buffer, estimate_bytes
+from curriculum.replay.layout import Transition
+from curriculum.replay.sampling import COUNT_AFTER
 from curriculum.run import checkpoint
 from curriculum.setting.config import Config
 from curriculum.types import SOURCES, Batch, Spec
@@ -268,7 +264,7 @@ def test_the_window_of_a_running_episode_grows_as_it_goes_on():
         (4, (3, 0.125, 2.5)),
         (8, (3, 0.125, 2.5)),
     ):
-        buffer.add(step_of([[buffer.added[0]]], reward))
+        buffer.add(step_of([[buffer.ring.added[0]]], reward))
         assert windows(draw(buffer, 100, 0.5, 3))[0] == expected
 
 
@@ -360,7 +356,8 @@ def test_a_batch_keeps_what_was_stored_beside_the_observation():
     assert torch.equal(batch.obs[0], torch.from_numpy(obs[0])[row])
     assert torch.equal(batch.next_obs[0], torch.from_numpy(obs[0] + 100)[row])
     assert torch.equal(batch.action[0], torch.from_numpy(action[0])[row])
-    assert buffer.columns["planning_rate"][0, :2].tolist() == pytest.approx([0.3, 0.3])
+    planning_rate = buffer.sources.planning_rate[0, :2]
+    assert planning_rate.tolist() == pytest.approx([0.3, 0.3])
     assert draw(buffer_of(), 1, 0.9).action.dtype == torch.int64
 
 
@@ -370,7 +367,7 @@ def test_every_episode_of_every_row_has_a_number_of_its_own():
         [["", ""], ["truncated", ""], ["", "terminated"], ["", ""]]
     ):
         buffer.add(step_of([[2 * t, 2 * t + 1]], 0, [end]))
-    episode = buffer.columns["episode"][0, :8].reshape(4, 2).T.tolist()  # per row
+    episode = buffer.episodes.columns.episode[0, :8].reshape(4, 2).T.tolist()  # per row
     (a, b, c, d), (e, f, g, h) = episode
     assert (a, c, e, g) == (b, d, f, f)
     assert len({a, c, e, h}) == 4
@@ -571,7 +568,7 @@ def test_the_ring_holds_what_a_list_would_hold(capacity, rows, store, seeds, act
                     np.testing.assert_array_equal(
                         np.sort(buffer.episode_returns()[p]), model.episodes(size)
                     )
-    assert buffers[0].added.min() > min(10, steps // capacity) * capacity
+    assert buffers[0].ring.added.min() > min(10, steps // capacity) * capacity
 
 
 # what a return is, and an episode
@@ -826,7 +823,7 @@ def test_a_picture_is_stored_once():
             obs=obs[:, :, :4], next_obs=obs[:, :, 1:]
         )
         buffer.add(step, keep=np.array([[t != 4]]))
-        seen.append(int(frames.written[0]))
+        seen.append(int(frames.added[0]))
     # 2 and then 1 each; a new episode of 4 different ones and 1; nothing; again 4 and 1
     # since the chain is broken
     assert seen == [2, 3, 4, 9, 9, 14]
@@ -836,7 +833,7 @@ def test_observations_that_stack_nothing_are_refused():
     buffer = buffer_of((0,), 1, screen_spec(4))
     obs = np.arange(24, dtype=np.uint8).reshape(1, 1, 4, 2, 3)
     with pytest.raises(
-        ValueError, match=r"^observations must stack 4 consecutive pictures"
+        ValueError, match=r"^observations must stack 4 consecutive frames"
     ):
         buffer.add(step_of([[0]])._replace(obs=obs, next_obs=obs))
 
@@ -1006,7 +1003,7 @@ def test_shares_of_many_batches_are_counted_before_memory_fills_with_them():
     buffer = filled({"expert": 3, "learner": 1}, {"random": 2})
     for _ in range(5):
         buffer.sample(COUNT_AFTER // 4, 0.9)
-    assert len(buffer.uncounted) <= 2
+    assert len(buffer.sampler.uncounted) <= 2
     shares = buffer.read_shares()
     assert shares[0, [SOURCE["expert"], SOURCE["learner"]]] == pytest.approx(
         [0.75, 0.25], abs=0.02
@@ -1209,9 +1206,10 @@ def test_a_buffer_resumes_exactly(law, steps, tmp_path):
         play(both, range(first, first + 30), (2, 2))
         np.testing.assert_array_equal(buffer.size, other.size)
         np.testing.assert_array_equal(buffer.count, other.count)
-        np.testing.assert_array_equal(
-            buffer.columns["episode"], other.columns["episode"]
-        )
+        for mine, theirs in zip(
+            buffer.episodes.columns, other.episodes.columns, strict=True
+        ):
+            np.testing.assert_array_equal(mine, theirs)
 
 
 # memory and settings
@@ -1230,6 +1228,8 @@ def allocated(part: Any, seen: dict[int, int]) -> int:
         for inner in (
             part.values()
             if isinstance(part, dict)
+            else part
+            if isinstance(part, tuple)
             else vars(part).values()
             if hasattr(part, "__dict__")
             else ()

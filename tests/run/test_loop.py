@@ -5,6 +5,7 @@ import hashlib
 import itertools
 import json
 from dataclasses import replace
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -86,20 +87,22 @@ def test_a_seed_alone_lives_the_life_it_has_among_others():
             run.update()
     assert alone.learner.updates >= 200
     # what the world did, who acted, which coins fell
-    for name, column in alone.buffer.columns.items():
-        np.testing.assert_array_equal(
-            column[0], among.buffer.columns[name][3], err_msg=name
-        )
-    assert torch.equal(alone.buffer.rows[0], among.buffer.rows[3])
+    others = among.buffer.episodes.columns._asdict()
+    for name, column in alone.buffer.episodes.columns._asdict().items():
+        np.testing.assert_array_equal(column[0], others[name][3], err_msg=name)
+    for mine, theirs in (
+        (alone.buffer.sources.source, among.buffer.sources.source),
+        (alone.buffer.sources.planning_rate, among.buffer.sources.planning_rate),
+        (alone.buffer.storage.packed, among.buffer.storage.packed),
+    ):
+        np.testing.assert_array_equal(mine[0], theirs[3])
     for mine, theirs in (
         (alone.rows.streams.generators[0], among.rows.streams.generators[3]),
     ):
         assert mine.bit_generator.state == theirs.bit_generator.state
-    for streams in ("buffer.generators", "mixture.coins", "learner.explorers"):
-        part, _, field = streams.partition(".")
-        mine, theirs = (
-            getattr(getattr(run, part), field)[p] for run, p in ((alone, 0), (among, 3))
-        )
+    for streams in ("buffer.sampler.generators", "mixture.coins", "learner.explorers"):
+        generators = attrgetter(streams)
+        mine, theirs = generators(alone)[0], generators(among)[3]
         assert mine.bit_generator.state == theirs.bit_generator.state, streams
     for mine, theirs in zip(
         alone.learner.nets["q"].weights.blocks,
@@ -367,7 +370,7 @@ def test_store_keeps_whose_transitions_it_names(store: Any, source: int):
         run.collect()
     size = run.buffer.size[0]
     # the start's, and theirs
-    assert set(run.buffer.columns["source"][0, :size]) == {0, source}
+    assert set(run.buffer.sources.source[0, :size]) == {0, source}
     assert 64 < size < 64 + 400
 
 
@@ -377,7 +380,7 @@ def test_the_buffer_holds_what_the_environment_rewarded_and_no_bonus():
     for _ in range(20):
         run.collect()
         run.update()
-    held = run.buffer.columns["reward"][0, : run.buffer.size[0]]
+    held = run.buffer.episodes.columns.reward[0, : run.buffer.size[0]]
     assert set(np.unique(held.round(4)).tolist()) <= {
         float(np.float32(-0.1).round(4)),
         10.0,

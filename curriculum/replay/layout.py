@@ -1,0 +1,147 @@
+"""What is stored of a transition for batches: named columns of one packed float32
+vector, so that a batch is gathered in one go.
+
+To add an optional column, add its field to `Batch` and its entry to `OPTIONAL`.
+Observations of uint8 that are no stacks of frames are packed as float32, in four times
+their size.
+"""
+
+import math
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from curriculum.replay.episodes import Episodes
+from curriculum.replay.ring import Stored
+from curriculum.types import Spec
+
+
+class Transition(NamedTuple):
+    """One step of every environment row of every seed."""
+
+    obs: np.ndarray  # [P, E, *O]
+    action: np.ndarray  # [P, E], or [P, E, A]
+    reward: np.ndarray  # [P, E] reward of the environment, without a bonus
+    terminated: np.ndarray  # [P, E] bool
+    truncated: np.ndarray  # [P, E] bool
+    # [P, E, *O], the true last observation where the episode is over
+    next_obs: np.ndarray
+    source: np.ndarray  # [P, E] index into SOURCES
+    planning_rate: np.ndarray  # [P, E]
+
+
+class Correction(NamedTuple):
+    """New values of one column for stored transitions of one seed."""
+
+    seed: int
+    slots: list[int]  # [n]
+    values: list[float]  # [n], or [n, *shape of the column]
+
+
+# yields the values of a column that the transitions just stored make known
+Corrector = Callable[[Episodes, Stored], Iterator[Correction]]
+
+
+class Column(NamedTuple):
+    """One column of the packed transitions."""
+
+    name: str  # field of `Batch`
+    shape: tuple[int, ...] = ()  # of one transition's value
+    dtype: torch.dtype = torch.float32  # of the batch's tensor
+    # n-step windows take it from their last transition instead of their first
+    from_last: bool = False
+    # value of a transition just stored; None: the field of this name in `Transition`
+    initial: float | None = None
+    corrector: Corrector | None = None
+
+    @property
+    def width(self) -> int:
+        """Floats that it takes."""
+        return math.prod(self.shape)
+
+
+class Layout:
+    """The order of the columns in a packed transition."""
+
+    def __init__(self, columns: list[Column]) -> None:
+        self.columns = {column.name: column for column in columns}
+        self.places: dict[str, slice] = {}
+        self.width = 0  # floats of one packed transition
+        for column in columns:
+            end = self.width + column.width
+            self.places[column.name] = slice(self.width, end)
+            self.width = end
+
+    def column(self, name: str) -> slice:
+        """Where a column is in the last axis of packed transitions."""
+        return self.places[name]
+
+    def pack(self, values: dict[str, np.ndarray], count: int) -> np.ndarray:
+        """Pack `count` transitions, [n, width]; `values` are [n, *shape] by column, and
+        columns without values get their initial ones."""
+        parts = []
+        for name, column in self.columns.items():
+            if column.initial is None:
+                part = values[name].reshape(count, column.width)
+            else:
+                part = np.full((count, column.width), column.initial)
+            parts.append(part)
+        return np.concatenate(parts, 1, dtype=np.float32, casting="unsafe")
+
+    def split(self, packed: Tensor) -> dict[str, Tensor]:
+        """Views [..., *shape] of every column of packed transitions [..., width]."""
+        lead = packed.shape[:-1]
+        views = {}
+        for name, column in self.columns.items():
+            views[name] = packed[..., self.column(name)].view(*lead, *column.shape)
+        return views
+
+    def corrections(
+        self, episodes: Episodes, stored: Stored
+    ) -> Iterator[tuple[str, Correction]]:
+        """What the transitions just stored make known, by column."""
+        for name, column in self.columns.items():
+            if column.corrector:
+                for correction in column.corrector(episodes, stored):
+                    yield name, correction
+
+
+def layout_of(spec: Spec, needs: tuple[str, ...] = (), discount: float = 1.0) -> Layout:
+    """The layout for a world and the optional columns in `needs`; `discount` is that of
+    "mc_return"."""
+    unknown = sorted(set(needs) - set(OPTIONAL))
+    if unknown:
+        raise ValueError(
+            f"no optional column {', '.join(unknown)}; there are: {', '.join(OPTIONAL)}"
+        )
+    columns = [_action(spec), Column("reward"), Column("discount")]
+    if not spec.frames:  # frames are stored apart, each once
+        columns.insert(0, Column("obs", spec.obs_shape))
+        columns.append(Column("next_obs", spec.obs_shape, from_last=True))
+    columns += [OPTIONAL[name](spec, discount) for name in needs]
+    return Layout(columns)
+
+
+def _action(spec: Spec) -> Column:
+    if spec.actions:
+        return Column("action", dtype=torch.int64)
+    return Column("action", (spec.action_size,))
+
+
+def _mc_return(spec: Spec, discount: float) -> Column:
+    def correct(episodes: Episodes, stored: Stored) -> Iterator[Correction]:
+        seeds = stored.seed[stored.over].tolist()
+        numbers = stored.number[stored.over].tolist()
+        for seed, number in zip(seeds, numbers, strict=True):
+            slots, returns = episodes.returns(seed, number, discount)
+            yield Correction(seed, slots, returns)
+
+    # unknown until the episode is over
+    return Column("mc_return", initial=-math.inf, corrector=correct)
+
+
+# columns of `Batch` with a default -> what makes them
+OPTIONAL: dict[str, Callable[[Spec, float], Column]] = {"mc_return": _mc_return}

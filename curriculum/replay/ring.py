@@ -1,0 +1,75 @@
+"""Ring bookkeeping: which transitions each seed holds, and in which slots."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from curriculum.types import State
+
+
+class Stored(NamedTuple):
+    """Transitions that are stored in one call, [n] each, ordered by seed."""
+
+    seed: np.ndarray  # index of the seed
+    row: np.ndarray  # environment row of that seed
+    number: np.ndarray
+    slot: np.ndarray
+    # number of the transition before it in its episode, -1 if there is none
+    previous: np.ndarray
+    over: np.ndarray  # bool: its episode is over
+
+
+class Ring:
+    """One ring of `capacity` slots per seed.
+
+    Each seed numbers its transitions in the order in which it stores them. A transition
+    is in slot `number % capacity` until it is evicted."""
+
+    def __init__(self, seeds: int, capacity: int, evicts_early: bool = False) -> None:
+        self.capacity = capacity
+        # whether a transition may be evicted before its slot is needed again
+        self.evicts_early = evicts_early
+        self.added = np.zeros(seeds, np.int64)  # [P] transitions ever stored
+        self.evicted = np.zeros(seeds, np.int64)  # [P] the oldest of them
+        self.size = np.zeros(seeds, np.int64)  # [P] the others
+        # [P, 1] where each ring begins once [P, capacity] is flattened
+        self.offset = np.arange(seeds)[:, None] * capacity
+
+    @property
+    def filled(self) -> int:
+        """Slots that any seed has ever written to."""
+        return min(int(self.added.max(initial=0)), self.capacity)
+
+    def append(self, keep: np.ndarray) -> np.ndarray:
+        """Count the transitions in mask `keep` [P, E]; returns their numbers [P, E],
+        which mean nothing outside the mask."""
+        number = self.added[:, None] + keep.cumsum(1) - 1
+        self.added = self.added + keep.sum(1)
+        return number
+
+    def evict(self, oldest: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Evict the transitions before number `oldest` [P]; returns their seeds [n] and
+        slots [n]."""
+        oldest = np.maximum(oldest, self.evicted)
+        count = oldest - self.evicted
+        seed = np.arange(len(count)).repeat(count)
+        # the numbers of one seed are consecutive, and follow those of the seed before
+        start = self.evicted - (count.cumsum() - count)
+        number = start[seed] + np.arange(len(seed))
+        self.evicted = oldest
+        self.size = self.added - oldest
+        return seed, number % self.capacity
+
+    def slots(self, p: int) -> np.ndarray:
+        """Slots of the transitions that one seed holds, oldest first."""
+        return np.arange(self.evicted[p], self.added[p]) % self.capacity
+
+    def state(self) -> State:
+        """Return the counters."""
+        return {"added": self.added, "evicted": self.evicted}
+
+    def load(self, state: State) -> None:
+        """Restore what `state` returned."""
+        self.added[:] = state["added"]
+        self.evicted[:] = state["evicted"]
+        self.size = self.added - self.evicted
