@@ -138,12 +138,14 @@ class Buffer:
         place: with stacked frames, `obs` and `next_obs` share memory. A seed that holds
         nothing gets zeros, which its learner must ignore. `progress` in [0, 1] is the
         share of the run that is over, for sampling "annealed"."""
-        sizes = Sizes(batches, len(self.size), batch_size)
-        workspace = self._workspace(sizes, multi_step=n_step > 1)
+        multi_step = n_step > 1
+        workspace = self.workspace
+        if workspace is None or not workspace.fits(batches, batch_size, multi_step):
+            workspace = self._new_workspace(batches, batch_size, multi_step)
         if discount != self.storage.discount:
             self.storage.set_discount(discount, self.episodes.columns.terminated)
         self.sampler.draw(workspace, progress)
-        if n_step == 1:
+        if not multi_step:
             return workspace.gather(self.storage, self.frames, None)
         windows = self.episodes.windows(workspace.index, discount, n_step)
         found = workspace.gather(self.storage, self.frames, windows.last)
@@ -151,23 +153,18 @@ class Buffer:
         workspace.discount.copy_(torch.from_numpy(windows.discount))
         return found
 
-    def _workspace(self, sizes: Sizes, multi_step: bool) -> Workspace:
-        """The workspace of the last call, or a new one if that does not fit."""
-        workspace = self.workspace
-        if (
-            workspace is None
-            or workspace.sizes != sizes
-            or workspace.multi_step != multi_step
-        ):
-            workspace = self.workspace = Workspace(
-                self.spec,
-                self.layout,
-                sizes,
-                self.sampler.coins,
-                multi_step,
-                self.device,
-            )
-        return workspace
+    def _new_workspace(
+        self, batches: int, batch_size: int, multi_step: bool
+    ) -> Workspace:
+        self.workspace = Workspace(
+            self.spec,
+            self.layout,
+            Sizes(batches, len(self.size), batch_size),
+            self.sampler.coins,
+            multi_step,
+            self.device,
+        )
+        return self.workspace
 
     def read_shares(self) -> np.ndarray:
         """Share of each source [P, S] in what was sampled since the last call, nan

@@ -20,12 +20,8 @@ class Sizes(NamedTuple):
     batch_size: int
 
 
-class _Copy(NamedTuple):
-    """Vectors to gather from one tensor into another."""
-
-    source: Tensor  # [m, width]
-    places: np.ndarray  # n indices into it, of any shape
-    target: Tensor  # [n, width]
+# a tensor [m, width], n places in it and the tensor [n, width] to gather them into
+_Copy = tuple[Tensor, np.ndarray, Tensor]
 
 
 class Workspace:
@@ -79,6 +75,14 @@ class Workspace:
             for i in range(sizes.batches)
         ]
 
+    def fits(self, batches: int, batch_size: int, multi_step: bool) -> bool:
+        """Whether a call that draws so much can use this workspace."""
+        return (
+            batches == self.sizes.batches
+            and batch_size == self.sizes.batch_size
+            and multi_step == self.multi_step
+        )
+
     def _allocate_packed(self, layout: Layout) -> Tensor:
         return torch.zeros((self.index.size, layout.width), device=self.device)
 
@@ -104,34 +108,34 @@ class Workspace:
     ) -> list[Batch]:
         """Gather windows that begin at the places `index`; those of several steps end
         at the places `last` [batches, P, B]."""
-        copies = [_Copy(storage.flat, self.index, self.packed)]
+        copies: list[_Copy] = [(storage.flat, self.index.reshape(-1), self.packed)]
         if last is not None and self.last_packed is not None:
-            copies.append(_Copy(storage.flat, last, self.last_packed))
+            copies.append((storage.flat, last.reshape(-1), self.last_packed))
         if frames and self.frame_words is not None:
             places = frames.window_places(self.index, last)
-            copies.append(_Copy(frames.words, places, self.frame_words))
+            copies.append((frames.words, places.reshape(-1), self.frame_words))
         if self.device == "cpu":
-            for copy in copies:
-                _gather_on_cpu(copy)
+            _gather_on_cpu(copies)
         else:
-            self._gather_on_device(copies)
+            _gather_on_device(copies, self.device)
         for integers, floats in self.casts:
             integers.copy_(floats)
         return list(self.batches)
 
-    def _gather_on_device(self, copies: list[_Copy]) -> None:
-        """Send all places at once, then gather."""
-        places = [copy.places.reshape(-1) for copy in copies]
-        sent = torch.from_numpy(np.concatenate(places)).to(self.device)
-        parts = sent.split([part.size for part in places])
-        for copy, part in zip(copies, parts, strict=True):
-            torch.index_select(copy.source, 0, part, out=copy.target)
+
+def _gather_on_cpu(copies: list[_Copy]) -> None:
+    for source, places, target in copies:
+        if source.dtype == torch.float32:
+            # a quarter faster than index_select for short vectors
+            np.take(source.numpy(), places, 0, target.numpy(), "clip")
+        else:
+            torch.index_select(source, 0, torch.from_numpy(places), out=target)
 
 
-def _gather_on_cpu(copy: _Copy) -> None:
-    places = copy.places.reshape(-1)
-    if copy.source.dtype == torch.float32:
-        # a quarter faster than index_select for short vectors
-        np.take(copy.source.numpy(), places, 0, copy.target.numpy(), "clip")
-    else:
-        torch.index_select(copy.source, 0, torch.from_numpy(places), out=copy.target)
+def _gather_on_device(copies: list[_Copy], device: str) -> None:
+    """Send all places to the device at once, then gather there."""
+    places = np.concatenate([places for _, places, _ in copies])
+    lengths = [len(places) for _, places, _ in copies]
+    sent = torch.from_numpy(places).to(device).split(lengths)
+    for (source, _, target), there in zip(copies, sent, strict=True):
+        torch.index_select(source, 0, there, out=target)

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
 from curriculum.learners.calql import CalQL
 from curriculum.learners.dqn import DQN
