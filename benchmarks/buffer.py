@@ -29,7 +29,8 @@ import gymnasium as gym
 import numpy as np
 import torch
 
-from curriculum.replay.buffer import SOURCE, Buffer, Transition
+from curriculum.replay.buffer import SOURCE, Buffer
+from curriculum.replay.layout import Transition
 from curriculum.types import Spec
 
 OURS = {"ours": 1, "ours, ten batches a call": 10}  # batches a call

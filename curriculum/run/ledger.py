@@ -5,7 +5,8 @@ from collections import deque
 
 import numpy as np
 
-from curriculum.replay.buffer import SOURCE, Transition
+from curriculum.replay.buffer import SOURCE
+from curriculum.replay.layout import Transition
 from curriculum.types import State
 
 WINDOW = 100  # finished episodes of a seed that the averages span

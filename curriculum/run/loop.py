@@ -13,7 +13,8 @@ import torch
 
 from curriculum.envs._base.native import Grid
 from curriculum.learning import engine
-from curriculum.replay.buffer import SOURCE, Buffer, Transition
+from curriculum.replay.buffer import SOURCE, Buffer
+from curriculum.replay.layout import Transition
 from curriculum.run import checkpoint
 from curriculum.run.evaluation import (
     evaluation_rows,

@@ -971,7 +971,7 @@ def test_rounding_never_draws_what_is_not_wanted():
         buffer.add(step_of([[number]], source=source))
     assert 1 / 6 + 4 / 6 + 1 / 6 < 1  # so a coin may fall between the last share and 1
     coin = SimpleNamespace(random=lambda out: out.fill(np.nextafter(1.0, 0.0)))
-    buffer.generators = [coin]  # type: ignore[list-item]
+    buffer.sampler.generators = [coin]  # type: ignore[list-item]
     assert set(numbers(draw(buffer, 5, 0.9)).tolist()) <= {0, 1, 2}
 
 

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from curriculum.replay.buffer import SOURCE, Transition
+from curriculum.replay.buffer import SOURCE
+from curriculum.replay.layout import Transition
 from curriculum.run import checkpoint
 from curriculum.run.ledger import WINDOW, Rollout
 
