@@ -1362,10 +1362,3 @@ def test_a_ring_shorter_than_two_steps_is_refused():
         match=r"^capacity must be at least two steps of all rows \(8\), got 7$",
     ):
         buffer_of(rows=4, capacity=7)
-
-
-def test_a_column_that_no_batch_has_is_refused():
-    with pytest.raises(
-        ValueError, match=r"^no optional column q_value; there are: mc_return$"
-    ):
-        Buffer().setup(SPEC, (0,), 1, needs=("q_value",))
