@@ -44,6 +44,7 @@ def compare(argv: list[str]) -> Path:
     """Train the arms that a command line describes.
 
     Returns the folder of runs, figure and table."""
+    from curriculum.contract import check_foreign
     from curriculum.report.curves import read_curve
     from curriculum.report.tables import comparison
     from curriculum.run import folders
@@ -56,6 +57,8 @@ def compare(argv: list[str]) -> Path:
     seeds = _shared_seeds(configs)
     finished = {path.name: read_curve(path) for path in wanted.finished}
     _check_seeds(finished, seeds)
+    for config in configs.values():
+        check_foreign(config)
     first = next(iter(configs.values()))
     folder = folders.create(
         train.parent_of(first),

@@ -21,8 +21,11 @@ def main(argv: list[str] | None = None) -> None:
     """Parse flags, find or make the run's folder, train, report."""
     argv = sys.argv[1:] if argv is None else argv
     config, resume = flags.parse(argv, PROG)
+    from curriculum.contract import check_foreign
+
     with signals() as stop:
         try:
+            check_foreign(config)
             config, folder, checkpoint = place(config, resume, argv)
             finished = run(config, folder, checkpoint, stop)
         except (ValueError, OSError) as error:

@@ -179,7 +179,7 @@ BROKEN = [
     (Peeking(), 'a planner that uses env.state must declare needs = "state"'),
     (
         Busy(),
-        "a constructor must only store its fields, but there is 'generator'; that is setup's",
+        "a constructor must only store its fields, but there is 'generator'; make it in setup",
     ),
     (
         Uncopied(),
@@ -195,7 +195,7 @@ BROKEN = [
     ),
     (
         Forgetful(),
-        "load must bring back what state gave, a resumed run differs from step 25 on",
+        "load must restore what state gave, a resumed run differs from step 25 on",
     ),
     (
         Amnesic(),
@@ -297,7 +297,7 @@ def test_one_broken_promise_is_all_that_is_named(broken):
     ids=lambda planner: type(planner).__name__,
 )
 def test_a_planner_that_keeps_its_promises_passes_everywhere(planner, world):
-    report = check_planner(planner, world, seeds=(5, 2, 9), rows_each=2, steps=24)
+    report = check_planner(planner, world, seeds=(5, 2, 9), rows_per_seed=2, steps=24)
     assert report.needs == "observation"
     # a quarter of the steps ask for all 6 rows, a quarter for none, half for half of
     # them
@@ -316,7 +316,7 @@ def test_names_do_as_well_as_objects(planner, world):
 def test_one_row_of_one_seed_is_enough():
     assert (
         check_planner(
-            Noisy(planner="random"), Gridworld(), seeds=(7,), rows_each=1
+            Noisy(planner="random"), Gridworld(), seeds=(7,), rows_per_seed=1
         ).planner
         == "noisy"
     )

@@ -1,0 +1,70 @@
+"""Random batches for the checks of learners and bonuses."""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from curriculum.contract.promises import BrokenPromise
+from curriculum.types import Batch, Spec, stream
+
+SIZE = 16
+
+
+def random_obs(spec: Spec, seeds: tuple[int, ...], name: str) -> np.ndarray:
+    """Draw observations [P, B, *O], each seed from its own stream."""
+    return np.stack([_obs(spec, stream(seed, name)) for seed in seeds])
+
+
+def random_batch(
+    spec: Spec,
+    seeds: tuple[int, ...],
+    number: int,
+    needs: tuple[str, ...] = (),
+    discount: float = 0.99,
+) -> Batch:
+    """Draw batch `number` with the columns in `needs`."""
+    unknown = sorted(set(needs) - set(Batch._fields))
+    if unknown:
+        columns = ", ".join(Batch._fields[5:])
+        raise BrokenPromise(
+            f"needs names {unknown[0]!r}; optional columns of a batch are: {columns}"
+        )
+    name = f"contract {number}"
+    generators = [stream(seed, name) for seed in seeds]
+    terminated = _stack([g.random(SIZE) < 0.1 for g in generators])
+    optional: dict[str, Tensor] = {}
+    if "mc_return" in needs:
+        optional["mc_return"] = _stack([g.normal(size=SIZE) for g in generators])
+    return Batch(
+        obs=torch.as_tensor(random_obs(spec, seeds, f"{name} obs")),
+        action=_actions(spec, generators),
+        reward=_stack([g.normal(size=SIZE) for g in generators]),
+        discount=discount * (1 - terminated),
+        next_obs=torch.as_tensor(random_obs(spec, seeds, f"{name} next_obs")),
+        **optional,
+    )
+
+
+def copy_of(batch: Batch) -> list[Tensor]:
+    """Copy the columns that a batch has."""
+    return [column.clone() for column in batch if column is not None]
+
+
+def _obs(spec: Spec, rng: np.random.Generator) -> np.ndarray:
+    shape = (SIZE, *spec.obs_shape)
+    low = np.maximum(spec.obs_low.astype(float), -3)
+    high = np.minimum(spec.obs_high.astype(float), 3)
+    if spec.obs_dtype == "uint8":
+        return rng.integers(0, 256, shape).astype(np.uint8)
+    return (low + (high - low) * rng.random(shape)).astype(spec.obs_dtype)
+
+
+def _actions(spec: Spec, generators: list[np.random.Generator]) -> Tensor:
+    if spec.actions:
+        drawn = [g.integers(spec.actions, size=SIZE) for g in generators]
+        return torch.as_tensor(np.stack(drawn))
+    return _stack([g.uniform(-1, 1, (SIZE, spec.action_size)) for g in generators])
+
+
+def _stack(arrays: list[np.ndarray]) -> Tensor:
+    return torch.as_tensor(np.stack(arrays), dtype=torch.float32)

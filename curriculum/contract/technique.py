@@ -1,0 +1,110 @@
+"""The promises of techniques."""
+
+import copy
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from curriculum.contract.batches import random_obs
+from curriculum.contract.promises import calling, checking, equal, require
+from curriculum.envs._base.spec import spec_of
+from curriculum.setting import plugins
+from curriculum.shipping import artefact
+from curriculum.shipping.layers import Unsupported
+from curriculum.types import Deployable, Technique, World
+
+TOLERANCE = 1e-3  # of float32 sums in another order
+
+
+@dataclass(frozen=True)
+class TechniqueReport:
+    """The variants that a technique which keeps its promises makes."""
+
+    technique: str
+    variants: dict[str, int]  # name -> bytes of its arrays
+    original: int
+
+    def __str__(self) -> str:
+        made = [f"{name} {size:,} bytes" for name, size in self.variants.items()]
+        return (
+            f"technique {self.technique} keeps its contract; original "
+            f"{self.original:,} bytes, {', '.join(made)}"
+        )
+
+
+def check_technique(
+    technique: Technique | str, env: World | str = "gridworld"
+) -> TechniqueReport:
+    """Compress a small policy with random weights.
+
+    Each variant must return finite outputs of the original's shape, and the same ones
+    from its file; the original must not be changed; the same seed must bring the same
+    variants."""
+    plugin = plugins.make("technique", technique)
+    spec = spec_of(plugins.make("env", env))
+    learner = plugins.make("learner", "iql", hidden=(16,)).setup(spec, (0,))
+    policy = learner.export(0)
+    obs = torch.as_tensor(random_obs(spec, (0,), "contract technique")[0])
+    with checking("technique", plugin):
+        variants = _compress(plugin, policy, obs)
+        for name, variant in variants.items():
+            _check_variant(name, variant, policy, obs)
+        again = _compress(plugin, policy, obs)
+        for name, variant in variants.items():
+            same = name in again and equal(variant.arrays, again[name].arrays)
+            require(same, "the same seed must bring the same variants")
+    sizes = {name: _bytes(variant) for name, variant in variants.items()}
+    original = _bytes(artefact.deployable(policy))
+    return TechniqueReport(plugins.name_of("technique", plugin), sizes, original)
+
+
+def _compress(
+    technique: Technique, policy: nn.Module, obs: Tensor
+) -> dict[str, Deployable]:
+    weights = copy.deepcopy(policy.state_dict())
+    before = obs.clone()
+    with calling("compress"):
+        try:
+            variants: Any = technique.compress(policy, obs, 0)
+        except Unsupported:
+            return {}
+    same = equal(weights, dict(policy.state_dict())) and equal(before, obs)
+    require(same, "compress must not change the policy or the observations")
+    is_dict = isinstance(variants, dict) and bool(variants)
+    require(is_dict, "compress must return at least one variant by name")
+    return variants
+
+
+def _check_variant(name: str, variant: Any, policy: nn.Module, obs: Tensor) -> None:
+    require(
+        isinstance(variant, Deployable),
+        f"variant {name} must be a curriculum.types.Deployable, "
+        f"got {type(variant).__name__}",
+    )
+    with torch.inference_mode():
+        expected = policy(obs).shape
+        with calling(f"the module of variant {name}"):
+            output = variant.module(obs)
+    require(
+        output.shape == expected and bool(output.isfinite().all()),
+        f"variant {name} must return finite numbers of shape {tuple(expected)}, "
+        f"got shape {tuple(output.shape)}",
+    )
+    if "torch" in variant.arrays:
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "policy.safetensors"
+        with calling(f"the file of variant {name}"):
+            artefact.save(variant, path)
+            restored = artefact.load(path)(obs.numpy())
+    same = np.allclose(restored, output.numpy(), TOLERANCE, TOLERANCE)
+    require(same, f"the file of variant {name} must act like its module")
+
+
+def _bytes(variant: Deployable) -> int:
+    return sum(array.nbytes for array in variant.arrays.values())
