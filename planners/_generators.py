@@ -16,7 +16,7 @@ class SeedGenerators:
     not depend on the other seeds."""
 
     def __init__(self, seeds: Sequence[int], purpose: str, rows_per_seed: int):
-        self.generators = [stream(seed, purpose) for seed in seeds]
+        self.of_seed = [stream(seed, purpose) for seed in seeds]
         self.rows_per_seed = rows_per_seed
 
     def seed_of(self, rows: np.ndarray) -> np.ndarray:
@@ -25,14 +25,14 @@ class SeedGenerators:
 
     def streams(self, rows: np.ndarray) -> RowStreams:
         """Uniform draws for these rows, which are in ascending order."""
-        return RowStreams(self.generators, self._rows_of_each(rows))
+        return RowStreams(self.of_seed, self._rows_of_each(rows))
 
     def standard_normal(self, rows: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
         """Normal draws [n, *shape] for n > 0 rows in ascending order."""
         counts = self._rows_of_each(rows)
         drawn = [
             generator.standard_normal((count, *shape))
-            for generator, count in zip(self.generators, counts, strict=True)
+            for generator, count in zip(self.of_seed, counts, strict=True)
         ]
         return np.concatenate(drawn)
 
@@ -41,17 +41,17 @@ class SeedGenerators:
     ) -> Iterator[tuple[np.random.Generator, np.ndarray]]:
         """Each generator with a mask [n] of the rows that draw from it."""
         seed_of = self.seed_of(rows)
-        for seed, generator in enumerate(self.generators):
+        for seed, generator in enumerate(self.of_seed):
             yield generator, seed_of == seed
 
     def state(self) -> list[Any]:
         """Return everything `load` needs to continue exactly from here."""
-        return [generator.bit_generator.state for generator in self.generators]
+        return [generator.bit_generator.state for generator in self.of_seed]
 
     def load(self, saved: list[Any]) -> None:
         """Restore what `state` returned."""
-        for generator, state in zip(self.generators, saved, strict=True):
+        for generator, state in zip(self.of_seed, saved, strict=True):
             generator.bit_generator.state = state
 
     def _rows_of_each(self, rows: np.ndarray) -> np.ndarray:
-        return np.bincount(self.seed_of(rows), minlength=len(self.generators))
+        return np.bincount(self.seed_of(rows), minlength=len(self.of_seed))

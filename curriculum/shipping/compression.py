@@ -6,8 +6,9 @@ import copy
 import json
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -71,17 +72,13 @@ def measure(
         file = folder / f"{name}.safetensors"
         save(variant, file)
         forward = _forward(variant, file)
-
-        def act(obs: np.ndarray, _: np.ndarray, forward: Forward = forward) -> Any:
-            return _actions(forward(obs), spec)
-
         # a stochastic policy draws the same numbers in every variant
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             actions = _actions(forward(obs.numpy()), spec)
             if original is None:
                 original = actions
-            episodes = play(act)
+            episodes = play(partial(_act, forward, spec))
             results[name] = {
                 "return": float(episodes.reward.mean()),
                 "success": float(episodes.success.mean()),
@@ -187,6 +184,10 @@ def _forward(policy: Deployable, file: Path) -> Forward:
             return torch.cat([module(chunk) for chunk in chunks]).numpy()
 
     return forward
+
+
+def _act(forward: Forward, spec: Spec, obs: np.ndarray, _: np.ndarray) -> np.ndarray:
+    return _actions(forward(obs), spec)
 
 
 def _actions(output: np.ndarray, spec: Spec) -> np.ndarray:

@@ -44,7 +44,7 @@ def imitate(
     from torch import nn
     from torch.nn import functional
 
-    if not len(obs):
+    if len(obs) == 0:
         raise ValueError("there are no observations to imitate the policy on")
     fit = partial(
         _fit, student, obs, rng, updates, batch=batch, learning_rate=learning_rate

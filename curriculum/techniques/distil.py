@@ -63,7 +63,7 @@ class Distil(Technique):
         layers = dense(policy)
         inputs = layers[0].weight.shape[1]
         outputs = len(layers[-1].bias)
-        fresh = []
+        fresh: list[Layer] = []
         for fan_in, fan_out in pairwise([inputs, *self.hidden, outputs]):
             is_last = len(fresh) == len(self.hidden)
             bound = 0 if is_last else np.sqrt(6 / fan_in)

@@ -23,15 +23,15 @@ class Plans:
         0 where a new episode has begun since."""
         time = self.rows.time[rows]
         passed = time - self.time[rows]
-        outdated = (passed < 0) | (time == 0)  # [n]
-        horizon = self.actions.shape[1]
-        step = np.arange(horizon) + np.where(outdated, 0, passed)[:, None]  # [n, H]
-        empty = np.repeat(outdated[:, None], horizon, axis=1)  # [n, H]
+        new_episode = (passed < 0) | (time == 0)  # [n]
+        passed[new_episode] = 0
+        last = self.actions.shape[1] - 1
+        step = passed[:, None] + np.arange(last + 1)  # [n, H]
+        left = self.actions[rows[:, None], np.minimum(step, last)]
+        left[new_episode] = 0
         if not hold_last:
-            empty |= step >= horizon
-        shifted = self.actions[rows[:, None], np.minimum(step, horizon - 1)]
-        shifted[empty] = 0
-        return shifted
+            left[step > last] = 0
+        return left
 
     def keep(self, rows: np.ndarray, actions: np.ndarray) -> None:
         """Replace the plans of these rows by `actions` [n, H] or [n, H, A]."""

@@ -30,7 +30,7 @@ class Copies:
     ):
         """Copy the rows with indices `rows` [n], in ascending order, `count` times."""
         self.simulator = simulator
-        self.generators = generators.generators
+        self.generators = generators.of_seed
         self.state = np.repeat(simulator.states(rows), count, axis=0)  # [n * K, ...]
         self.seed_of = np.repeat(generators.seed_of(rows), count)  # [n * K]
 

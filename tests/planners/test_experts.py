@@ -313,8 +313,9 @@ def test_a_level_that_is_not_reached_is_an_error_that_says_what_was(tmp_path):
     with pytest.raises(ValueError, match=r"^dqn should train") as caught:
         set_up(planner, Count(max_steps=1))
     assert str(caught.value) == (
-        "dqn should train until success 0.9 in Count(max_steps=1, goal=5, note=''), but has success 0.00 and a return "
-        "of 0 after 48 steps; raise --planner.max-steps, ask for less, or choose another planner"
+        "dqn should train until success 0.9 in Count(max_steps=1, goal=5, note=''), "
+        "but has success 0.00 and a return of 0 after 48 steps; "
+        "raise --planner.max-steps, ask for less, or choose another planner"
     )
     assert list(tmp_path.iterdir()) == []
 
@@ -371,12 +372,14 @@ def test_an_expert_sees_pictures_through_convolutions(tmp_path):
         (
             DQN(),
             Pendulum(),
-            r"dqn needs discrete actions, those of Pendulum.* are Box.*; choose sac, tqc or crossq",
+            r"dqn needs discrete actions, those of Pendulum.* are Box.*; "
+            "choose sac, tqc or crossq",
         ),
         (
             SAC(),
             CartPole(),
-            r"sac needs box actions, those of CartPole.* are Discrete\(2\); choose dqn or qrdqn",
+            r"sac needs box actions, those of CartPole.* are Discrete\(2\); "
+            "choose dqn or qrdqn",
         ),
         (
             DQN(until_success=0.5),
@@ -537,7 +540,7 @@ def test_a_damaged_expert_is_refused_with_a_sentence(damage, tmp_path, monkeypat
         (model if damage == "no zip" else told).unlink()
     with pytest.raises(
         ValueError,
-        match=rf"^the expert in {folder} is damaged; remove the folder to train it again",
+        match=rf"^the expert in {folder} is damaged; remove the folder to train it",
     ):
         set_up(planner, CartPole())
 
@@ -694,10 +697,9 @@ def test_observations_are_normalised_with_the_statistics_of_training(tmp_path):
         DummyVecEnv([lambda: One(world.observation_space, world.action_space)]),
         clip_obs=2.0,
     )
-    normalize.obs_rms.mean, normalize.obs_rms.var = (
-        np.array([1.0, -1]),
-        np.array([4.0, 0.25]),
-    )  # type: ignore
+    statistics: Any = normalize.obs_rms
+    statistics.mean = np.array([1.0, -1])
+    statistics.var = np.array([4.0, 0.25])
     normalize.save(str(tmp_path / "normalize.pkl"))
     actor = set_up(
         SB3(
@@ -731,7 +733,8 @@ def test_a_zip_that_does_not_fit_is_refused_with_a_sentence(tmp_path):
     saved_by(box, "SAC")
     saved_by(number, "DQN")
     assert refusal(number, CartPole()) == (
-        "model.zip was trained on observations Box(0.0, 99.0, (1,), float32), this world gives float32 [4]; "
+        "model.zip was trained on observations Box(0.0, 99.0, (1,), float32), "
+        "this world gives float32 [4]; "
         "train one in this world"
     )
 
@@ -774,10 +777,16 @@ def test_what_is_no_zip_of_the_library_is_refused_with_a_sentence(tmp_path):
         match=r"^sb3 needs the zip of a saved model: --planner\.path model\.zip$",
     ):
         set_up(SB3(), Count())
-    given = "there is no file model.zip; give the zip that a model of Stable-Baselines3 was saved to"
+    given = (
+        "there is no file model.zip; "
+        "give the zip that a model of Stable-Baselines3 was saved to"
+    )
     assert refusal(tmp_path / "none.zip", Count()) == given
     (tmp_path / "text.zip").write_text("hello")
-    unread = "model.zip is not a zip that this version of Stable-Baselines3 can read (BadZipFile: File is not a zip file)"
+    unread = (
+        "model.zip is not a zip that this version of Stable-Baselines3 can read "
+        "(BadZipFile: File is not a zip file)"
+    )
     assert refusal(tmp_path / "text.zip", Count()) == unread
     shutil.make_archive(str(tmp_path / "other"), "zip", tmp_path, "text.zip")
     assert "KeyError: \"There is no item named 'data'" in refusal(

@@ -231,12 +231,13 @@ def test_noise_needs_what_the_other_planner_needs_and_remembers_what_it_remember
     noisy = Noisy(planner="mppi", settings=("samples=4", "horizon=3", "noise=1")).setup(
         rows, spec_of(rows), (0, 1)
     )
-    assert (noisy.other.samples, noisy.other.horizon, noisy.other.noise) == (4, 3, 1)
+    other: Any = noisy.other
+    assert (other.samples, other.horizon, other.noise) == (4, 3, 1)
     noisy.act(rows.obs, np.arange(8))
     saved = noisy.state()
     noisy.act(rows.obs, np.arange(8))
     noisy.load(saved)
-    np.testing.assert_array_equal(noisy.other.plans.actions, saved["other"]["plan"])
+    np.testing.assert_array_equal(other.plans.actions, saved["other"]["plan"])
 
 
 @pytest.mark.parametrize(
@@ -245,7 +246,8 @@ def test_noise_needs_what_the_other_planner_needs_and_remembers_what_it_remember
         ("horizon", "settings of a planner look like name=value, got 'horizon'"),
         (
             "horizn=3",
-            r"no setting 'horizn'; there are: samples, .* \(perhaps you meant horizon\)",
+            r"no setting 'horizn'; there are: samples, .* "
+            r"\(perhaps you meant horizon\)",
         ),
         ("horizon=3.5", "the setting horizon is of type int, got '3.5'"),
         ("noise=much", "the setting noise is of type float, got 'much'"),
