@@ -1,20 +1,24 @@
-"""A mouse that has to get past a robot among occluders: BotEvade of the Cellworld
-project (gymnasium-cellworld).
+"""A mouse crosses an arena with occluders past a pursuing robot (BotEvade, Cellworld).
 
-The prey is told four times a second where to go, in a hexagonal arena; the predator
-goes where the two last saw each other, or anywhere. A puff of air costs and does not
-end the episode; reaching the east corner does.
+This is the environment of gymnasium-cellworld, rebuilt in numpy. Every 0.25 s the prey
+chooses a destination in a hexagonal arena, and both agents follow shortest paths
+between the occluders. The predator heads for where it last saw the prey, and for a
+random cell once it has been there. Near a prey in sight it releases a puff of air,
+which costs reward but does not end the episode; the episode ends when the prey reaches
+the goal in the east.
 
 The original simulator has faults that change what is learned: agents exceed their top
-speed when a waypoint is far and walk through occluders, the predator forgets a prey in
-sight when its way ends, cells are looked up on a grid of pixels, a step is 0.25 or
-0.275 s by rounding, and a hidden predator is shown during cool-downs. `dynamics` keeps
-or mends all.
+speed when their waypoint is far, and they pass through occluders; a predator at the end
+of its path forgets a prey in sight; positions are assigned to cells on a grid of
+pixels; a step takes 0.25 s or 0.275 s by rounding; and a predator that hides during a
+cool-down is still observed. `dynamics` chooses between the original and the corrected
+simulator.
+
+Lengths are in units of the arena's diameter, which spans [0, 1] from west to east.
 """
 
-import re
 from dataclasses import dataclass, fields
-from functools import cache, cached_property
+from functools import cached_property
 from typing import ClassVar, Literal, get_args
 
 import gymnasium as gym
@@ -22,105 +26,67 @@ import numpy as np
 
 from curriculum.envs._base.native import Dynamics
 from curriculum.envs._base.streams import Random
-from curriculum.envs._cellworld.cells import (
-    GOAL,
-    WORLDS,
-    Cellworld,
-    cellworld,
-    random_occluders,
+from curriculum.envs._cellworld.cells import Cellworld, cellworld
+from curriculum.envs._cellworld.columns import (
+    COLUMN,
+    COLUMNS,
+    NO_CELL,
+    PREDATOR,
+    PREY,
+    Columns,
 )
-from curriculum.envs._cellworld.cells import START as START_CELL
-from curriculum.envs._cellworld.pursuit import (
-    BODIES,
-    NONE,
-    PAIRED,
-    REACH,
+from curriculum.envs._cellworld.encounter import Encounter
+from curriculum.envs._cellworld.lattice import GOAL
+from curriculum.envs._cellworld.observation import OBSERVED, LinearReward, observed
+from curriculum.envs._cellworld.pursuit import Pursuit
+from curriculum.envs._cellworld.rules import (
+    GOAL_POSITION,
+    PREDATORS,
+    PREY_SPEED,
     SECONDS,
-    SIGHTING,
-    Pursuit,
+    START_POSITION,
+    SUBSTEPS,
 )
-from curriculum.envs._cellworld.sight import Screens, sees_body
-
-# in a step of 0.25 s; the original's clock adds up rounded numbers and sometimes counts
-# 11
-SUBSTEPS = 10
-START, GOAL_AT = (0.05, 0.5), np.array([1.0, 0.5])
-GOAL_RADIUS = PUFF_RADIUS = 0.1
-COOLDOWN = 0.5  # seconds in which the predator neither puffs nor finds another aim
-SIGHT = 1.0  # nothing is seen farther away
-PREDATORS = {
-    "slow": (0.15, 0.175, 20.0),
-    "fast": (1.0, 1.0, 20.0),
-    "equal": (1.0, 1.0, 5.0),
-}
-PREY_SPEED = 0.5  # per second
-OCCLUDED = 36  # cells of a random world
-
-COLUMNS = (
-    *(f"{agent}_{field}" for field in PAIRED for agent in ("predator", "prey")),
-    *(
-        "seen_x",
-        "seen_y",
-        "distance",
-        "visible",
-        "cooldown",
-        "puffed",
-        "puffs",
-        "finished",
-        "time",
-    ),
-)
-PAIRS = 2 * len(PAIRED)
-SEEN_X, SEEN_Y, DISTANCE, VISIBLE, COOLING, PUFFED, PUFFS, FINISHED, TIME = range(
-    PAIRS, len(COLUMNS)
-)
-OBSERVED = (
-    *(
-        "prey_x",
-        "prey_y",
-        "prey_direction",
-        "predator_x",
-        "predator_y",
-        "predator_direction",
-    ),
-    *(
-        "prey_goal_distance",
-        "predator_prey_distance",
-        "puffed",
-        "puff_cooled_down",
-        "finished",
-    ),
-)
+from curriculum.envs._cellworld.worlds import occluded_cells
 
 
 @dataclass(kw_only=True)
+<<<<<<< HEAD
 class BotEvade(Dynamics):
     """Reach the east corner unpuffed. Actions name the place the prey heads for; an
     observation is `OBSERVED`.
+=======
+class BotEvade:
+    """Reach the goal in the east without being puffed at.
+>>>>>>> e45aaf9 (Name the columns of BotEvade's state; split world and planner by subject)
 
-    State: `COLUMNS`, [N, 29] float64. Success is the goal without a single puff."""
+    An action names the prey's destination; observations are `OBSERVED` [N, 11]; states
+    are `COLUMNS` [N, 29] float64. An episode is a success if the prey reaches the goal
+    without a single puff."""
 
-    # a published one; or "random:SEED"; or the numbers of the occluded cells: "3,18,24"
+    # occluders: a published world, "random:SEED" or a list of cells such as "3,18,24"
     world: str = "21_05"
-    # slow: 0.15 of the prey's speed; equal: turns like it, slowly
+    # slow: 0.15 of the prey's speed; fast: as fast as the prey; equal: as fast, and
+    # both turn slowly
     predator: Literal["slow", "fast", "equal"] = "slow"
-    # original: as published, with its faults
+    # original: the published simulator with its faults
     dynamics: Literal["corrected", "original"] = "corrected"
-    # open cells, planning points, or any place in [0, 1]^2
+    # destinations: open cells, planning points, or any point of [0, 1]^2
     actions: Literal["all", "points", "continuous"] = "all"
-    # "field=multiplier" or "field=multiplier+offset"
+    # each "field=multiplier" or "field=multiplier+offset"
     rewards: tuple[str, ...] = ("puffed=-1", "finished=1")
-    hide_distance: bool = True  # of a predator out of sight: it is said to be 1 away
-    end_on_puff: bool = False  # a puff ends the episode
-    max_steps: int = 300  # an episode is truncated after so many steps; 0: never
+    hide_distance: bool = True  # observe a distance of 1 to a predator out of sight
+    end_on_puff: bool = False  # end the episode at the first puff
+    max_steps: int = 300  # steps after which an episode is truncated; 0: never
 
-    fps: ClassVar[int] = 4  # in real time
+    fps: ClassVar[int] = 4  # real time
     defaults: ClassVar[dict[str, str]] = {"planner": "tlppo", "learner": "iql"}
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for field in fields(self):
-            choices, value = get_args(field.type), getattr(self, field.name)
-            if field.name != "rewards" and choices and value not in choices:
+            choices = () if field.name == "rewards" else get_args(field.type)
+            value = getattr(self, field.name)
+            if choices and value not in choices:
                 raise ValueError(
                     f"no {field.name} {value!r}; there are: {', '.join(choices)}"
                 )
@@ -128,8 +94,8 @@ class BotEvade(Dynamics):
             raise ValueError(
                 f"max_steps must be positive, or 0 for no limit, got {self.max_steps}"
             )
-        _occluded(self.world)
-        _weights(self.rewards)
+        occluded_cells(self.world)
+        LinearReward.of(self.rewards)
 
     @property
     def observation_space(self) -> gym.spaces.Box:
@@ -144,246 +110,156 @@ class BotEvade(Dynamics):
     @cached_property
     def layout(self) -> Cellworld:
         """The arena with its occluders."""
-        return cellworld(_occluded(self.world))
+        return cellworld(occluded_cells(self.world))
 
     @cached_property
     def places(self) -> np.ndarray:
         """The cells that discrete actions name, in order of the actions."""
-        return self.layout.points if self.actions == "points" else self.layout.open
+        if self.actions == "points":
+            return self.layout.points
+        return self.layout.open
 
     def begin(self, rng: Random, rows: int) -> np.ndarray:
         """First states [N, 29]: the prey in the west facing east, the predator in a
-        random hidden cell facing west."""
-        draw = rng.random((rows, 2))
-        columns = np.zeros((len(COLUMNS), rows))
-        pair = columns[:PAIRS].reshape(len(PAIRED), 2, rows)
-        spawn = (
-            self.layout.spawn
-            if len(self.layout.spawn)
-            else self.layout.nearest(np.array([[0.5, 0.5]]))
-        )
-        pair[:2, 0] = self.layout.xy[
-            spawn[(draw[:, 0] * len(spawn)).astype(np.int64)]
-        ].T
-        pair[:2, 1] = np.array(START)[:, None]
-        pair[2, 0] = 180
-        pair[5:8] = NONE
-        self._update(columns, draw[:, 1], 0.0)
-        return columns.T.copy()
+        random start cell facing west."""
+        spawn_draw, destination_draw = rng.random((rows, 2)).T
+        columns = Columns.of(np.zeros((len(COLUMNS), rows)))
+        agents = columns.agents
+        spawn = self.layout.spawn
+        if not len(spawn):
+            spawn = self.layout.nearest(np.array([[0.5, 0.5]]))
+        chosen = spawn[(spawn_draw * len(spawn)).astype(np.int64)]
+        agents.position[:, PREDATOR] = self.layout.xy[chosen].T
+        agents.position[:, PREY] = np.array(START_POSITION)[:, None]
+        agents.heading[PREDATOR] = 180
+        agents.waypoint[:] = NO_CELL
+        agents.destination[:] = NO_CELL
+        agents.pending[:] = NO_CELL
+        self._encounter.update(columns, destination_draw, 0.0)
+        return columns.array.T.copy()
 
     def step(
         self, state: np.ndarray, action: np.ndarray, rng: Random
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Next states [N, 29], rewards [N] and terminated [N]; a number is drawn for
-        each sub-step."""
-        columns = state.T.copy()
-        columns[PUFFED] = 0
-        columns[COLUMNS.index("prey_pending")] = self._goal_cells(action)
-        draws = rng.random((len(state), SUBSTEPS + 1)).T
-        end = columns[TIME] + SUBSTEPS * SECONDS
-        for substep in range(SUBSTEPS + (self.dynamics == "original")):
-            running = ~self._over(columns)
-            if self.dynamics == "original":
-                running &= columns[TIME] < end
-            live = np.flatnonzero(running)
-            if live.size == len(state):
-                self._substep(columns, draws[substep])
-            elif live.size:
-                part = np.take(columns, live, 1)
-                self._substep(part, draws[substep, live])
-                columns[:, live] = part
-        if self.dynamics == "corrected":  # whoever cooled down has not looked since
-            self._look(
-                columns,
-                np.flatnonzero((columns[COOLING] > 0) | (state[:, COOLING] > 0)),
-            )
-        weights, offset = _weights(self.rewards)
-        return (
-            columns.T.copy(),
-            self._observed(columns).T @ weights + offset,
-            self._over(columns),
-        )
+        """Next states [N, 29], rewards [N] and terminated [N]. Draws one number for
+        each row and sub-step."""
+        columns = Columns.of(state.T.copy())
+        columns.puffed[:] = 0
+        columns.agents.pending[PREY] = self._destination(action)
+        self._simulate(columns, rng.random((len(state), SUBSTEPS + 1)).T)
+        if self.dynamics == "corrected":
+            # sight was frozen in rows that were in a cool-down
+            cooled = (columns.cooldown > 0) | (state[:, COLUMN["cooldown"]] > 0)
+            self._encounter.look(columns, np.flatnonzero(cooled))
+        reward = self._reward(observed(columns, self.hide_distance))
+        return columns.array.T.copy(), reward, self._over(columns)
 
     def observe(self, state: np.ndarray) -> np.ndarray:
-        """Observations [N, 11] float32 in the order of `OBSERVED`: radians, not
-        wrapped; zeros where hidden."""
-        return np.ascontiguousarray(self._observed(state.T).T, np.float32)
+        """Observations [N, 11] float32 in the order of `OBSERVED`."""
+        columns = Columns.of(state.T)
+        fields = observed(columns, self.hide_distance)
+        return np.ascontiguousarray(fields.T, np.float32)
 
     def success(self, state: np.ndarray) -> np.ndarray:
-        """Whether the prey is at the goal and was never puffed, [N]."""
-        return (state[:, FINISHED] > 0) & (state[:, PUFFS] == 0)
+        """Whether the prey reached the goal without a puff, [N]."""
+        finished = state[:, COLUMN["finished"]] > 0
+        return finished & (state[:, COLUMN["puffs"]] == 0)
 
     def shortest_path(self, state: np.ndarray) -> np.ndarray:
         """Actions that lead straight to the goal, whatever the predator does: [N], or
         [N, 2] in [-1, 1]."""
         if self.actions == "continuous":
-            return np.tile(
-                (2 * self.layout.xy[GOAL] - 1).astype(np.float32), (len(state), 1)
-            )
-        nearest = ((self.layout.xy[self.places] - GOAL_AT) ** 2).sum(-1).argmin()
-        return np.full(len(state), nearest)
+            action = (2 * self.layout.xy[GOAL] - 1).astype(np.float32)
+            return np.tile(action, (len(state), 1))
+        squared = ((self.layout.xy[self.places] - GOAL_POSITION) ** 2).sum(-1)
+        return np.full(len(state), squared.argmin())
 
     def draw(self, state: np.ndarray) -> np.ndarray:
-        """A picture [632, 720, 3] uint8 of one state [29]: the prey blue with its way
-        and, light, what it sees.
+        """A picture [632, 720, 3] uint8 of one state [29]: the prey is blue, with its
+        path; what it sees is light.
 
-        The predator is red, and pale while it is out of sight; the ring around it is as
-        wide as a puff."""
+        The predator is red, and pale while it is out of sight. The ring around it shows
+        how far it puffs."""
         # here, not above: training never draws
-        from curriculum.envs._cellworld.scene import draw_scene
+        from curriculum.envs._cellworld.scene import Pose, draw_scene
 
-        cell, destination = state[
-            [COLUMNS.index("prey_waypoint"), COLUMNS.index("prey_destination")]
-        ].astype(int)
-        way = []
-        while cell != NONE:
-            way.append(self.layout.xy[cell])
-            cell = NONE if cell == destination else self.layout.leg[cell, destination]
-        poses, seen = state[:6].reshape(3, 2).T, bool(state[VISIBLE])
-        return draw_scene(self.layout, GOAL_AT, GOAL_RADIUS, poses, seen, np.array(way))
+        columns = Columns.of(state[:, None])
+        xy = columns.agents.position[..., 0]
+        heading = columns.agents.heading[:, 0]
+        return draw_scene(
+            self.layout,
+            predator=Pose(xy[:, PREDATOR], heading[PREDATOR]),
+            prey=Pose(xy[:, PREY], heading[PREY]),
+            visible=bool(columns.visible[0]),
+            path=self._prey_path(columns),
+        )
 
     @cached_property
     def _pursuit(self) -> Pursuit:
-        speed, turn, gain = PREDATORS[self.predator]
-        top_speed, gains = (
-            PREY_SPEED * np.array([[speed], [1]]),
-            gain * np.array([[turn], [1]]),
-        )
+        ratios = PREDATORS[self.predator]
+        gain = ratios.prey_gain
         corrected = self.dynamics == "corrected"
         return Pursuit(
             self.layout,
-            top_speed,
-            gains,
+            top_speed=PREY_SPEED * np.array([[ratios.speed], [1]]),
+            gain=gain * np.array([[ratios.turning], [1]]),
             capped=corrected,
             solid=corrected,
             exact=corrected,
         )
 
-    def _goal_cells(self, action: np.ndarray) -> np.ndarray:
+    @cached_property
+    def _encounter(self) -> Encounter:
+        return Encounter(self.layout, pursues=self.dynamics == "corrected")
+
+    @cached_property
+    def _reward(self) -> LinearReward:
+        return LinearReward.of(self.rewards)
+
+    def _destination(self, action: np.ndarray) -> np.ndarray:
         """The cells that actions name, [N]."""
         if self.actions == "continuous":
             return self._pursuit.locate(np.asarray(action, np.float64))
         return self.places[action]
 
-    def _over(self, columns: np.ndarray) -> np.ndarray:
-        over = columns[FINISHED] > 0
-        return over | (columns[PUFFED] > 0) if self.end_on_puff else over
+    def _simulate(self, columns: Columns, draws: np.ndarray) -> None:
+        """Take the sub-steps of an environment step in all rows until their episodes
+        are over; `draws` is [SUBSTEPS + 1, N]."""
+        original = self.dynamics == "original"
+        rows = columns.array.shape[-1]
+        end = columns.time + SUBSTEPS * SECONDS
+        for substep in range(SUBSTEPS + original):
+            running = ~self._over(columns)
+            if original:  # its clock may or may not leave time for another sub-step
+                running &= columns.time < end
+            live = np.flatnonzero(running)
+            if live.size == rows:
+                self._substep(columns, draws[substep])
+            elif live.size:
+                part = Columns.of(np.take(columns.array, live, 1))
+                self._substep(part, draws[substep, live])
+                columns.array[:, live] = part.array
 
-    def _substep(self, columns: np.ndarray, draw: np.ndarray) -> None:
-        pair = columns[:PAIRS].reshape(len(PAIRED), 2, -1)
-        self._pursuit.move(pair)
-        self._pursuit.navigate(pair, columns[SEEN_X : SEEN_Y + 1])
-        columns[TIME] += SECONDS
-        self._update(columns, draw, SECONDS)
+    def _substep(self, columns: Columns, draw: np.ndarray) -> None:
+        self._pursuit.move(columns.agents)
+        self._pursuit.navigate(columns.agents, columns.last_seen)
+        np.add(columns.time, SECONDS, out=columns.time)
+        self._encounter.update(columns, draw, SECONDS)
 
-    def _update(self, columns: np.ndarray, draw: np.ndarray, seconds: float) -> None:
-        """Look, puff and aim anew where the predator is ready; let cool-downs run; see
-        who is at the goal."""
-        pair = columns[:PAIRS].reshape(len(PAIRED), 2, -1)
-        cooling, waypoint, pending = columns[COOLING], pair[5, 0], pair[7, 0]
-        ready = cooling <= 0
-        self._look(columns, ready.nonzero()[0])
-        sighted = ready & (columns[VISIBLE] > 0)
-        puffed = sighted & (columns[DISTANCE] <= PUFF_RADIUS)
-        np.copyto(columns[PUFFED], 1, where=puffed)
-        columns[PUFFS] += puffed
-        np.copyto(cooling, COOLDOWN, where=puffed)
-        np.copyto(columns[SEEN_X : SEEN_Y + 1], pair[:2, 1], where=sighted)
-        np.copyto(pending, SIGHTING, where=sighted)
-        idle = ready & (waypoint == NONE)
-        if self.dynamics == "corrected":
-            idle &= ~sighted
-        if idle.any():
-            places = self.layout.open
-            pending[idle] = places[(draw[idle] * len(places)).astype(np.int64)]
-        np.maximum(cooling - seconds, 0, out=cooling)
-        columns[FINISHED] = (
-            np.hypot(pair[0, 1] - GOAL_AT[0], pair[1, 1] - GOAL_AT[1]) <= GOAL_RADIUS
-        )
+    def _over(self, columns: Columns) -> np.ndarray:
+        """Whether episodes have ended, [N]."""
+        over = columns.finished > 0
+        if self.end_on_puff:
+            over |= columns.puffed > 0
+        return over
 
-    def _look(self, columns: np.ndarray, rows: np.ndarray) -> None:
-        """Measure the distance and see whether the predator is in sight, in these
-        rows."""
-        if not rows.size:
-            return
-        places, heading = (
-            columns[:4].take(rows, 1).reshape(2, 2, -1),
-            columns[4].take(rows),
-        )
-        centre, eye = places.swapaxes(0, 1)
-        columns[DISTANCE, rows] = distance = np.hypot(*(centre - eye))
-        screens = _screens(self.layout)
-        seen = sees_body(
-            eye,
-            centre,
-            heading,
-            BODIES[0],
-            screens.occluders,
-            screens.between(eye, centre),
-        )
-        columns[VISIBLE, rows] = seen & (distance <= SIGHT)
-
-    def _observed(self, columns: np.ndarray) -> np.ndarray:
-        """The observations as columns [11, N] float64."""
-        (predator_x, prey_x), (predator_y, prey_y), (predator_heading, prey_heading) = (
-            columns[:6].reshape(3, 2, -1)
-        )
-        visible = columns[VISIBLE] > 0
-        distance = columns[DISTANCE]
-        return np.stack([
-            prey_x,
-            prey_y,
-            np.radians(prey_heading),
-            predator_x * visible,
-            predator_y * visible,
-            np.radians(predator_heading) * visible,
-            np.hypot(prey_x - GOAL_AT[0], prey_y - GOAL_AT[1]),
-            np.where(visible, distance, 1.0) if self.hide_distance else distance,
-            columns[PUFFED],
-            columns[COOLING],
-            columns[FINISHED],
-        ])  # fmt: skip
-
-
-@cache
-def _screens(cells: Cellworld) -> Screens:
-    return Screens.of(cells.xy[list(cells.occluded)], REACH[0, 0])
-
-
-def _occluded(world: str) -> tuple[int, ...]:
-    """The occluded cells that a name, "random:SEED" or a list of numbers stands for."""
-    if world in WORLDS:
-        return WORLDS[world]
-    if re.fullmatch(r"random:\d+", world):
-        return random_occluders(int(world.removeprefix("random:")), OCCLUDED)
-    if not re.fullmatch(r"\d+(,\d+)*", world):
-        names = ", ".join(WORLDS)
-        raise ValueError(
-            f'no world {world!r}; there are: {names}, "random:SEED" and lists of cells: "3,18,24"'
-        )
-    cells = tuple(map(int, world.split(",")))
-    if not all(START_CELL < cell < GOAL for cell in cells):
-        raise ValueError(
-            f"occluded cells lie between the first, {START_CELL}, and the last, {GOAL}; got {world}"
-        )
-    return cells
-
-
-def _weights(rewards: tuple[str, ...]) -> tuple[np.ndarray, float]:
-    """Multipliers [11] of the observed fields and the sum of the offsets."""
-    weights, offset = np.zeros(len(OBSERVED)), 0.0
-    for rule in rewards:
-        field, _, numbers = rule.partition("=")
-        multiplier, _, shift = numbers.partition("+")
-        if field not in OBSERVED:
-            raise ValueError(
-                f"no field {field!r} to reward; there are: {', '.join(OBSERVED)}"
-            )
-        try:
-            weights[OBSERVED.index(field)] += float(multiplier)
-            offset += float(shift or 0)
-        except ValueError:
-            raise ValueError(
-                f"a reward is written field=multiplier or field=multiplier+offset, got {rule!r}"
-            ) from None
-    return weights, offset
+    def _prey_path(self, columns: Columns) -> np.ndarray:
+        """Positions [k, 2] of the prey's waypoints in the first row."""
+        cell = int(columns.agents.waypoint[PREY, 0])
+        destination = int(columns.agents.destination[PREY, 0])
+        path = []
+        while cell != NO_CELL:
+            path.append(self.layout.xy[cell])
+            at_end = cell == destination
+            cell = NO_CELL if at_end else int(self.layout.waypoint[cell, destination])
+        return np.array(path)

@@ -11,24 +11,25 @@ import numpy as np
 import pytest
 
 from curriculum.envs._base.native import NativeRows
-from curriculum.envs._cellworld.cells import WORLDS, Cellworld, cellworld
-from curriculum.envs._cellworld.pursuit import BODIES, NONE, REACH, SIGHTING, Pursuit
-from curriculum.envs._cellworld.sight import BOXES, Screens, sees_body, visible_region
-from curriculum.envs.botevade import (
+from curriculum.envs._cellworld.cells import Cellworld, cellworld
+from curriculum.envs._cellworld.columns import (
+    COLUMN,
     COLUMNS,
-    COOLING,
-    DISTANCE,
-    FINISHED,
-    OBSERVED,
-    PUFFED,
-    PUFFS,
-    TIME,
-    VISIBLE,
-    BotEvade,
+    LAST_SEEN,
+    NO_CELL,
+    Agents,
+    Columns,
 )
+from curriculum.envs._cellworld.encounter import Encounter
+from curriculum.envs._cellworld.observation import OBSERVED
+from curriculum.envs._cellworld.pursuit import Pursuit
+from curriculum.envs._cellworld.rules import PREDATOR_BODY, REACH
+from curriculum.envs._cellworld.sight import BOXES, OccluderIndex, sees_body
+from curriculum.envs._cellworld.visibility import visibility_polygon
+from curriculum.envs._cellworld.worlds import WORLDS
+from curriculum.envs.botevade import BotEvade
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
-C = {name: column for column, name in enumerate(COLUMNS)}
 recorded = pytest.mark.skipif(
     not DATA.exists(), reason="the recorded trajectories are not on this machine"
 )
@@ -72,21 +73,22 @@ def shipped(name: str = "21_05", **fields: Any) -> BotEvade:
 # --- the original, sub-step by sub-step ---
 
 
-class Replay(BotEvade):
-    """Sees what was recorded: states have one more column, which recorded row an
-    episode began in."""
+class RecordedSight(Encounter):
+    """Sees what was recorded. States have one more column: the recorded row in which
+    the episode began."""
 
     los: np.ndarray
 
-    def _look(self, columns, rows):
-        super()._look(columns, rows)
-        if len(columns) > len(COLUMNS) and rows.size:
-            at = columns[-1, rows] + np.rint(columns[TIME, rows] / 0.025)
-            columns[VISIBLE, rows] = self.los[at.astype(int)]
+    def look(self, columns, rows):
+        super().look(columns, rows)
+        if len(columns.array) > len(COLUMNS) and rows.size:
+            began = columns.array[-1, rows]
+            at = began + np.rint(columns.time[rows] / 0.025)
+            columns.visible[rows] = self.los[at.astype(int)]
 
 
-class Told:
-    """Gives the numbers it is told to give."""
+class Scripted:
+    """A generator that returns the given numbers."""
 
     def __init__(self, numbers: np.ndarray):
         self.numbers = numbers
@@ -105,8 +107,8 @@ POSES = {
 COUNTERS = (
     ("waypoint", "waypoint"),
     ("destination", "dest"),
-    ("patience", "dest_wait"),
-    ("freshness", "plan_wait"),
+    ("destination_wait", "dest_wait"),
+    ("plan_wait", "plan_wait"),
 )
 EXACT = {
     "puffs": "puff_count",
@@ -130,8 +132,11 @@ GROUPS: dict[str, tuple[dict[str, Any], list[int]]] = {  # fields of the world, 
 def test_recorded_episodes_are_replayed_to_the_last_digit(group):
     fields, episodes = GROUPS[group]
     data = tables("public")
-    world: Any = Replay(dynamics="original", hide_distance=False, **fields)
-    vars(world).update(layout=Shipped.of(world.world), los=data["los"])
+    world: Any = BotEvade(dynamics="original", hide_distance=False, **fields)
+    layout = Shipped.of(world.world)
+    encounter = RecordedSight(layout, pursues=False)
+    vars(encounter)["los"] = data["los"]
+    vars(world).update(layout=layout, _encounter=encounter)
     begin, first, seen = (
         data[f"{kind}_ptr"][episodes].astype(int) for kind in ("sub", "step", "obs")
     )
@@ -144,7 +149,7 @@ def test_recorded_episodes_are_replayed_to_the_last_digit(group):
     )
     spawn = (np.searchsorted(world.layout.spawn, spawn) + 0.5) / len(world.layout.spawn)
     state = np.column_stack(
-        [world.begin(Told(np.stack([spawn, draw[begin]], -1)), len(begin)), begin]
+        [world.begin(Scripted(np.stack([spawn, draw[begin]], -1)), len(begin)), begin]
     )
     np.testing.assert_array_equal(world.observe(state), data["obs"][seen])
     states, rows = [state], [begin]
@@ -156,10 +161,10 @@ def test_recorded_episodes_are_replayed_to_the_last_digit(group):
             last[on],
             seen[on],
         )
-        at = begin + np.rint(state[:, TIME] / 0.025).astype(int)
+        at = begin + np.rint(state[:, COLUMN["time"]] / 0.025).astype(int)
         coming = np.minimum(at[:, None] + np.arange(1, 12), len(draw) - 1)
         state, reward, terminated = world.step(
-            state, data["action"][first], Told(draw[coming])
+            state, data["action"][first], Scripted(draw[coming])
         )
         states, rows = [*states, state], [*rows, at + data["n_sub"][first]]
         assert (reward == data["reward"][first]).all()
@@ -170,33 +175,40 @@ def test_recorded_episodes_are_replayed_to_the_last_digit(group):
     for ours, theirs in POSES.items():
         limit = 1e-12 * (360 if "heading" in ours else 1)
         np.testing.assert_allclose(
-            state[:, C[ours]], data[theirs][at], rtol=0, atol=limit
+            state[:, COLUMN[ours]], data[theirs][at], rtol=0, atol=limit
         )
     for ours, theirs in EXACT.items():
-        np.testing.assert_array_equal(state[:, C[ours]], data[theirs][at], ours)
+        np.testing.assert_array_equal(state[:, COLUMN[ours]], data[theirs][at], ours)
     for ours, theirs in AGENTS:
         cell, goal, left = (
-            state[:, C[f"{ours}_waypoint"]].astype(int),
-            state[:, C[f"{ours}_destination"]].astype(int),
+            state[:, COLUMN[f"{ours}_waypoint"]].astype(int),
+            state[:, COLUMN[f"{ours}_destination"]].astype(int),
             0,
         )
-        while (walking := cell != NONE).any():
+        while (walking := cell != NO_CELL).any():
             left, cell = (
                 left + walking,
-                np.where(walking & (cell != goal), world.layout.leg[cell, goal], NONE),
+                np.where(
+                    walking & (cell != goal), world.layout.waypoint[cell, goal], NO_CELL
+                ),
             )
         np.testing.assert_array_equal(left, data[f"{theirs}_path_len"][at])
 
 
 @recorded
-def test_agents_at_the_wall_turn_or_go_or_stay_as_recorded():
+def test_agents_at_the_wall_turn_or_move_or_stay_as_recorded():
     data = tables("static_21_05")
-    pair = np.zeros((10, 2, 400))
-    pair[:5] = data["wall_in"].transpose(2, 1, 0)
-    Pursuit(
-        cellworld(WORLDS["21_05"]), np.ones((2, 1)), np.ones((2, 1)), solid=False
-    ).move(pair)
-    np.testing.assert_array_equal(pair[:3], data["wall_out"].transpose(2, 1, 0))
+    agents = Agents.of(np.zeros((10, 2, 400)))
+    x, y, heading, speed, turn_rate = data["wall_in"].transpose(2, 1, 0)
+    agents.position[:] = x, y
+    agents.heading[:] = heading
+    agents.speed[:] = speed
+    agents.turn_rate[:] = turn_rate
+    cells = cellworld(WORLDS["21_05"])
+    Pursuit(cells, np.ones((2, 1)), np.ones((2, 1)), solid=False).move(agents)
+    x, y, heading = data["wall_out"].transpose(2, 1, 0)
+    np.testing.assert_array_equal(agents.position, [x, y])
+    np.testing.assert_array_equal(agents.heading, heading)
 
 
 @recorded
@@ -208,7 +220,7 @@ def test_agents_at_the_wall_turn_or_go_or_stay_as_recorded():
         ("equal", 0.415, 12, 0.479, 10),
     ],
 )
-def test_straight_to_the_goal_succeeds_as_often_as_measured_of_the_original(
+def test_going_straight_for_the_goal_succeeds_as_often_as_in_the_original(
     predator, success, steps, capped, capped_steps
 ):
     world = shipped(dynamics="original", predator=predator)
@@ -232,7 +244,7 @@ def test_straight_to_the_goal_succeeds_as_often_as_measured_of_the_original(
         ("equal", 126.8, 124.3, 150.2),
     ],
 )
-def test_simple_policies_are_puffed_as_often_as_measured_of_the_original(
+def test_simple_policies_are_puffed_as_often_as_in_the_original(
     predator, anywhere, points, still
 ):
     for fields, policy, puffs in (
@@ -266,7 +278,11 @@ def play(world: BotEvade, rows: int, policy: Any, seed: int = 0) -> dict[str, fl
     success, puffs, steps = np.zeros((3, rows))
     for step in range(1, world.max_steps + 1):
         state, _, terminated = world.step(state, policy(state).astype(int), rng)
-        success[on], puffs[on], steps[on] = world.success(state), state[:, PUFFS], step
+        success[on], puffs[on], steps[on] = (
+            world.success(state),
+            state[:, COLUMN["puffs"]],
+            step,
+        )
         state, on = state[~terminated], on[~terminated]
         if not on.size:
             break
@@ -277,19 +293,19 @@ def play(world: BotEvade, rows: int, policy: Any, seed: int = 0) -> dict[str, fl
 
 
 @recorded
-def test_sight_is_that_of_the_original_wherever_a_little_more_or_less_of_the_occluders_does_not_matter():
-    """Occluders 3 % smaller and larger are the same ones in a world 3 % larger and
-    smaller around the prey's eye."""
+def test_sight_agrees_with_the_original_except_for_grazing_lines():
+    """Lines are grazing where occluders 3 % smaller or larger give another answer: the
+    same as scaling everything else by the inverse."""
     data, cells = tables("static_21_05"), cellworld(WORLDS["21_05"])
     eye, centre, heading = (
         data["los_prey_xy"].T,
         data["los_pred_xy"].T,
         data["los_pred_dir"],
     )
-    blocks = cells.xy[list(cells.occluded)]
+    blocks = cells.occluder_centres
     near = np.hypot(*(centre - eye)) <= 1
     seen = {
-        k: sees_body(eye / k, centre / k, heading, BODIES[0] / k, blocks / k) & near
+        k: sees_body(eye / k, centre / k, heading, PREDATOR_BODY / k, blocks / k) & near
         for k in (0.97, 1.0, 1.03)
     }
     np.testing.assert_array_equal(seen[1.0], data["los_exact"])
@@ -305,7 +321,7 @@ def test_sight_is_that_of_the_original_wherever_a_little_more_or_less_of_the_occ
     np.testing.assert_array_equal(seen[1.0][sure], data["los_upstream"][sure])
 
 
-def test_a_body_is_in_sight_just_if_the_line_to_one_of_its_corners_is_free():
+def test_a_body_is_in_sight_iff_the_line_to_a_corner_is_free():
     cells, rng = cellworld(WORLDS["21_05"]), np.random.default_rng(0)
     eye, centre, turn = (
         rng.random((2, 6_000)),
@@ -316,23 +332,23 @@ def test_a_body_is_in_sight_just_if_the_line_to_one_of_its_corners_is_free():
     centre[:, :2_000] = eye[:, :2_000] + 0.1 * (centre[:, :2_000] - 0.5)
     turned = np.exp(1j * np.radians(turn))
     seen = np.zeros(6_000, bool)
-    for ahead, left in BODIES[0]:
+    for ahead, left in PREDATOR_BODY:
         corner = (ahead + 1j * left) * turned
         seen |= cells.sees(eye.T, centre.T + np.stack([corner.real, corner.imag], -1))
     assert 0.3 < seen.mean() < 0.7
     np.testing.assert_array_equal(
-        sees_body(eye, centre, turn, BODIES[0], cells.xy[list(cells.occluded)]), seen
+        sees_body(eye, centre, turn, PREDATOR_BODY, cells.occluder_centres), seen
     )
 
 
-def test_the_region_in_sight_holds_the_points_in_sight():
+def test_the_visibility_polygon_holds_the_points_in_sight():
     pygame = pytest.importorskip("pygame")
     cells, eye = cellworld(WORLDS["21_05"]), np.array([0.42, 0.64])
     surface = pygame.Surface((500, 500))
     pygame.draw.polygon(
         surface,
         (255, 255, 255),
-        (500 * visible_region(eye, cells.arena, cells.occluders)).tolist(),
+        (500 * visibility_polygon(eye, cells.arena, cells.occluders)).tolist(),
     )
     light = pygame.surfarray.array3d(surface)[..., 0] > 0  # [x, y]
     pixels = np.argwhere(np.ones((500, 500), bool))
@@ -353,7 +369,7 @@ def test_the_region_in_sight_holds_the_points_in_sight():
 def test_nobody_enters_an_occluder_goes_too_fast_or_stays_stuck():
     world, rng = BotEvade(predator="equal", max_steps=0), np.random.default_rng(1)
     blocks, state = (
-        world.layout.xy[list(world.layout.occluded)],
+        world.layout.occluder_centres,
         world.begin(np.random.default_rng(0), 192),
     )
     axes = np.array([(1, 0), (0.5, 3**0.5 / 2), (0.5, -(3**0.5) / 2)]).T
@@ -361,72 +377,79 @@ def test_nobody_enters_an_occluder_goes_too_fast_or_stays_stuck():
     for step in range(150):
         if step % 12 == 0:
             action = rng.integers(294, size=192)  # not the goal
-        before = state[:, :4].T.reshape(2, 2, -1)
+        before = Columns.of(state.T).agents.position
         state, _, over = world.step(state, action, rng)
-        place = state[:, :4].T.reshape(2, 2, -1)  # [x and y, predator and prey, N]
+        agents = Columns.of(state.T).agents
+        place = agents.position
         offset = place.reshape(2, -1).T[:, None] - blocks
         assert (np.abs(offset @ axes).max(-1) >= 3 / 128).all()
         moved = np.hypot(*(place - before))
         assert moved.max() <= 0.5 * 0.25 + 10e-9
-        going = state[:, 10:12].T != NONE
+        going = agents.waypoint != NO_CELL
         still = np.where(going & (moved < 1e-3), still + 1, 0)
         assert still.max() < 12  # 3 s, more than anyone needs to turn round
         state[over] = world.begin(rng, int(over.sum()))
         still[:, over] = 0
 
 
-def test_a_predator_pursues_what_is_in_sight():
+def test_a_predator_pursues_a_prey_in_sight():
     # without occluders both see each other from the start, when the predator has no way
     # to go yet
     def pending(dynamics: Any) -> np.ndarray:
         return BotEvade(world="00_00", dynamics=dynamics).begin(
             np.random.default_rng(0), 64
-        )[:, C["predator_pending"]]
+        )[:, COLUMN["predator_pending"]]
 
-    assert (pending("corrected") == SIGHTING).all()
-    assert (pending("original") != SIGHTING).all()
+    assert (pending("corrected") == LAST_SEEN).all()
+    assert (pending("original") != LAST_SEEN).all()
     world, rng = BotEvade(), np.random.default_rng(0)
     state = world.begin(rng, 64)
     for _ in range(40):
-        ready = state[:, COOLING] == 0
+        ready = state[:, COLUMN["cooldown"]] == 0
         state, _, over = world.step(state, rng.integers(294, size=64), rng)
-        aiming = ready & (state[:, VISIBLE] > 0) & (state[:, COOLING] == 0) & ~over
-        assert (state[aiming, C["predator_pending"]] == SIGHTING).all()
+        aiming = (
+            ready
+            & (state[:, COLUMN["visible"]] > 0)
+            & (state[:, COLUMN["cooldown"]] == 0)
+            & ~over
+        )
+        assert (state[aiming, COLUMN["predator_pending"]] == LAST_SEEN).all()
         state[over] = world.begin(rng, int(over.sum()))
 
 
-def test_nothing_is_shown_of_a_predator_out_of_sight():
+def test_a_predator_out_of_sight_is_not_observed():
     world, rng = BotEvade(), np.random.default_rng(2)
     state = world.begin(rng, 128)
     cooling = 0
     for _ in range(60):
         state, _, over = world.step(state, rng.integers(294, size=128), rng)
         obs = world.observe(state)
-        x, y, heading = state[:, :6].T.reshape(3, 2, -1)
+        agents = Columns.of(state.T).agents
+        predator, prey = agents.position.swapaxes(0, 1)
         seen = sees_body(
-            np.stack([x[1], y[1]]),
-            np.stack([x[0], y[0]]),
-            heading[0],
-            BODIES[0],
-            world._pursuit.blocks,
+            prey,
+            predator,
+            agents.heading[0],
+            PREDATOR_BODY,
+            world.layout.occluder_centres,
         )
-        np.testing.assert_array_equal(state[:, VISIBLE] > 0, seen)
+        np.testing.assert_array_equal(state[:, COLUMN["visible"]] > 0, seen)
         np.testing.assert_array_equal(obs[~seen, 3:6], 0)
         np.testing.assert_array_equal(obs[~seen, 7], 1)
         np.testing.assert_allclose(
-            obs[seen, 7], np.hypot(x[0] - x[1], y[0] - y[1])[seen], rtol=1e-6
+            obs[seen, 7], np.hypot(*(predator - prey))[seen], rtol=1e-6
         )
-        cooling += (~seen & (state[:, COOLING] > 0)).sum()
+        cooling += (~seen & (state[:, COLUMN["cooldown"]] > 0)).sum()
         state[over] = world.begin(rng, int(over.sum()))
     assert cooling > 0  # it happened
     shown = replace(world, hide_distance=False).observe(state)
-    np.testing.assert_allclose(shown[:, 7], state[:, DISTANCE], rtol=1e-6)
+    np.testing.assert_allclose(shown[:, 7], state[:, COLUMN["distance"]], rtol=1e-6)
 
 
 def beside(world: BotEvade, rows: int = 1) -> np.ndarray:
     """States with the predator 0.05 east of the prey."""
     state = world.begin(np.random.default_rng(0), rows)
-    state[:, [C["predator_x"], C["predator_y"]]] = 0.1, 0.5
+    state[:, [COLUMN["predator_x"], COLUMN["predator_y"]]] = 0.1, 0.5
     return state
 
 
@@ -437,24 +460,24 @@ def test_a_puff_comes_every_twenty_sub_steps(dynamics):
     world, rng = BotEvade(world="00_00", dynamics=dynamics), np.random.default_rng(0)
     state, rewards, cooldown, flags = beside(world), [], [], []
     # from where the rounded clock counts ten
-    state[:, TIME] = 1.0 if dynamics == "original" else 0.0
+    state[:, COLUMN["time"]] = 1.0 if dynamics == "original" else 0.0
     for _ in range(5):
         state, reward, terminated = world.step(state, np.array([0]), rng)
         rewards.append(reward[0])
-        cooldown.append(state[0, COOLING])
-        flags.append(state[0, PUFFED])
+        cooldown.append(state[0, COLUMN["cooldown"]])
+        flags.append(state[0, COLUMN["puffed"]])
     assert not terminated.any()
     if dynamics == "corrected":
         assert rewards == [-1, 0, -1, 0, -1]
         assert flags == [1, 0, 1, 0, 1]
         np.testing.assert_allclose(cooldown, [0.25, 0, 0.25, 0, 0.25], atol=1e-12)
-    assert state[0, PUFFS] == 3
+    assert state[0, COLUMN["puffs"]] == 3
     ended = replace(world, end_on_puff=True).step(beside(world), np.array([0]), rng)
     assert ended[2].all()
-    assert ended[0][0, COOLING] == pytest.approx(0.475)  # and at once
+    assert ended[0][0, COLUMN["cooldown"]] == pytest.approx(0.475)  # and at once
 
 
-def test_a_new_episode_knows_nothing_of_the_last():
+def test_a_new_episode_keeps_nothing_of_the_last():
     world = BotEvade(world="00_00", max_steps=7)
     rows, fresh = (NativeRows(world, [np.random.default_rng(0)], 32) for _ in range(2))
     rows.reset()
@@ -467,14 +490,23 @@ def test_a_new_episode_knows_nothing_of_the_last():
         "predator_x",
         "predator_y",
         "predator_pending",
-        "seen_x",
-        "seen_y",
+        "last_seen_x",
+        "last_seen_y",
         "distance",
     ]
-    same = [C[name] for name in COLUMNS if name not in changing]
+    same = [COLUMN[name] for name in COLUMNS if name not in changing]
     np.testing.assert_array_equal(rows.state[:, same], fresh.state[:, same])
     np.testing.assert_array_equal(step.obs, first)
-    assert not rows.state[:, [PUFFED, PUFFS, COOLING, FINISHED, TIME]].any()
+    assert not rows.state[
+        :,
+        [
+            COLUMN["puffed"],
+            COLUMN["puffs"],
+            COLUMN["cooldown"],
+            COLUMN["finished"],
+            COLUMN["time"],
+        ],
+    ].any()
 
 
 # --- rewards, success, actions, worlds ---
@@ -482,7 +514,7 @@ def test_a_new_episode_knows_nothing_of_the_last():
 
 def test_success_is_the_goal_without_a_puff():
     state = np.zeros((3, len(COLUMNS)))
-    state[:, FINISHED], state[:, PUFFS] = [1, 1, 0], [0, 1, 0]
+    state[:, COLUMN["finished"]], state[:, COLUMN["puffs"]] = [1, 1, 0], [0, 1, 0]
     assert BotEvade().success(state).tolist() == [True, False, False]
 
 
@@ -512,30 +544,32 @@ def test_rewards_are_weighted_fields_and_offsets():
         ({"rewards": ("puff=-1",)}, "no field 'puff' to reward; there are: prey_x"),
         (
             {"rewards": ("puffed",)},
-            "a reward is written field=multiplier or field=multiplier.offset, got 'puffed'",
+            "a reward is written field=multiplier or .*, got 'puffed'",
         ),
         ({"rewards": ("puffed=much",)}, "got 'puffed=much'"),
         ({"world": "21_99"}, "no world '21_99'; there are: 21_05, 20_05"),
         ({"world": "random:x"}, "no world 'random:x'"),
         (
             {"world": "0,5"},
-            "occluded cells lie between the first, 0, and the last, 330; got 0,5",
+            "between the first cell, 0, and the last, 330; got 0,5",
         ),
         ({"predator": "slower"}, "no predator 'slower'; there are: slow, fast, equal"),
         ({"max_steps": -1}, "max_steps must be positive, or 0 for no limit, got -1"),
     ],
 )
-def test_what_cannot_be_is_refused(fields, message):
+def test_impossible_settings_are_refused(fields, message):
     with pytest.raises(ValueError, match=message):
         BotEvade(**fields)
 
 
-def test_worlds_are_data():
+def test_worlds_are_named_or_random_or_lists_of_cells():
     assert BotEvade(world="3,18,24").layout.occluded == (3, 18, 24)
     assert len(BotEvade(world="random:5").layout.occluded) == 36
     assert BotEvade(world="random:5").layout is BotEvade(world="random:5").layout
     state = BotEvade(world="00_00").begin(np.random.default_rng(0), 3)
-    np.testing.assert_allclose(state[:, [C["predator_x"], C["predator_y"]]], 0.5)
+    np.testing.assert_allclose(
+        state[:, [COLUMN["predator_x"], COLUMN["predator_y"]]], 0.5
+    )
 
 
 def test_actions_name_cells_planning_points_or_places():
@@ -569,9 +603,7 @@ def test_actions_name_cells_planning_points_or_places():
     "fields",
     [{}, {"actions": "continuous"}, {"dynamics": "original", "actions": "points"}],
 )
-def test_gymnasium_and_stable_baselines_find_nothing_to_complain_about(
-    fields, monkeypatch
-):
+def test_gymnasium_and_stable_baselines_accept_the_environment(fields, monkeypatch):
     from gymnasium.utils.env_checker import check_env
     from stable_baselines3.common import env_checker
 
@@ -596,7 +628,7 @@ def test_gymnasium_and_stable_baselines_find_nothing_to_complain_about(
 
 
 @pytest.mark.parametrize("dynamics", ["corrected", "original"])
-def test_a_batch_of_rows_is_as_many_single_environments(dynamics):
+def test_a_batch_of_rows_equals_single_environments(dynamics):
     fields = {"dynamics": dynamics, "max_steps": 4}
     batch: Any = gym.make_vec("curriculum/BotEvade-v0", num_envs=64, **fields)
     same_step = {"autoreset_mode": gym.vector.AutoresetMode.SAME_STEP}
@@ -613,7 +645,7 @@ def test_a_batch_of_rows_is_as_many_single_environments(dynamics):
             np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-5)
 
 
-def test_a_seed_alone_plays_as_among_others_and_steps_leave_states_as_they_were():
+def test_a_seed_alone_plays_as_among_others_and_steps_keep_their_input():
     world, actions = (
         BotEvade(max_steps=9),
         np.random.default_rng(3).integers(295, size=(25, 3, 4)),
@@ -633,14 +665,16 @@ def test_a_seed_alone_plays_as_among_others_and_steps_leave_states_as_they_were(
 def test_a_picture_shows_goal_agents_and_what_is_hidden():
     world = BotEvade()
     state = world.begin(np.random.default_rng(0), 1)[0]
-    state[[C["prey_x"], C["prey_y"], C["predator_x"], C["predator_y"]]] = (
+    state[
+        [COLUMN["prey_x"], COLUMN["prey_y"], COLUMN["predator_x"], COLUMN["predator_y"]]
+    ] = (
         0.3,
         0.7,
         0.5,
         0.3,
     )
     for seen, colour in ((1, (208, 66, 58)), (0, (228, 182, 178))):
-        state[VISIBLE] = seen
+        state[COLUMN["visible"]] = seen
         picture = world.draw(state)
         assert (picture.shape, picture.dtype) == ((632, 720, 3), np.uint8)
         for (x, y), expected in (
@@ -656,10 +690,10 @@ def test_a_picture_shows_goal_agents_and_what_is_hidden():
 
 
 @pytest.mark.parametrize("world", ["21_05", "20_05", "random:4", "00_00"])
-def test_looking_only_at_what_may_be_in_between_changes_nothing(world):
+def test_preselecting_occluders_does_not_change_what_is_seen(world):
     cells, rng = BotEvade(world=world).layout, np.random.default_rng(0)
-    blocks = cells.xy[list(cells.occluded)]
-    screens, seen = Screens.of(blocks, REACH[0, 0]), []
+    blocks = cells.occluder_centres
+    index, seen = OccluderIndex.of(blocks, REACH[0, 0]), []
     for size in (20_000, 20_000, 10_000):
         eye, centre = rng.random((2, 2, size))
         # near ones too
@@ -673,12 +707,12 @@ def test_looking_only_at_what_may_be_in_between_changes_nothing(world):
                 eye,
                 centre,
                 turn,
-                BODIES[0],
-                screens.occluders,
-                screens.between(eye, centre),
+                PREDATOR_BODY,
+                index.centres,
+                index.between(eye, centre),
             )
         )
         np.testing.assert_array_equal(
-            seen[-1], sees_body(eye, centre, turn, BODIES[0], blocks)
+            seen[-1], sees_body(eye, centre, turn, PREDATOR_BODY, blocks)
         )
     assert world == "00_00" or 0.1 < np.concatenate(seen).mean() < 0.9

@@ -1,5 +1,5 @@
-"""The planner that evades a predator it cannot see: what it believes, what it plans,
-and how well it fares."""
+"""TLPPO, which evades a predator it cannot see: its belief, its plans and its
+results."""
 
 from types import SimpleNamespace
 from typing import Any
@@ -8,10 +8,18 @@ import numpy as np
 import pytest
 
 from curriculum.envs._base.native import NativeRows
-from curriculum.envs._cellworld.cells import GOAL, START, WORLDS, cellworld
+from curriculum.envs._cellworld.cells import cellworld
+from curriculum.envs._cellworld.columns import COLUMN, COLUMNS
+from curriculum.envs._cellworld.lattice import GOAL, START
+from curriculum.envs._cellworld.worlds import WORLDS
 from curriculum.envs.botevade import BotEvade
 from curriculum.envs.gridworld import Gridworld
-from curriculum.planners._tlppo.belief import SQUARES, Belief, shifted, squares
+from curriculum.planners._tlppo.belief import (
+    SQUARES,
+    Belief,
+    cell_of_square,
+    shifted,
+)
 from curriculum.planners.tlppo import TLPPO
 from curriculum.run.evaluation import evaluation_rows, play
 from curriculum.types import Spec, stream
@@ -49,7 +57,7 @@ def observation(
 
 def belief(world: str = "00_00", step: float = 0.02, **components: bool) -> Belief:
     return Belief(
-        cellworld(WORLDS[world]), step=step, stride=0.125, **components
+        cellworld(WORLDS[world]), predator_step=step, prey_step=0.125, **components
     ).setup(1)
 
 
@@ -61,8 +69,8 @@ def moments(field: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 ROW = np.array([0])
 
 
-def test_squares_know_their_cells():
-    cell = squares(CELLS)
+def test_squares_belong_to_cells():
+    cell = cell_of_square(CELLS)
     assert cell.shape == (86, 100)
     # middles, not corners
     np.testing.assert_allclose(
@@ -79,17 +87,17 @@ def test_squares_know_their_cells():
     assert (cell >= 0).mean() * 0.86 == pytest.approx(arena - 36 * occluder, abs=0.01)
 
 
-def test_an_unseen_predator_is_nowhere_in_sight_and_somewhere_else():
+def test_an_unseen_predator_is_anywhere_out_of_sight():
     maps = belief("21_05", diffusion=False)
     maps.update(ROW, np.array([0]), observation(WEST))
     field = maps.map[0]
     assert field.sum() == pytest.approx(1, abs=1e-5)
-    assert field[squares(CELLS) < 0].max() == 0
+    assert field[cell_of_square(CELLS) < 0].max() == 0
     sees = CELLS.sees(np.tile(WEST, (8_600, 1)), SQUARES.reshape(-1, 2)).reshape(
         86, 100
     )
     assert field[sees].max() == 0
-    hidden = ~sees & (squares(CELLS) >= 0)
+    hidden = ~sees & (cell_of_square(CELLS) >= 0)
     np.testing.assert_allclose(field[hidden], 1 / hidden.sum(), rtol=1e-4)
 
 
@@ -138,7 +146,7 @@ def test_a_map_moves_by_whole_squares():
     assert not shifted(field, -11, 0).any()
 
 
-def test_steps_nobody_saw_count_and_another_episode_starts_from_nothing():
+def test_unobserved_steps_count_and_another_episode_starts_from_the_prior():
     watched, unwatched, fresh = belief("21_05"), belief("21_05"), belief("21_05")
     for maps in (watched, unwatched):
         maps.update(ROW, np.array([0]), observation(WEST, (0.3, 0.5)))
@@ -154,13 +162,13 @@ def test_steps_nobody_saw_count_and_another_episode_starts_from_nothing():
         unwatched.load(watched.state())
         unwatched.update(ROW, np.array([time]), observation(prey))
         assert unwatched.map[0].max() < 0.01
-        assert unwatched.aim[0] == -1
+        assert unwatched.destination[0] == -1
     unwatched.load(watched.state())
     unwatched.update(ROW, np.array([2]), hidden)
     np.testing.assert_allclose(unwatched.map, fresh.map, atol=1e-7)
 
 
-def test_what_is_seen_to_be_wrong_is_forgotten():
+def test_a_belief_that_is_proved_wrong_is_reset():
     maps = belief("21_05", step=1e-6)
     maps.update(ROW, np.array([0]), observation(WEST, WEST))
     # it cannot have gone, and is not there
@@ -182,7 +190,7 @@ def heading_for(obs: np.ndarray, **fields: Any) -> np.ndarray:
     return (action[0] + 1) / 2
 
 
-def test_with_nobody_near_it_goes_straight_for_the_goal():
+def test_with_no_predator_near_it_goes_straight_for_the_goal():
     target = heading_for(observation((0.5, 0.5), (0.1, 0.5)))
     assert np.linalg.norm(target - (1, 0.5)) < 0.1
 
@@ -234,7 +242,7 @@ def test_a_seed_alone_plans_as_among_others():
     np.testing.assert_array_equal(both[:, 2:], one)
 
 
-def test_it_goes_on_exactly_from_what_it_saved():
+def test_it_resumes_exactly_from_what_it_saved():
     rows = rows_of(0, predator="equal")
     planner = TLPPO().setup(rows, spec_of(rows), (0,))
     play_some(rows, planner, 3)
@@ -246,12 +254,14 @@ def test_it_goes_on_exactly_from_what_it_saved():
     np.testing.assert_array_equal(play_some(rows, other, 4), expected)
 
 
-def test_what_is_not_observed_does_not_matter():
+def test_the_state_that_is_not_observed_does_not_matter():
     rows = rows_of(0, each=1)
     first, second = (TLPPO().setup(rows, spec_of(rows), (0,)) for _ in range(2))
     obs = rows.obs.copy()
     expected = first.act(obs, ROW)
-    rows.state[:, [0, 2]] = 0.123  # wherever the predator really is
+    rows.state[:, [COLUMN["predator_x"], COLUMN["predator_y"]]] = (
+        0.123  # wherever the predator really is
+    )
     np.testing.assert_array_equal(second.act(obs, ROW), expected)
 
 
@@ -271,7 +281,7 @@ def test_impossible_settings_are_refused(fields, message):
 
 def test_other_worlds_are_refused():
     with pytest.raises(
-        ValueError, match=r"such as --env botevade; Gridworld\(.*\) is none"
+        ValueError, match=r"such as --env botevade; Gridworld\(.*\) is not one"
     ):
         TLPPO().setup(
             SimpleNamespace(world=Gridworld(), count=1), spec_of(rows_of(0)), (0,)
@@ -288,7 +298,7 @@ def successes(
     planned = play(TLPPO().setup(rows, spec_of(rows), (0,)).act, rows)
     rows = evaluation_rows(world, range(episodes))
     straight = play(
-        lambda obs, now: world.shortest_path(np.zeros((len(now), 29))), rows
+        lambda obs, now: world.shortest_path(np.zeros((len(now), len(COLUMNS)))), rows
     )
     return planned.success, planned.length, straight.success
 
@@ -307,14 +317,14 @@ def test_it_hardly_ever_fails_against_a_slow_predator():
 
 
 @pytest.mark.slow
-def test_it_fares_better_than_going_straight_against_an_equal_predator():
+def test_it_beats_going_straight_against_an_equal_predator():
     success, _, straight = successes(200, predator="equal")
     difference = success.astype(float) - straight
     assert difference.mean() > 1.96 * difference.std(ddof=1) / 200**0.5
 
 
 @pytest.mark.parametrize("exploration", [0.0, np.inf])
-def test_search_at_random_or_only_of_the_best_still_finds_the_goal(exploration):
+def test_random_and_greedy_search_still_find_the_goal(exploration):
     rows = rows_of(0, each=1, max_steps=60)
     planner = TLPPO(exploration=exploration).setup(rows, spec_of(rows), (0,))
     assert play(planner.act, rows).success.all()

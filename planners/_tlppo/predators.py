@@ -1,0 +1,145 @@
+"""Predators that chase the prey on sight, simulated from cell to cell, one environment
+step at a time; turning costs them time, as it does in the world."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple, Self
+
+import numpy as np
+
+from curriculum.envs._cellworld.cells import Cellworld
+from curriculum.envs._cellworld.lattice import CELLS, SPACING
+from curriculum.envs._cellworld.rules import PUFF_RADIUS, STEP_SECONDS
+from curriculum.planners._tlppo.options import Index
+from curriculum.planners._tlppo.turning import bearings, turning_delay, wrap
+
+# Distances are known between centres of cells only. Beyond the puff radius, the
+# probability of a puff falls from 1 to 0 between these two margins.
+CERTAIN_MARGIN = 0.015
+SAFE_MARGIN = 0.045
+
+
+class Predators(NamedTuple):
+    """The predators of m rollouts in K scenarios each."""
+
+    cell: np.ndarray  # [m, K]
+    destination: np.ndarray  # [m, K] cell: where it last saw the prey
+    heading: np.ndarray  # [m, K] float32 degrees
+    progress: np.ndarray  # [m, K] float32, share of the way to the next cell
+    survival: np.ndarray  # [m, K] float32, probability that it has not caught the prey
+
+    def at(self, index: Index) -> Self:
+        """The predators of some of the rollouts."""
+        return self._make([column[index] for column in self])
+
+    def put(self, index: Index, others: Self) -> None:
+        """Overwrite the predators of some of the rollouts."""
+        for column, values in zip(self, others, strict=True):
+            column[index] = values
+
+    def copy(self) -> Self:
+        return self._make([column.copy() for column in self])
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Chase:
+    """How the predator of one world moves. Tables of pairs of cells are flat, at
+    first * 331 + second."""
+
+    cells: Cellworld
+    speed: float  # per second
+    gain: float  # turning gain, degrees per second and degree of error
+
+    @cached_property
+    def danger(self) -> np.ndarray:
+        """Probability that a predator puffs at a prey at once, [331 * 331] float32.
+
+        Occluders do not count: there is hardly ever one between two cells so near."""
+        offset = self.cells.xy[:, None] - self.cells.xy
+        distance = np.hypot(*offset.transpose(2, 0, 1))
+        missing = PUFF_RADIUS + SAFE_MARGIN - distance
+        share = missing / (SAFE_MARGIN - CERTAIN_MARGIN)
+        return np.clip(share, 0, 1).astype(np.float32).ravel()
+
+    @cached_property
+    def visible(self) -> np.ndarray:
+        """Whether predator and prey see each other, [331 * 331] bool."""
+        return self.cells.visible.ravel()
+
+    @cached_property
+    def bearing(self) -> np.ndarray:
+        """Heading from cell to cell, [331 * 331] float32 degrees."""
+        return bearings(self.cells)
+
+    @cached_property
+    def ahead(self) -> np.ndarray:
+        """The cell that is `hops` cells ahead on the way from one cell to another,
+        [H * 331 * 331] at hops * 331 * 331 + pair of cells."""
+        source, target = np.nonzero(self.cells.next_hop >= 0)
+        in_place = np.arange(CELLS)[:, None].repeat(CELLS, 1)
+        tables = [in_place]
+        most = int(self.speed * STEP_SECONDS / SPACING) + 1
+        for hops in range(1, most + 1):
+            table = in_place.copy()
+            position = self._position_along(source, target, hops * SPACING)
+            table[source, target] = self.cells.nearest(position)
+            tables.append(table)
+        return np.stack(tables).ravel()
+
+    @cached_property
+    def turned(self) -> float:
+        """Share of its heading error that a predator corrects in a step."""
+        return 1 - float(np.exp(-self.gain * STEP_SECONDS))
+
+    @cached_property
+    def pace(self) -> np.ndarray:
+        """Cells that a predator moves in a step, by its heading error at the beginning
+        in whole degrees, [181] float32."""
+        error = np.arange(181.0)
+        error_left = error * (1 - self.turned)
+        delay = turning_delay(error, self.gain) - turning_delay(error_left, self.gain)
+        return ((STEP_SECONDS - delay) * self.speed / SPACING).astype(np.float32)
+
+    def step(
+        self, predators: Predators, prey: np.ndarray
+    ) -> tuple[Predators, np.ndarray]:
+        """Move the predators for one step after the prey has moved to the cells `prey`
+        [m, 1]. Also returns the probability that the prey is caught in this step, [m],
+        a mean over the scenarios."""
+        pair = predators.cell * CELLS + prey
+        danger_before = self.danger.take(pair)  # they may meet in passing
+        destination = np.where(self.visible.take(pair), prey, predators.destination)
+        way = predators.cell * CELLS + destination
+        error = wrap(self.bearing.take(way) - predators.heading)
+        progress = predators.progress + self.pace.take(np.abs(error).astype(np.intp))
+        hops = progress.astype(np.intp)
+        cell = self.ahead.take(hops * CELLS**2 + way)
+        danger = np.maximum(danger_before, self.danger.take(cell * CELLS + prey))
+        caught = predators.survival * danger
+        moved = Predators(
+            cell=cell,
+            destination=destination,
+            heading=predators.heading + self.turned * error,
+            progress=progress - hops,
+            survival=predators.survival - caught,
+        )
+        return moved, caught.mean(-1)
+
+    def _position_along(
+        self, source: np.ndarray, target: np.ndarray, distance: float
+    ) -> np.ndarray:
+        """Positions [n, 2] at this distance along the paths from cells to cells."""
+        xy = self.cells.xy[source]
+        here = source
+        left = np.full(len(source), distance)
+        while True:
+            waypoint = self.cells.waypoint[here, target]
+            offset = self.cells.xy[waypoint] - xy
+            length = np.hypot(*offset.T)
+            passing = (left >= length) & (here != target)
+            if not passing.any():
+                share = np.clip(left / np.maximum(length, 1e-9), 0, 1)
+                return xy + offset * share[:, None]
+            xy = np.where(passing[:, None], self.cells.xy[waypoint], xy)
+            here = np.where(passing, waypoint, here)
+            left = np.where(passing, left - length, left)
