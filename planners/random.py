@@ -1,47 +1,36 @@
 """Uniformly random actions: the floor that every score starts from."""
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self
+from typing import Self
 
 import numpy as np
 
-from curriculum.types import Spec, State, stream
+from curriculum.planners._generators import SeedGenerators
+from curriculum.types import Planner, Rows, Spec, State
 
 
 @dataclass(kw_only=True)
-class Random:
+class Random(Planner):
     """Every seed draws for its own rows."""
 
-    needs: ClassVar[str] = "observation"
-
-    def setup(self, env: Any, spec: Spec, seeds: tuple[int, ...]) -> Self:
-        """Give every seed its generator."""
-        self.spec, self.rows_each = spec, env.count // len(seeds)
-        self.generators = [stream(seed, "random planner") for seed in seeds]
+    def setup(self, rows: Rows, spec: Spec, seeds: tuple[int, ...]) -> Self:
+        self.spec = spec
+        rows_per_seed = rows.count // len(seeds)
+        self.generators = SeedGenerators(seeds, "random planner", rows_per_seed)
         return self
 
     def act(self, obs: np.ndarray, rows: np.ndarray) -> np.ndarray:
-        """Actions [n] int64, or [n, A] float32 in [-1, 1]."""
-        drawn = np.empty(
-            (len(rows), *(() if self.spec.actions else (self.spec.action_size,)))
-        )
-        for seed, generator in enumerate(self.generators):
-            own = rows // self.rows_each == seed
+        discrete = self.spec.actions > 0
+        shape = () if discrete else (self.spec.action_size,)
+        drawn = np.empty((len(rows), *shape))
+        for generator, own in self.generators.by_seed(rows):
             drawn[own] = generator.random(drawn[own].shape)
-        return (
-            (drawn * self.spec.actions).astype(np.int64)
-            if self.spec.actions
-            else (2 * drawn - 1).astype(np.float32)
-        )
+        if discrete:
+            return (drawn * self.spec.actions).astype(np.int64)
+        return (2 * drawn - 1).astype(np.float32)
 
     def state(self) -> State:
-        """All that is needed to draw on exactly from here."""
-        return {
-            "generators": [
-                generator.bit_generator.state for generator in self.generators
-            ]
-        }
+        return {"generators": self.generators.state()}
 
     def load(self, state: State) -> None:
-        for generator, saved in zip(self.generators, state["generators"], strict=True):
-            generator.bit_generator.state = saved
+        self.generators.load(state["generators"])

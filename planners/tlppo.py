@@ -7,7 +7,7 @@ the real one. The tree is built anew for every decision."""
 
 from dataclasses import dataclass
 from functools import cache
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import numpy as np
 
@@ -21,13 +21,14 @@ from curriculum.envs._cellworld.observation import (
 )
 from curriculum.envs._cellworld.rules import PREDATORS, PREY_SPEED, STEP_SECONDS
 from curriculum.envs.botevade import BotEvade
+from curriculum.planners._generators import SeedGenerators
 from curriculum.planners._tlppo.belief import Belief
 from curriculum.planners._tlppo.options import Prey
 from curriculum.planners._tlppo.predators import Predators
 from curriculum.planners._tlppo.scenarios import Rollouts, Scenarios, Weights
 from curriculum.planners._tlppo.search import Search
 from curriculum.planners._tlppo.turning import bearings
-from curriculum.types import Planner, Rows, Spec, State, stream, within
+from curriculum.types import Planner, Rows, Spec, State, within
 
 # how many times its top speed a prey of the original dynamics may move at
 ORIGINAL_OVERSPEED = 5
@@ -56,7 +57,7 @@ class TLPPO(Planner):
     directed: bool = True
     diffusion: bool = True  # belief: a predator out of sight wanders
 
-    def setup(self, rows: Rows, spec: Spec, seeds: tuple[int, ...]) -> "TLPPO":
+    def setup(self, rows: Rows, spec: Spec, seeds: tuple[int, ...]) -> Self:
         """Build the tables of the world and reset the belief maps; ValueError for
         worlds other than BotEvade."""
         world = rows.world
@@ -71,10 +72,10 @@ class TLPPO(Planner):
         self.rows = rows
         self.world = world
         self.cells = world.layout
-        self.rows_per_seed = rows.count // len(seeds)
         self.belief = self._new_belief().setup(rows.count)
         self.search = self._new_search()
-        self.generators = [stream(seed, "tlppo planner") for seed in seeds]
+        rows_per_seed = rows.count // len(seeds)
+        self.generators = SeedGenerators(seeds, "tlppo planner", rows_per_seed)
         return self
 
     def act(self, obs: np.ndarray, rows: np.ndarray) -> np.ndarray:
@@ -88,13 +89,11 @@ class TLPPO(Planner):
         return np.searchsorted(self.world.places, target)
 
     def state(self) -> State:
-        generators = [generator.bit_generator.state for generator in self.generators]
-        return {"belief": self.belief.state(), "generators": generators}
+        return {"belief": self.belief.state(), "generators": self.generators.state()}
 
     def load(self, state: State) -> None:
         self.belief.load(state["belief"])
-        for generator, saved in zip(self.generators, state["generators"], strict=True):
-            generator.bit_generator.state = saved
+        self.generators.load(state["generators"])
 
     def _new_belief(self) -> Belief:
         predator_speed = PREDATORS[self.world.predator].speed * PREY_SPEED
@@ -134,9 +133,8 @@ class TLPPO(Planner):
         the belief map, [n, K] for destinations of predators, [n, A] for the search."""
         options = len(self.search.scenarios.options.targets)
         drawn = np.empty((len(rows), 1 + self.scenarios + options))
-        for seed, generator in enumerate(self.generators):
-            of_seed = rows // self.rows_per_seed == seed
-            drawn[of_seed] = generator.random(drawn[of_seed].shape)
+        for generator, own in self.generators.by_seed(rows):
+            drawn[own] = generator.random(drawn[own].shape)
         offset, places, noise = np.split(drawn, [1, 1 + self.scenarios], -1)
         return offset, places, noise
 
