@@ -51,14 +51,8 @@ from curriculum.envs._cellworld.worlds import occluded_cells
 
 
 @dataclass(kw_only=True)
-<<<<<<< HEAD
 class BotEvade(Dynamics):
-    """Reach the east corner unpuffed. Actions name the place the prey heads for; an
-    observation is `OBSERVED`.
-=======
-class BotEvade:
     """Reach the goal in the east without being puffed at.
->>>>>>> e45aaf9 (Name the columns of BotEvade's state; split world and planner by subject)
 
     An action names the prey's destination; observations are `OBSERVED` [N, 11]; states
     are `COLUMNS` [N, 29] float64. An episode is a success if the prey reaches the goal

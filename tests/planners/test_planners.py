@@ -378,11 +378,13 @@ class Hopeless(Gridworld):
 
 def test_worlds_without_a_shortest_path_are_refused():
     rows = rows_of(0)
-    with pytest.raises(ValueError, match="no way to success"):
+    with pytest.raises(ValueError, match="no path to success"):
         ShortestPath().setup(
             NativeRows(Hopeless(), [stream(0, "environment")]), spec_of(rows), (0,)
         )
-    with pytest.raises(ValueError, match="knows the way, or one of listed states"):
+    with pytest.raises(
+        ValueError, match="knows its shortest paths, or one whose states"
+    ):
         ShortestPath().setup(SimpleNamespace(world=object()), spec_of(rows), (0,))
 
 
@@ -470,12 +472,12 @@ def test_swing_up_leaves_the_very_bottom():
         (
             ShortestPath(),
             CartPole,
-            "shortest_path needs a world that knows the way, or one of listed states",
+            "shortest_path needs a world that knows its shortest paths, or one",
         ),
         (
             ShortestPath(),
             Pendulum,
-            "shortest_path needs a world that knows the way, or one of listed states",
+            "shortest_path needs a world that knows its shortest paths, or one",
         ),
     ],
 )
