@@ -7,7 +7,8 @@
 
 (s, a, r, s') come from the data, Q_k are two critics, Q'_k their target networks. Box
 actions are normal around tanh of the actor's output and clipped to the box. Discrete
-actions, an extension: expectations over the policy are exact.
+actions, an extension: expectations over the policy are exact. Shapes: P seeds, K = 2
+critics, B batch.
 """
 
 from dataclasses import dataclass
@@ -48,7 +49,7 @@ class AWAC(Learner):
         }
 
     def critic_loss(self, batch: Batch, q: Tensor) -> Tensor:
-        """Squared error to the policy's value of the next state, [P]."""
+        """Squared error to the policy's value of s', summed over critics, [P]."""
         with torch.no_grad():
             next_policy = self.head.policy(self.net.policy, batch.next_obs)
             next_values = self.head.values(self.target.q, batch.next_obs)

@@ -15,6 +15,8 @@ likeliest; Huber error.
 Differs from the papers: discrete actions have two critics, too, instead of double Q and
 one trunk for critic and clone. Acting decodes the same latents at every state, so that
 the policy is deterministic.
+
+Shapes: P seeds, K = 2 critics, N candidates, B batch.
 """
 
 from dataclasses import dataclass
@@ -58,7 +60,7 @@ class BCQ(Learner):
         return {"q": critic_loss, **self.behaviour.losses(self.net, batch)}
 
     def critic_loss(self, batch: Batch) -> Tensor:
-        """Error to the best candidate at the next state, [P]."""
+        """Error to r + discount max_b Q'(s', b), summed over critics, [P]."""
         with torch.no_grad():
             target = batch.backup(self.next_value(batch.next_obs))  # [P, 1, B]
         q = self.head.values(self.net.q, batch.obs).of(batch.action)  # [P, K, B]
@@ -92,6 +94,6 @@ class BCQ(Learner):
         return {
             "q_data": q_data.mean((-2, -1)),
             "q_policy": q_policy.mean((-2, -1)),
-            "advantage": (q_policy - q_data).mean((-2, -1)),
+            "q_gap": (q_policy - q_data).mean((-2, -1)),
             "critic_disagreement": disagreement.mean(-1),
         }

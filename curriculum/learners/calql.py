@@ -10,6 +10,8 @@ unlearning values that are too low. Where G(s) is not known yet there is no boun
 
 Differs from the paper: `alpha` is fixed; G(s) of an episode that was cut short ends
 there. Discrete actions, an extension: the bound holds for all actions.
+
+Shapes: P seeds, K critics, B batch.
 """
 
 from dataclasses import dataclass
@@ -54,7 +56,8 @@ class CalQL(Learner):
         }
 
     def critic_loss(self, batch: Batch) -> Tensor:
-        """Temporal-difference error and calibrated conservative term (eq. 5), [P]."""
+        """Temporal-difference error and calibrated conservative term, summed over
+        critics (eq. 5), [P]."""
         with torch.no_grad():
             target = self.target_quantiles(batch)
             proposal = self.head.proposal(self.net, batch.obs)
@@ -83,7 +86,7 @@ class CalQL(Learner):
         return {
             "q_data": q_data.mean((-2, -1)),
             "q_policy": q_policy.mean((-2, -1)),
-            "advantage": (q_policy - q_data).mean((-2, -1)),
+            "q_gap": (q_policy - q_data).mean((-2, -1)),
             "bounded": bounded.float().mean(-1),  # share of states with Q < G
             **self.head.maximizer_diagnostics(self.net, batch.obs),
         }

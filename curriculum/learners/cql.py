@@ -12,6 +12,8 @@ estimated from `samples` uniform actions and as many of the policy (appendix F; 
 authors' code adds as many of the policy at s').
 
 Differs from the paper: `alpha` is fixed, not a Lagrange multiplier.
+
+Shapes: P seeds, K critics, B batch.
 """
 
 from dataclasses import dataclass
@@ -57,7 +59,8 @@ class CQL(Learner):
         }
 
     def critic_loss(self, batch: Batch) -> Tensor:
-        """Temporal-difference error and conservative term (eq. 4), [P]."""
+        """Temporal-difference error and conservative term, summed over critics (eq. 4),
+        [P]."""
         with torch.no_grad():
             target = self.target_quantiles(batch)
             proposal = self.head.proposal(self.net, batch.obs)
@@ -83,7 +86,7 @@ class CQL(Learner):
         return {
             "q_data": q_data.mean((-2, -1)),
             "q_policy": q_policy.mean((-2, -1)),
-            "advantage": (q_policy - q_data).mean((-2, -1)),
+            "q_gap": (q_policy - q_data).mean((-2, -1)),
             "target_lag": (q_data - q_target).abs().mean((-2, -1)),
             **self.head.maximizer_diagnostics(self.net, batch.obs),
         }

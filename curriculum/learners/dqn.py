@@ -8,6 +8,8 @@ the loss is quantile regression (QR-DQN: Dabney et al. 2018, arXiv 1710.10044).
 
 Differs from the papers: target networks move by `polyak` averaging unless
 `target_every` is set; Adam is the optimiser of all variants.
+
+Shapes: P seeds, B batch.
 """
 
 from dataclasses import dataclass
@@ -45,7 +47,7 @@ class DQN(Learner):
         return {"q": self.critic_loss(batch)}
 
     def critic_loss(self, batch: Batch) -> Tensor:
-        """Error to the value of the best next action, [P]."""
+        """Error to r + discount Q'(s', b), [P]."""
         with torch.no_grad():
             next_values = self.head.values(self.target.q, batch.next_obs)
             if self.double:
@@ -66,7 +68,7 @@ class DQN(Learner):
         return {
             "q_data": q_data.mean((-2, -1)),
             "q_policy": q_policy.mean((-2, -1)),
-            "advantage": (q_policy - q_data).mean((-2, -1)),
+            "q_gap": (q_policy - q_data).mean((-2, -1)),
             "target_lag": (q_data - q_target).abs().mean((-2, -1)),
             "greedy_data": greedy.float().mean(-1),  # share of the batch
         }

@@ -9,6 +9,8 @@ of soft actor-critic and climb the lowest critic.
 
 Differs from the paper: no entropy in the target. Box actions only, since the penalty
 needs gradients with respect to actions.
+
+Shapes: P seeds, K critics, B batch, A numbers of an action.
 """
 
 from dataclasses import dataclass

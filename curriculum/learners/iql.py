@@ -5,7 +5,8 @@
     L(pi) = -E[min(exp(temperature u), 100) log pi(a | s)]                      (eq. 7)
 
 (s, a, r, s') come from the data, Q_k are two critics, Q'_k their target networks. No
-loss asks for the value of an action that the data does not show.
+loss uses the value of an action that the data does not show. Shapes: P seeds, K = 2
+critics, B batch.
 
 Differs from the paper: the standard deviation of box actions depends on the state.
 Discrete actions, an extension: the policy is categorical, everything else is the same.
@@ -30,11 +31,11 @@ class IQL(Learner):
 
     targets: ClassVar[tuple[str, ...]] = ("q",)
 
-    # which of the data's actions V(s) is the value of: 0.5 the average one, towards 1
-    # the best one
+    # expectile of the values of the data's actions that V(s) estimates: 0.5 is their
+    # mean, towards 1 their maximum
     expectile: float = 0.8
-    # per unit of return: 0 clones the data, large values imitate only the actions with
-    # the largest advantage; scale large rewards down
+    # inverse temperature, per unit of return: 0 clones the data, large values imitate
+    # only the actions with the largest advantage; scale large rewards down
     temperature: float = 3.0
 
     def __post_init__(self) -> None:
@@ -58,36 +59,37 @@ class IQL(Learner):
         }
 
     def advantage(self, batch: Batch) -> Tensor:
-        """u = min_k Q'_k(s, a) - V(s), [P, B]."""
+        """u = min_k Q'_k(s, a) - V(s), [P, B]; its gradient moves V."""
         with torch.no_grad():
             target_q = self.head.values(self.target.q, batch.obs).of(batch.action)
-        return target_q.amin(-2) - self.value_at(batch.obs)
+        lowest_q = target_q.amin(-2)  # of the critics
+        return lowest_q - self.value_at(batch.obs)
 
     def value_at(self, obs: Tensor) -> Tensor:
         """V(s), [P, B]."""
-        return self.net.value(obs).squeeze(-1).squeeze(-2)
+        return self.net.value(obs).squeeze(-1).squeeze(-2)  # of [P, 1, B, 1]
+
+    def value_loss(self, advantage: Tensor) -> Tensor:
+        """Expectile regression of V(s) on min_k Q'_k(s, a) (eq. 5), [P]."""
+        weight = torch.where(advantage < 0, 1 - self.expectile, self.expectile)
+        return (weight * advantage.square()).mean(-1)
 
     def critic_loss(self, batch: Batch) -> Tensor:
-        """Squared error to the value of the next state (eq. 6), [P]."""
+        """Squared error to r + discount V(s'), summed over critics (eq. 6), [P]."""
         with torch.no_grad():
             next_value = self.value_at(batch.next_obs).unsqueeze(-2)  # [P, 1, B]
             target = batch.backup(next_value)
         q = self.head.values(self.net.q, batch.obs).of(batch.action)  # [P, K, B]
         return (q - target).square().mean(-1).sum(-1)
 
-    def value_loss(self, advantage: Tensor) -> Tensor:
-        """Expectile regression of V(s) on Q'(s, a) (eq. 5), [P]."""
-        weight = torch.where(advantage < 0, 1 - self.expectile, self.expectile)
-        return (weight * advantage.square()).mean(-1)
-
     def policy_loss(self, batch: Batch, advantage: Tensor) -> Tensor:
-        """Advantage-weighted cloning (eq. 7), [P]."""
+        """Negative log-likelihood, weighted by the advantage (eq. 7), [P]."""
         weight = self.cloning_weight(advantage)
         policy = self.head.policy(self.net.policy, batch.obs)
         return -(weight * policy.log_prob(batch.action)).mean(-1)
 
     def cloning_weight(self, advantage: Tensor) -> Tensor:
-        """exp(temperature * advantage), at most MAX_WEIGHT."""
+        """exp(temperature u), at most MAX_WEIGHT, [P, B]."""
         return (self.temperature * advantage).exp().clamp(max=MAX_WEIGHT)
 
     def diagnose(self, batch: Batch) -> dict[str, Tensor]:

@@ -13,6 +13,8 @@ online learning from prior data.
 Differs from RLPD: network widths, and one update per batch. Discrete actions, an
 extension after Christodoulou (2019, arXiv 1910.07207): expectations over actions and
 the entropy H are exact.
+
+Shapes: P seeds, K critics, B batch.
 """
 
 from dataclasses import dataclass
@@ -68,7 +70,7 @@ class SAC(Learner):
         }
 
     def critic_loss(self, batch: Batch, values: Values, temperature: Tensor) -> Tensor:
-        """Squared error to the policy's soft value of the next state, [P]."""
+        """Squared error to the policy's soft value of s', summed over critics, [P]."""
         with torch.no_grad():
             next_policy = self.head.squashed_policy(self.net.policy, batch.next_obs)
             next_values = self.head.values(self.target.q, batch.next_obs)
@@ -111,7 +113,7 @@ class SAC(Learner):
         return {
             "q_data": q_data.mean((-2, -1)),
             "q_policy": q_policy.mean((-2, -1)),
-            "advantage": (q_policy - q_data).mean((-2, -1)),
+            "q_gap": (q_policy - q_data).mean((-2, -1)),
             "critic_disagreement": disagreement.mean(-1),
             "policy_spread": policy.spread().mean(-1),
             "temperature": self.net.temperature().exp(),

@@ -10,6 +10,8 @@ updates of the critics.
 Differs from the paper: target networks move in every update. Discrete actions, an
 extension: pi is categorical, Q(s, pi(s)) is its mean value, and -log pi(a | s) takes
 the place of the squared error; no noise is added to the target policy.
+
+Shapes: P seeds, K = 2 critics, B batch.
 """
 
 from dataclasses import dataclass
@@ -59,7 +61,8 @@ class TD3BC(Learner):
         return losses
 
     def critic_loss(self, batch: Batch, values: Values) -> Tensor:
-        """Squared error to the smoothed target policy's value, [P]."""
+        """Squared error to the smoothed target policy's value, summed over critics,
+        [P]."""
         with torch.no_grad():
             policy = self.head.deterministic_policy(self.target.policy, batch.next_obs)
             smoothed = policy.smoothed(self.target_noise, self.noise_limit)
@@ -89,7 +92,7 @@ class TD3BC(Learner):
         return {
             "q_data": q_data.mean((-2, -1)),
             "q_policy": q_policy.mean((-2, -1)),
-            "advantage": (q_policy - q_data).mean((-2, -1)),
+            "q_gap": (q_policy - q_data).mean((-2, -1)),
             "critic_weight": self.critic_weight(q_policy[:, 0]),
             "cloning_distance": policy.distance(batch.action).mean(-1),
         }

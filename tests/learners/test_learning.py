@@ -26,9 +26,10 @@ def make(name: str, **settings: Any) -> Any:
     return plugins.make("learner", name, **{"hidden": (64, 64), **settings})
 
 
-def told(what: str, returns: np.ndarray) -> str:
-    """A line of results, printed and for the message of an assertion."""
-    line = f"{what}: mean {returns.mean():.0f} of seeds {' '.join(f'{r:.0f}' for r in returns)}"
+def report(name: str, returns: np.ndarray) -> str:
+    """Print a line of results and return it, for the message of an assertion."""
+    of_seeds = " ".join(f"{value:.0f}" for value in returns)
+    line = f"{name}: mean {returns.mean():.0f} of seeds {of_seeds}"
     print(line)
     return line
 
@@ -91,14 +92,16 @@ PUSHES: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("name", PUSHES)
 def test_noise_that_changes_with_every_step_is_averaged_out(name, graded):
     returns = train(make(name, **PUSHES[name]), CartPole(), graded, 2_000, SEEDS)
-    line = told(f"cartpole, graded data ({graded.returns.mean():.0f}), {name}", returns)
+    line = report(
+        f"cartpole, graded data ({graded.returns.mean():.0f}), {name}", returns
+    )
     assert returns.mean() >= 400, line
 
 
 @pytest.mark.slow
 def test_cloning_a_misleading_majority_fails(misleading):
     returns = train(make("bc"), CartPole(), misleading, 2_000, SEEDS)
-    line = told(
+    line = report(
         f"cartpole, misleading data ({misleading.returns.mean():.0f}), bc", returns
     )
     assert returns.mean() < 150, line
@@ -108,7 +111,7 @@ def test_cloning_a_misleading_majority_fails(misleading):
 @pytest.mark.parametrize("name", ["cql", "iql", "bcq"])
 def test_consequences_tell_good_actions_from_frequent_ones(name, misleading):
     returns = train(make(name, **PUSHES[name]), CartPole(), misleading, 2_000, SEEDS)
-    line = told(
+    line = report(
         f"cartpole, misleading data ({misleading.returns.mean():.0f}), {name}", returns
     )
     assert returns.mean() >= 400, line
@@ -130,7 +133,7 @@ def noisy() -> Data:
 def cloned(noisy) -> float:
     """What cloning makes of that data: averaged torques are too weak to swing up."""
     returns = train(make("bc"), Pendulum(), noisy, 3_000, SEEDS)
-    told(f"pendulum, noisy data ({noisy.returns.mean():.0f}), bc", returns)
+    report(f"pendulum, noisy data ({noisy.returns.mean():.0f}), bc", returns)
     return returns.mean()
 
 
@@ -152,7 +155,7 @@ TORQUES: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("name", TORQUES)
 def test_learners_of_values_do_better_than_cloning(name, noisy, cloned):
     returns = train(make(name, **TORQUES[name]), Pendulum(), noisy, 3_000, SEEDS)
-    line = told(
+    line = report(
         f"pendulum, noisy data ({noisy.returns.mean():.0f}), {name} against bc's {cloned:.0f}",
         returns,
     )
@@ -197,7 +200,7 @@ def test_a_pole_is_handed_over(name):
     returns = hand_over(
         "cartpole", "balance", make(name, **settings), decay, steps=8_000
     )
-    line = told(f"cartpole, handed over, {name}", returns)
+    line = report(f"cartpole, handed over, {name}", returns)
     assert returns.mean() >= 400, line
 
 
@@ -218,5 +221,5 @@ def test_a_pendulum_is_handed_over(name):
         updates_per_step=0.5,
         store=store,
     )
-    line = told(f"pendulum, handed over, {name}", returns)
+    line = report(f"pendulum, handed over, {name}", returns)
     assert returns.mean() >= (-800 if name == "bc" else -450), line

@@ -1,5 +1,5 @@
 """The loss of every learner, for both kinds of action, worked out by hand on networks
-that look up what they say.
+that are tables or formulas.
 
 States are 0 and 1, there are two seeds, three rows and two or three critics. Every
 seed's rows are one that goes on, one that terminated (discount 0) and one that was cut
@@ -37,7 +37,7 @@ NOT_YET = -math.inf  # a return that is not known
 
 
 class Table:
-    """A network that looks up what it says of state `obs` [P, B, 1]; entries are [P, K,
+    """A network that looks up its outputs for state `obs` [P, B, 1]; entries are [P, K,
     states, outputs]."""
 
     def __init__(self, entries: Any):
@@ -72,8 +72,9 @@ class Formulas:
 
     @staticmethod
     def ask(function: Callable, row: Tensor) -> Tensor:
-        said = function(*row.T)
-        outputs = said if isinstance(said, tuple) else (said,)
+        outputs = function(*row.T)
+        if not isinstance(outputs, tuple):
+            outputs = (outputs,)
         return torch.stack([torch.as_tensor(o).expand(len(row)) for o in outputs], -1)
 
     def slope(self, x: Tensor, columns: int) -> Tensor:
@@ -105,14 +106,16 @@ def by_hand(
             for space in spaces:
                 assert hasattr(space, name)
                 setattr(space, name, network)
+            if entries is nets:
+                learner.nets[name] = network
     return learner
 
 
 def noise(learner: Any, **queues: list) -> None:
-    """Have `normal` and `uniform` say these numbers [P, ...], one array a call, and no
-    more."""
+    """Have `normal` and `uniform` return these numbers [P, ...], one array for each
+    call, and no more."""
 
-    def says(queue: list) -> Callable[..., Tensor]:
+    def returns(queue: list) -> Callable[..., Tensor]:
         left = [
             torch.tensor(np.asarray(numbers), dtype=torch.float32) for numbers in queue
         ]
@@ -124,8 +127,8 @@ def noise(learner: Any, **queues: list) -> None:
 
         return drawn
 
-    for law in ("normal", "uniform"):
-        setattr(learner.head.noise, law, says(queues.get(law, [])))
+    for kind in ("normal", "uniform"):
+        setattr(learner.head.noise, kind, returns(queues.get(kind, [])))
 
 
 def rows(*seeds: list[tuple]) -> Batch:
@@ -662,6 +665,38 @@ def test_the_losses_of_iql_worked_out_by_hand():
         value=[0.6, 6.733333],
         policy=[1.976365, 76.819243],
     )
+
+
+def test_the_diagnostics_of_iql_worked_out_by_hand():
+    learner = by_hand(
+        IQL(expectile=0.8, temperature=2.0),
+        q=[[[[1, 0], [0, 2]], [[0, 0], [1, 1]]], [[[0, 0], [0, 0]], [[2, 0], [0, -1]]]],
+        value=[[[[1], [2]]], [[[0], [-2]]]],
+        policy=logs([[[[0.4, 0.6], [0.6, 0.4]]], [[[0.9, 0.1], [0.4, 0.6]]]]),
+        targets={
+            "q": [
+                [[[2, 0], [2.5, 1]], [[3, 0.5], [4, 0]]],
+                [[[5, 0], [0, -3]], [[6, 0], [0, 1]]],
+            ]
+        },
+    )
+    batch = rows(
+        [(0, 0, 1.0, 0.5, 1), (1, 1, -1.0, 0.0, 0)],
+        [(0, 0, 2.0, 0.5, 1), (1, 1, 1.0, 0.0, 1)],
+    )
+    found = learner.diagnose(batch)
+    # critics on the data, seed 0: 1, 2 and 0, 1; seed 1: 0, 0 and 2, -1
+    assert found["q_data"].tolist() == [1, 0.25]
+    # seed 0 prefers action 1 at state 0 and 0 at state 1: critics 0, 0 and 0, 1; seed 1
+    # prefers the data's actions
+    assert found["q_policy"].tolist() == [0.25, 0.25]
+    assert found["value"].tolist() == [1.5, -1]
+    # least target values 2, 0 and 5, -3 less V = 1, 2 and 0, -2
+    assert found["advantage"].tolist() == [-0.5, 2]
+    # e^2 and e^-4; e^10, which is clipped, and e^-2
+    assert found["clipped_weights"].tolist() == [0, 0.5]
+    # entropies 0.673012 twice; 0.325083 and 0.673012
+    assert found["policy_spread"].tolist() == pytest.approx([0.673012, 0.499047])
 
 
 IQL_BOX = rows(

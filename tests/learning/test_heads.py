@@ -219,24 +219,24 @@ def fixed(*queue: Any) -> Any:
 
 
 def test_the_density_of_a_normal_policy_around_tanh_is_that_of_torch():
-    said = torch.randn(2, 5, 6, generator=torch.Generator().manual_seed(0))
+    raw = torch.randn(2, 5, 6, generator=torch.Generator().manual_seed(0))
     action = torch.rand(2, 5, 3, generator=torch.Generator().manual_seed(1)) * 2 - 1
     expected = (
-        torch.distributions.Normal(said[..., :3].tanh(), said[..., 3:].exp())
+        torch.distributions.Normal(raw[..., :3].tanh(), raw[..., 3:].exp())
         .log_prob(action)
         .sum(-1)
     )
-    torch.testing.assert_close(Gaussian(said, Noise((0, 1))).log_prob(action), expected)
+    torch.testing.assert_close(Gaussian(raw, Noise((0, 1))).log_prob(action), expected)
 
 
 def test_the_density_of_a_squashed_policy_is_that_of_torch():
-    said = torch.randn(2, 5, 6, generator=torch.Generator().manual_seed(0))
-    normal = torch.distributions.Normal(said[..., :3], said[..., 3:].exp())
+    raw = torch.randn(2, 5, 6, generator=torch.Generator().manual_seed(0))
+    normal = torch.distributions.Normal(raw[..., :3], raw[..., 3:].exp())
     squashed = torch.distributions.TransformedDistribution(
         normal, torch.distributions.TanhTransform()
     )
     action = torch.rand(2, 5, 3, generator=torch.Generator().manual_seed(1)) * 1.8 - 0.9
-    policy = TanhNormal(said, Noise((0, 1)))
+    policy = TanhNormal(raw, Noise((0, 1)))
     torch.testing.assert_close(
         policy.log_prob(action), squashed.log_prob(action).sum(-1), atol=1e-5, rtol=1e-4
     )
@@ -290,9 +290,9 @@ def test_the_entropy_of_a_squashed_policy_is_the_surprise_of_its_own_draw():
 
 
 def test_slopes_pass_through_a_draw():
-    said = outputs((0.3, -1.0)).requires_grad_()
-    policy = TanhNormal(said, fixed([2.0]))
-    (slope,) = torch.autograd.grad(policy.action.sum(), said)
+    raw = outputs((0.3, -1.0)).requires_grad_()
+    policy = TanhNormal(raw, fixed([2.0]))
+    (slope,) = torch.autograd.grad(policy.action.sum(), raw)
     # a = tanh(m + 2 e^l): da/dm = 1 - a^2, da/dl = (1 - a^2) * 2 e^-1
     steep = 1 - math.tanh(0.3 + 2 / math.e) ** 2
     assert slope.flatten().tolist() == pytest.approx([steep, steep * 2 / math.e])
@@ -318,7 +318,7 @@ def test_smoothing_cuts_the_noise_and_then_the_action():
 
 
 class Sums:
-    """A critic whose members say 1 and 10 times the sum of what they see."""
+    """A critic whose members are 1 and 10 times the sum of their inputs."""
 
     def encode(self, obs: Tensor) -> Tensor:
         return obs * 100
@@ -367,11 +367,11 @@ def test_the_conservative_estimate_of_a_flat_critic_is_its_value_and_the_volume_
 
 
 def test_the_conservative_estimate_is_the_integral_that_a_grid_finds():
-    def said(x: Tensor) -> Tensor:
+    def raw(x: Tensor) -> Tensor:
         a = x[:, :, 1]
         return torch.stack([3 * a + x[:, :, 0], -2 * a * a], 1).unsqueeze(-1)
 
-    critic = SimpleNamespace(encode=lambda obs: obs, body=said)
+    critic = SimpleNamespace(encode=lambda obs: obs, body=raw)
     policy = TanhNormal(torch.tensor([[[0.5, -0.5], [-0.2, 0.3]]]), Noise((1,)))
     values: Any = BoxValues(critic, torch.tensor([[[0.0], [1.0]]]), Noise((0,)))  # type: ignore[arg-type]
     _, soft = values.conservative(torch.zeros(1, 2, 1), policy, 20_000)
@@ -384,16 +384,14 @@ def test_the_conservative_estimate_is_the_integral_that_a_grid_finds():
 
 
 def test_no_slope_runs_through_the_actions_an_estimate_draws():
-    said = torch.zeros(1, 2, 2, requires_grad=True)
+    raw = torch.zeros(1, 2, 2, requires_grad=True)
     values: Any = BoxValues(
         box(size=1).critic(2).setup([stream(0, "test")]),
         torch.zeros(1, 2, 4),
         Noise((0,)),
     )
-    _, soft = values.conservative(
-        torch.zeros(1, 2, 1), TanhNormal(said, Noise((1,))), 3
-    )
-    assert torch.autograd.grad(soft.sum(), said, allow_unused=True) == (None,)
+    _, soft = values.conservative(torch.zeros(1, 2, 1), TanhNormal(raw, Noise((1,))), 3)
+    assert torch.autograd.grad(soft.sum(), raw, allow_unused=True) == (None,)
 
 
 # --- both ---
@@ -592,8 +590,8 @@ def test_draws_by_numpys_noise_follow_the_policy():
     )
     head = box(size=1)
     noise = head.policy_noise([stream(0, "test")], 20_000)
-    said = torch.tensor([0.3, math.log(0.5)]).expand(1, 1, 20_000, 2)
-    drawn = head.sampled_action(lambda obs: said, torch.zeros(1, 20_000, 4), noise)
+    raw = torch.tensor([0.3, math.log(0.5)]).expand(1, 1, 20_000, 2)
+    drawn = head.sampled_action(lambda obs: raw, torch.zeros(1, 20_000, 4), noise)
     assert drawn.shape == (1, 20_000, 1)
     assert drawn.atanh().mean().item() == pytest.approx(0.3, abs=0.02)
     assert drawn.atanh().std().item() == pytest.approx(0.5, abs=0.02)

@@ -1,0 +1,80 @@
+"""Diagnostics: finite numbers of every seed, computed without touching the learner."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from curriculum.setting import plugins
+from curriculum.types import Batch, Spec
+
+torch.set_num_threads(1)
+
+SEEDS = (0, 1, 2)
+ROWS = 16
+LIGHT = {"critics": 3, "samples": 4}  # for those learners that have such fields
+CASES = [
+    (name, kind)
+    for name in plugins.names("learner")
+    for kind in plugins.find("learner", name).kinds
+]
+
+
+def make(name: str, kind: str) -> Any:
+    edge = np.full(4, np.inf, np.float32)
+    actions = 3 if kind == "discrete" else 0
+    spec = Spec((4,), "float32", -edge, edge, actions, 0 if actions else 2)
+    fields = plugins.find("learner", name).__dataclass_fields__
+    light = {field: value for field, value in LIGHT.items() if field in fields}
+    return plugins.make("learner", name, hidden=(8,), **light).setup(spec, SEEDS)
+
+
+def random_batch(kind: str) -> Batch:
+    generator = torch.Generator().manual_seed(0)
+    shape = (len(SEEDS), ROWS)
+    obs, next_obs = torch.randn(2, *shape, 4, generator=generator)
+    reward, mc_return = torch.randn(2, *shape, generator=generator)
+    mc_return[:, 0] = -torch.inf  # an episode that is not over
+    if kind == "discrete":
+        action = torch.randint(3, shape, generator=generator)
+    else:
+        action = torch.rand(*shape, 2, generator=generator) * 2 - 1
+    discount = torch.full(shape, 0.9)
+    return Batch(obs, action, reward, discount, next_obs, mc_return=mc_return)
+
+
+def leaves(state: Any, path: str = "") -> dict[str, Any]:
+    """Entries of a nested state by their path."""
+    if not isinstance(state, dict | list | tuple):
+        return {path: state}
+    items = state.items() if isinstance(state, dict) else enumerate(state)
+    found: dict[str, Any] = {}
+    for name, value in items:
+        found |= leaves(value, f"{path}/{name}")
+    return found
+
+
+@pytest.mark.parametrize(("name", "kind"), CASES)
+def test_every_learner_reports_finite_numbers_of_each_seed(name, kind):
+    learner = make(name, kind)
+    values = learner.diagnostics(random_batch(kind))
+    assert len(values) >= 4
+    for key, value in values.items():
+        assert value.shape == (len(SEEDS),), key
+        assert value.isfinite().all(), key
+        assert not value.requires_grad, key
+
+
+@pytest.mark.parametrize(("name", "kind"), CASES)
+def test_diagnosing_leaves_the_state_as_it_is(name, kind):
+    learner = make(name, kind)
+    before = leaves(learner.state())
+    learner.diagnose(random_batch(kind))  # draws no noise that must be put back
+    after = leaves(learner.state())
+    assert before.keys() == after.keys()
+    for path, value in before.items():
+        if isinstance(value, torch.Tensor):
+            assert torch.equal(value.nan_to_num(7), after[path].nan_to_num(7)), path
+        else:
+            assert value == after[path], path
