@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import SimpleNamespace
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Self, cast
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ from curriculum.learning.heads import Body, Head, make_head
 from curriculum.learning.hyperparameters import Hyperparameters
 from curriculum.learning.kernels import Precision, retain_freed_memory
 from curriculum.learning.modules import adapt, build_for_seeds
-from curriculum.learning.networks import Network
+from curriculum.learning.networks import Network, ObsNetwork
 from curriculum.learning.normalizer import Normalizer
 from curriculum.learning.optimizer import Optimizer, Targets
 from curriculum.learning.weights import Snapshot, WeightCollection, Weights
@@ -71,8 +71,8 @@ class Learner(Hyperparameters):
     def choose(self, obs: Tensor) -> Tensor:
         """Best known actions [P, B] or [P, B, A] at normalised observations."""
         if self.actor in self.nets:
-            return self.head.mode(self.nets[self.actor], obs)
-        return self.head.values(self.nets[self.critic], obs).best_action()
+            return self.head.mode(self._network(self.actor), obs)
+        return self.head.values(self._network(self.critic), obs).best_action()
 
     def estimate(self, obs: Tensor) -> Tensor:
         """Values [P, B] of normalised observations.
@@ -80,12 +80,13 @@ class Learner(Hyperparameters):
         They come from the state value or from the critic; a learner without either
         returns the probability (density) of its own action."""
         if self.state_value in self.nets:
-            network: Any = self.nets[self.state_value]
-            return network(obs)[:, 0, :, 0]  # of [P, 1, B, 1]
+            value = self._network(self.state_value)(obs)  # [P, 1, B, 1]
+            return value[:, 0, :, 0]
         action = self.choose(obs)
         if self.critic in self.nets:
-            return self.head.values(self.nets[self.critic], obs).of(action).mean(1)
-        policy = self.head.policy(self.nets[self.actor], obs)
+            values = self.head.values(self._network(self.critic), obs)
+            return values.of(action).mean(1)
+        policy = self.head.policy(self._network(self.actor), obs)
         return policy.log_prob(action).exp()
 
     def export(self, seed: int) -> nn.Sequential:
@@ -94,9 +95,12 @@ class Learner(Hyperparameters):
 
         Observations [n, *O] -> scores [n, actions], of which the largest acts, or box
         actions [n, A]."""
-        acting = self.nets.get(self.actor) or self.nets[self.critic]
-        layers = self.head.export(acting, seed)
+        acting = self.actor if self.actor in self.nets else self.critic
+        layers = self.head.export(self._network(acting), seed)
         return nn.Sequential(self.normalizer.export(seed), *layers)
+
+    def _network(self, name: str) -> ObsNetwork:
+        return cast(ObsNetwork, self.nets[name])
 
     # --- setup ---
 

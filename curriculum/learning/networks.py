@@ -116,7 +116,7 @@ class ObsNetwork(Network):
     def __call__(self, obs: Tensor) -> Tensor:
         return self.body(self.encode(obs))
 
-    def slope(self, features: Tensor, columns: int) -> Tensor:
+    def input_gradient(self, features: Tensor, columns: int) -> Tensor:
         """Gradient [P, K, B, columns] of a single output with respect to the last
         columns of the features; can be differentiated once more."""
         raise ValueError(
@@ -261,7 +261,7 @@ class Stacked(ObsNetwork):
             blocks = self.body_layout.split(self.leaves[0])
         return self._arrange(blocks)
 
-    def slope(self, features: Tensor, columns: int) -> Tensor:
+    def input_gradient(self, features: Tensor, columns: int) -> Tensor:
         *parts, last = self.chain.parts
         assert isinstance(last, Dense)
         assert last.outputs == 1
@@ -311,7 +311,7 @@ class _WrittenBackward(torch.autograd.Function):
         if torch.is_grad_enabled():
             raise RuntimeError(
                 "a network's backward pass cannot be differentiated again; "
-                "Stacked.slope can"
+                "Stacked.input_gradient can"
             )
         network: Stacked = ctx.network
         needs_input, trains, _ = ctx.needs_input_grad

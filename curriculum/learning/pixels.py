@@ -99,7 +99,7 @@ def _inputs_first(weight: Tensor) -> Tensor:
     return weight.movedim(-1, 1)
 
 
-class Residual(nn.Module):
+class ConvolutionalResidual(nn.Module):
     """x + conv(relu(conv(relu(x))))."""
 
     def __init__(self, channels: int):
@@ -134,8 +134,8 @@ def impala(frames: int) -> nn.Sequential:
     for outputs in (16, 32, 32):
         layers.append(nn.Conv2d(inputs, outputs, 3, padding=1))
         layers.append(nn.MaxPool2d(3, 2, 1))
-        layers.append(Residual(outputs))
-        layers.append(Residual(outputs))
+        layers.append(ConvolutionalResidual(outputs))
+        layers.append(ConvolutionalResidual(outputs))
         inputs = outputs
     return nn.Sequential(*layers, nn.ReLU(), nn.Flatten())
 

@@ -151,7 +151,7 @@ class BoxValues(Values):
 
     def slope(self, action: Tensor) -> Tensor:
         inputs = torch.cat([self.features, action], -1)
-        return self.critic.slope(inputs, action.shape[-1])
+        return self.critic.input_gradient(inputs, action.shape[-1])
 
 
 def mean_of_quantiles(quantiles: Tensor) -> Tensor:

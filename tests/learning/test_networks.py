@@ -348,7 +348,7 @@ def test_inputs_and_slopes_that_come_in_are_left_as_they_are():
 def test_a_second_derivative_through_the_written_backward_pass_is_no_silent_zero(loss):
     net, x = stacked(1), inputs(3, 7, 4).requires_grad_()
 
-    def twice() -> Any:  # `slope` is what can be differentiated again
+    def twice() -> Any:  # `input_gradient` is what can be differentiated again
         (slope,) = torch.autograd.grad(loss(net.body(x)), x, create_graph=True)
         return torch.autograd.grad(slope.square().sum(), net.leaves)
 
@@ -373,24 +373,24 @@ def test_slopes_and_their_own_derivative_are_those_of_autograd_twice(
         1,
     )
     for columns in (1, 3, 4):
-        slope = net.slope(x.detach(), columns)
+        slope = net.input_gradient(x.detach(), columns)
         assert slope.shape == (seeds, members, 7, columns)
         torch.testing.assert_close(
             slope, expected[..., -columns:], atol=1e-6, rtol=1e-5
         )
-    mine = torch.autograd.grad(some_loss(net.slope(x.detach(), 3)), net.leaves)
+    mine = torch.autograd.grad(some_loss(net.input_gradient(x.detach(), 3)), net.leaves)
     theirs = torch.autograd.grad(some_loss(expected[..., -3:]), vector)
     torch.testing.assert_close(mine, theirs, atol=1e-5, rtol=1e-4)
 
 
 def test_the_derivative_of_slopes_is_that_of_finite_differences():
     net, x = in_double(stacked(1, seeds=(0, 1))), inputs(2, 3, 4).double()
-    assert torch.autograd.gradcheck(lambda leaf: net.slope(x, 2), net.leaves)
+    assert torch.autograd.gradcheck(lambda leaf: net.input_gradient(x, 2), net.leaves)
 
 
 def test_slopes_of_normalised_layers_are_refused_in_a_sentence():
     with pytest.raises(ValueError, match="layer_norm False"):
-        stacked(1, layer_norm=True).slope(inputs(3, 7, 4), 2)
+        stacked(1, layer_norm=True).input_gradient(inputs(3, 7, 4), 2)
 
 
 def test_normalised_layers_worked_out_by_hand():
@@ -524,7 +524,7 @@ def test_gradients_with_respect_to_inputs_pass_through_residual_blocks():
     parts = [Dense(4, 6), Residual([Dense(6, 8), ReLU(), Dense(8, 6)]), Dense(6, 1)]
     net = Stacked(parts, 2).setup([stream(seed, "test") for seed in (0, 1)])
     x = inputs(2, 5, 4).requires_grad_()
-    slope = net.slope(x.detach(), 3)
+    slope = net.input_gradient(x.detach(), 3)
     for k in range(2):
         (expected,) = torch.autograd.grad(net(x)[:, k].sum(), x)
         torch.testing.assert_close(slope[:, k], expected[..., 1:], atol=1e-6, rtol=1e-5)
@@ -538,7 +538,7 @@ def test_chains_that_would_overwrite_their_callers_tensors_are_refused():
 
 def test_a_network_without_gradients_of_its_inputs_says_so():
     with pytest.raises(ValueError, match="ObsNetwork does not offer"):
-        ObsNetwork().slope(inputs(1, 2, 4), 2)
+        ObsNetwork().input_gradient(inputs(1, 2, 4), 2)
 
 
 def test_an_mlp_is_the_list_of_its_parts():
