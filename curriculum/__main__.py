@@ -4,7 +4,7 @@ from curriculum._commands import commands
 
 
 def main() -> None:
-    """Print every command with what it does."""
+    """Print every command and its summary."""
     print("usage: python -m curriculum.COMMAND [FLAGS], each with --help\n")
     for name, summary in commands().items():
         print(f"  {name:<10} {summary}")

@@ -55,28 +55,30 @@ RENAMED = {
     "planners.training": "curriculum.planners._expert.training",
     "planners.tree": "curriculum.planners._search.tree",
 }
-FOLDERS = ("envs", "planners")  # packages of ours that used to be top-level packages
+FOLDERS = ("envs", "planners")  # were top-level packages in version 0.1
 
 
 def install() -> None:
-    """Make the old names importable; a module that really has such a name wins."""
+    """Make the old names importable; an installed module of the same name wins."""
     sys.meta_path.insert(0, _Finder())
 
 
 def current_name(name: str) -> str | None:
-    """Today's name of a module of version 0.1, None for a name that is not ours."""
+    """Return today's name of a module of version 0.1, None for any other name."""
     top, _, rest = name.partition(".")
-    if top in FOLDERS:
-        if not rest:
-            return None if PathFinder.find_spec(name) else RENAMED[name]
-        if sys.modules.get(top) is not sys.modules.get(f"curriculum.{top}"):
-            return None  # somebody else's package
-        return RENAMED.get(name, f"curriculum.{name}")
-    return RENAMED.get(name)
+    if top not in FOLDERS:
+        return RENAMED.get(name)
+    if not rest:
+        # a package or module of the user
+        is_foreign = PathFinder.find_spec(name) is not None
+        return None if is_foreign else RENAMED[name]
+    if sys.modules.get(top) is not sys.modules.get(f"curriculum.{top}"):
+        return None
+    return RENAMED.get(name, f"curriculum.{name}")
 
 
 def alias(old: str, new: str) -> ModuleType:
-    """Import `new`, and warn that `old` is its old name."""
+    """Import `new`, and warn that `old` is its former name."""
     warnings.warn(
         f"{old} is now {new}; the old name goes in the next release",
         FutureWarning,
@@ -86,6 +88,8 @@ def alias(old: str, new: str) -> ModuleType:
 
 
 class _Finder(MetaPathFinder):
+    """Finds modules by their old names."""
+
     def find_spec(
         self,
         fullname: str,
@@ -97,6 +101,8 @@ class _Finder(MetaPathFinder):
 
 
 class _Loader(Loader):
+    """Returns the module of the new name."""
+
     def __init__(self, new: str):
         self.new = new
 
@@ -106,4 +112,5 @@ class _Loader(Loader):
         return module
 
     def exec_module(self, module: ModuleType) -> None:
-        module.__spec__ = self.spec  # the import system has put the old name there
+        # the import system has replaced it by one with the old name
+        module.__spec__ = self.spec

@@ -129,7 +129,7 @@ class Forgetful(Quiet):
 
 class Twisted(Quiet):
     def export(self, seed):
-        policy = super().export(seed)
+        policy: Any = super().export(seed)
         with torch.no_grad():
             policy[-1].weight.neg_()
             policy[-1].bias.neg_()

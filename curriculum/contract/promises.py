@@ -54,9 +54,7 @@ def require(condition: bool, sentence: str) -> None:
         raise BrokenPromise(sentence)
 
 
-def require_array(
-    name: str, array: Any, shape: tuple[int, ...], kind: type[np.generic]
-) -> None:
+def require_array(name: str, array: Any, shape: tuple[int, ...], kind: Any) -> None:
     """Require a finite array of a shape and a kind of numbers."""
     require(
         isinstance(array, np.ndarray),

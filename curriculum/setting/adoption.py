@@ -9,7 +9,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from functools import cache
 from importlib import import_module
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 T = TypeVar("T")
 
@@ -63,7 +63,7 @@ MIGRATION = {
 
 
 @cache
-def adopt(family: str, plugin: type[T]) -> type[T]:
+def adopt(family: str, plugin: type[Any]) -> type[Any]:
     """Complete a class with the defaults of its family's protocol.
 
     Returns the class itself where nothing is missing, else a subclass of the same name
@@ -88,7 +88,10 @@ def _default(protocol: type, name: str) -> object:
     """The protocol's default for a member; the value of a property, so that instances
     can still set their own."""
     member = getattr(protocol, name)
-    return member.fget(protocol) if isinstance(member, property) else member
+    if isinstance(member, property):
+        assert member.fget is not None
+        return member.fget(protocol)
+    return member
 
 
 def adopt_instance(family: str, plugin: T) -> T:
@@ -100,7 +103,7 @@ def adopt_instance(family: str, plugin: T) -> T:
     return plugin
 
 
-def _checked_learner(plugin: type[T]) -> type[T]:
+def _checked_learner(plugin: type[Any]) -> type[Any]:
     learner: type = import_module("curriculum.learning.learner").Learner
     if not issubclass(plugin, learner):
         raise ValueError(
@@ -116,7 +119,7 @@ def _members(family: str, plugin: type) -> Members:
     return PROTOCOLS[family]
 
 
-def _subclass(plugin: type[T], members: Mapping[str, object]) -> type[T]:
+def _subclass(plugin: type[Any], members: Mapping[str, object]) -> type[Any]:
     """A class that differs from `plugin` only by additional members."""
     space = {
         **members,

@@ -241,7 +241,7 @@ def _options_class(descriptions: Mapping[str, Description]) -> type:
         fields = [_entry(field) for field in description.fields]
         group = dataclasses.make_dataclass(family, fields, kw_only=True)
         group.__doc__ = description.summary
-        annotation = Annotated[group, tyro.conf.arg(name=family)]
+        annotation: Any = Annotated[group, tyro.conf.arg(name=family)]
         default = dataclasses.field(default_factory=group)
         entries.append((f"{family}_fields", annotation, default))
     return dataclasses.make_dataclass("Options", entries, kw_only=True)
@@ -263,7 +263,7 @@ def _family_entry(family: str) -> tuple[str, Any, Any]:
 
 
 def _entry(field: Field) -> tuple[str, Any, Any]:
-    annotation = Annotated[field.type, tyro.conf.arg(help=field.help)]
+    annotation: Any = Annotated[field.type, tyro.conf.arg(help=field.help)]
     return field.name, annotation, dataclasses.field(default=field.default)
 
 

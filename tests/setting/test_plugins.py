@@ -9,7 +9,7 @@ import subprocess
 import sys
 from importlib import import_module
 from pathlib import Path
-from typing import get_type_hints
+from typing import Any, get_type_hints
 
 import pytest
 import yaml
@@ -161,7 +161,7 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
 
 @pytest.mark.usefixtures("elsewhere")
 def test_a_class_from_anywhere_on_the_path_is_a_plugin():
-    made = plugins.make("planner", "patience:Patient", wait=5)
+    made: Any = plugins.make("planner", "patience:Patient", wait=5)
     assert (made.wait, made.tone) == (5, "kind")
     assert plugins.name_of("planner", made) == "patience:Patient"
     assert plugins.make("planner", made) is made
@@ -212,7 +212,7 @@ def test_every_setting_of_a_run_is_explained_in_help():
 def test_a_file_is_a_plugin_under_its_path(tmp_path: Path):
     path = tmp_path / "patient.py"
     path.write_text(FOREIGN.split("class Plain")[0])
-    made = plugins.make("planner", str(path), wait=5)
+    made: Any = plugins.make("planner", str(path), wait=5)
     assert (type(made).__name__, made.wait) == ("Patient", 5)
     assert plugins.name_of("planner", made) == str(path.resolve())
     # not imported a second time
