@@ -9,7 +9,7 @@ E rows, B batch, K critics, O one observation, A numbers of a box action.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol, Self
 
@@ -65,6 +65,17 @@ class Batch(NamedTuple):
             reward = reward.unsqueeze(-1)
             discount = discount.unsqueeze(-1)
         return reward + discount * value
+
+
+class Episode(NamedTuple):
+    """One episode of a data set, T steps."""
+
+    observation: np.ndarray  # [T, *O]
+    action: np.ndarray  # [T] int64, or [T, A] float32 in [-1, 1]
+    reward: np.ndarray  # [T] float32
+    next_observation: np.ndarray  # [T, *O], the true last observation at the end
+    terminated: bool  # the episode truly ended
+    truncated: bool  # it was cut short
 
 
 class Record(NamedTuple):
@@ -399,6 +410,24 @@ class Technique(Protocol):
 
         Raises `curriculum.shipping.layers.Unsupported` for a kind of policy it cannot
         take."""
+        ...
+
+
+class Format(Protocol):
+    """A file format of data sets."""
+
+    def read(self, path: Path) -> Iterator[Episode]:
+        """Read the episodes of a file.
+
+        Raises ValueError, which names the episode, for a file that is damaged or holds
+        anything else."""
+        ...
+
+    def write(
+        self, path: Path, episodes: Iterable[Episode], manifest: dict[str, Any]
+    ) -> None:
+        """Write a file that `read` gives back; `manifest` describes the data set and
+        can be written as JSON."""
         ...
 
 

@@ -42,6 +42,7 @@ PROTOCOLS: Mapping[str, Members] = {
         "curriculum.types", "Bonus", ("setup", "reward"), ("state", "load")
     ),
     "technique": Members("curriculum.types", "Technique", ("compress",), ()),
+    "format": Members("curriculum.types", "Format", ("read", "write"), ()),
     "listener": Members(
         "curriculum.types", "Listener", ("open", "__call__"), ("close",)
     ),

@@ -26,6 +26,7 @@ from curriculum.setting.description import Description, Field
 from curriculum.types import (
     Bonus,
     Decay,
+    Format,
     Gate,
     Listener,
     Planner,
@@ -43,6 +44,7 @@ PACKAGES = {  # flag -> package whose files are its choices
     "start": "curriculum.starts",
     "bonus": "curriculum.bonuses",
     "technique": "curriculum.techniques",
+    "format": "curriculum.formats",
     "listener": "curriculum.listeners",
 }
 # flags that take one plug-in of a run
@@ -140,6 +142,10 @@ def make(family: Literal["bonus"], choice: Bonus | str, **settings: Any) -> Bonu
 def make(
     family: Literal["technique"], choice: Technique | str, **settings: Any
 ) -> Technique: ...
+@overload
+def make(
+    family: Literal["format"], choice: Format | str, **settings: Any
+) -> Format: ...
 @overload
 def make(
     family: Literal["listener"], choice: Listener | str, **settings: Any
