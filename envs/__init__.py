@@ -4,6 +4,9 @@ registers the native ones with Gymnasium."""
 import sys
 
 from curriculum.envs._base import registration
+from curriculum.envs._base.native import Dynamics
+
+__all__ = ["Dynamics"]
 
 if __name__ == "envs":  # imported by its old name, from the folder that holds it
     from curriculum import _renamed
