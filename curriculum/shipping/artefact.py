@@ -16,7 +16,11 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors import numpy as safetensors
 
-from curriculum.shipping.int8 import dequantized, scale_name
+from curriculum.shipping.int8 import (
+    dequantized,
+    quantized,  # noqa: F401 - found here by its name of version 0.1
+    scale_name,
+)
 from curriculum.shipping.layers import Layer, Unsupported, array_of, dense
 from curriculum.shipping.numpy_runner import Forward, runner
 from curriculum.types import Deployable

@@ -16,7 +16,8 @@ from curriculum.envs._base.streams import Streams
 from curriculum.envs.cartpole import CartPole
 from curriculum.envs.gridworld import Gridworld
 from curriculum.envs.pendulum import Pendulum
-from curriculum.planners._search.rollouts import Outcome, rollout
+from curriculum.planners._search.plans import Plans
+from curriculum.planners._search.rollouts import Outcome, discounted_return, rollout
 from curriculum.planners._search.tree import Trees, most_visited, ucb1
 from curriculum.planners.mcts import MCTS
 from curriculum.planners.mppi import MPPI
@@ -224,6 +225,30 @@ def test_copies_earn_what_the_simulator_says():
     )
     np.testing.assert_array_equal(found, expected)
     np.testing.assert_array_equal(over, ended)
+
+
+def test_rewards_are_discounted_by_the_steps_before_them():
+    reward = np.array([[[1.0, 1.0, 1.0]], [[0.0, 4.0, 8.0]]])
+    assert discounted_return(reward, 0.5).tolist() == [[1.75], [4.0]]
+
+
+# --- plans ---
+
+
+@pytest.mark.parametrize(("hold_last", "end"), [(False, 0), (True, 3)])
+def test_a_kept_plan_is_shifted_and_its_end_filled_or_held(hold_last, end):
+    _, rows = ready(MCTS(), Still(), each=5)
+    plans = Plans(rows, np.zeros((5, 3), np.int64))
+    everyone = np.arange(5)
+    rows.time[:] = 4
+    plans.keep(everyone, np.tile([1, 2, 3], (5, 1)))
+    # at once, one step later, long after, and in two new episodes
+    rows.time[:] = [4, 5, 9, 3, 0]
+    expected = [[1, 2, 3], [2, 3, end], [end, end, end], [0, 0, 0], [0, 0, 0]]
+    assert plans.left(everyone, hold_last).tolist() == expected
+    # kept as they were
+    assert plans.actions.tolist() == [[1, 2, 3]] * 5
+    assert plans.left(np.array([1, 4]), hold_last).tolist() == [expected[1], [0, 0, 0]]
 
 
 # --- path integrals ---
