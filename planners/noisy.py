@@ -65,13 +65,11 @@ class Noisy(Planner):
         return coin, 2 * drawn[:, 1:] - 1
 
     def state(self) -> State:
-        memory = {"other": self.other.state()} if hasattr(self.other, "state") else {}
-        return {"generators": self.generators.state(), **memory}
+        return {"generators": self.generators.state(), "other": self.other.state()}
 
     def load(self, state: State) -> None:
         self.generators.load(state["generators"])
-        if "other" in state:
-            self.other.load(state["other"])
+        self.other.load(state["other"])
 
     def _make_other(self) -> Planner:
         fields = plugins.describe("planner", self.planner).fields

@@ -124,11 +124,8 @@ def test_a_seed_alone_plans_as_among_others(name, world):
     np.testing.assert_array_equal(many[:, 4:8], one)
 
 
-@pytest.mark.parametrize(
-    ("name", "world"),
-    [m for m in PLAYED if hasattr(plugins.make("planner", m[0]), "state")],
-)
-def test_a_planner_with_memory_resumes_exactly(name, world):
+@every_match
+def test_a_planner_resumes_exactly(name, world):
     rows = rows_of(0, 1, world=world)
     rows.reset()
     actor = make(name).setup(rows, spec_of(rows), (0, 1))
@@ -456,17 +453,20 @@ def test_swing_up_leaves_the_very_bottom():
         (
             Balance(),
             Pendulum,
-            r"balance needs a pole on a cart, such as --env cartpole; Pendulum\(.*\) is not one",
+            "balance needs a pole on a cart, such as --env cartpole; "
+            r"Pendulum\(.*\) is not one",
         ),
         (
             Balance(),
             Gridworld,
-            r"balance needs a pole on a cart, such as --env cartpole; Gridworld\(.*\) is not one",
+            "balance needs a pole on a cart, such as --env cartpole; "
+            r"Gridworld\(.*\) is not one",
         ),
         (
             SwingUp(),
             CartPole,
-            r"swing_up needs a pendulum with a motor, such as --env pendulum; CartPole\(.*\) is not",
+            "swing_up needs a pendulum with a motor, such as --env pendulum; "
+            r"CartPole\(.*\) is not",
         ),
         (SwingUp(), Gridworld, "swing_up needs a pendulum with a motor"),
         (
