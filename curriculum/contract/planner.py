@@ -19,7 +19,6 @@ from curriculum.contract.promises import (
 )
 from curriculum.envs._base.spec import spec_of
 from curriculum.setting import plugins
-from curriculum.setting.adoption import adopt_instance
 from curriculum.types import Planner, Rows, State, World, stream
 
 # share of the rows that a planner is asked for, step by step
@@ -70,7 +69,7 @@ def check_planner(
     if steps < 2:
         raise ValueError(f"steps must be at least 2, got {steps}")
     world = plugins.make("env", env)
-    plugin = adopt_instance("planner", plugins.make("planner", planner))
+    plugin = plugins.make("planner", planner)
     name = plugins.name_of("planner", plugin)
     broken: list[str] = []
     try:
