@@ -26,7 +26,7 @@ from stable_baselines3.common.type_aliases import TrainFreq, TrainFrequencyUnit
 import curriculum.envs  # registers the world
 import curriculum.learners.dqn
 from curriculum.decays.constant import Constant
-from curriculum.run.loop import Run
+from curriculum.run.run import Run
 from curriculum.setting.config import Config
 
 HIDDEN, EXPLORATION, CAPACITY, CHUNK = (128, 128), 0.05, 100_000, 50
@@ -38,11 +38,13 @@ def ours(rows: int) -> Callable[[], None]:
     run = Run(
         Config(learner=learner, decay=Constant(value=0.0), rows=rows, capacity=CAPACITY)
     )
-    run.obs = run.rows.reset()
+    run.collector.reset()
 
     def collect() -> None:
         for _ in range(CHUNK):
-            run.collect()
+            rate = run.planning_rate()
+            run.step += rows
+            run.collector.collect(rate, run.step)
 
     return collect
 

@@ -26,15 +26,16 @@ import curriculum.planners.random
 import curriculum.planners.shortest_path
 from curriculum.envs.gridworld import Gridworld
 from curriculum.listeners.table import Table
+from curriculum.envs._base.spec import spec_of
 from curriculum.run import folders
 from curriculum.run.evaluation import (
     Episodes,
     evaluation_rows,
     play,
+    final_episodes,
     play_planner,
     summary,
 )
-from curriculum.run.loop import RESCORE, spec_of
 from curriculum.types import Record
 
 EPISODES, EVERY = 50, 2_000
@@ -128,7 +129,7 @@ def main() -> None:
         callback = Evaluate(world, options.start_size)
         model.learn(options.start_size + options.steps, callback=callback)
         watched.append(callback)
-        finals.append(greedy(model, world, range(RESCORE, RESCORE + EPISODES)))
+        finals.append(greedy(model, world, final_episodes(EPISODES)))
         print(
             f"seed {seed}: final return {finals[-1].reward.mean():.2f}, {callback.seconds:.0f} s of training"
         )

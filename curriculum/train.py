@@ -5,20 +5,28 @@ import shutil
 import signal
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import Any
+
+import numpy as np
 
 from curriculum.setting import flags, plugins
 from curriculum.setting.config import Config, flat
+from curriculum.types import Listener, Record
 
 PROG = "python -m curriculum.train"
 LISTENERS = ("table", "tensorboard", "progress")
+# settings that a resumed run may change
+CHANGEABLE = ("steps", "name", "runs_dir", "device")
+
+Last = dict[str, Mapping[str, Any]]  # kind -> values of the last record of that kind
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Parse flags, find or make the run's folder, train, report."""
+    """Parse flags, find or create the run's folder, train, report."""
     argv = sys.argv[1:] if argv is None else argv
     config, resume = flags.parse(argv, PROG)
     from curriculum.contract import check_foreign
@@ -31,27 +39,34 @@ def main(argv: list[str] | None = None) -> None:
         except (ValueError, OSError) as error:
             flags.fail(PROG, error, status=1)
         except KeyboardInterrupt:
-            flags.fail(PROG, "stopped at once; what was saved stands", 130)
+            flags.fail(PROG, "stopped at once; earlier checkpoints are kept", 130)
     if not finished:
         name = signal.Signals(stop.signal).name
         flags.fail(
             PROG,
-            f"stopped by {name} with a checkpoint; go on with: {PROG} --resume {folder}",
+            f"stopped by {name} with a checkpoint; "
+            f"continue with: {PROG} --resume {folder}",
             128 + stop.signal,
         )
 
 
+# --- signals ---
+
+
 class Stop:
-    """Whether a signal asked the run to end; it is obeyed at once while nothing is to
-    be saved, or the second time."""
+    """Whether a signal has asked the run to end.
+
+    The first signal lets the run write a checkpoint; without anything to save, and the
+    second time, it interrupts at once."""
 
     def __init__(self) -> None:
-        self.signal, self.something_to_save = 0, False
+        self.signal = 0
+        self.something_to_save = False
 
     def __call__(self) -> bool:
         return bool(self.signal)
 
-    def catch(self, number: int, frame: Any) -> None:
+    def catch(self, number: int, frame: FrameType | None) -> None:
         """Handle a signal."""
         if self.signal or not self.something_to_save:
             raise KeyboardInterrupt
@@ -60,12 +75,11 @@ class Stop:
 
 @contextmanager
 def signals() -> Iterator[Stop]:
-    """Collect SIGINT and SIGTERM instead of dying of them."""
+    """Collect SIGINT and SIGTERM instead of ending the process."""
     stop = Stop()
-    before = {
-        number: signal.signal(number, stop.catch)
-        for number in (signal.SIGINT, signal.SIGTERM)
-    }
+    before = {}
+    for number in (signal.SIGINT, signal.SIGTERM):
+        before[number] = signal.signal(number, stop.catch)
     try:
         yield stop
     finally:
@@ -73,109 +87,181 @@ def signals() -> Iterator[Stop]:
             signal.signal(number, handler)
 
 
+# --- the folder ---
+
+
 def place(
     config: Config, resume: str, argv: list[str]
 ) -> tuple[Config, Path, Path | None]:
-    """The run's configuration, its folder, and the checkpoint to go on from."""
+    """The run's configuration, its folder, and the checkpoint to continue from."""
     from curriculum.run import folders
 
     parent = parent_of(config)
+    name = config.run_name()
     if not resume:
-        return config, folders.create(parent, config.run_name(), flat(config)), None
-    folder, checkpoint = folders.find(parent, config.run_name(), resume)
+        return config, folders.create(parent, name, flat(config)), None
+    folder, checkpoint = folders.find(parent, name, resume)
     if folder is None:
         print(
-            f"{PROG}: no unfinished run named {config.run_name()} in {parent}; starting one",
+            f"{PROG}: no unfinished run named {name} in {parent}; starting one",
             file=sys.stderr,
         )
-        return config, folders.create(parent, config.run_name(), flat(config)), None
-    saved, _ = flags.parse(["--config", str(folder / "config.yaml")], PROG)
-    wanted, _ = flags.parse(["--config", str(folder / "config.yaml"), *argv], PROG)
-    old, new = flat(saved), flat(wanted)
-    changed = [
-        k
-        for k in new
-        if new[k] != old.get(k) and k not in ("steps", "name", "runs_dir", "device")
-    ]
+        return config, folders.create(parent, name, flat(config)), None
+    return _resumed_config(folder, argv), folder, checkpoint
+
+
+def _resumed_config(folder: Path, argv: list[str]) -> Config:
+    """The settings of a run, changed by the command line where that is allowed."""
+    from curriculum.run import folders
+
+    path = folder / folders.SETTINGS
+    saved, _ = flags.parse(["--config", str(path)], PROG)
+    wanted, _ = flags.parse(["--config", str(path), *argv], PROG)
+    old = flat(saved)
+    new = flat(wanted)
+    changed = []
+    for key, value in new.items():
+        if key not in CHANGEABLE and value != old.get(key):
+            changed.append(f"{key} {value}")
     if changed:
-        given = ", ".join(f"{k} {new[k]}" for k in changed)
         raise ValueError(
-            f"{folder} cannot go on with other settings ({given}); leave them out or start a new run"
+            f"{folder} cannot continue with other settings ({', '.join(changed)}); "
+            "leave them out or start a new run"
         )
-    folders.write(folder / "config.yaml", new)
-    return wanted, folder, checkpoint
+    folders.write(path, new)
+    return wanted
 
 
 def parent_of(config: Config) -> Path:
     """The folder of all runs in this world."""
     world = plugins.make("env", config.env)
-    title = world.title or plugins.name_of("env", config.env)
+    name = plugins.name_of("env", config.env)
+    if name.endswith(".py"):
+        name = Path(name).stem
+    title = world.title or name
     return Path(config.runs_dir) / title.replace(":", "-").replace("/", "-")
 
 
-def run(config: Config, folder: Path, checkpoint: Path | None, stop: Stop) -> bool:
-    """Train in a folder with all listeners; returns whether the run came to its end."""
-    from curriculum.learning.engine import choose
-    from curriculum.replay.buffer import estimate_bytes
-    from curriculum.run import folders
-    from curriculum.run.loop import spec_of, train
+# --- training ---
 
-    parts = config.plugged()
-    needs = parts["learner"].needs
-    spec, seeds = spec_of(parts["env"]), len(config.seeds)
+
+def run(config: Config, folder: Path, checkpoint: Path | None, stop: Stop) -> bool:
+    """Train in a folder with all listeners; returns whether the run is finished."""
+    from curriculum.run import folders
+    from curriculum.run.loop import train
+
+    _announce_memory(config, folder)
+    settings = flat(config)
+    history = folders.history(folder, checkpoint)
+    records = train(config, folder, checkpoint, stop)
+    first = _first_record(records, folder, resumed=checkpoint is not None)
+    stop.something_to_save = True
+    _announce_updates(config)
+    folders.reopen(folder)
+    listeners = _listeners(folder, settings, history)
+    last: Last = {line["kind"]: line["values"] for line in history}
+    last |= _listen(itertools.chain(first, records), listeners, folder)
+    if "final" not in last:
+        return False
+    folders.finish(folder, settings, last)
+    _report(config, folder, settings, last)
+    return True
+
+
+def _announce_memory(config: Config, folder: Path) -> None:
+    """Print where the run is and how much memory its buffer takes."""
+    from curriculum.envs._base.spec import spec_of
+    from curriculum.replay.buffer import estimate_bytes
+
+    chosen = config.plugged()
     memory = estimate_bytes(
-        spec, seeds, config.capacity, config.rows, config.sampling, needs
+        spec_of(chosen["env"]),
+        len(config.seeds),
+        config.capacity,
+        config.rows,
+        config.sampling,
+        chosen["learner"].needs,
     )
     print(f"run {folder}  buffer memory {memory / 1e6:.0f} MB", file=sys.stderr)
-    settings, history = flat(config), folders.history(folder, checkpoint)
-    records = train(config, folder, checkpoint, stop)
+
+
+def _announce_updates(config: Config) -> None:
+    """Print how updates run, and why."""
+    from curriculum.learning.engine import choose
+
+    _, reason = choose(config.compile, config.device, config.precision, config.updates)
+    print(f"updates run {reason}", file=sys.stderr)
+
+
+def _first_record(
+    records: Iterator[Record], folder: Path, resumed: bool
+) -> list[Record]:
+    """The first record, if any; a new run that cannot begin leaves no folder behind."""
     try:
-        first = list(itertools.islice(records, 1))
-        stop.something_to_save = True
-    except BaseException:  # what cannot even begin leaves nothing behind
-        if checkpoint is None:
+        return list(itertools.islice(records, 1))
+    except BaseException:
+        if not resumed:
             shutil.rmtree(folder)
         raise
-    print(
-        f"updates run {choose(config.compile, config.device, config.precision, config.updates)[1]}",
-        file=sys.stderr,
-    )
-    listeners = [
-        plugins.make("listener", name).open(folder, settings, history)
-        for name in LISTENERS
-    ]
-    last: dict[str, Any] = {
-        "baseline": {},
-        "final": {},
-        "compress": {},
-        "time": {},
-        "update": {},
-    }
-    last |= {line["kind"]: line["values"] for line in history}
-    (folder / "result.json").unlink(missing_ok=True)
+
+
+def _listeners(
+    folder: Path, settings: dict[str, Any], history: list[dict[str, Any]]
+) -> list[Listener]:
+    listeners = []
+    for name in LISTENERS:
+        listener: Listener = plugins.make("listener", name)
+        listeners.append(listener.open(folder, settings, history))
+    return listeners
+
+
+def _listen(
+    records: Iterator[Record], listeners: Sequence[Listener], folder: Path
+) -> Last:
+    """Hand every record to every listener; returns the last values of each kind."""
+    last: Last = {}
     try:
-        for record in itertools.chain(first, records):
+        for record in records:
             for listener in listeners:
                 listener(record)
             last[record.kind] = record.values
     except Exception:
-        (folder / "error.txt").write_text(traceback.format_exc())
-        print(f"the traceback stands in {folder / 'error.txt'}", file=sys.stderr)
+        file = folder / "error.txt"
+        file.write_text(traceback.format_exc())
+        print(f"the traceback is in {file}", file=sys.stderr)
         raise
     finally:
         for listener in listeners:
             listener.close()
-    if not last["final"]:
-        return False
-    folders.finish(folder, settings, last)
-    print(
-        folders.report(
-            folder, settings, last, getattr(parts["planner"], "needs", "observation")
-        )
-    )
-    if last["compress"]:
-        print(folders.compression(folder, settings, last["compress"]))
-    return True
+    return last
+
+
+def _report(config: Config, folder: Path, settings: dict[str, Any], last: Last) -> None:
+    """Print what was learned, what it cost, and what compression does to it."""
+    from curriculum.report.run_table import run_table
+
+    values = {}
+    for kind in last.values():
+        for tag, value in kind.items():
+            values[tag] = np.asarray(value, float)
+    planner = config.plugged()["planner"]
+    print(run_table(folder, settings, values, planner.needs))
+    if "compress" in last:
+        print(_compression(folder, settings, last["compress"]))
+
+
+def _compression(
+    folder: Path, settings: dict[str, Any], values: Mapping[str, Any]
+) -> str:
+    """Write and return the table of compressed policies."""
+    from curriculum.report.run_table import variants
+    from curriculum.shipping.compression import refusals, table
+
+    figures = table(variants(values), refusals(folder / "compressed"))
+    seeds = len(settings["seeds"])
+    text = f"mean of {seeds} seed(s), the policy at the end of training\n\n{figures}\n"
+    (folder / "compression.md").write_text(text)
+    return f"\n{text.rstrip()}"
 
 
 if __name__ == "__main__":

@@ -343,7 +343,7 @@ def test_a_signal_writes_a_checkpoint_and_says_how_to_go_on(
     _, message = process.communicate(timeout=60)
     assert process.returncode == 128 + number
     assert (
-        f"stopped by {number.name} with a checkpoint; go on with: python -m curriculum.train --resume {run}"
+        f"stopped by {number.name} with a checkpoint; continue with: python -m curriculum.train --resume {run}"
         in message
     )
     assert "Traceback" not in message

@@ -11,7 +11,7 @@ from curriculum.envs._base.native import NativeRows
 from curriculum.learning.learner import Learner
 from curriculum.planners.random import Random
 from curriculum.run import evaluation
-from curriculum.run.loop import spec_of
+from curriculum.envs._base.spec import spec_of
 from curriculum.types import Batch, stream
 
 DISCOUNT = 0.99

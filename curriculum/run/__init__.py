@@ -1,1 +1,1 @@
-"""A training run: the loop, who acts, evaluation, checkpoints, and the run's folder."""
+"""A training run: the loop, its parts, checkpoints, and the run's folder."""

@@ -1,64 +1,108 @@
-"""Checkpoints: a folder each, written atomically, read only when intact, and nothing in
-them pickled.
+"""Checkpoints: one folder each, written atomically, verified when read, not pickled.
 
-`arrays.safetensors` holds every array, `state.json` everything else, `manifest.json`
-the sha256 and size of both.
+`arrays.safetensors` holds every array, `state.json` everything else, and
+`manifest.json` the sha256 and the size of both.
 """
 
 import hashlib
 import json
 import os
 import shutil
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
-from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
 from torch import Tensor, from_numpy
 
 from curriculum.types import State
 
 FORMAT = 2
+ARRAYS = "arrays.safetensors"
+REST = "state.json"
+MANIFEST = "manifest.json"
+# key that marks, in `state.json`, where an array or a tensor belongs
+KIND = ""
+
+
+class Loaded(NamedTuple):
+    """Which entries of a checkpoint were loaded, by path."""
+
+    loaded: tuple[str, ...]
+    missing: tuple[str, ...]  # expected, but not in the checkpoint
+    unexpected: tuple[str, ...]  # in the checkpoint, but not expected: ignored
+
+    def __str__(self) -> str:
+        missing = ", ".join(self.missing) or "none"
+        unexpected = ", ".join(self.unexpected) or "none"
+        return (
+            f"{len(self.loaded)} entries loaded; "
+            f"missing: {missing}; unexpected: {unexpected}"
+        )
+
+
+# --- writing ---
 
 
 def write(folder: Path, state: State) -> Path:
     """Write a nested state to `folder`, which appears whole or not at all."""
-    arrays, rest = _split(state)
     draft = folder.with_name(f".{folder.name}.draft")
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir(parents=True)
-    save_file(arrays, draft / "arrays.safetensors")
-    (draft / "state.json").write_text(json.dumps({"format": FORMAT, "state": rest}))
-    files = {
-        path.name: {"sha256": _digest(path), "bytes": path.stat().st_size}
-        for path in sorted(draft.iterdir())
-    }
-    (draft / "manifest.json").write_text(json.dumps(files, indent=1))
+    arrays, rest = _split(state)
+    save_file(arrays, draft / ARRAYS)
+    (draft / REST).write_text(json.dumps({"format": FORMAT, "state": rest}))
+    manifest = {path.name: _entry(path) for path in sorted(draft.iterdir())}
+    (draft / MANIFEST).write_text(json.dumps(manifest, indent=1))
     for path in [*draft.iterdir(), draft]:
-        handle = os.open(path, os.O_RDONLY)
-        os.fsync(handle)
-        os.close(handle)
+        _flush(path)
     old = folder.with_name(f".{folder.name}.old")
-    if folder.exists():  # the same step again, after a resume
+    if folder.exists():  # a resumed run writes the same step again
         folder.rename(old)
     draft.rename(folder)
     shutil.rmtree(old, ignore_errors=True)
     return folder
 
 
-def read(folder: Path) -> State:
-    """Read what `write` wrote; ValueError says what is wrong with a folder that is not
-    intact."""
+def _entry(path: Path) -> dict[str, Any]:
+    return {"sha256": _digest(path), "bytes": path.stat().st_size}
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _flush(path: Path) -> None:
+    """Make sure that a file or folder has reached the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    os.fsync(handle)
+    os.close(handle)
+
+
+# --- reading ---
+
+
+def read(folder: Path, only: Sequence[str] = ()) -> State:
+    """Read what `write` wrote, or of its top-level entries only those named.
+
+    ValueError says what is wrong with a folder that is not an intact checkpoint."""
     folder = Path(folder)
-    if not (folder / "manifest.json").is_file():
-        raise ValueError(f"{folder} is no checkpoint: it has no manifest.json")
+    if not (folder / MANIFEST).is_file():
+        raise ValueError(f"{folder} is not a checkpoint: it has no {MANIFEST}")
     try:
-        manifest = json.loads((folder / "manifest.json").read_text())
-        for name in ("arrays.safetensors", "state.json"):
+        manifest = json.loads((folder / MANIFEST).read_text())
+        for name in (ARRAYS, REST):
             _verify(folder / name, manifest[name])
-        content = json.loads((folder / "state.json").read_text())
-        arrays = load_file(folder / "arrays.safetensors")
+        content = json.loads((folder / REST).read_text())
+        _require_format(folder, content["format"])
+        rest = content["state"]
+        if only:
+            rest = {name: rest[name] for name in only}
+        with safe_open(folder / ARRAYS, framework="numpy") as arrays:
+            return _join(arrays, rest)
     except (
         KeyError,
         TypeError,
@@ -69,11 +113,27 @@ def read(folder: Path) -> State:
         raise ValueError(
             f"checkpoint {folder} is damaged ({error}); resume from another one"
         ) from None
-    if content["format"] != FORMAT:
+
+
+def _verify(path: Path, entry: dict[str, Any]) -> None:
+    problem = ""
+    if not path.is_file():
+        problem = "is missing"
+    elif path.stat().st_size != entry["bytes"] or _digest(path) != entry["sha256"]:
+        problem = "is not what its manifest says"
+    if problem:
         raise ValueError(
-            f"checkpoint {folder} has format {content['format']}, this version reads {FORMAT}"
+            f"checkpoint {path.parent} is damaged: {path.name} {problem}; "
+            "resume from another one"
         )
-    return _join(arrays, content["state"])
+
+
+def _require_format(folder: Path, found: int) -> None:
+    if found != FORMAT:
+        raise ValueError(
+            f"checkpoint {folder} has format {found}, this version reads {FORMAT}; "
+            "start a new run, or resume with the version that wrote it"
+        )
 
 
 def newest(folder: Path) -> list[Path]:
@@ -87,51 +147,82 @@ def prune(folder: Path, keep: int) -> None:
         shutil.rmtree(old)
 
 
-def fits(expected: State, found: State, where: str = "") -> None:
-    """Raise ValueError where a state has other keys, shapes or dtypes than this run's
-    own."""
-    for key in sorted(expected.keys() ^ found.keys()):
+# --- comparing ---
+
+
+def select(expected: State, found: State, where: str = "") -> tuple[State, Loaded]:
+    """The entries of `found` that `expected` has as well, and which they are.
+
+    Raises ValueError where an array has another shape or dtype."""
+    mine = dict(_entries(expected))
+    theirs = dict(_entries(found))
+    common = [path for path in mine if path in theirs]
+    for path in common:
+        _require_same_array(where + path, mine[path], theirs[path])
+    report = Loaded(
+        loaded=tuple(where + path for path in common),
+        missing=tuple(where + path for path in mine if path not in theirs),
+        unexpected=tuple(where + path for path in theirs if path not in mine),
+    )
+    return _intersection(expected, found), report
+
+
+def require_same_layout(expected: State, found: State, where: str = "") -> None:
+    """Raise ValueError where a state has other keys, shapes or dtypes than expected."""
+    _, report = select(expected, found, where)
+    if report.missing or report.unexpected:
+        raise ValueError(f"the checkpoint does not fit this configuration: {report}")
+
+
+def _entries(state: State, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """All leaves of a nested state by path, "a/b/c"."""
+    for key, value in state.items():
+        if isinstance(value, dict):
+            yield from _entries(value, f"{prefix}{key}/")
+        else:
+            yield prefix + key, value
+
+
+def _intersection(expected: State, found: State) -> State:
+    common: State = {}
+    for key, value in expected.items():
+        if key not in found:
+            continue
+        nested = isinstance(value, dict)
+        common[key] = _intersection(value, found[key]) if nested else found[key]
+    return common
+
+
+def _require_same_array(path: str, expected: Any, found: Any) -> None:
+    if not isinstance(expected, np.ndarray | Tensor):
+        return
+    expected_kind = _kind(expected)
+    found_kind = _kind(found)
+    if expected_kind != found_kind:
         raise ValueError(
-            f"the checkpoint does not fit this configuration: {where}{key} is on one side only"
-        )
-    for key, mine in expected.items():
-        other = found[key]
-        if isinstance(mine, dict):
-            fits(mine, other, f"{where}{key}/")
-        elif isinstance(mine, np.ndarray | Tensor):
-            a, b = _array(mine), _array(other)
-            if a.shape != b.shape or a.dtype != b.dtype:
-                raise ValueError(
-                    f"the checkpoint does not fit this configuration: {where}{key} is {b.dtype}{list(b.shape)}, "
-                    f"expected {a.dtype}{list(a.shape)}"
-                )
-
-
-def _verify(path: Path, entry: dict[str, Any]) -> None:
-    if not path.is_file():
-        raise ValueError(
-            f"checkpoint {path.parent} is damaged: {path.name} is missing; resume from another one"
-        )
-    if path.stat().st_size != entry["bytes"] or _digest(path) != entry["sha256"]:
-        raise ValueError(
-            f"checkpoint {path.parent} is damaged: {path.name} is not what its manifest says; resume from another one"
+            "the checkpoint does not fit this configuration: "
+            f"{path} is {found_kind}, expected {expected_kind}"
         )
 
 
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _kind(value: Any) -> str:
+    if not isinstance(value, np.ndarray | Tensor):
+        return type(value).__name__
+    array = _array(value)
+    return f"{array.dtype}{list(value.shape)}"
+
+
+# --- arrays in and out of a nested state ---
 
 
 def _array(value: np.ndarray | Tensor) -> np.ndarray:
-    return np.ascontiguousarray(
-        value.detach().cpu().numpy() if isinstance(value, Tensor) else value
-    )
+    if isinstance(value, Tensor):
+        value = value.detach().cpu().numpy()
+    return np.ascontiguousarray(value)
 
 
 def _split(state: State, prefix: str = "") -> tuple[dict[str, np.ndarray], State]:
-    """Take the arrays out of a nested dict, named by their path; a tensor is marked so
-    that it comes back as one."""
+    """Separate the arrays, named by their path, from the rest of a nested state."""
     arrays: dict[str, np.ndarray] = {}
     rest: State = {}
     for key, value in state.items():
@@ -140,20 +231,22 @@ def _split(state: State, prefix: str = "") -> tuple[dict[str, np.ndarray], State
             arrays |= inner
         elif isinstance(value, np.ndarray | Tensor):
             arrays[prefix + key] = _array(value).reshape(value.shape)
-            rest[key] = {"": "tensor" if isinstance(value, Tensor) else "array"}
+            rest[key] = {KIND: "tensor" if isinstance(value, Tensor) else "array"}
         else:
             rest[key] = value
     return arrays, rest
 
 
-def _join(arrays: dict[str, np.ndarray], rest: State, prefix: str = "") -> State:
+def _join(arrays: Any, rest: State, prefix: str = "") -> State:
+    """Undo `_split`; `arrays` is an open safetensors file."""
     state: State = {}
     for key, value in rest.items():
-        if isinstance(value, dict) and "" in value:
-            array = arrays[prefix + key]
-            state[key] = from_numpy(array.copy()) if value[""] == "tensor" else array
-        elif isinstance(value, dict):
+        if not isinstance(value, dict):
+            state[key] = value
+        elif KIND not in value:
             state[key] = _join(arrays, value, f"{prefix}{key}/")
         else:
-            state[key] = value
+            array = arrays.get_tensor(prefix + key)
+            tensor = value[KIND] == "tensor"
+            state[key] = from_numpy(array.copy()) if tensor else array
     return state

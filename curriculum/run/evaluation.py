@@ -1,5 +1,7 @@
-"""Play episodes on shared evaluation seeds: the learner alone, the mixture, a planner,
-anything that acts."""
+"""Evaluation: one episode for every episode seed, by whoever acts.
+
+All learners, planners and mixtures of one world play the same episodes.
+"""
 
 import copy
 from collections.abc import Callable, Sequence
@@ -7,8 +9,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from curriculum.envs._base.actions import scale_actions
-from curriculum.envs._base.native import Grid
 from curriculum.learning.learner import Learner
 from curriculum.report import statistics
 from curriculum.run.mixture import Mixture
@@ -16,72 +16,82 @@ from curriculum.types import Gate, Planner, Rows, Spec, World, stream
 
 # steps after which an evaluation episode of a world without a time limit is stopped
 FREE_RUN = 1_000
+# first episode seed of final evaluations
+FIRST_FINAL_EPISODE = 1_000_000
 
 
 class Episodes(NamedTuple):
-    """What finished episodes brought, in order of their seeds."""
+    """Finished episodes, in order of their seeds."""
 
     reward: np.ndarray  # [..., N] undiscounted return
     length: np.ndarray  # [..., N] steps
-    success: np.ndarray  # [..., N] 0 or 1, nan where the world does not tell
+    success: np.ndarray  # [..., N] 0 or 1, nan where the world does not report success
+
+    def reshape(self, *shape: int) -> "Episodes":
+        """The same episodes, in arrays of another shape."""
+        return Episodes(*(column.reshape(shape) for column in self))
 
 
 def play(act: Callable[[np.ndarray, np.ndarray], np.ndarray], rows: Rows) -> Episodes:
-    """Play one episode in every row: `act(obs [n, *O], rows [n])` gives the actions of
-    the rows still playing."""
+    """Play one episode in every row.
+
+    `act(obs, indices)` chooses actions for observations [n, *O] of the rows with
+    indices [n], those that are still playing."""
     obs = rows.reset()
-    reward, length = np.zeros(rows.count), np.zeros(rows.count, np.int64)
-    success, playing = np.zeros(rows.count), np.ones(rows.count, bool)
-    action = np.zeros(
-        (rows.count, *(rows.single_action_space.shape or ())),
-        rows.single_action_space.dtype,
-    )
+    reward = np.zeros(rows.count)
+    length = np.zeros(rows.count, np.int64)
+    success = np.zeros(rows.count)
+    playing = np.ones(rows.count, bool)
+    space = rows.single_action_space
+    action = np.zeros((rows.count, *(space.shape or ())), space.dtype)
     for _ in range(rows.world.max_steps or FREE_RUN):
         now = np.flatnonzero(playing)
         action[now] = act(obs[now], now)
-        obs, gained, terminated, truncated, _, succeeded = rows.step(action)
-        reward[now] += gained[now]
+        step = rows.step(action)
+        obs = step.obs
+        reward[now] += step.reward[now]
         length[now] += 1
-        success[now] = succeeded[now]
-        playing &= ~(terminated | truncated)
+        success[now] = step.success[now]
+        playing &= ~(step.terminated | step.truncated)
         if not playing.any():
             break
         rows.rest(~playing)
-    return Episodes(
-        reward,
-        length,
-        success if rows.world.has_success else success * np.nan,
-    )
+    if not rows.world.has_success:
+        success[:] = np.nan
+    return Episodes(reward, length, success)
+
+
+def final_episodes(count: int) -> range:
+    """Episode seeds of final evaluations: no policy was chosen on them."""
+    return range(FIRST_FINAL_EPISODE, FIRST_FINAL_EPISODE + count)
 
 
 def evaluation_rows(world: World, episodes: Sequence[int], copies: int = 1) -> Rows:
-    """One row for every episode seed, the whole set `copies` times over: each learner
-    meets the same episodes.
-
-    A world that is measured otherwise than it is trained in (without clipped rewards,
-    say) has `evaluated()`."""
-    return world.evaluated().rows(
-        [stream(e, "evaluation") for _ in range(copies) for e in episodes]
-    )
+    """One row for every episode seed; the whole set follows `copies` times."""
+    seeds = list(episodes) * copies
+    generators = [stream(seed, "evaluation") for seed in seeds]
+    return world.evaluated().rows(generators)
 
 
 def play_planner(
     planner: Planner, world: World, spec: Spec, episodes: Sequence[int]
 ) -> Episodes:
-    """What a planner achieves, [N]."""
+    """Let a copy of a planner play, [N]."""
     rows = evaluation_rows(world, episodes)
-    return play(copy.deepcopy(planner).setup(rows, spec, (0,)).act, rows)
+    player = copy.deepcopy(planner).setup(rows, spec, (0,))
+    return play(player.act, rows)
 
 
 def play_learner(learner: Learner, world: World, episodes: Sequence[int]) -> Episodes:
-    """What every seed's learner achieves alone, [P, N]."""
+    """Let the learner of every seed play alone, [P, N]."""
     shape = (len(learner.seeds), len(episodes))
     rows = evaluation_rows(world, episodes, copies=shape[0])
 
     def act(obs: np.ndarray, now: np.ndarray) -> np.ndarray:
-        return _in_rows(learner.act(rows.obs.reshape(*shape, *rows.obs.shape[1:])))[now]
+        action = learner.act(_by_seed(rows.obs, shape))
+        return _in_rows(action)[now]
 
-    return Episodes(*(x.reshape(shape) for x in play(act, rows)))
+    return play(act, rows).reshape(*shape)
 
 
 def play_mixed(
@@ -95,29 +105,46 @@ def play_mixed(
     step: int,
     deadline_ms: float = 0.0,
 ) -> tuple[Episodes, np.ndarray]:
-    """What learner and planner achieve together at planning rates [P], as [P, N], and
-    the planner calls used, [P]."""
+    """Let learner and planner play together at planning rates [P]; returns episodes
+    [P, N] and the number of planner calls [P].
+
+    `step` selects the coins that the gate is given."""
     shape = (len(learner.seeds), len(episodes))
     rows = evaluation_rows(world, episodes, copies=shape[0])
-    planner = copy.deepcopy(planner).setup(rows, spec, learner.seeds)
-    gate, coins = copy.deepcopy(gate), f"mixed evaluation {step}"
     mixture = Mixture(
-        planner, learner, gate, learner.seeds, shape[1], coins, deadline_ms=deadline_ms
+        planner=copy.deepcopy(planner).setup(rows, spec, learner.seeds),
+        learner=learner,
+        gate=copy.deepcopy(gate),
+        spec=spec,
+        seeds=learner.seeds,
+        rows_per_seed=shape[1],
+        name=f"mixed evaluation {step}",
+        deadline_ms=deadline_ms,
     )
 
     def act(obs: np.ndarray, now: np.ndarray) -> np.ndarray:
-        together = rows.obs.reshape(*shape, *rows.obs.shape[1:])
-        playing = np.isin(np.arange(rows.count), now).reshape(shape)
-        return _in_rows(
-            mixture.act(together, rows.time.reshape(shape), rate, False, playing)[0]
-        )[now]
+        playing = np.zeros(rows.count, bool)
+        playing[now] = True
+        action, _ = mixture.act(
+            _by_seed(rows.obs, shape),
+            rows.time.reshape(shape),
+            rate,
+            explore=False,
+            playing=playing.reshape(shape),
+        )
+        return _in_rows(action)[now]
 
-    played = Episodes(*(x.reshape(shape) for x in play(act, rows)))
-    return played, mixture.calls
+    episodes_played = play(act, rows).reshape(*shape)
+    return episodes_played, mixture.calls
+
+
+def _by_seed(obs: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """Observations [N, *O] as [P, E, *O]."""
+    return obs.reshape(*shape, *obs.shape[1:])
 
 
 def _in_rows(action: np.ndarray) -> np.ndarray:
-    """Actions [P, E] or [P, E, A] of rows in order of seeds, [N] or [N, A]."""
+    """Actions [P, E] or [P, E, A] as [N] or [N, A]."""
     return action.reshape(-1, *action.shape[2:])
 
 
@@ -139,40 +166,8 @@ def summary(episodes: Episodes, floor: float, ceiling: float) -> dict[str, np.nd
 
 
 def score(reward: np.ndarray, floor: float, ceiling: float) -> np.ndarray:
-    """Returns on a scale from 0 (random play) to 1 (the planner); nan where the planner
-    is no better than that."""
-    return (
-        (reward - floor) / (ceiling - floor)
-        if ceiling > floor
-        else np.full(reward.shape, np.nan)
-    )
-
-
-def maps(learner: Learner, world: Grid) -> dict[str, np.ndarray]:
-    """For a world of cells: what each is worth, [P, rows, columns], and where the
-    learner goes, [..., 2]."""
-    states = world.states()
-    obs = np.stack([world.observe(states)] * len(learner.seeds))
-    value, action = learner.value(obs), learner.act(obs)  # [P, S]
-    cell, seeds = world.cell(states), np.arange(len(action))[:, None]
-    value_sum, moved = (
-        np.zeros((len(action), *world.cells)),
-        np.zeros((len(action), *world.cells, 2)),
-    )
-    row, column = np.divmod(cell, world.cells[1])
-    np.add.at(value_sum, (seeds, row, column), value)
-    for p in range(len(action)):
-        after = world.cell(
-            world.step(
-                states, scale_actions(action[p], world.action_space), stream(0, "maps")
-            )[0]
-        )
-        np.add.at(
-            moved[p],
-            (row, column),
-            np.stack(np.divmod(after, world.cells[1]), -1)
-            - np.stack([row, column], -1),
-        )
-    count = np.bincount(cell, minlength=int(np.prod(world.cells))).reshape(world.cells)
-    value = np.where(world.walls, np.nan, value_sum / count)
-    return {"value": value, "arrow": moved / count[..., None]}
+    """Returns on a scale from 0 (random play) to 1 (the planner); nan if the planner is
+    no better than random play."""
+    if not ceiling > floor:
+        return np.full(reward.shape, np.nan)
+    return (reward - floor) / (ceiling - floor)

@@ -1,7 +1,7 @@
-"""The ledger of collection: returns, lengths and successes of recent episodes, visits,
-who acted."""
+"""Rolling statistics of collection: recent episodes, visited cells, who acted."""
 
 from collections import deque
+from typing import NamedTuple
 
 import numpy as np
 
@@ -12,100 +12,107 @@ from curriculum.types import State
 WINDOW = 100  # finished episodes of a seed that the averages span
 
 
-class Rollout:
-    """Watches P seeds of E rows each."""
+class FinishedEpisode(NamedTuple):
+    """What one episode brought."""
+
+    reward: float
+    length: int
+    success: bool
+
+
+class Ledger:
+    """Follows P seeds of E rows each, in a world with `cells` (height, width), or (0,)
+    where it has none."""
 
     def __init__(
         self, seeds: int, rows: int, cells: tuple[int, ...], has_success: bool = True
     ):
         self.has_success = has_success
-        self.returns, self.lengths = (
-            np.zeros((seeds, rows)),
-            np.zeros((seeds, rows), np.int64),
-        )
-        self.windows: list[deque] = [deque(maxlen=WINDOW) for _ in range(seeds)]
+        # of the running episodes, [P, E]
+        self.returns = np.zeros((seeds, rows))
+        self.lengths = np.zeros((seeds, rows), np.int64)
+        self.windows: list[deque[FinishedEpisode]] = []
+        for _ in range(seeds):
+            self.windows.append(deque(maxlen=WINDOW))
         self.episodes = np.zeros(seeds, np.int64)  # finished
         # environment step of the first success
         self.first_success = np.full(seeds, np.nan)
-        # steps the planner chose, steps in all, since the last report
-        self.acted = np.zeros((2, seeds), np.int64)
+        # since the last report: actions of the planner, and all actions
+        self.planner_actions = np.zeros(seeds, np.int64)
+        self.actions = np.zeros(seeds, np.int64)
         self.visits = np.zeros((seeds, *cells), np.int64)
 
     def add(self, step: int, transition: Transition, success: np.ndarray) -> None:
-        """Take in one step of all rows, taken at environment step `step`."""
-        self.acted[0] += (transition.source == SOURCE["planner"]).sum(1)
-        self.acted[1] += transition.source.shape[1]
+        """Add one step of all rows, taken at environment step `step`."""
+        self.planner_actions += (transition.source == SOURCE["planner"]).sum(1)
+        self.actions += transition.source.shape[1]
         self.returns += transition.reward
         self.lengths += 1
         over = transition.terminated | transition.truncated
-        for p, e in zip(*np.nonzero(over), strict=True):
-            self.windows[p].append(
-                (
-                    float(self.returns[p, e]),
-                    int(self.lengths[p, e]),
-                    bool(success[p, e]),
-                )
+        for seed, row in zip(*np.nonzero(over), strict=True):
+            episode = FinishedEpisode(
+                float(self.returns[seed, row]),
+                int(self.lengths[seed, row]),
+                bool(success[seed, row]),
             )
+            self.windows[seed].append(episode)
         self.episodes += over.sum(1)
-        succeeded = (over & success).any(1) & np.isnan(self.first_success)
-        self.first_success[succeeded] = step
-        self.returns[over], self.lengths[over] = 0, 0
+        succeeded = (over & success).any(1)
+        self.first_success[succeeded & np.isnan(self.first_success)] = step
+        self.returns[over] = 0
+        self.lengths[over] = 0
 
     def visit(self, cell: np.ndarray) -> None:
         """Count the cells [P, E] in which the rows stand."""
         counts = self.visits.reshape(len(cell), -1)
-        np.add.at(counts, (np.arange(len(cell))[:, None], cell), 1)
+        seeds = np.arange(len(cell))
+        np.add.at(counts, (seeds[:, None], cell), 1)
 
     def values(self) -> dict[str, np.ndarray]:
-        """Averages over the window, [P] each; starts a new count of who acted."""
-        # [P, 3]
-        means = np.array(
-            [np.mean(w, axis=0) if w else [np.nan] * 3 for w in self.windows]
-        )
-        share = self.acted[0] / np.maximum(self.acted[1], 1)
-        self.acted[:] = 0
+        """Averages over the window, [P] each; restarts the count of who acted."""
+        means = np.array([_means(window) for window in self.windows])
+        reward, length, success = means.T
+        if not self.has_success:
+            success = np.full(len(means), np.nan)
+        share = self.planner_actions / np.maximum(self.actions, 1)
+        self.planner_actions[:] = 0
+        self.actions[:] = 0
         return {
-            "rollout/ep_rew_mean": means[:, 0],
-            "rollout/ep_len_mean": means[:, 1],
-            "rollout/success_rate": means[:, 2]
-            if self.has_success
-            else np.full(len(means), np.nan),
+            "rollout/ep_rew_mean": reward,
+            "rollout/ep_len_mean": length,
+            "rollout/success_rate": success,
             "rollout/episodes": self.episodes.copy(),
             "rollout/first_success_step": self.first_success.copy(),
             "curriculum/expert_action_share": share,
         }
 
-    def state(self) -> State:
-        """Everything needed to go on exactly from here."""
-        arrays = {
-            name: getattr(self, name)
-            for name in (
-                "returns",
-                "lengths",
-                "episodes",
-                "first_success",
-                "acted",
-                "visits",
-            )
-        }
-        return arrays | {
-            "windows": [
-                [list(episode) for episode in window] for window in self.windows
-            ]
+    def _arrays(self) -> dict[str, np.ndarray]:
+        return {
+            "returns": self.returns,
+            "lengths": self.lengths,
+            "episodes": self.episodes,
+            "first_success": self.first_success,
+            "planner_actions": self.planner_actions,
+            "actions": self.actions,
+            "visits": self.visits,
         }
 
+    def state(self) -> State:
+        windows = []
+        for window in self.windows:
+            windows.append([list(episode) for episode in window])
+        return {**self._arrays(), "windows": windows}
+
     def load(self, state: State) -> None:
-        """Go back to what `state` returned."""
-        for name in (
-            "returns",
-            "lengths",
-            "episodes",
-            "first_success",
-            "acted",
-            "visits",
-        ):
-            getattr(self, name)[:] = state[name]
-        self.windows = [
-            deque((tuple(e) for e in window), maxlen=WINDOW)
-            for window in state["windows"]
-        ]
+        for name, array in self._arrays().items():
+            array[:] = state[name]
+        for window, saved in zip(self.windows, state["windows"], strict=True):
+            window.clear()
+            window.extend(FinishedEpisode(*episode) for episode in saved)
+
+
+def _means(window: deque[FinishedEpisode]) -> np.ndarray:
+    """Mean reward, length and success of episodes; nan without any."""
+    if not window:
+        return np.full(len(FinishedEpisode._fields), np.nan)
+    return np.mean(window, axis=0)

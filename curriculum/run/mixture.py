@@ -1,5 +1,7 @@
-"""Planner or learner, row by row: asks the gate who acts, counts what the planner costs
-and where it fails."""
+"""Planner and learner act together, row by row, as the gate decides.
+
+The mixture counts the planner's calls, its wall time, its faults and its late answers.
+"""
 
 import sys
 import time
@@ -9,41 +11,43 @@ from collections.abc import Sequence
 import numpy as np
 
 from curriculum.replay.buffer import SOURCE
-from curriculum.types import Gate, Moment, Planner, State, stream
-
-OVERSHOOT = 1e-6  # by how much rounding may carry a box action over its bounds
+from curriculum.run.actions import checked_actions
+from curriculum.types import Gate, Moment, Planner, Policy, Spec, State, stream
 
 
 class Mixture:
-    """Acts for P seeds of E rows each, rows in order of seeds.
+    """Acts for P seeds of E rows each; rows are in order of seeds.
 
-    A seed's planner acts no more once it was asked `budget` times. Where it raises an
-    error, or takes more than `deadline_ms` for a row, the learner acts in its place for
-    that step, in all rows of the call, whichever their seed. A budget or deadline of 0
-    sets no limit."""
+    A seed's planner is not asked more than `budget` times. If it raises an error, or
+    takes more than `deadline_ms` per row, the learner acts instead in all rows of that
+    call. A budget or deadline of 0 sets no limit."""
 
     def __init__(
         self,
         planner: Planner,
-        learner,
+        learner: Policy,
         gate: Gate,
+        spec: Spec,
         seeds: Sequence[int],
-        rows_each: int,
+        rows_per_seed: int,
         name: str = "gate",
         budget: int = 0,
         deadline_ms: float = 0.0,
     ):
-        self.planner, self.learner, self.gate = planner, learner, gate
-        # calls; seconds a row
-        self.budget, self.deadline = budget or np.inf, (deadline_ms or np.inf) / 1000
-        self.shape = (len(seeds), rows_each)
+        self.planner = planner
+        self.learner = learner
+        self.gate = gate
+        self.spec = spec
+        self.budget = budget or np.inf
+        self.deadline = (deadline_ms or np.inf) / 1000  # seconds per row
+        self.shape = (len(seeds), rows_per_seed)
         self.coins = [stream(seed, name) for seed in seeds]
-        self.calls = np.zeros(len(seeds), np.int64)  # actions the planner was asked for
-        # of these: where it raised an error
+        # actions the planner was asked for, [P]; how many of them it answered with an
+        # error, and how many too late
+        self.calls = np.zeros(len(seeds), np.int64)
         self.faults = np.zeros(len(seeds), np.int64)
-        # of these: where it missed its deadline
         self.late = np.zeros(len(seeds), np.int64)
-        # wall time spent in the planner, shared out by rows
+        # wall time of the planner, [P]; a call is divided among seeds by their rows
         self.seconds = np.zeros(len(seeds))
 
     def act(
@@ -54,36 +58,46 @@ class Mixture:
         explore: bool,
         playing: np.ndarray | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Actions [P, E] or [P, E, A], and sources [P, E], for observations [P, E, *O].
+        """Choose actions [P, E] or [P, E, A] for observations [P, E, *O] at planning
+        rates [P]; also returns their sources [P, E].
 
-        The episodes are `age` [P, E] steps old. Where a mask `playing` [P, E] is given,
-        the planner is not asked for other rows."""
-        coin = np.stack([g.random(self.shape[1]) for g in self.coins])
-        planned = self.gate.planner_acts(Moment(rate, age, coin, obs, self.learner))
+        `age` [P, E] counts the steps of each episode. Outside the mask `playing` [P, E]
+        the planner is not asked."""
+        planned = self._planned(obs, age, rate)
         if playing is not None:
             planned = planned & playing
-        planned = planned & (
-            np.cumsum(planned, 1) <= (self.budget - self.calls)[:, None]
-        )
+        planned = planned & self._affordable(planned)
         action = self.learner.act(obs, explore)
-        if planned.any():
-            answer = self.plan(obs, planned)
-            if answer is None:
-                planned = np.zeros_like(planned)
-            else:
-                action[planned] = answer
+        answer = self.plan(obs, planned) if planned.any() else None
+        if answer is None:
+            return action, np.full(self.shape, SOURCE["learner"])
+        action[planned] = answer
         return action, np.where(planned, SOURCE["planner"], SOURCE["learner"])
+
+    def _planned(
+        self, obs: np.ndarray, age: np.ndarray, rate: np.ndarray
+    ) -> np.ndarray:
+        """Where the gate wants the planner to act, [P, E] bool."""
+        coin = np.stack([generator.random(self.shape[1]) for generator in self.coins])
+        return self.gate.planner_acts(Moment(rate, age, coin, obs, self.learner))
+
+    def _affordable(self, planned: np.ndarray) -> np.ndarray:
+        """The first rows in mask `planned` [P, E] that the budget still pays for."""
+        remaining = self.budget - self.calls
+        return np.cumsum(planned, 1) <= remaining[:, None]
 
     @property
     def spent(self) -> np.ndarray:
-        """Which seeds' planners may not be asked any more, [P] bool."""
+        """Which seeds have spent their planner's budget, [P] bool."""
         return self.calls >= self.budget
 
     def plan(self, obs: np.ndarray, rows: np.ndarray) -> np.ndarray | None:
-        """The planner's actions for the rows in mask [P, E], counted and timed; None
-        where it failed or was late."""
-        asked, began = rows.sum(1), time.perf_counter()
+        """Ask the planner to act in the rows in mask [P, E]; None if it raises an error
+        or is late."""
+        asked = rows.sum(1)
+        count = int(asked.sum())
         self.calls += asked
+        started = time.perf_counter()
         try:
             answer = np.asarray(self.planner.act(obs[rows], np.flatnonzero(rows)))
         except Exception as error:
@@ -91,73 +105,58 @@ class Mixture:
             self.faults += asked
             return None
         finally:
-            seconds = time.perf_counter() - began
-            self.seconds += seconds * asked / asked.sum()
-        if seconds > self.deadline * asked.sum():
+            seconds = time.perf_counter() - started
+            self.seconds += seconds * asked / count
+        if seconds > self.deadline * count:
             self.late += asked
             return None
-        check = self._whole if self.learner.head.actions else self._box
-        return check(answer, int(asked.sum()))
+        return checked_actions(answer, self.spec, count, type(self.planner).__name__)
 
     def _report(self, error: Exception) -> None:
-        """Say aloud, the first time, what the planner raised and where."""
-        if not self.faults.any():
-            at = traceback.extract_tb(error.__traceback__)[-1]
-            what = f"{type(error).__name__}: {error} ({at.filename}, line {at.lineno})"
-            print(
-                f"planner {type(self.planner).__name__} raised {what}; where it does, the learner acts",
-                file=sys.stderr,
-            )
+        """Print the first error of the planner and where it was raised."""
+        if self.faults.any():
+            return
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        print(
+            f"planner {type(self.planner).__name__} raised "
+            f"{type(error).__name__}: {error} ({place.filename}, line {place.lineno}); "
+            "where it does, the learner acts",
+            file=sys.stderr,
+        )
 
-    def _whole(self, action: np.ndarray, rows: int) -> np.ndarray:
-        """The action as it is; refuses what cannot be one, before it reaches the world
-        or the buffer."""
-        actions, name = self.learner.head.actions, type(self.planner).__name__
-        if action.shape != (rows,) or not np.issubdtype(action.dtype, np.integer):
-            raise ValueError(
-                f"planner {name} must return {rows} whole numbers, one for each row it is given, "
-                f"got shape {action.shape} of {action.dtype}"
-            )
-        if action.min() < 0 or action.max() >= actions:
-            raise ValueError(
-                f"planner {name} must choose actions 0 to {actions - 1}, got {action.min()} to {action.max()}"
-            )
-        return action
+    def values(self) -> dict[str, np.ndarray]:
+        """The planner's counts, [P] each."""
+        return {
+            "planner/calls_total": self.calls.copy(),
+            "planner/faults_total": self.faults.copy(),
+            "planner/late_total": self.late.copy(),
+        }
 
-    def _box(self, action: np.ndarray, rows: int) -> np.ndarray:
-        """The action within [-1, 1] to the last digit; refuses what cannot be one."""
-        size, name = self.learner.head.action_size, type(self.planner).__name__
-        if action.shape != (rows, size) or not np.issubdtype(action.dtype, np.floating):
-            raise ValueError(
-                f"planner {name} must return floating numbers of shape ({rows}, {size}), an action for each row it is "
-                f"given, got shape {action.shape} of {action.dtype}"
-            )
-        if not (np.abs(action) <= 1 + OVERSHOOT).all():  # neither is nan
-            raise ValueError(
-                f"planner {name} must choose actions between -1 and 1, which are scaled to the world's bounds later, "
-                f"got {action.min():.7g} to {action.max():.7g}"
-            )
-        return action.clip(-1, 1).astype(np.float32)
+    def time_values(self) -> dict[str, np.ndarray]:
+        """The planner's wall time, [P] each."""
+        milliseconds = 1000 * self.seconds
+        return {
+            "planner/ms_per_call": milliseconds / np.maximum(self.calls, 1),
+            "planner/seconds_total": self.seconds.copy(),
+        }
 
     def state(self) -> State:
-        """Counters, coins, and the gate's and the planner's memory where they have
-        one."""
-        memory = {"gate": self.gate.state()}
-        if hasattr(self.planner, "state"):
-            memory["planner"] = self.planner.state()
-        counts = {"calls": self.calls, "faults": self.faults, "late": self.late}
         return {
-            **counts,
-            "coins": [g.bit_generator.state for g in self.coins],
-            **memory,
+            "calls": self.calls,
+            "faults": self.faults,
+            "late": self.late,
+            "seconds": self.seconds.tolist(),  # a list: arrays hold no wall times
+            "coins": [generator.bit_generator.state for generator in self.coins],
+            "gate": self.gate.state(),
+            "planner": self.planner.state(),
         }
 
     def load(self, state: State) -> None:
-        """Go back to what `state` returned."""
-        for name in ("calls", "faults", "late"):
-            getattr(self, name)[:] = state[name]
+        self.calls[:] = state["calls"]
+        self.faults[:] = state["faults"]
+        self.late[:] = state["late"]
+        self.seconds[:] = state["seconds"]
         for generator, saved in zip(self.coins, state["coins"], strict=True):
             generator.bit_generator.state = saved
         self.gate.load(state["gate"])
-        if hasattr(self.planner, "load"):
-            self.planner.load(state["planner"])
+        self.planner.load(state["planner"])

@@ -14,7 +14,7 @@ pytest.importorskip(
 from curriculum.envs._atari import games, pictures
 from curriculum.envs._atari import rows as atari_rows
 from curriculum.envs.atari import Atari
-from curriculum.run.loop import spec_of
+from curriculum.envs._base.spec import spec_of
 from curriculum.types import stream
 
 ENGINES = ["vector", "single"]

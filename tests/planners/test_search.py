@@ -24,7 +24,7 @@ from curriculum.planners.mppi import MPPI
 from curriculum.planners.shortest_path import ShortestPath
 from curriculum.planners.swing_up import SwingUp
 from curriculum.run.evaluation import play_planner
-from curriculum.run.loop import spec_of
+from curriculum.envs._base.spec import spec_of
 from curriculum.types import stream
 
 SECOND = np.array([0, 1])  # one step later

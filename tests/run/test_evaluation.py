@@ -1,7 +1,6 @@
 """Episodes on shared evaluation seeds: each row is played by its own actor to its own
 end."""
 
-from types import SimpleNamespace
 from typing import Any
 
 import gymnasium as gym
@@ -15,7 +14,7 @@ from curriculum.gates.episode import Episode
 from curriculum.gates.step import Step
 from curriculum.planners.balance import Balance
 from curriculum.planners.swing_up import SwingUp
-from curriculum.run import evaluation
+from curriculum.run import evaluation, maps
 from curriculum.types import Spec
 
 EPISODES = range(6)
@@ -28,7 +27,7 @@ class Pushing:
     """A cart-pole learner: the first seed always pushes left, the second where the pole
     leans."""
 
-    head, seeds = SimpleNamespace(actions=2, action_size=0), (3, 4)
+    seeds = (3, 4)
 
     def act(self, obs: np.ndarray, explore: bool = False) -> np.ndarray:
         assert obs.shape == (2, 6, 4)
@@ -39,7 +38,7 @@ class Twisting:
     """A pendulum learner: the first seed never pushes, the second brakes with 0.2 of
     the speed."""
 
-    head, seeds = SimpleNamespace(actions=0, action_size=1), (3, 4)
+    seeds = (3, 4)
 
     def act(self, obs: np.ndarray, explore: bool = False) -> np.ndarray:
         assert obs.shape == (2, 6, 3)
@@ -140,14 +139,12 @@ def test_maps_of_a_world_of_cells_with_box_actions_use_its_own_bounds():
             return there, np.zeros(len(state)), np.zeros(len(state), bool)
 
     class South:
-        seeds = (0,)
-
         def value(self, obs):
             return np.ones((1, 400))
 
-        def act(self, obs):
+        def act(self, obs, explore=False):
             return np.full((1, 400, 1), 0.1, np.float32)  # 5.5 in the world's bounds
 
-    drawn = evaluation.maps(South(), Compass())  # type: ignore[arg-type]
-    np.testing.assert_array_equal(drawn["arrow"][0, 0, 0], [1, 0])
-    assert np.isnan(drawn["value"][0, 2, 2])
+    drawn = maps.draw(South(), Compass(), seeds=1)
+    np.testing.assert_array_equal(drawn.arrow[0, 0, 0], [1, 0])
+    assert np.isnan(drawn.value[0, 2, 2])

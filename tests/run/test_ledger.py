@@ -6,17 +6,17 @@ import pytest
 from curriculum.replay.buffer import SOURCE
 from curriculum.replay.layout import Transition
 from curriculum.run import checkpoint
-from curriculum.run.ledger import WINDOW, Rollout
+from curriculum.run.ledger import WINDOW, Ledger
 
 NAN = float("nan")
 
 
 def tell(
-    rollout: Rollout, step: int, reward, over="", success=False, source="learner"
+    ledger: Ledger, step: int, reward, over="", success=False, source="learner"
 ) -> None:
     """One step of all rows: `over` holds "t" where it terminated, "c" where it was cut
     short."""
-    shape = rollout.returns.shape
+    shape = ledger.returns.shape
     reward, over, success, source = (
         np.broadcast_to(np.asarray(x), shape) for x in (reward, over, success, source)
     )
@@ -31,11 +31,11 @@ def tell(
         number,
         np.zeros(shape),
     )
-    rollout.add(step, transition, success)
+    ledger.add(step, transition, success)
 
 
-def values(rollout: Rollout, *tags: str) -> list:
-    everything = rollout.values()
+def values(ledger: Ledger, *tags: str) -> list:
+    everything = ledger.values()
     return [everything[tag].tolist() for tag in tags]
 
 
@@ -48,9 +48,9 @@ RETURNS = (
 
 
 def test_nothing_is_known_before_an_episode_has_ended():
-    rollout = Rollout(2, 1, (0,))
-    tell(rollout, 1, 5)
-    found = rollout.values()
+    ledger = Ledger(2, 1, (0,))
+    tell(ledger, 1, 5)
+    found = ledger.values()
     for tag in (*RETURNS[:3], "rollout/first_success_step"):
         assert np.isnan(found[tag]).tolist() == [True, True]
     assert found["rollout/episodes"].tolist() == [0, 0]
@@ -60,18 +60,18 @@ def test_nothing_is_known_before_an_episode_has_ended():
 
 
 def test_an_episodes_return_length_and_success_are_those_of_its_own_steps():
-    rollout = Rollout(2, 2, (0,))
-    tell(rollout, 2, [[1, 10], [100, -1]])
+    ledger = Ledger(2, 2, (0,))
+    tell(ledger, 2, [[1, 10], [100, -1]])
     tell(
-        rollout,
+        ledger,
         4,
         [[2, 20], [200, -1]],
         [["t", ""], ["", "c"]],
         [[True, False], [False, False]],
     )
-    assert values(rollout, *RETURNS) == [[3, -2], [2, 2], [1, 0], [1, 1]]
+    assert values(ledger, *RETURNS) == [[3, -2], [2, 2], [1, 0], [1, 1]]
     tell(
-        rollout,
+        ledger,
         6,
         [[4, 30], [300, -1]],
         [["", "c"], ["", "t"]],
@@ -79,10 +79,10 @@ def test_an_episodes_return_length_and_success_are_those_of_its_own_steps():
     )
     # seed 0: 3 in 2 steps with success, 60 in 3 without; seed 1: -2 in 2 without, -1 in
     # 1 with
-    assert values(rollout, *RETURNS) == [[31.5, -1.5], [2.5, 1.5], [0.5, 0.5], [2, 2]]
-    tell(rollout, 8, [[5, 0], [400, 0]], [["t", ""], ["t", ""]])
+    assert values(ledger, *RETURNS) == [[31.5, -1.5], [2.5, 1.5], [0.5, 0.5], [2, 2]]
+    tell(ledger, 8, [[5, 0], [400, 0]], [["t", ""], ["t", ""]])
     # seed 0: 4 + 5 in 2 steps; seed 1: 100 + 200 + 300 + 400 in 4
-    assert values(rollout, *RETURNS) == [
+    assert values(ledger, *RETURNS) == [
         [24, 997 / 3],
         [7 / 3, 7 / 3],
         [1 / 3, 1 / 3],
@@ -91,86 +91,86 @@ def test_an_episodes_return_length_and_success_are_those_of_its_own_steps():
 
 
 def test_an_end_that_is_both_true_and_cut_short_is_one_episode():
-    rollout = Rollout(1, 1, (0,))
+    ledger = Ledger(1, 1, (0,))
     ends = np.ones((1, 1), bool)
     zero = np.zeros((1, 1))
-    rollout.add(1, Transition(zero, zero, zero + 7, ends, ends, zero, zero, zero), ends)
-    assert values(rollout, *RETURNS) == [[7], [1], [1], [1]]
+    ledger.add(1, Transition(zero, zero, zero + 7, ends, ends, zero, zero, zero), ends)
+    assert values(ledger, *RETURNS) == [[7], [1], [1], [1]]
 
 
 def test_averages_span_the_newest_hundred_episodes():
-    rollout = Rollout(1, 1, (0,))
+    ledger = Ledger(1, 1, (0,))
     assert WINDOW == 100
     for episode in range(103):
-        tell(rollout, episode, episode, "t", episode < 13)
+        tell(ledger, episode, episode, "t", episode < 13)
     # the returns 3 to 102, of which 3 to 12 were successes
-    assert values(rollout, *RETURNS) == [[52.5], [1], [0.1], [103]]
+    assert values(ledger, *RETURNS) == [[52.5], [1], [0.1], [103]]
 
 
 def test_the_first_success_is_the_step_at_which_the_first_episode_succeeded():
-    rollout = Rollout(3, 2, (0,))
+    ledger = Ledger(3, 2, (0,))
     tell(
-        rollout,
+        ledger,
         8,
         0,
         [["t", "t"], ["", ""], ["", ""]],
         [[False, False], [True, False], [False, False]],
     )
     # the episode of seed 1 goes on
-    assert np.isnan(rollout.values()["rollout/first_success_step"]).all()
+    assert np.isnan(ledger.values()["rollout/first_success_step"]).all()
     tell(
-        rollout,
+        ledger,
         16,
         0,
         [["", "c"], ["", ""], ["", ""]],
         [[False, True], [False, False], [False, False]],
     )
-    tell(rollout, 24, 0, [["t", ""], ["t", "t"], ["", ""]], True)
+    tell(ledger, 24, 0, [["t", ""], ["t", "t"], ["", ""]], True)
     np.testing.assert_array_equal(
-        rollout.values()["rollout/first_success_step"], [16, 24, NAN]
+        ledger.values()["rollout/first_success_step"], [16, 24, NAN]
     )
 
 
 def test_the_planners_share_of_actions_is_counted_anew_for_every_report():
-    rollout = Rollout(2, 4, (0,))
+    ledger = Ledger(2, 4, (0,))
     tag = "curriculum/expert_action_share"
-    assert values(rollout, tag) == [[0, 0]]
+    assert values(ledger, tag) == [[0, 0]]
     tell(
-        rollout,
+        ledger,
         4,
         0,
         source=[["planner", "learner", "learner", "random"], ["planner"] * 4],
     )
     tell(
-        rollout,
+        ledger,
         8,
         0,
         source=[["planner", "planner", "expert", "learner"], ["learner"] * 4],
     )
-    assert values(rollout, tag) == [[3 / 8, 0.5]]
+    assert values(ledger, tag) == [[3 / 8, 0.5]]
     tell(
-        rollout,
+        ledger,
         12,
         0,
         source=[["learner"] * 4, ["planner", "learner", "learner", "learner"]],
     )
-    assert values(rollout, tag) == [[0, 0.25]]
+    assert values(ledger, tag) == [[0, 0.25]]
 
 
 def test_visits_count_every_row_in_its_own_seeds_map():
-    rollout = Rollout(2, 3, (2, 3))
-    rollout.visit(np.array([[0, 0, 5], [4, 1, 4]]))
-    rollout.visit(np.array([[0, 2, 3], [4, 1, 0]]))
-    assert rollout.visits.tolist() == [[[3, 0, 1], [1, 0, 1]], [[1, 2, 0], [0, 3, 0]]]
+    ledger = Ledger(2, 3, (2, 3))
+    ledger.visit(np.array([[0, 0, 5], [4, 1, 4]]))
+    ledger.visit(np.array([[0, 2, 3], [4, 1, 0]]))
+    assert ledger.visits.tolist() == [[[3, 0, 1], [1, 0, 1]], [[1, 2, 0], [0, 3, 0]]]
 
 
 def test_reported_values_stay_as_they_were():
-    rollout = Rollout(1, 1, (0,))
-    tell(rollout, 1, 3, "t", True)
-    reported = rollout.values()
+    ledger = Ledger(1, 1, (0,))
+    tell(ledger, 1, 3, "t", True)
+    reported = ledger.values()
     before = {tag: value.copy() for tag, value in reported.items()}
     for step in range(2, 5):
-        tell(rollout, step, 9, "t", False, "planner")
+        tell(ledger, step, 9, "t", False, "planner")
     for tag, value in before.items():
         np.testing.assert_array_equal(reported[tag], value)
 
@@ -178,33 +178,33 @@ def test_reported_values_stay_as_they_were():
 # nothing yet, windows that fill, windows that are full
 @pytest.mark.parametrize("steps", [0, 3, 301])
 def test_a_rollout_resumes_exactly(steps, tmp_path):
-    def play(rollout: Rollout, numbers: range) -> None:
+    def play(ledger: Ledger, numbers: range) -> None:
         for step in numbers:
             rng = np.random.default_rng(step)
             ends = rng.choice(["", "t", "c"], (2, 2), p=[0.4, 0.3, 0.3])
             source = rng.choice(["planner", "learner"], (2, 2))
             tell(
-                rollout,
+                ledger,
                 step,
                 rng.normal(size=(2, 2)),
                 ends,
                 rng.random((2, 2)) < 0.01,
                 source,
             )
-            rollout.visit(rng.integers(6, size=(2, 2)))
+            ledger.visit(rng.integers(6, size=(2, 2)))
 
-    rollout, resumed = Rollout(2, 2, (2, 3)), Rollout(2, 2, (2, 3))
-    play(rollout, range(steps))
+    ledger, resumed = Ledger(2, 2, (2, 3)), Ledger(2, 2, (2, 3))
+    play(ledger, range(steps))
     resumed.load(
         checkpoint.read(
-            checkpoint.write(tmp_path / "step", {"rollout": rollout.state()})
-        )["rollout"]
+            checkpoint.write(tmp_path / "step", {"ledger": ledger.state()})
+        )["ledger"]
     )
     for more in (range(steps, steps), range(steps, steps + 150)):
-        for one in (rollout, resumed):
+        for one in (ledger, resumed):
             play(one, more)
         found = resumed.values()
-        for tag, value in rollout.values().items():
+        for tag, value in ledger.values().items():
             np.testing.assert_array_equal(found[tag], value, err_msg=tag)
-        np.testing.assert_array_equal(resumed.visits, rollout.visits)
-        assert resumed.windows == rollout.windows
+        np.testing.assert_array_equal(resumed.visits, ledger.visits)
+        assert resumed.windows == ledger.windows

@@ -17,8 +17,9 @@ from curriculum.learners.dqn import DQN
 from curriculum.learners.iql import IQL
 from curriculum.learners.sac import SAC
 from curriculum.learners.td3bc import TD3BC
-from curriculum.run import checkpoint, evaluation, loop
-from curriculum.run.loop import Run, train
+from curriculum.run import checkpoint, evaluation, evaluator
+from curriculum.run.loop import begin, train
+from curriculum.run.run import Run
 from curriculum.setting import plugins
 from curriculum.setting.config import Config
 from curriculum.starts.expert import Expert
@@ -54,6 +55,13 @@ def same(a: list[Record], b: list[Record]) -> bool:
     return json.dumps(numbers(a)) == json.dumps(numbers(b))
 
 
+def collect(run: Run) -> None:
+    """Take one step in all rows, as the loop does."""
+    rate = run.planning_rate()
+    run.step += run.config.rows
+    run.collector.collect(rate, run.step)
+
+
 def digest(folder: Path) -> str:
     newest = checkpoint.newest(folder / "checkpoints")[0]
     return hashlib.sha256((newest / "arrays.safetensors").read_bytes()).hexdigest()
@@ -80,10 +88,10 @@ def test_a_seed_alone_lives_the_life_it_has_among_others():
         Run(replace(config, seeds=(0, 1, 2, 3, 4))),
     )
     for run in (alone, among):
-        list(run.begin())
+        list(begin(run))
         while run.step < config.steps:
-            run.collect()
-            run.update()
+            collect(run)
+            run.trainer.update(run.step)
     assert alone.learner.updates >= 200
     # what the world did, who acted, which coins fell
     others = among.buffer.episodes.columns._asdict()
@@ -95,13 +103,14 @@ def test_a_seed_alone_lives_the_life_it_has_among_others():
         (alone.buffer.storage.packed, among.buffer.storage.packed),
     ):
         np.testing.assert_array_equal(mine[0], theirs[3])
-    for mine, theirs in (
-        (alone.rows.streams.generators[0], among.rows.streams.generators[3]),
+    for streams in (
+        "collector.rows.streams.generators",
+        "collector.mixture.coins",
+        "buffer.sampler.generators",
+        "learner.explorers",
     ):
-        assert mine.bit_generator.state == theirs.bit_generator.state
-    for streams in ("buffer.sampler.generators", "mixture.coins", "learner.explorers"):
-        generators = attrgetter(streams)
-        mine, theirs = generators(alone)[0], generators(among)[3]
+        mine = attrgetter(streams)(alone)[0]
+        theirs = attrgetter(streams)(among)[3]
         assert mine.bit_generator.state == theirs.bit_generator.state, streams
     for mine, theirs in zip(
         alone.learner.nets["q"].weights.blocks,
@@ -133,10 +142,10 @@ def test_a_seed_does_not_wait_for_others_whose_buffers_fill_later(
     )
     filled = []
     for run in (alone, among):
-        list(run.begin())
+        list(begin(run))
         while run.step < config.steps:
-            run.collect()
-            run.update()
+            collect(run)
+            run.trainer.update(run.step)
             filled.append(len(set((run.buffer.size > 0).tolist())))
     assert max(filled) == 2  # at some time some seeds had data and others none
     for mine, theirs in zip(
@@ -147,7 +156,7 @@ def test_a_seed_does_not_wait_for_others_whose_buffers_fill_later(
         np.testing.assert_allclose(
             mine[0].detach(), theirs[3].detach(), atol=1e-6, rtol=0
         )
-    assert alone.updates[0] == among.updates[3] > 0
+    assert alone.trainer.updates[0] == among.trainer.updates[3] > 0
 
 
 def test_a_seed_without_data_learns_nothing_and_says_so():
@@ -158,11 +167,11 @@ def test_a_seed_without_data_learns_nothing_and_says_so():
             start="none",
         )
     )
-    list(run.begin())
+    list(begin(run))
     before = run.learner.nets["q"].weights.vector.clone()
     while run.step < 200:
-        run.collect()
-        run.update()
+        collect(run)
+        run.trainer.update(run.step)
     assert bool((run.learner.nets["q"].weights.vector == before).all())
     report = {
         tag: value for record in run.report() for tag, value in record.values.items()
@@ -364,9 +373,9 @@ def test_a_spent_budget_ends_planning_and_the_rate_says_so():
 @pytest.mark.parametrize(("store", "source"), [("planner", 1), ("learner", 2)])
 def test_store_keeps_whose_transitions_it_names(store: Any, source: int):
     run = Run(tiny(store=store, decay=plugins.make("decay", "constant", value=0.5)))
-    list(run.begin())
+    list(begin(run))
     while run.step < 400:
-        run.collect()
+        collect(run)
     size = run.buffer.size[0]
     # the start's, and theirs
     assert set(run.buffer.sources.source[0, :size]) == {0, source}
@@ -375,25 +384,25 @@ def test_store_keeps_whose_transitions_it_names(store: Any, source: int):
 
 def test_the_buffer_holds_what_the_environment_rewarded_and_no_bonus():
     run = Run(tiny(bonus="rnd"))
-    list(run.begin())
+    list(begin(run))
     for _ in range(20):
-        run.collect()
-        run.update()
+        collect(run)
+        run.trainer.update(run.step)
     held = run.buffer.episodes.columns.reward[0, : run.buffer.size[0]]
     assert set(np.unique(held.round(4)).tolist()) <= {
         float(np.float32(-0.1).round(4)),
         10.0,
     }
-    assert run.bonus_log["bonus_mean"].item() > 0
+    assert run.trainer.bonus_values["bonus_mean"].item() > 0
 
 
 def test_the_score_is_zero_for_random_play_and_one_for_the_planner():
     run = Run(tiny(eval_episodes=20))
-    baseline = next(run.begin())
+    baseline = next(begin(run))
     assert (
         baseline.values["eval/planner_reward"][0]
-        == run.ceiling
-        > run.floor
+        == run.scores.ceiling
+        > run.scores.floor
         == baseline.values["eval/random_reward"][0]
     )
 
@@ -412,7 +421,7 @@ def test_best_is_scored_again_on_episodes_that_did_not_choose_it(
         used.append(set(episodes))
         return evaluation.play_learner(learner, world, episodes)
 
-    monkeypatch.setattr(loop, "play_learner", watched)
+    monkeypatch.setattr(evaluator, "play_learner", watched)
     records = list(train(tiny()))
     chosen_on, rescored_on = used[:-2], used[-2:]
     assert len(chosen_on) == len([r for r in records if r.kind == "evaluate"])
@@ -425,24 +434,26 @@ def test_best_is_scored_again_on_episodes_that_did_not_choose_it(
 
 def test_the_previous_best_weights_come_back_when_the_learner_falls():
     run = Run(tiny(decay=plugins.make("decay", "performance")))
-    list(run.begin())
+    list(begin(run))
     good = run.learner.snapshot()
     run.decay.observe = lambda scores: np.array([True])  # says that this seed fell
-    run.best_reward[:] = np.inf  # so that the present weights do not become the best
+    run.scores.best_reward[:] = (
+        np.inf
+    )  # so that the present weights do not become the best
     run.learner.nets["q"].weights.vector.add_(1.0)
-    list(run.evaluate())
+    run.evaluate()
     stack = run.learner.nets["q"].weights
     assert all(
         bool((a == b).all())
         for a, b in zip(stack.blocks, stack.split(good["net/q"]), strict=True)
     )
-    assert run.rollbacks[0] == 1
+    assert run.scores.rollbacks[0] == 1
 
 
 def test_the_mixed_evaluation_asks_the_planner_only_in_running_episodes():
     run = Run(tiny(decay=plugins.make("decay", "constant", value=1.0), seeds=(0, 1)))
-    list(run.begin())
-    values = next(run.evaluate()).values
+    list(begin(run))
+    values = run.evaluate().values
     np.testing.assert_array_equal(
         values["eval_mixed/planner_calls"], 4 * values["eval_mixed/mean_ep_length"]
     )

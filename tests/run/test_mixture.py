@@ -2,7 +2,7 @@
 is refused."""
 
 from types import SimpleNamespace
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 import numpy as np
 import pytest
@@ -15,26 +15,28 @@ from curriculum.replay.buffer import SOURCE
 from curriculum.run import checkpoint
 from curriculum.run.mixture import Mixture
 from curriculum.setting import plugins
-from curriculum.types import Gate, Moment, Spec
+from curriculum.types import Gate, Moment, Planner, Spec
 
 PLANNER, LEARNER = SOURCE["planner"], SOURCE["learner"]
 SPEC = Spec((1,), "float32", np.zeros(1), np.ones(1), actions=4)
+BOX_SPEC = Spec((1,), "float32", np.zeros(1), np.ones(1), actions=0, action_size=2)
 
 
 class Still:
     """A learner that always chooses action 0, of four."""
 
-    head = SimpleNamespace(actions=4, action_size=0)
+    explored: bool | None = None
 
-    def act(self, obs: np.ndarray, explore: bool) -> np.ndarray:
+    def act(self, obs: np.ndarray, explore: bool = False) -> np.ndarray:
         self.explored = explore
         return np.zeros(obs.shape[:2], np.int64)
 
+    def value(self, obs: np.ndarray) -> np.ndarray:
+        return np.zeros(obs.shape[:2])
 
-class Actor:
+
+class Actor(Planner):
     """What every planner has beside `act`."""
-
-    needs: ClassVar[str] = "observation"
 
     def setup(self, env: Any, spec: Spec, seeds: tuple[int, ...]) -> Self:
         return self
@@ -66,7 +68,9 @@ class Chosen(Gate):
 def mixture_of(
     seeds=(0, 1), rows=3, planner: Any = None, gate: Any = None, name: str = "gate"
 ) -> Mixture:
-    return Mixture(planner or Telling(), Still(), gate or Step(), seeds, rows, name)
+    return Mixture(
+        planner or Telling(), Still(), gate or Step(), SPEC, seeds, rows, name
+    )
 
 
 def act(
@@ -98,7 +102,7 @@ def test_the_planner_sees_only_its_rows_with_their_numbers():
     planner = Telling()
     obs = np.arange(60, dtype=np.float32).reshape(2, 3, 2, 5)
     before = obs.copy()
-    Mixture(planner, Still(), Chosen(MASK), (0, 1), 3).act(
+    Mixture(planner, Still(), Chosen(MASK), SPEC, (0, 1), 3).act(
         obs, np.zeros((2, 3)), np.ones(2), explore=True
     )
     ((seen, rows),) = planner.asked
@@ -261,12 +265,10 @@ def test_whole_numbers_of_any_kind_are_actions(action):
 # --- box actions ---
 
 
-class Floating:
+class Floating(Still):
     """A learner that always chooses 0.5 and -0.25."""
 
-    head = SimpleNamespace(actions=0, action_size=2)
-
-    def act(self, obs: np.ndarray, explore: bool) -> np.ndarray:
+    def act(self, obs: np.ndarray, explore: bool = False) -> np.ndarray:
         return np.tile(np.array([0.5, -0.25], np.float32), (*obs.shape[:2], 1))
 
 
@@ -275,7 +277,9 @@ EDGE = np.nextafter(np.float32(1), np.float32(2))  # the next number above 1
 
 
 def act_in_box(planned: Any) -> np.ndarray:
-    return act(Mixture(Wrong(planned), Floating(), Chosen(MASK), (0, 1), 3))[0]
+    return act(Mixture(Wrong(planned), Floating(), Chosen(MASK), BOX_SPEC, (0, 1), 3))[
+        0
+    ]
 
 
 @pytest.mark.parametrize("kind", [np.float32, np.float64])
@@ -289,7 +293,9 @@ def test_box_actions_of_planner_and_learner_come_together_row_by_row(kind):
 
 
 def test_a_planner_of_box_actions_that_acts_alone_gives_float32():
-    mixture = Mixture(Wrong(np.tile(BOX, (2, 1))), Floating(), Step(), (0, 1), 3)
+    mixture = Mixture(
+        Wrong(np.tile(BOX, (2, 1))), Floating(), Step(), BOX_SPEC, (0, 1), 3
+    )
     # while the buffer is seeded
     planned = mixture.plan(np.zeros((2, 3, 1)), np.ones((2, 3), bool))
     assert planned is not None
@@ -374,7 +380,9 @@ class Failing(Telling):
 
 
 def limited(planner: Any = None, gate: Any = None, **limits) -> Mixture:
-    return Mixture(planner or Telling(), Still(), gate or Step(), (0, 1), 3, **limits)
+    return Mixture(
+        planner or Telling(), Still(), gate or Step(), SPEC, (0, 1), 3, **limits
+    )
 
 
 def test_a_budget_is_spent_to_the_last_call_and_no_further_seed_by_seed():

@@ -11,9 +11,9 @@ import torch
 from torch import nn
 
 from curriculum.envs._base.native import Dynamics
+from curriculum.envs._base.spec import spec_of
 from curriculum.learning.normalizer import Normalize
 from curriculum.run.evaluation import evaluation_rows, play
-from curriculum.run.loop import spec_of
 from curriculum.shipping.artefact import deployable, save
 from curriculum.shipping.compression import latency_us, measure, refusals, table
 from curriculum.shipping.layers import Layer, Unsupported, assemble, dense

@@ -1,0 +1,97 @@
+"""The parts of a run, set up from its configuration."""
+
+import torch
+
+from curriculum.learning.learner import Learner
+from curriculum.replay.buffer import Buffer
+from curriculum.run.collector import Collector
+from curriculum.run.mixture import Mixture
+from curriculum.setting import plugins
+from curriculum.setting.config import Config
+from curriculum.types import Bonus, Gate, Planner, Spec, Start, Technique, World, stream
+
+
+def set_up_learner(config: Config, chosen: Learner, spec: Spec) -> Learner:
+    """Set up the networks of all seeds on the device of the configuration."""
+    if config.device == "cuda" and not torch.cuda.is_available():
+        raise ValueError(
+            "this machine has no CUDA device that torch can use; choose --device cpu"
+        )
+    return chosen.setup(spec, config.seeds, config.device, config.precision)
+
+
+def allocate_buffer(config: Config, learner: Learner, spec: Spec) -> Buffer:
+    """Allocate the replay buffer with the columns that the learner needs."""
+    empty = Buffer(
+        capacity=config.capacity,
+        sampling=config.sampling,
+        shares=config.source_shares(),
+    )
+    return empty.setup(
+        spec,
+        config.seeds,
+        config.rows,
+        config.device,
+        learner.needs,
+        learner.discount,
+    )
+
+
+def size_of_start(config: Config, start: Start) -> int:
+    """Transitions per seed that the start adds; ValueError if the planner's budget does
+    not pay for them."""
+    steps = -(-start.size // config.rows)
+    size = steps * config.rows
+    budget = config.planner_budget
+    if start.asks_planner and 0 < budget < size:
+        raise ValueError(
+            f"a start of {size:,} transitions needs as many planner calls, "
+            f"the budget is {budget:,}; "
+            "lower --start.size, raise --planner.budget or choose --start random"
+        )
+    return size
+
+
+def set_up_bonus(config: Config, chosen: Bonus | None, spec: Spec) -> Bonus | None:
+    """Set up the intrinsic reward, if there is one."""
+    if chosen is None:
+        return None
+    return chosen.setup(spec, config.seeds, config.device)
+
+
+def make_collector(
+    config: Config,
+    world: World,
+    spec: Spec,
+    planner: Planner,
+    gate: Gate,
+    learner: Learner,
+    buffer: Buffer,
+) -> Collector:
+    """Make the environments, and set up those who act in them."""
+    generators = [stream(seed, "environment") for seed in config.seeds]
+    rows = world.rows(generators, config.rows)
+    random = plugins.make("planner", "random")
+    mixture = Mixture(
+        planner=planner.setup(rows, spec, config.seeds),
+        learner=learner,
+        gate=gate,
+        spec=spec,
+        seeds=config.seeds,
+        rows_per_seed=config.rows,
+        budget=config.planner_budget,
+        deadline_ms=config.planner_deadline_ms,
+    )
+    return Collector(
+        rows=rows,
+        spec=spec,
+        mixture=mixture,
+        random=random.setup(rows, spec, config.seeds),
+        buffer=buffer,
+        store=config.store,
+    )
+
+
+def make_techniques(config: Config) -> list[Technique]:
+    """Make the compression techniques."""
+    return [plugins.make("technique", choice) for choice in config.techniques]

@@ -1,0 +1,137 @@
+"""Collection: plays in the run's environments and stores the transitions."""
+
+import numpy as np
+
+from curriculum.envs._base.native import Grid
+from curriculum.replay.buffer import SOURCE, Buffer
+from curriculum.replay.layout import Transition
+from curriculum.run.ledger import Ledger
+from curriculum.run.mixture import Mixture
+from curriculum.types import SOURCES, Planner, Rows, Spec, State
+from curriculum.types import Collector as CollectorProtocol
+
+
+class Collector(CollectorProtocol):
+    """Steps E rows of each of P seeds.
+
+    `store` is "all", or the source whose transitions enter the buffer. `random` is a
+    planner of random actions that is set up for `rows`."""
+
+    def __init__(
+        self,
+        rows: Rows,
+        spec: Spec,
+        mixture: Mixture,
+        random: Planner,
+        buffer: Buffer,
+        store: str,
+    ):
+        self.rows = rows
+        self.spec = spec
+        self.mixture = mixture
+        self.random = random
+        self.buffer = buffer
+        self.store = store
+        self.shape = mixture.shape  # (P, E)
+        self.grid = rows.world if isinstance(rows.world, Grid) else None
+        cells = self.grid.cells if self.grid else (0,)
+        self.ledger = Ledger(*self.shape, cells, rows.world.has_success)
+
+    def reset(self) -> None:
+        """Start an episode in every row."""
+        self.obs = self.rows.reset()
+
+    def play_planner(self, transitions: int) -> None:
+        everywhere = np.ones(self.shape, bool)
+        for _ in range(self.steps_for(transitions)):
+            obs = self._by_seed(self.obs)
+            action = self.mixture.plan(obs, everywhere)
+            if action is None:
+                action = self.mixture.learner.act(obs, explore=True)
+                self._play(action, "learner")
+            else:
+                self._play(action, "expert")
+
+    def play_random(self, transitions: int) -> None:
+        everyone = np.arange(self.rows.count)
+        for _ in range(self.steps_for(transitions)):
+            self._play(self.random.act(self.obs, everyone), "random")
+
+    def steps_for(self, transitions: int) -> int:
+        """Steps of all rows that give each seed at least so many transitions."""
+        return -(-transitions // self.shape[1])
+
+    def _play(self, action: np.ndarray, source: str) -> None:
+        """Take one step with actions of one source, which are all stored."""
+        tail = () if self.spec.actions else (self.spec.action_size,)
+        sources = np.full(self.shape, SOURCE[source])
+        rate = np.full(self.shape, source == "expert")
+        self._step(action.reshape(*self.shape, *tail), sources, rate, keep=None)
+
+    def collect(self, rate: np.ndarray, step: int) -> None:
+        """Take one step in every row, to environment step `step`: the planner acts at
+        rates [P], the learner elsewhere."""
+        obs = self._by_seed(self.obs)
+        age = self.rows.time.reshape(self.shape)
+        action, source = self.mixture.act(obs, age, rate, explore=True)
+        keep = None if self.store == "all" else source == SOURCE[self.store]
+        rates = np.repeat(rate[:, None], self.shape[1], 1)
+        transition, success = self._step(action, source, rates, keep)
+        self.ledger.add(step, transition, success)
+
+    def _step(
+        self,
+        action: np.ndarray,
+        source: np.ndarray,
+        rate: np.ndarray,
+        keep: np.ndarray | None,
+    ) -> tuple[Transition, np.ndarray]:
+        """Step the world with `action` [P, E] or [P, E, A] and store the transitions in
+        mask `keep` [P, E]; also returns the successes [P, E]."""
+        step = self.rows.step(action.reshape(-1, *action.shape[2:]))
+        transition = Transition(
+            obs=self._by_seed(self.obs),
+            action=action,
+            reward=step.reward.reshape(self.shape),
+            terminated=step.terminated.reshape(self.shape),
+            truncated=step.truncated.reshape(self.shape),
+            next_obs=self._by_seed(step.next_obs),
+            source=source,
+            planning_rate=rate,
+        )
+        self.buffer.add(transition, keep)
+        self.obs = step.obs
+        if self.grid:
+            cell = self.grid.cell(self.rows.state)
+            self.ledger.visit(cell.reshape(self.shape))
+        return transition, step.success.reshape(self.shape)
+
+    def _by_seed(self, obs: np.ndarray) -> np.ndarray:
+        """Observations [N, *O] as [P, E, *O]."""
+        return obs.reshape(*self.shape, *self.spec.obs_shape)
+
+    def buffer_values(self) -> dict[str, np.ndarray]:
+        """Size of the buffer, and the shares of sources in it and in recent batches,
+        [P] each."""
+        size = self.buffer.size
+        count = self.buffer.count
+        drawn = self.buffer.read_shares()
+        present = [i for i in range(len(SOURCES)) if count[:, i].any()]
+        values = {"buffer/size": size}
+        for i in present:
+            values[f"buffer/share_{SOURCES[i]}"] = count[:, i] / np.maximum(size, 1)
+        for i in present:
+            values[f"buffer/batch_share_{SOURCES[i]}"] = drawn[:, i]
+        return values
+
+    def state(self) -> State:
+        return {
+            "rows": self.rows.save(),
+            "mixture": self.mixture.state(),
+            "ledger": self.ledger.state(),
+        }
+
+    def load(self, state: State) -> None:
+        self.obs = self.rows.load(state["rows"])
+        self.mixture.load(state["mixture"])
+        self.ledger.load(state["ledger"])

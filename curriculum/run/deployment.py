@@ -1,0 +1,62 @@
+"""Policies leave a run: written as files, compressed, and measured."""
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from curriculum.learning.learner import Learner
+from curriculum.replay.buffer import Buffer
+from curriculum.run.evaluation import Episodes, evaluation_rows, play
+from curriculum.shipping.artefact import deployable, save
+from curriculum.shipping.compression import Act, measure
+from curriculum.types import Spec, Technique, World
+
+OBSERVATIONS = 4_096  # on which compressed policies are compared with the original
+
+
+def write_policies(learner: Learner, folder: Path, name: str) -> None:
+    """Write the policy of every seed as `seed<k>/policy-<name>.safetensors`."""
+    for index, seed in enumerate(learner.seeds):
+        policy = deployable(learner.export(index))
+        save(policy, folder / f"seed{seed}" / f"policy-{name}.safetensors")
+
+
+def measure_compressed(
+    learner: Learner,
+    buffer: Buffer,
+    techniques: Sequence[Technique],
+    world: World,
+    spec: Spec,
+    episodes: Sequence[int],
+    folder: Path | None,
+) -> dict[str, np.ndarray]:
+    """Compress the policy of every seed and measure all variants, [P] each.
+
+    The files of the variants go to `folder`, by default a temporary one."""
+    folder = folder or Path(tempfile.mkdtemp())
+
+    def play_episodes(act: Act) -> Episodes:
+        return play(act, evaluation_rows(world, episodes))
+
+    results = []
+    for index, obs in enumerate(buffer.distinct_obs(OBSERVATIONS)):
+        seed = learner.seeds[index]
+        result = measure(
+            learner.export(index),
+            torch.from_numpy(obs),
+            techniques,
+            spec,
+            play_episodes,
+            folder / f"seed{seed}",
+            seed,
+        )
+        results.append(result)
+    values = {}
+    for variant, row in results[0].items():
+        for name in row:
+            column = [result[variant][name] for result in results]
+            values[f"compress/{variant}/{name}"] = np.array(column)
+    return values

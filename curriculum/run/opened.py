@@ -1,0 +1,218 @@
+"""A run that is opened to be used: no training, no buffer, no planner."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import numpy as np
+import torch
+from torch import nn
+
+from curriculum.envs._base.spec import spec_of
+from curriculum.learning.learner import Learner
+from curriculum.learning.weights import Snapshot
+from curriculum.run import checkpoint, folders
+from curriculum.run.evaluation import final_episodes, play_learner, score
+from curriculum.setting import flags
+from curriculum.setting.config import Config
+from curriculum.types import Spec, State, World
+
+Which = Literal["last", "best"]
+PARTS = ("seeds", "run", "learner", "scores")  # of a checkpoint
+
+
+class Evaluation(NamedTuple):
+    """Episodes of P seeds, [P, N] each, in order of `seeds` and of the episodes."""
+
+    seeds: tuple[int, ...]
+    reward: np.ndarray  # undiscounted return
+    length: np.ndarray  # steps
+    success: np.ndarray  # 0 or 1, nan where the world does not report success
+    score: np.ndarray  # 0 random play, 1 the planner
+
+    @property
+    def mean_reward(self) -> np.ndarray:
+        """Mean return of each seed, [P]."""
+        return self.reward.mean(-1)
+
+    @property
+    def success_rate(self) -> np.ndarray:
+        """Share of successful episodes of each seed, [P]."""
+        return self.success.mean(-1)
+
+
+class Metrics(NamedTuple):
+    """Records of one kind: their environment steps [R] and values [R, P] by tag, nan
+    where a record has none."""
+
+    steps: np.ndarray
+    values: dict[str, np.ndarray]
+
+
+class ActingPolicy:
+    """The policy of one seed: observations to actions, without exploration."""
+
+    def __init__(self, module: nn.Module, spec: Spec):
+        self.module = module
+        self.spec = spec
+
+    def act(self, obs: np.ndarray) -> np.ndarray:
+        """The action for one observation [*O], or actions [n] or [n, A] for a batch
+        [n, *O]; numbers of box actions lie in [-1, 1]."""
+        obs = np.asarray(obs, self.spec.obs_dtype)
+        single = obs.shape == self.spec.obs_shape
+        batch = obs[None] if single else obs
+        if batch.shape[1:] != self.spec.obs_shape:
+            raise ValueError(
+                f"an observation has shape {self.spec.obs_shape}, a batch has one more "
+                f"axis in front; got {obs.shape}"
+            )
+        with torch.inference_mode():
+            output = self.module(torch.as_tensor(batch)).numpy()
+        action = output.argmax(-1) if self.spec.actions else output
+        return action[0] if single else action
+
+
+class OpenedRun:
+    """A finished or interrupted run, at its newest intact checkpoint.
+
+    `loaded` says which entries of the checkpoint were loaded. Policies are "last", at
+    that checkpoint, or "best" by the evaluations up to it."""
+
+    def __init__(self, folder: Path):
+        self.folder = Path(folder)
+        self.config = _config(self.folder)
+        self.seeds = self.config.seeds
+        self.checkpoint, state = _newest_intact(self.folder)
+        self.step: int = state["run"]["step"]  # environment steps of one seed
+        chosen = self.config.plugged()
+        self.world: World = chosen["env"]
+        self.spec = spec_of(self.world)
+        self.learner: Learner = chosen["learner"].setup(
+            self.spec, self.seeds, _device(self.config), self.config.precision
+        )
+        self.loaded = self._load(state)
+
+    @property
+    def finished(self) -> bool:
+        """Whether the run has come to its end."""
+        return folders.is_finished(self.folder)
+
+    def _load(self, state: State) -> checkpoint.Loaded:
+        selected, report = checkpoint.select(
+            self.learner.state(), state["learner"], "learner/"
+        )
+        if report.missing:
+            raise ValueError(
+                f"{self.checkpoint} does not fit the learner in config.yaml: {report}"
+            )
+        self.learner.load(selected)
+        scores = state["scores"]
+        self.floor: float = scores["floor"]
+        self.ceiling: float = scores["ceiling"]
+        device = self.learner.device
+        best = {name: weights.to(device) for name, weights in scores["best"].items()}
+        self.weights: dict[Which, Snapshot] = {
+            "last": self.learner.snapshot(),
+            "best": best,
+        }
+        return report
+
+    def policy(self, seed: int = 0, which: Which = "last") -> ActingPolicy:
+        """The policy of a seed, given as in `seeds`."""
+        if seed not in self.seeds:
+            raise ValueError(f"no seed {seed}; there are: {_listed(self.seeds)}")
+        with self._using(which):
+            module = self.learner.export(self.seeds.index(seed))
+        return ActingPolicy(module, self.spec)
+
+    def evaluate(
+        self, episodes: Sequence[int] | None = None, which: Which = "last"
+    ) -> Evaluation:
+        """Let the learner of every seed play the given episode seeds alone.
+
+        By default these are the run's final episodes, which chose no policy: then the
+        result equals the run's own final evaluation."""
+        if episodes is None:
+            episodes = final_episodes(self.config.eval_episodes)
+        with self._using(which), _threads(self.config.threads):
+            played = play_learner(self.learner, self.world, episodes)
+        scores = score(played.reward, self.floor, self.ceiling)
+        return Evaluation(self.seeds, *played, scores)
+
+    def metrics(self, kind: str = "evaluate") -> Metrics:
+        """All records of a kind: baseline, start, collect, update, time, evaluate,
+        compress or final."""
+        records = folders.records(self.folder)
+        chosen = [record for record in records if record["kind"] == kind]
+        if not chosen:
+            kinds = sorted({record["kind"] for record in records})
+            raise ValueError(
+                f"{self.folder} has no records of kind {kind!r}; "
+                f"there are: {', '.join(kinds)}"
+            )
+        tags = dict.fromkeys(tag for record in chosen for tag in record["values"])
+        unknown = [np.nan] * len(self.seeds)
+        values = {}
+        for tag in tags:
+            column = [record["values"].get(tag, unknown) for record in chosen]
+            values[tag] = np.array(column, float)  # null is nan
+        return Metrics(np.array([record["step"] for record in chosen]), values)
+
+    @contextmanager
+    def _using(self, which: Which) -> Iterator[None]:
+        """Give the learner the weights of a policy for a while."""
+        if which not in self.weights:
+            raise ValueError(f"no policy {which!r}; there are: {_listed(self.weights)}")
+        everyone = np.ones(len(self.seeds), bool)
+        self.learner.restore(self.weights[which], everyone)
+        try:
+            yield
+        finally:
+            self.learner.restore(self.weights["last"], everyone)
+
+
+def _config(folder: Path) -> Config:
+    path = folder / "config.yaml"
+    if not path.is_file():
+        raise ValueError(f"{folder} is not a run: it has no config.yaml")
+    config, _ = flags.parse(["--config", str(path)])
+    return config
+
+
+def _newest_intact(folder: Path) -> tuple[Path, State]:
+    """The newest checkpoint that can be read, and the parts of it that are used."""
+    problems = []
+    for path in checkpoint.newest(folder / "checkpoints"):
+        try:
+            return path, checkpoint.read(path, only=PARTS)
+        except ValueError as error:
+            problems.append(str(error))
+    if problems:
+        raise ValueError(f"{folder} has no intact checkpoint: {'; '.join(problems)}")
+    raise ValueError(
+        f"{folder} has no checkpoint yet; resume it to train it: "
+        f"python -m curriculum.train --resume {folder}"
+    )
+
+
+def _device(config: Config) -> str:
+    """The run's device, or the CPU on a machine without it."""
+    available = config.device == "cpu" or torch.cuda.is_available()
+    return config.device if available else "cpu"
+
+
+@contextmanager
+def _threads(count: int) -> Iterator[None]:
+    """Use as many threads as the run did, so that results are the same."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _listed(choices: Iterable[object]) -> str:
+    return ", ".join(map(str, choices))

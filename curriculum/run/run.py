@@ -1,0 +1,204 @@
+"""A run: its parts, the records they yield, and its checkpoints."""
+
+import copy
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from curriculum.envs._base.spec import spec_of
+from curriculum.run import assembly, checkpoint, maps
+from curriculum.run.deployment import measure_compressed
+from curriculum.run.evaluator import Evaluator
+from curriculum.run.opened import OpenedRun
+from curriculum.run.scores import Scores
+from curriculum.run.stopwatch import Stopwatch
+from curriculum.run.trainer import Trainer
+from curriculum.setting.config import Config
+from curriculum.types import Decay, Record, Start, State, World
+
+KEPT_CHECKPOINTS = 3
+
+
+class Run:
+    """Everything that trains; `curriculum.run.loop` says in which order."""
+
+    def __init__(self, config: Config, folder: Path | None = None):
+        chosen = copy.deepcopy(config.plugged())
+        self.config = config
+        self.folder = folder
+        self.world: World = chosen["env"]
+        self.start: Start = chosen["start"]
+        self.decay: Decay = chosen["decay"]
+        self.spec = spec_of(self.world)
+        self.learner = assembly.set_up_learner(config, chosen["learner"], self.spec)
+        self.buffer = assembly.allocate_buffer(config, self.learner, self.spec)
+        self.trainer = Trainer(
+            config=config,
+            learner=self.learner,
+            buffer=self.buffer,
+            bonus=assembly.set_up_bonus(config, chosen["bonus"], self.spec),
+            start_size=assembly.size_of_start(config, self.start),
+        )
+        # the evaluator needs a planner and a gate that were not set up
+        self.collector = assembly.make_collector(
+            config=config,
+            world=self.world,
+            spec=self.spec,
+            planner=copy.deepcopy(chosen["planner"]),
+            gate=copy.deepcopy(chosen["gate"]),
+            learner=self.learner,
+            buffer=self.buffer,
+        )
+        self.scores = Scores(self.learner)
+        self.evaluator = Evaluator(
+            config=config,
+            world=self.world,
+            spec=self.spec,
+            planner=chosen["planner"],
+            gate=chosen["gate"],
+            learner=self.learner,
+            decay=self.decay,
+            scores=self.scores,
+        )
+        self.techniques = assembly.make_techniques(config)
+        self.stopwatch = Stopwatch()
+        self.step = 0  # environment steps of one seed since the start
+        self.records = 0  # yielded so far
+
+    @staticmethod
+    def open(folder: Path | str) -> OpenedRun:
+        """Open a finished or interrupted run without training it."""
+        return OpenedRun(Path(folder))
+
+    def planning_rate(self) -> np.ndarray:
+        """Share of actions that the planner takes now, [P]: 0 once a seed's budget is
+        spent."""
+        rate = self.decay.rate(self.step)
+        return np.where(self.collector.mixture.spent, 0.0, rate)
+
+    def due(self, every: int) -> bool:
+        """Whether the last step crossed a multiple of `every` or was the run's last;
+        never for 0."""
+        if every == 0:
+            return False
+        previous = self.step - self.config.rows
+        crossed = self.step // every > previous // every
+        return crossed or self.step >= self.config.steps
+
+    # --- records ---
+
+    def _record(self, kind: str, values: dict[str, np.ndarray]) -> Record:
+        """A record of this moment; counted, so that a resumed run knows which records
+        were written."""
+        self.records += 1
+        return Record(kind, self.step, values)
+
+    def measure_scale(self) -> Record:
+        """Measure random play and the planner."""
+        return self._record("baseline", self.evaluator.measure_scale())
+
+    def report_start(self) -> Record:
+        """Report what the start has put into the buffer."""
+        values = self.collector.buffer_values()
+        values["curriculum/planning_rate"] = self.planning_rate()
+        return self._record("start", values)
+
+    def report(self) -> Iterator[Record]:
+        """Report collection, updates and time since the last report."""
+        seeds = len(self.config.seeds)
+        values = self.collector.ledger.values()
+        values["rollout/exploration_rate"] = np.full(seeds, self.learner.exploration)
+        values["curriculum/planning_rate"] = self.planning_rate()
+        values |= self.collector.mixture.values()
+        values |= self.collector.buffer_values()
+        yield self._record("collect", values)
+        yield self._record("update", self.trainer.values())
+        times = self.stopwatch.values(self.step, seeds)
+        times |= self.collector.mixture.time_values()
+        yield self._record("time", times)
+
+    def evaluate(self) -> Record:
+        """Evaluate the learner alone, then planner and learner mixed."""
+        values = self.evaluator.evaluate_learner(self.step)
+        values |= self.collector.mixture.values()
+        if self.config.eval_mixed:
+            rate = self.planning_rate()
+            values |= self.evaluator.evaluate_mixed(rate, self.step)
+        return self._record("evaluate", values)
+
+    def compress(self) -> Record:
+        """Measure what every seed's policy would cost when deployed."""
+        values = measure_compressed(
+            self.learner,
+            self.buffer,
+            self.techniques,
+            self.world,
+            self.spec,
+            range(self.config.eval_episodes),
+            self._subfolder("compressed"),
+        )
+        return self._record("compress", values)
+
+    def finish(self) -> Iterator[Record]:
+        """Draw maps, then evaluate and write the best and the last policy."""
+        grid = self.collector.grid
+        if grid:
+            drawn = maps.draw(self.learner, grid, len(self.config.seeds))
+            visits = self.collector.ledger.visits
+            yield self._record("maps", {"visits": visits, **drawn._asdict()})
+        values = {
+            "final/planner_calls": self.collector.mixture.calls.copy(),
+            "final/best_step": self.scores.best_step,
+        }
+        values |= self.evaluator.finish(self.folder)
+        yield self._record("final", values)
+
+    # --- checkpoints ---
+
+    def _subfolder(self, name: str) -> Path | None:
+        """The folder for files of this step."""
+        if self.folder is None:
+            return None
+        return self.folder / name / f"step-{self.step:09d}"
+
+    def save(self) -> None:
+        """Write a checkpoint to the run's folder, if it has one."""
+        folder = self._subfolder("checkpoints")
+        if folder:
+            checkpoint.write(folder, self.state())
+            checkpoint.prune(folder.parent, KEPT_CHECKPOINTS)
+
+    def state(self) -> State:
+        """Everything `load` needs to continue exactly from here."""
+        return {
+            "seeds": list(self.config.seeds),
+            "run": {"step": self.step, "records": self.records},
+            "learner": self.learner.state(),
+            "buffer": self.buffer.state(),
+            "collector": self.collector.state(),
+            "trainer": self.trainer.state(),
+            "decay": self.decay.state(),
+            "scores": self.scores.state(),
+            "stopwatch": self.stopwatch.state(),
+        }
+
+    def load(self, state: State) -> None:
+        """Restore what `state` returned; ValueError if it is of another run."""
+        seeds = list(self.config.seeds)
+        if state["seeds"] != seeds:
+            raise ValueError(
+                f"the checkpoint holds seeds {state['seeds']}, this run has {seeds}"
+            )
+        checkpoint.require_same_layout(
+            self.learner.state(), state["learner"], "learner/"
+        )
+        self.step = state["run"]["step"]
+        self.records = state["run"]["records"]
+        self.learner.load(state["learner"])
+        self.buffer.load(state["buffer"])
+        self.collector.load(state["collector"])
+        self.trainer.load(state["trainer"])
+        self.decay.load(state["decay"])
+        self.scores.load(state["scores"])
+        self.stopwatch.load(state["stopwatch"], self.step)

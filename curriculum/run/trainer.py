@@ -1,0 +1,99 @@
+"""Gradient updates: how many, on which batches, with which bonus."""
+
+import numpy as np
+from torch import Tensor
+
+from curriculum.learning import engine
+from curriculum.learning.learner import Learner
+from curriculum.replay.buffer import Buffer
+from curriculum.setting.config import Config
+from curriculum.types import Bonus, State
+
+CHUNK = 32  # batches sampled at once while pretraining
+
+
+class Trainer:
+    """Updates the learner on batches of the buffer.
+
+    `start_size` transitions per seed are in the buffer before the first step."""
+
+    def __init__(
+        self,
+        config: Config,
+        learner: Learner,
+        buffer: Buffer,
+        bonus: Bonus | None,
+        start_size: int,
+    ):
+        mode, _ = engine.choose(
+            config.compile, config.device, config.precision, config.updates
+        )
+        self.update_learner = engine.updater(learner, mode)
+        self.learner = learner
+        self.buffer = buffer
+        self.bonus = bonus
+        self.start_size = start_size
+        self.steps = config.steps
+        self.rows = config.rows
+        self.updates_per_step = config.updates_per_step
+        self.updates = np.zeros(len(config.seeds), np.int64)  # of each seed's networks
+        self.bonus_values: dict[str, Tensor] = {}
+
+    def pretrain(self, updates: int) -> None:
+        """Take updates before the first environment step."""
+        for done in range(0, updates, CHUNK):
+            self._train(min(CHUNK, updates - done), step=0)
+
+    def update(self, step: int) -> None:
+        """Take the updates that the last environment step, now `step`, has earned."""
+        earned = int(step * self.updates_per_step)
+        earned_before = int((step - self.rows) * self.updates_per_step)
+        self._train(earned - earned_before, step)
+
+    def _train(self, updates: int, step: int) -> None:
+        learner = self.learner
+        # all seeds begin at the same moment, whatever --store keeps of each
+        offered = self.start_size + step
+        if not updates or offered < learner.batch_size:
+            return
+        progress = min(step / self.steps, 1.0)
+        has_data = self.buffer.size > 0
+        batches = self.buffer.sample(
+            learner.batch_size, learner.discount, learner.n_step, progress, updates
+        )
+        for batch in batches:
+            if self.bonus:
+                bonus, self.bonus_values = self.bonus.reward(batch, step)
+                batch = batch._replace(reward=batch.reward + bonus)
+            self.update_learner(batch, has_data)
+        self.updates += has_data * updates
+
+    def values(self) -> dict[str, np.ndarray]:
+        """Losses and bonus of the last update, [P] each."""
+        losses = {
+            f"train/loss_{name}": loss.cpu().numpy()
+            for name, loss in self.learner.last_losses.items()
+        }
+        bonus = {
+            f"rnd/{name}": value.cpu().numpy()
+            for name, value in self.bonus_values.items()
+        }
+        return {
+            "train/loss": np.sum(list(losses.values()), axis=0),
+            "train/n_updates": self.updates.copy(),
+            **losses,
+            **bonus,
+        }
+
+    def state(self) -> State:
+        return {
+            "updates": self.updates,
+            "bonus": self.bonus.state() if self.bonus else {},
+            "bonus_values": dict(self.bonus_values),
+        }
+
+    def load(self, state: State) -> None:
+        self.updates[:] = state["updates"]
+        self.bonus_values = dict(state["bonus_values"])
+        if self.bonus:
+            self.bonus.load(state["bonus"])
