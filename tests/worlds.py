@@ -27,8 +27,7 @@ class Data(NamedTuple):
     reward: np.ndarray
     terminated: np.ndarray
     next_obs: np.ndarray
-    # discounted return of the episode from here on, -inf where it was not played to its
-    # end
+    # discounted return from here to the end of the episode, -inf if it did not end
     to_go: np.ndarray
     returns: np.ndarray  # [episodes], undiscounted
 
@@ -36,20 +35,24 @@ class Data(NamedTuple):
 def play(
     world: Any, planner: Any, noise: Sequence[float], steps: int, seed: int = 0
 ) -> Data:
-    """What `planner` does in as many rows as there are shares in `noise`, that share of
-    its actions being random ones.
+    """Play `planner` in one row for each number in `noise`, its share of random
+    actions.
 
-    Whether an action is random is drawn anew in every step. A share below 0 stands for
-    the opposite of what the planner would do, with so many random actions in
-    between."""
+    Every step decides anew whether its action is random. A negative share takes the
+    opposite of the planner's actions, and its absolute value of random ones."""
     rows = NativeRows(world, [stream(seed, "world")], len(noise))
     rows.reset()
-    spec, everyone = spec_of(world), np.arange(rows.count)
+    spec = spec_of(world)
+    everyone = np.arange(rows.count)
     planner.setup(rows, spec, (seed,))
-    random, coins = Random().setup(rows, spec, (seed,)), stream(seed, "noise")
-    share, steps_taken, over = np.array(noise), [], []
+    random = Random().setup(rows, spec, (seed,))
+    coins = stream(seed, "noise")
+    share = np.array(noise)
+    steps_taken = []
+    over = []
     for _ in range(steps):
-        obs, action = rows.obs, planner.act(rows.obs, everyone)
+        obs = rows.obs
+        action = planner.act(obs, everyone)
         opposite = spec.actions - 1 - action if spec.actions else -action
         action[share < 0] = opposite[share < 0]
         noisy = coins.random(rows.count) < np.abs(share)
@@ -57,21 +60,27 @@ def play(
         step = rows.step(action)
         steps_taken.append((obs, action, step.reward, step.terminated, step.next_obs))
         over.append(step.terminated | step.truncated)
-    # [steps, rows, ...]
-    columns = [np.stack(column) for column in zip(*steps_taken, strict=True)]
-    to_go, returns = _returns(columns[2], np.stack(over))
-    flat = [column.reshape(-1, *column.shape[2:]) for column in (*columns, to_go)]
+    # [steps, rows, ...] each
+    obs, action, reward, terminated, next_obs = (
+        np.stack(column) for column in zip(*steps_taken, strict=True)
+    )
+    to_go, returns = _returns(reward, np.stack(over))
+    columns = (obs, action, reward, terminated, next_obs, to_go)
+    flat = [column.reshape(-1, *column.shape[2:]) for column in columns]
     return Data._make([*flat, returns])
 
 
 def _returns(reward: np.ndarray, over: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """`to_go` and `returns` of rewards [steps, rows]."""
-    to_go, rest = np.zeros(reward.shape, np.float32), np.full(reward.shape[1], -np.inf)
+    to_go = np.zeros(reward.shape, np.float32)
+    rest = np.full(reward.shape[1], -np.inf)
     for t in reversed(range(len(reward))):
-        to_go[t] = rest = reward[t] + DISCOUNT * np.where(over[t], 0, rest)
-    returns, total = [], np.zeros(reward.shape[1])
-    for gained, ended in zip(reward, over, strict=True):
-        total += gained
+        rest = reward[t] + DISCOUNT * np.where(over[t], 0, rest)
+        to_go[t] = rest
+    returns = []
+    total = np.zeros(reward.shape[1])
+    for step_reward, ended in zip(reward, over, strict=True):
+        total += step_reward
         returns += total[ended].tolist()
         total[ended] = 0
     return to_go, np.array(returns)
@@ -80,26 +89,24 @@ def _returns(reward: np.ndarray, over: np.ndarray) -> tuple[np.ndarray, np.ndarr
 def train(
     learner: Learner, world: Any, data: Data, updates: int, seeds: tuple[int, ...]
 ) -> np.ndarray:
-    """Returns [P] of a learner after `updates` on `data`, each seed drawing its own
-    batches: means over `EPISODES`."""
+    """Train a learner on `data` and return its mean returns [P] over `EPISODES`; each
+    seed draws its own batches."""
     learner.setup(spec_of(world), seeds)
     assert learner.discount == DISCOUNT
     learner.normalizer.fit([data.obs] * len(seeds))
-    obs, action, reward, next_obs, to_go = (
-        torch.as_tensor(column)
-        for column in (data.obs, data.action, data.reward, data.next_obs, data.to_go)
+    discount = DISCOUNT * ~data.terminated
+    block = Batch(
+        obs=torch.as_tensor(data.obs),
+        action=torch.as_tensor(data.action),
+        reward=torch.as_tensor(data.reward),
+        discount=torch.as_tensor(discount, dtype=torch.float32),
+        next_obs=torch.as_tensor(data.next_obs),
+        mc_return=torch.as_tensor(data.to_go),
     )
-    discount = torch.as_tensor(DISCOUNT * ~data.terminated, dtype=torch.float32)
     generators = [stream(seed, "batch") for seed in seeds]
+    transitions = len(data.reward)
     for _ in range(updates):
-        at = torch.as_tensor(
-            np.stack(
-                [g.integers(len(reward), size=learner.batch_size) for g in generators]
-            )
-        )
-        learner.update(
-            Batch(
-                obs[at], action[at], reward[at], discount[at], next_obs[at], to_go[at]
-            )
-        )
+        drawn = [g.integers(transitions, size=learner.batch_size) for g in generators]
+        index = torch.as_tensor(np.stack(drawn))  # [P, B]
+        learner.update(Batch(*(None if c is None else c[index] for c in block)))  # type: ignore[arg-type]
     return evaluation.play_learner(learner, world, EPISODES).reward.mean(-1)
