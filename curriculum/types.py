@@ -301,6 +301,7 @@ class Planner(Protocol):
 
     def load(self, state: State) -> None:
         """Restore what `state` returned."""
+        return
 
 
 class Decay(Protocol):
@@ -327,6 +328,7 @@ class Decay(Protocol):
 
     def load(self, state: State) -> None:
         """Restore what `state` returned."""
+        return
 
 
 class Gate(Protocol):
@@ -342,6 +344,7 @@ class Gate(Protocol):
 
     def load(self, state: State) -> None:
         """Restore what `state` returned."""
+        return
 
 
 # --- what training consists of ---
@@ -397,6 +400,7 @@ class Bonus(Protocol):
 
     def load(self, state: State) -> None:
         """Restore what `state` returned."""
+        return
 
 
 class Technique(Protocol):
@@ -449,6 +453,7 @@ class Listener(Protocol):
 
     def close(self) -> None:
         """Write what is left to write."""
+        return
 
 
 def stream(seed: int, name: str) -> np.random.Generator:
