@@ -1,5 +1,5 @@
-"""One cellworld: an arrangement of occluders, which cells see each other and which way
-leads from cell to cell.
+"""One cellworld: an arrangement of occluders, the cells that see each other and the
+paths from cell to cell.
 
 Everything follows from the list of occluded cells. `curriculum.envs._cellworld.lattice`
 says how cells are numbered and in which units positions are.

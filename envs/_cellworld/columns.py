@@ -69,8 +69,21 @@ class Agents(NamedTuple):
     @classmethod
     def of(cls, array: np.ndarray) -> Self:
         """Views of `array`, [10, 2, N]."""
-        _, _, *columns = array
-        return cls(array, array[_POSITION], *columns, array[_WAITS])
+        _, _, heading, speed, turn_rate, *cells, destination_wait, plan_wait = array
+        waypoint, destination, pending = cells
+        return cls(
+            array=array,
+            position=array[_POSITION],
+            heading=heading,
+            speed=speed,
+            turn_rate=turn_rate,
+            waypoint=waypoint,
+            destination=destination,
+            pending=pending,
+            destination_wait=destination_wait,
+            plan_wait=plan_wait,
+            waits=array[_WAITS],
+        )
 
     @property
     def flat(self) -> Self:

@@ -12,7 +12,7 @@ OBSERVED = (  # in the order of the original
     "prey_x",
     "prey_y",
     "prey_direction",  # radians, never wrapped
-    "predator_x",  # the three of the predator are 0 while it is out of sight
+    "predator_x",  # this and the next two are 0 while the predator is out of sight
     "predator_y",
     "predator_direction",
     "prey_goal_distance",
@@ -58,7 +58,7 @@ def observed(columns: Columns, hide_distance: bool) -> np.ndarray:
 
 def predator_visible(obs: np.ndarray) -> np.ndarray:
     """Whether observations [N, 11] show the predator, [N]."""
-    return obs[:, PREDATOR_POSE].any(-1)
+    return np.logical_or.reduce(obs[:, PREDATOR_POSE], -1)
 
 
 @dataclass(frozen=True, eq=False)

@@ -98,7 +98,7 @@ class Pursuit:
         flat = agents.flat
         accepted = accepting.ravel().nonzero()[0]
         destination = flat.pending.take(accepted)
-        # only predators, whose flat indices are their rows, pursue what they saw
+        # only predators pursue, and their flat indices are their rows
         pursuing = (destination == LAST_SEEN).nonzero()[0]
         here = flat.position.take(planning, 1)
         seen_at = last_seen.take(accepted[pursuing], 1)

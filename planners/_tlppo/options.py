@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 import numpy as np
 
@@ -19,7 +19,7 @@ from curriculum.envs._cellworld.rules import (
 )
 from curriculum.planners._tlppo.turning import bearings, turning_delay, wrap
 
-# of some of the rollouts in arrays [m, ...], or of options in those of a tree
+# selects rollouts from arrays [m, ...], or options from the arrays of a tree
 Index = np.ndarray | tuple[np.ndarray, ...]
 
 LONGEST = 40  # environment steps that a path may take
@@ -34,11 +34,11 @@ class Prey(NamedTuple):
     time: np.ndarray  # [m] steps since the root
     over: np.ndarray  # [m] bool, at the goal or as deep as the search goes
 
-    def at(self, index: Index) -> Self:
+    def at(self, index: Index) -> "Prey":
         """The prey of some of the rollouts."""
-        return self._make([column[index] for column in self])
+        return Prey(*[column[index] for column in self])
 
-    def put(self, index: Index, others: Self) -> None:
+    def put(self, index: Index, others: "Prey") -> None:
         """Overwrite the prey of some of the rollouts."""
         for column, values in zip(self, others, strict=True):
             column[index] = values

@@ -3,7 +3,7 @@ step at a time; turning costs them time, as it does in the world."""
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 import numpy as np
 
@@ -28,17 +28,17 @@ class Predators(NamedTuple):
     progress: np.ndarray  # [m, K] float32, share of the way to the next cell
     survival: np.ndarray  # [m, K] float32, probability that it has not caught the prey
 
-    def at(self, index: Index) -> Self:
+    def at(self, index: Index) -> "Predators":
         """The predators of some of the rollouts."""
-        return self._make([column[index] for column in self])
+        return Predators(*[column[index] for column in self])
 
-    def put(self, index: Index, others: Self) -> None:
+    def put(self, index: Index, others: "Predators") -> None:
         """Overwrite the predators of some of the rollouts."""
         for column, values in zip(self, others, strict=True):
             column[index] = values
 
-    def copy(self) -> Self:
-        return self._make([column.copy() for column in self])
+    def copy(self) -> "Predators":
+        return Predators(*[column.copy() for column in self])
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

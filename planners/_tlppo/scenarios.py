@@ -4,7 +4,7 @@ Each rollout meets K scenarios: predators that set out from different cells."""
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 import numpy as np
 
@@ -27,11 +27,11 @@ class Rollouts(NamedTuple):
     prey: Prey
     predators: Predators
 
-    def at(self, index: Index) -> Self:
+    def at(self, index: Index) -> "Rollouts":
         """Some of the rollouts."""
-        return self._make([self.prey.at(index), self.predators.at(index)])
+        return Rollouts(self.prey.at(index), self.predators.at(index))
 
-    def put(self, index: Index, others: Self) -> None:
+    def put(self, index: Index, others: "Rollouts") -> None:
         """Overwrite some of the rollouts."""
         self.prey.put(index, others.prey)
         self.predators.put(index, others.predators)
@@ -70,12 +70,12 @@ class Scenarios:
         predators = start.predators.copy()
         reward = np.zeros(len(option))
         for step in range(1, int(trip.length.max(initial=0)) + 1):
-            on = np.flatnonzero(trip.length >= step)
-            cell = trip.cell_after(step, on)
-            everyone = on.size == len(option)
-            chasing = predators if everyone else predators.at(on)
+            moving = np.flatnonzero(trip.length >= step)
+            cell = trip.cell_after(step, moving)
+            everyone = moving.size == len(option)
+            chasing = predators if everyone else predators.at(moving)
             moved, caught = self.chase.step(chasing, cell[:, None])
-            predators.put(on, moved)
+            predators.put(moving, moved)
             distance = self.options.goal_distance[cell]
-            reward[on] += weights.distance * distance + weights.risk * caught
+            reward[moving] += weights.distance * distance + weights.risk * caught
         return Rollouts(trip.end(), predators), reward

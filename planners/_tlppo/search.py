@@ -116,8 +116,8 @@ class Search:
         return np.where(is_open, priority, -np.inf)
 
     def _best(self, tree: Tree, root: Rollouts) -> np.ndarray:
-        """The cells [n] to head for: the target of the best option or, if that is
-        within one step, of the best option after it."""
+        """The cells [n] to head for: the target of the best option. If the prey reaches
+        it within one step, the target of the best option after it."""
         targets = self.scenarios.options.targets
         row = np.arange(len(tree.size))
         option = tree.value[:, 0].argmax(-1)

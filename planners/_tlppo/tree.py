@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from curriculum.planners._tlppo.options import Prey
+from curriculum.planners._tlppo.predators import Predators
 from curriculum.planners._tlppo.scenarios import Rollouts
 
 ROOT = 0
@@ -93,6 +95,6 @@ def _empty_like(root: Rollouts, shape: tuple[int, ...]) -> Rollouts:
     def empty(column: np.ndarray) -> np.ndarray:
         return np.zeros((*shape, *column.shape[1:]), column.dtype)
 
-    prey = root.prey._make(empty(column) for column in root.prey)
-    predators = root.predators._make(empty(column) for column in root.predators)
+    prey = Prey(*[empty(column) for column in root.prey])
+    predators = Predators(*[empty(column) for column in root.predators])
     return Rollouts(prey, predators)
