@@ -18,7 +18,10 @@ from curriculum.setting import arms, flags
 from curriculum.setting.config import Config, flat
 from curriculum.setting.plugins import make
 
-WORDS = "--steps 400 --eval-every 200 --eval-episodes 4 --checkpoint-every 80 --log-every 40 --start.size 64"
+WORDS = (
+    "--steps 400 --eval-every 200 --eval-episodes 4 --checkpoint-every 80 "
+    "--log-every 40 --start.size 64"
+)
 SMALL, NETS = WORDS.split(), ["--learner.hidden", "16", "--learner.batch-size", "16"]
 
 
@@ -308,7 +311,10 @@ def killed_and_resumed(whole: Path, tmp_path: Path, seconds: float) -> None:
 def longer(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of about two seconds, with a checkpoint every tenth of a second."""
     runs = tmp_path_factory.mktemp("longer")
-    words = "--steps 3200 --checkpoint-every 160 --eval-every 800 --eval-episodes 4 --start.size 400 --bonus rnd"
+    words = (
+        "--steps 3200 --checkpoint-every 160 --eval-every 800 "
+        "--eval-episodes 4 --start.size 400 --bonus rnd"
+    )
     train.main([*words.split(), *NETS, "--name", "whole", "--runs-dir", str(runs)])
     return runs / "gridworld" / "whole"
 
@@ -343,8 +349,8 @@ def test_a_signal_writes_a_checkpoint_and_says_how_to_go_on(
     _, message = process.communicate(timeout=60)
     assert process.returncode == 128 + number
     assert (
-        f"stopped by {number.name} with a checkpoint; continue with: python -m curriculum.train --resume {run}"
-        in message
+        f"stopped by {number.name} with a checkpoint; continue with: "
+        f"python -m curriculum.train --resume {run}" in message
     )
     assert "Traceback" not in message
 
@@ -381,7 +387,9 @@ def test_the_planner_in_the_readme_works_from_outside_the_project_and_is_reporte
 def test_flags_yaml_and_config_say_the_same_thing(tmp_path: Path):
     learner = "--learner iql --learner.expectile 0.9 --learner.hidden 8 8"
     config, _ = flags.parse(
-        f"{learner} --gate horizon --no-eval-mixed --seeds 4 5 --techniques prune".split()
+        (
+            f"{learner} --gate horizon --no-eval-mixed --seeds 4 5 --techniques prune"
+        ).split()
     )
     assert config.learner == make("learner", "iql", expectile=0.9, hidden=(8, 8))
     assert (config.seeds, config.eval_mixed, config.techniques) == (

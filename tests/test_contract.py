@@ -179,7 +179,8 @@ BROKEN = [
     (Peeking(), 'a planner that uses env.state must declare needs = "state"'),
     (
         Busy(),
-        "a constructor must only store its fields, but there is 'generator'; make it in setup",
+        "a constructor must only store its fields, but there is "
+        "'generator'; make it in setup",
     ),
     (
         Uncopied(),
@@ -187,7 +188,8 @@ BROKEN = [
     ),
     (
         Unseeded(),
-        r"the same seeds must bring the same actions, a second run differs from step \d+ on",
+        r"the same seeds must bring the same actions, a second run "
+        r"differs from step \d+ on",
     ),
     (
         Shared(),
@@ -203,7 +205,8 @@ BROKEN = [
     ),
     (
         Diary(),
-        r"state\(\)\['seen'\] must be nested dicts of arrays and JSON values, but Object of type set",
+        r"state\(\)\['seen'\] must be nested dicts of arrays and JSON "
+        r"values, but Object of type set",
     ),
     (
         Strict(),
@@ -211,16 +214,19 @@ BROKEN = [
     ),
     (
         Sized(),
-        "setup must prepare for any number of rows, but after a second one: act must answer for any",
+        "setup must prepare for any number of rows, but after a second "
+        "one: act must answer for any",
     ),
     (answer(_write), "act must not write into the observations it is given"),
     (
         answer(_move),
-        "act must leave the rows as they are; it changed them or drew from their generators",
+        "act must leave the rows as they are; it changed them or drew "
+        "from their generators",
     ),
     (
         answer(_draw),
-        "act must leave the rows as they are; it changed them or drew from their generators",
+        "act must leave the rows as they are; it changed them or drew "
+        "from their generators",
     ),
     (
         answer(_fail),

@@ -101,8 +101,10 @@ def test_parts_of_a_package_are_no_choices():
 def test_describing_needs_neither_torch_nor_the_plugin_itself():
     code = (
         "import sys; from curriculum.setting import plugins\n"
-        "for family in plugins.PACKAGES: [plugins.describe(family, name) for name in plugins.names(family)]\n"
-        "assert not [m for m in sys.modules if m in ('torch', 'gymnasium', 'curriculum.learners.dqn')]"
+        "for family in plugins.PACKAGES: [plugins.describe(family, "
+        "name) for name in plugins.names(family)]\n"
+        "assert not [m for m in sys.modules if m in ('torch', "
+        "'gymnasium', 'curriculum.learners.dqn')]"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
 
@@ -122,9 +124,8 @@ def message(family: str, name: str) -> str:
 
 
 def test_a_wrong_name_is_answered_by_all_names_and_the_nearest():
-    assert (
-        message("start", "expret")
-        == "no start 'expret'; there are: expert, none, random (perhaps you meant expert)"
+    assert message("start", "expret") == (
+        "no start 'expret'; there are: expert, none, random (perhaps you meant expert)"
     )
     assert message("start", "xyz") == "no start 'xyz'; there are: expert, none, random"
 
@@ -280,7 +281,8 @@ def test_every_planner_has_a_budget_and_a_deadline_and_may_not_have_its_own(
     assert plugins.shared("learner") == ()
     path = tmp_path / "thrifty.py"
     path.write_text(
-        "from dataclasses import dataclass\n\n@dataclass\nclass Thrifty:\n    budget: int = 3\n"
+        "from dataclasses import dataclass\n\n@dataclass\nclass "
+        "Thrifty:\n    budget: int = 3\n"
     )
     with pytest.raises(
         ValueError,
@@ -329,7 +331,10 @@ def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_an_installed_package_brings_a_planner_under_its_name(
     scratch: Path, tmp_path: Path
 ):
-    words = "--planner greedy --planner.clumsiness 0.1 --planner.budget 100 --steps 96 --start.size 64 --eval-every 96"
+    words = (
+        "--planner greedy --planner.clumsiness 0.1 --planner.budget 100 "
+        "--steps 96 --start.size 64 --eval-every 96"
+    )
     small = "--eval-episodes 2 --learner.hidden 8 --learner.batch-size 16"
     command = [
         str(scratch),
@@ -363,12 +368,16 @@ def test_the_names_that_packages_bring_are_among_the_choices(scratch: Path):
 
 
 def test_the_planner_of_the_example_package_keeps_every_promise(scratch: Path):
-    check = "from curriculum.contract import check_planner; from greedy_lab.search import Greedy\n"
+    check = (
+        "from curriculum.contract import check_planner; from "
+        "greedy_lab.search import Greedy\n"
+    )
     said = subprocess.run(
         [
             str(scratch),
             "-c",
-            f"{check}print(check_planner(Greedy(clumsiness=0.5), 'gridworld', deadline_ms=100))",
+            f"{check}print(check_planner(Greedy(clumsiness=0.5), "
+            f"'gridworld', deadline_ms=100))",
         ],
         capture_output=True,
         text=True,
