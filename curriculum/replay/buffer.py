@@ -107,7 +107,7 @@ class Buffer:
         self.sources.add(stored, step.source[at], step.planning_rate[at])
         self.episodes.add(stored, step.reward, step.terminated, step.truncated)
         self.storage.add(step, stored)
-        for column, correction in self.layout.corrections(self.episodes, stored):
+        for column, correction in self.layout.corrections(step, stored, self.episodes):
             self.storage.correct(column, correction)
 
     def _number(self, step: Transition, keep: np.ndarray) -> Stored:

@@ -38,11 +38,11 @@ class Correction(NamedTuple):
 
     seed: int
     slots: list[int]  # [n]
-    values: list[float]  # [n], or [n, *shape of the column]
+    values: list[float] | np.ndarray  # [n], or [n, *shape of the column]
 
 
 # yields the values of a column that the transitions just stored make known
-Corrector = Callable[[Episodes, Stored], Iterator[Correction]]
+Corrector = Callable[[Transition, Stored, Episodes], Iterator[Correction]]
 
 
 class Column(NamedTuple):
@@ -100,12 +100,12 @@ class Layout:
         return views
 
     def corrections(
-        self, episodes: Episodes, stored: Stored
+        self, step: Transition, stored: Stored, episodes: Episodes
     ) -> Iterator[tuple[str, Correction]]:
         """What the transitions just stored make known, by column."""
         for name, column in self.columns.items():
             if column.corrector:
-                for correction in column.corrector(episodes, stored):
+                for correction in column.corrector(step, stored, episodes):
                     yield name, correction
 
 
@@ -132,7 +132,9 @@ def _action(spec: Spec) -> Column:
 
 
 def _mc_return(spec: Spec, discount: float) -> Column:
-    def correct(episodes: Episodes, stored: Stored) -> Iterator[Correction]:
+    def correct(
+        step: Transition, stored: Stored, episodes: Episodes
+    ) -> Iterator[Correction]:
         seeds = stored.seed[stored.over].tolist()
         numbers = stored.number[stored.over].tolist()
         for seed, number in zip(seeds, numbers, strict=True):

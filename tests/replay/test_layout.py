@@ -57,7 +57,7 @@ def test_every_optional_column_of_a_batch_can_be_stored():
 
 
 def test_a_column_that_no_batch_has_is_refused():
-    message = r"^no optional column q_value; there are: mc_return$"
+    message = rf"^no optional column q_value; there are: {', '.join(OPTIONAL)}$"
     with pytest.raises(ValueError, match=message):
         Buffer().setup(SPEC, (0,), 1, needs=("q_value",))
 
