@@ -39,7 +39,9 @@ class Storage:
 
     def correct(self, name: str, correction: Correction) -> None:
         """Overwrite values of column `name`."""
-        values = torch.tensor(correction.values, device=self.device)
+        values = torch.tensor(
+            correction.values, dtype=torch.float32, device=self.device
+        )
         column = self.packed[correction.seed, :, self.layout.column(name)]
         column[correction.slots] = values.view(len(correction.slots), -1)
 
