@@ -38,7 +38,7 @@ def train(
         rate = run.planning_rate()
         run.step += config.rows
         run.collector.collect(rate, run.step)
-        run.trainer.update(run.step)
+        run.trainer.update(run.step, diagnose=run.due(config.log_every))
         if run.due(config.log_every):
             yield from run.report()
         if run.due(config.eval_every):

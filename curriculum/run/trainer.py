@@ -7,7 +7,7 @@ from curriculum.learning import engine
 from curriculum.learning.learner import Learner
 from curriculum.replay.buffer import Buffer
 from curriculum.setting.config import Config
-from curriculum.types import Bonus, State
+from curriculum.types import Batch, Bonus, State
 
 CHUNK = 32  # batches sampled at once while pretraining
 
@@ -38,19 +38,21 @@ class Trainer:
         self.updates_per_step = config.updates_per_step
         self.updates = np.zeros(len(config.seeds), np.int64)  # of each seed's networks
         self.bonus_values: dict[str, Tensor] = {}
+        self.diagnostics: dict[str, np.ndarray] = {}  # [P] each
 
     def pretrain(self, updates: int) -> None:
         """Take updates before the first environment step."""
         for done in range(0, updates, CHUNK):
             self._train(min(CHUNK, updates - done), step=0)
 
-    def update(self, step: int) -> None:
-        """Take the updates that the last environment step, now `step`, has earned."""
+    def update(self, step: int, diagnose: bool = False) -> None:
+        """Take the updates that the last environment step, now `step`, has earned;
+        `diagnose` the learner on the last batch, if there is any."""
         earned = int(step * self.updates_per_step)
         earned_before = int((step - self.rows) * self.updates_per_step)
-        self._train(earned - earned_before, step)
+        self._train(earned - earned_before, step, diagnose)
 
-    def _train(self, updates: int, step: int) -> None:
+    def _train(self, updates: int, step: int, diagnose: bool = False) -> None:
         learner = self.learner
         # all seeds begin at the same moment, whatever --store keeps of each
         offered = self.start_size + step
@@ -67,9 +69,16 @@ class Trainer:
                 batch = batch._replace(reward=batch.reward + bonus)
             self.update_learner(batch, has_data)
         self.updates += has_data * updates
+        if diagnose:
+            self._diagnose(batch, has_data)
+
+    def _diagnose(self, batch: Batch, has_data: np.ndarray) -> None:
+        self.diagnostics = {}
+        for name, value in self.learner.diagnostics(batch).items():
+            self.diagnostics[name] = np.where(has_data, value.cpu().numpy(), np.nan)
 
     def values(self) -> dict[str, np.ndarray]:
-        """Losses and bonus of the last update, [P] each."""
+        """Losses, bonus and newest diagnostics, [P] each."""
         losses = {
             f"train/loss_{name}": loss.cpu().numpy()
             for name, loss in self.learner.last_losses.items()
@@ -82,6 +91,7 @@ class Trainer:
             "train/loss": np.sum(list(losses.values()), axis=0),
             "train/n_updates": self.updates.copy(),
             **losses,
+            **{f"train/{name}": value for name, value in self.diagnostics.items()},
             **bonus,
         }
 
@@ -90,10 +100,12 @@ class Trainer:
             "updates": self.updates,
             "bonus": self.bonus.state() if self.bonus else {},
             "bonus_values": dict(self.bonus_values),
+            "diagnostics": dict(self.diagnostics),
         }
 
     def load(self, state: State) -> None:
         self.updates[:] = state["updates"]
         self.bonus_values = dict(state["bonus_values"])
+        self.diagnostics = dict(state["diagnostics"])
         if self.bonus:
             self.bonus.load(state["bonus"])

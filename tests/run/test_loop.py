@@ -458,3 +458,17 @@ def test_the_mixed_evaluation_asks_the_planner_only_in_running_episodes():
         values["eval_mixed/planner_calls"], 4 * values["eval_mixed/mean_ep_length"]
     )
     np.testing.assert_allclose(values["eval_mixed/score"], 1.0, atol=1e-9)
+
+
+def test_diagnostics_of_the_learner_are_logged_with_its_losses():
+    records = list(train(tiny(seeds=(0, 1), steps=80)))
+    values = next(r for r in reversed(records) if r.kind == "update").values
+    learner = DQN(hidden=(16,), batch_size=16)
+    run = Run(tiny(learner=learner))
+    list(begin(run))
+    [batch] = run.buffer.sample(16, learner.discount)
+    names = run.learner.diagnostics(batch)
+    assert names
+    for name in names:
+        assert np.isfinite(values[f"train/{name}"]).all()
+        assert values[f"train/{name}"].shape == (2,)
