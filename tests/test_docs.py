@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 import pytest
 
-from curriculum import compare, train
-from curriculum.setting import flags
+from curriculum import train
+from curriculum.setting import arms, flags
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -77,9 +77,8 @@ def test_every_command_of_the_documentation_is_understood(command: str):
     if "--resume" in arguments or "--with" in arguments or "--config" in arguments:
         return  # names a run that does not exist here
     if module == "curriculum.compare":
-        arms, _ = compare.arms(arguments)
-        for arm in arms.values():
-            flags.parse(arm)
+        for words_of_arm in arms.parse(arguments).command_lines.values():
+            flags.parse(words_of_arm)
     elif "--help" not in arguments:
         assert module == "curriculum.train"
         flags.parse(arguments)

@@ -77,7 +77,7 @@ class Formulas:
             outputs = (outputs,)
         return torch.stack([torch.as_tensor(o).expand(len(row)) for o in outputs], -1)
 
-    def slope(self, x: Tensor, columns: int) -> Tensor:
+    def input_gradient(self, x: Tensor, columns: int) -> Tensor:
         """The gradient by autograd, member for member."""
         x = x.clone().requires_grad_()
         members = self.body(x).unbind(1)
