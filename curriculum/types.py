@@ -366,7 +366,10 @@ class Collector(Protocol):
 class Buffer(Protocol):
     """The replay buffer as a start sees it."""
 
-    size: np.ndarray  # [P] transitions held by each seed
+    @property
+    def size(self) -> np.ndarray:
+        """Transitions held by each seed, [P]."""
+        ...
 
 
 class Start(Protocol):

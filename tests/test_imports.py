@@ -114,7 +114,7 @@ def graph(root: Path) -> dict[str, set[str]]:
     """The modules of the package that each module imports."""
     modules = files(root)
     return {
-        name: (imported(path) & modules.keys()) - {name, "curriculum"}
+        name: set(imported(path) & modules.keys()) - {name, "curriculum"}
         for name, path in modules.items()
     }
 

@@ -97,8 +97,9 @@ def _default(protocol: type, name: str) -> object:
 
 def adopt_instance(family: str, plugin: T) -> T:
     """Complete an instance as `adopt` does its class; it remains the same object."""
-    completed = adopt(family, type(plugin))
-    if completed is not type(plugin):
+    given: type = type(plugin)
+    completed = adopt(family, given)
+    if completed is not given:
         # a frozen dataclass refuses plain assignment
         object.__setattr__(plugin, "__class__", completed)
     return plugin
@@ -129,7 +130,8 @@ def _subclass(plugin: type[Any], members: Mapping[str, object]) -> type[Any]:
         "__doc__": plugin.__doc__,
         "__slots__": (),
     }
-    return type(plugin)(plugin.__name__, (plugin,), space)
+    metaclass: type = type(plugin)
+    return metaclass(plugin.__name__, (plugin,), space)
 
 
 def _problem(plugin: type, protocol: type, members: Members) -> str:
