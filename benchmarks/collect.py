@@ -84,9 +84,12 @@ def rate(collect: Callable[[], None], rows: int, seconds: float) -> float:
     return done / (time.process_time() - began)
 
 
-def told(values: Sequence[float], digits: int) -> str:
-    """Median, least and largest."""
-    return f"{statistics.median(values):,.{digits}f} ({min(values):,.{digits}f}..{max(values):,.{digits}f})"
+def spread(values: Sequence[float], digits: int) -> str:
+    """Median, minimum and maximum."""
+    middle = f"{statistics.median(values):,.{digits}f}"
+    lowest = f"{min(values):,.{digits}f}"
+    highest = f"{max(values):,.{digits}f}"
+    return f"{middle} ({lowest}..{highest})"
 
 
 def main() -> None:
@@ -111,8 +114,8 @@ def main() -> None:
             for _ in range(options.rounds + 1)
         ]
         us, them = zip(*pairs[1:], strict=True)  # the first round warms up
-        ratio = told([u / t for u, t in zip(us, them, strict=True)], 2)
-        print(f"| {rows} | {told(us, 0)} | {told(them, 0)} | {ratio} |", flush=True)
+        ratio = spread([u / t for u, t in zip(us, them, strict=True)], 2)
+        print(f"| {rows} | {spread(us, 0)} | {spread(them, 0)} | {ratio} |", flush=True)
 
 
 if __name__ == "__main__":

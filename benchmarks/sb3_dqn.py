@@ -1,7 +1,7 @@
 """Stable-Baselines3's DQN alone on our gridworld: a finished run that
 `curriculum.compare --with` sets beside ours.
 
-    python benchmarks/sb3_dqn.py --seeds 0 1 2 3 4 --steps 20000 --start-size 10000 --runs-dir runs
+    python benchmarks/sb3_dqn.py --seeds 0 1 2 3 4 --steps 20000
 
 As a random start of `curriculum.train`, the first `--start-size` steps are random play
 without learning (SB3's `learning_starts`) and step 0 of the curves comes after them.
@@ -24,15 +24,15 @@ from stable_baselines3.common.callbacks import BaseCallback
 import curriculum.envs  # registers the world
 import curriculum.planners.random
 import curriculum.planners.shortest_path
+from curriculum.envs._base.spec import spec_of
 from curriculum.envs.gridworld import Gridworld
 from curriculum.listeners.table import Table
-from curriculum.envs._base.spec import spec_of
 from curriculum.run import folders
 from curriculum.run.evaluation import (
     Episodes,
     evaluation_rows,
-    play,
     final_episodes,
+    play,
     play_planner,
     summary,
 )
@@ -130,8 +130,10 @@ def main() -> None:
         model.learn(options.start_size + options.steps, callback=callback)
         watched.append(callback)
         finals.append(greedy(model, world, final_episodes(EPISODES)))
+        final_return = finals[-1].reward.mean()
+        seconds = callback.seconds
         print(
-            f"seed {seed}: final return {finals[-1].reward.mean():.2f}, {callback.seconds:.0f} s of training"
+            f"seed {seed}: final return {final_return:.2f}, {seconds:.0f} s of training"
         )
     write(folder, settings, watched, stacked(finals), floor, ceiling)
     print(folder)

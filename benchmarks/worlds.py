@@ -179,9 +179,12 @@ def rate(side: Side, seconds: float) -> float:
     return done / (time.process_time() - began)
 
 
-def told(values: np.ndarray, digits: int = 0) -> str:
-    """Median, least and largest."""
-    return f"{np.median(values):,.{digits}f} ({values.min():,.{digits}f}..{values.max():,.{digits}f})"
+def spread(values: np.ndarray, digits: int = 0) -> str:
+    """Median, minimum and maximum."""
+    middle = f"{np.median(values):,.{digits}f}"
+    lowest = f"{values.min():,.{digits}f}"
+    highest = f"{values.max():,.{digits}f}"
+    return f"{middle} ({lowest}..{highest})"
 
 
 def main() -> None:
@@ -207,14 +210,13 @@ def main() -> None:
         rates = np.array(rounds[1:])  # [rounds, sides]; the first round warms up
         for n, side in enumerate(contest.sides):
             ratio = (
-                told(rates[:, n] / rates[:, -1], 1)
+                spread(rates[:, n] / rates[:, -1], 1)
                 if side is not contest.sides[-1]
                 else ""
             )
-            print(
-                f"| {contest.name} | {side.name} | {side.rows} | {told(rates[:, n])} | {ratio} |",
-                flush=True,
-            )
+            rate = spread(rates[:, n])
+            cells = [contest.name, side.name, str(side.rows), rate, ratio]
+            print(f"| {' | '.join(cells)} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -250,7 +250,7 @@ def test_a_run_stopped_before_its_first_step_is_left_as_it_was(
     assert timeless(run) == timeless(finished)[:-2]
 
 
-def test_signals_are_obeyed_at_once_until_there_is_something_to_save_and_the_second_time():
+def test_a_signal_stops_at_once_before_the_first_save_or_the_second_time():
     stop = train.Stop()
     with pytest.raises(KeyboardInterrupt):
         stop.catch(signal.SIGTERM, None)

@@ -8,10 +8,10 @@ import numpy as np
 import torch
 
 from curriculum.envs._base.native import NativeRows
+from curriculum.envs._base.spec import spec_of
 from curriculum.learning.learner import Learner
 from curriculum.planners.random import Random
 from curriculum.run import evaluation
-from curriculum.envs._base.spec import spec_of
 from curriculum.types import Batch, stream
 
 DISCOUNT = 0.99

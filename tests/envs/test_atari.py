@@ -13,8 +13,8 @@ pytest.importorskip(
 
 from curriculum.envs._atari import games, pictures
 from curriculum.envs._atari import rows as atari_rows
-from curriculum.envs.atari import Atari
 from curriculum.envs._base.spec import spec_of
+from curriculum.envs.atari import Atari
 from curriculum.types import stream
 
 ENGINES = ["vector", "single"]

@@ -453,7 +453,7 @@ def test_a_reward_scale_is_that_many_times_the_reward_and_return(name, kind):
 
 @every_learner
 @pytest.mark.parametrize("precision", ["bf32", "bf16"])
-def test_lower_precision_moves_losses_by_a_hundredth_and_nothing_where_layers_are_narrow(
+def test_lower_precision_moves_losses_by_a_hundredth_and_narrow_layers_not(
     name, kind, precision
 ):
     """Measured on this processor, which has no such instructions: see the bound. Where
@@ -556,12 +556,14 @@ def test_impossible_settings_of_a_learners_own_are_refused_in_a_sentence(
         (
             DQN(),
             "box",
-            "DQN takes discrete actions, this world's are box; choose another --learner",
+            "DQN takes discrete actions, this world's are box; "
+            "choose another --learner",
         ),
         (
             EDAC(),
             "discrete",
-            "EDAC takes box actions, this world's are discrete; choose another --learner",
+            "EDAC takes box actions, this world's are discrete; "
+            "choose another --learner",
         ),
     ],
 )

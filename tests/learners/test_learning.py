@@ -156,7 +156,8 @@ TORQUES: dict[str, dict[str, Any]] = {
 def test_learners_of_values_do_better_than_cloning(name, noisy, cloned):
     returns = train(make(name, **TORQUES[name]), Pendulum(), noisy, 3_000, SEEDS)
     line = report(
-        f"pendulum, noisy data ({noisy.returns.mean():.0f}), {name} against bc's {cloned:.0f}",
+        f"pendulum, noisy data ({noisy.returns.mean():.0f}), {name} "
+        f"against bc's {cloned:.0f}",
         returns,
     )
     assert returns.mean() > cloned + 300, line

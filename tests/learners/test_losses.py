@@ -390,7 +390,7 @@ def test_the_losses_of_calql_on_box_actions_lift_the_policys_draws_alone():
     )
 
 
-def test_the_loss_of_cql_on_box_actions_with_quantiles_bootstraps_from_the_member_with_the_least_mean():
+def test_cql_with_quantiles_bootstraps_from_the_member_with_the_least_mean():
     # alpha 0; atoms (v - 1, v + 1) online for v = 0 of all; targets' atoms at next
     # states, seed 0: at (1, 0.5): (0,   6) and (1, 3), least mean (1, 3); at (0, -0.5):
     # (-3, -1) and (-1, 1), least (-3, -1)   row 0: targets 1 + (1, 3)/2 = (1.5, 2.5)

@@ -298,7 +298,7 @@ def test_slopes_pass_through_a_draw():
     assert slope.flatten().tolist() == pytest.approx([steep, steep * 2 / math.e])
 
 
-def test_a_deterministic_policy_is_tanh_and_its_distance_a_mean_over_the_numbers_of_an_action():
+def test_a_deterministic_policy_is_tanh_and_its_distance_a_mean_over_the_action():
     actor: Any = lambda obs: torch.tensor([[[[math.atanh(0.5), 0.0], [0.0, 0.0]]]])  # noqa: E731
     policy = box().deterministic_policy(actor, torch.zeros(1, 2, 4))
     torch.testing.assert_close(policy.action, torch.tensor([[[0.5, 0.0], [0.0, 0.0]]]))
@@ -348,7 +348,7 @@ def test_a_critic_is_asked_about_one_action_or_many_of_every_state():
 
 
 @pytest.mark.parametrize("size", [1, 2])
-def test_the_conservative_estimate_of_a_flat_critic_is_its_value_and_the_volume_of_the_box(
+def test_the_conservative_estimate_of_a_flat_critic_is_its_value_and_the_volume(
     size,
 ):
     """Whatever the policy, importance weights average to the volume 2^A, here over very
@@ -559,7 +559,7 @@ def test_exploring_leaves_the_given_actions_alone():
     assert (still == 0).all()
 
 
-def test_exploring_box_actions_adds_noise_of_the_stated_deviation_and_stays_in_the_box():
+def test_exploring_box_actions_adds_noise_of_the_deviation_and_stays_inside():
     generators = [stream(seed, "test") for seed in (0, 1)]
     inside = box().explore(np.full((2, 20_000, 2), 0.25, np.float32), 0.1, generators)
     assert inside.dtype == np.float32

@@ -12,6 +12,7 @@ import pytest
 import curriculum.planners._search.rollouts
 from curriculum.contract import check_planner
 from curriculum.envs._base.native import Dynamics, NativeRows
+from curriculum.envs._base.spec import spec_of
 from curriculum.envs._base.streams import Streams
 from curriculum.envs.cartpole import CartPole
 from curriculum.envs.gridworld import Gridworld
@@ -24,7 +25,6 @@ from curriculum.planners.mppi import MPPI
 from curriculum.planners.shortest_path import ShortestPath
 from curriculum.planners.swing_up import SwingUp
 from curriculum.run.evaluation import play_planner
-from curriculum.envs._base.spec import spec_of
 from curriculum.types import stream
 
 SECOND = np.array([0, 1])  # one step later
