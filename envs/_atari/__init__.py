@@ -1,1 +1,1 @@
-"""Parts of the Atari world."""
+"""Parts of the Atari worlds."""

@@ -1,1 +1,1 @@
-"""Parts of the worlds that come from Gymnasium."""
+"""Parts of the worlds that are Gymnasium environments."""

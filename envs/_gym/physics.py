@@ -1,259 +1,275 @@
-"""Copies of rows that MuJoCo moves: states are its numbers, float64, and go on exactly
-as the environment would.
+"""Copies of MuJoCo environments for planning.
 
-Where reward and health follow from positions and velocities, copies are stepped without
-their environment, one by one: as fast as `mujoco.rollout` on one thread, but it stops
-at true ends and hands back what warms the solver.
+A state is an array of MuJoCo's numbers, float64, from which a copy continues exactly as
+the environment would. Where reward and termination follow from positions and
+velocities, MuJoCo is stepped without the environment, one copy at a time: as fast as
+`mujoco.rollout` on one thread, but it stops at true ends and returns the solver's warm
+start.
 """
 
 from __future__ import annotations
 
-import os
-from typing import Any
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, NamedTuple
 
 import gymnasium as gym
 import numpy as np
 
-from curriculum.envs._gym.foreign import GymRows, begun, goes_on
+from curriculum.envs._base.native import rollout
+from curriculum.envs._gym.copies import behave_alike, start_episode
+from curriculum.envs._gym.source import Source
 from curriculum.types import Imagined, Simulator
 
-PLAIN = (
+# wrappers that change neither actions, rewards nor ends
+TRANSPARENT = (
     gym.wrappers.OrderEnforcing,
     gym.wrappers.TimeLimit,
     gym.wrappers.PassiveEnvChecker,
 )
-# Debian's, to draw without a display
-LIBRARIES = "libegl1 libegl-mesa0 libgl1-mesa-dri"
+MAX_POLE_ANGLE = 0.2  # rad, of InvertedPendulum
 
 
-def simulator(rows: GymRows) -> Simulator:
-    """The fastest simulator that is exact for these rows."""
-    env = rows.envs[0]
-    bare = type(env.unwrapped)
-    direct = f"{bare.__module__}:{bare.__qualname__}" in JUDGES and _is_plain(env)
-    return Locomotion(rows) if direct else Physics(rows)
+def simulator(source: Source, envs: Sequence[gym.Env]) -> Simulator:
+    """The fastest simulator that is exact for these environments."""
+    judge = JUDGES.get(_class_name(envs[0]))
+    if judge and _is_transparent(envs[0]):
+        return LocomotionCopies(source, envs, judge)
+    return PhysicsCopies(source, envs)
 
 
-class Physics:
-    """Copies of any MuJoCo environment: a spare one is put into their states and
-    stepped.
+class PhysicsCopies:
+    """A simulator of any MuJoCo environment: a spare environment is set to each state
+    and stepped.
 
-    A state is all that MuJoCo integrates, where bodies were seen last, and the
-    environment's `goal` if it has one."""
+    A state is everything that MuJoCo integrates, the positions of bodies after the last
+    step, and the environment's `goal` if it has one. ValueError if that does not
+    determine the next step."""
 
-    def __init__(self, rows: GymRows):
-        self.rows, self.spare = rows, rows.world.make()
+    def __init__(self, source: Source, envs: Sequence[gym.Env]):
+        self.envs = envs
+        self.convert_actions = source.facts.actions
+        self.spare = source.make()
         self.spare.reset(seed=1)
-        original = begun(rows.world)
-        _write(self.spare, _read(original))
-        if not goes_on(original, self.spare, rows.view):
+        original = start_episode(source)
+        _write_state(self.spare, _read_state(original))
+        if not behave_alike(original, self.spare, source.facts.view):
             raise ValueError(
-                f"{rows.world.id} remembers more than MuJoCo does; choose a planner that needs no simulator"
+                f"{source.env_id} has state outside MuJoCo; "
+                "choose a planner that needs no simulator"
             )
 
     def states(self, rows: np.ndarray) -> np.ndarray:
-        return np.stack([_read(self.rows.envs[row]) for row in rows])
+        return np.stack([_read_state(self.envs[row]) for row in rows])
 
     def step(
         self, state: np.ndarray, action: np.ndarray, rng: np.random.Generator
     ) -> Imagined:
         self.spare.unwrapped.np_random = rng
-        after, reward, terminated = (
-            np.empty_like(state),
-            np.zeros(len(state)),
-            np.zeros(len(state), bool),
-        )
-        for copy, given in enumerate(self.rows.given(action)):
-            _write(self.spare, state[copy])
-            _, reward[copy], terminated[copy], _, _ = self.spare.step(given)
-            after[copy] = _read(self.spare)
-        return Imagined(after, reward, terminated)
+        next_state = np.empty_like(state)
+        reward = np.zeros(len(state))
+        terminated = np.zeros(len(state), bool)
+        for n, chosen in enumerate(self.convert_actions(action)):
+            _write_state(self.spare, state[n])
+            _, reward[n], terminated[n], _, _ = self.spare.step(chosen)
+            next_state[n] = _read_state(self.spare)
+        return Imagined(next_state, reward, terminated)
 
     def rollout(
         self, state: np.ndarray, actions: np.ndarray, rng: np.random.Generator
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        reward, ended = np.zeros(actions.shape[:2]), np.zeros(len(state), bool)
-        state = state.copy()
-        for t in range(actions.shape[1]):
-            now = np.flatnonzero(~ended)
-            if not now.size:
-                break
-            state[now], reward[now, t], ended[now] = self.step(
-                state[now], actions[now, t], rng
-            )
-        return reward, ended, state
+        return rollout(self.step, state, actions, rng)
 
 
-class Locomotion(Physics):
-    """Copies of Hopper and its kin: MuJoCo alone is stepped, all copies are judged at
-    once.
+class Motion(NamedTuple):
+    """One step of n copies."""
 
-    A state is time, positions, velocities and whatever else physics needs, then what
-    warms the solver."""
+    before: np.ndarray  # [n, nq] positions
+    after: np.ndarray  # [n, nq] positions
+    velocity: np.ndarray  # [n, nv] after the step
+    action: np.ndarray  # [n, A]
 
-    def __init__(self, rows: GymRows):
+
+class LocomotionCopies:
+    """A simulator of Hopper and similar environments: MuJoCo is stepped alone, then
+    rewards and ends of all copies are computed at once.
+
+    A state is MuJoCo's full physics state (time, positions, velocities, ...), then the
+    solver's warm start."""
+
+    def __init__(self, source: Source, envs: Sequence[gym.Env], judge: Judge):
         import mujoco
 
-        self.rows, self.mujoco = rows, mujoco
-        env: Any = rows.world.make().unwrapped
-        self.env, self.model, self.data = env, env.model, env.data
-        self.kind = int(
-            mujoco.mjtState.mjSTATE_FULLPHYSICS | mujoco.mjtState.mjSTATE_WARMSTART
-        )
+        self.mujoco = mujoco
+        self.envs = envs
+        self.judge = judge
+        self.convert_actions = source.facts.actions
+        self.env: Any = source.make().unwrapped
+        self.model = self.env.model
+        self.data = self.env.data
+        full_physics = mujoco.mjtState.mjSTATE_FULLPHYSICS
+        warm_start = mujoco.mjtState.mjSTATE_WARMSTART
+        self.kind = int(full_physics | warm_start)
         self.size = mujoco.mj_stateSize(self.model, self.kind)
-        self.judge = JUDGES[f"{type(env).__module__}:{type(env).__qualname__}"]
+        positions_end = 1 + self.model.nq  # the first number is the time
+        self.positions = slice(1, positions_end)
+        self.velocities = slice(positions_end, positions_end + self.model.nv)
 
     def states(self, rows: np.ndarray) -> np.ndarray:
         state = np.empty((len(rows), self.size))
-        for copy, row in enumerate(rows):
-            env: Any = self.rows.envs[row].unwrapped
-            self.mujoco.mj_getState(env.model, env.data, state[copy], self.kind)
+        for n, row in enumerate(rows):
+            env: Any = self.envs[row].unwrapped
+            self.mujoco.mj_getState(env.model, env.data, state[n], self.kind)
         return state
 
     def step(
         self, state: np.ndarray, action: np.ndarray, rng: np.random.Generator
     ) -> Imagined:
-        """Nothing is drawn: these worlds know no chance."""
-        lib, model, data, kind, frames = (
-            self.mujoco,
-            self.model,
-            self.data,
-            self.kind,
-            self.env.frame_skip,
+        """Take one step in n copies; these environments are deterministic."""
+        state = np.ascontiguousarray(state)
+        controls = self.convert_actions(action)
+        next_state = self._integrate(state, controls)
+        motion = Motion(
+            before=state[:, self.positions],
+            after=next_state[:, self.positions],
+            velocity=next_state[:, self.velocities],
+            action=controls,
         )
-        state, given = np.ascontiguousarray(state), self.rows.given(action)
-        after = np.empty_like(state)
-        for copy in range(len(state)):
-            lib.mj_setState(model, data, state[copy], kind)
-            data.ctrl[:] = given[copy]
-            lib.mj_step(model, data, frames)
-            lib.mj_getState(model, data, after[copy], kind)
-        places, end = slice(1, 1 + model.nq), 1 + model.nq + model.nv
-        return Imagined(
-            after,
-            *self.judge(
-                self.env,
-                state[:, places],
-                after[:, places],
-                after[:, places.stop : end],
-                given,
-            ),
-        )
+        reward, terminated = self.judge(self.env, motion)
+        return Imagined(next_state, reward, terminated)
+
+    def _integrate(self, state: np.ndarray, controls: np.ndarray) -> np.ndarray:
+        # local names: this loop takes most of the time of a planner
+        set_state = self.mujoco.mj_setState
+        get_state = self.mujoco.mj_getState
+        advance = self.mujoco.mj_step
+        model = self.model
+        data = self.data
+        kind = self.kind
+        frames = self.env.frame_skip
+        next_state = np.empty_like(state)
+        for n in range(len(state)):
+            set_state(model, data, state[n], kind)
+            data.ctrl[:] = controls[n]
+            advance(model, data, frames)
+            get_state(model, data, next_state[n], kind)
+        return next_state
+
+    def rollout(
+        self, state: np.ndarray, actions: np.ndarray, rng: np.random.Generator
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        return rollout(self.step, state, actions, rng)
 
 
-def _run(
+# --- reward and termination, as the environments compute them ---
+
+# environment, motion -> rewards [n], terminated [n] bool
+Judge = Callable[[Any, Motion], tuple[np.ndarray, np.ndarray]]
+
+
+def _judge_running(
     env: Any,
-    before: np.ndarray,
-    after: np.ndarray,
-    speed: np.ndarray,
-    action: np.ndarray,
+    motion: Motion,
+    is_healthy: Callable[[Any, Motion], np.ndarray] | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Reward and end [n] of running: way per second, a wage for staying healthy, less
-    the cost of effort."""
-    way = env._forward_reward_weight * ((after[:, 0] - before[:, 0]) / env.dt)
-    effort = env._ctrl_cost_weight * np.square(action).sum(-1)
-    if not hasattr(env, "_healthy_z_range"):
-        return way - effort, np.zeros(len(after), bool)
-    healthy = _inside(after[:, 1], env._healthy_z_range) & _inside(
-        after[:, 2], env._healthy_angle_range
-    )
-    if hasattr(env, "_healthy_state_range"):
-        healthy &= _inside(
-            np.concatenate([after[:, 2:], speed], -1), env._healthy_state_range
-        ).all(-1)
-    return (
-        way + healthy * env._healthy_reward - effort,
-        ~healthy & env._terminate_when_unhealthy,
-    )
+    """Forward speed, a bonus for being healthy, minus the cost of control."""
+    speed = (motion.after[:, 0] - motion.before[:, 0]) / env.dt
+    forward_reward = env._forward_reward_weight * speed
+    control_cost = env._ctrl_cost_weight * np.square(motion.action).sum(-1)
+    if is_healthy is None:
+        return forward_reward - control_cost, np.zeros(len(speed), bool)
+    healthy = is_healthy(env, motion)
+    reward = forward_reward + healthy * env._healthy_reward - control_cost
+    return reward, ~healthy & env._terminate_when_unhealthy
 
 
-def _balance(
-    env: Any,
-    before: np.ndarray,
-    after: np.ndarray,
-    speed: np.ndarray,
-    action: np.ndarray,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Reward and end [n] of holding a pole up."""
-    fallen = ~np.isfinite(np.concatenate([after, speed], -1)).all(-1) | (
-        np.abs(after[:, 1]) > 0.2
-    )
+def _torso_is_healthy(env: Any, motion: Motion) -> np.ndarray:
+    """Walker2d: height and angle of the torso are in range."""
+    height_in_range = _inside(motion.after[:, 1], env._healthy_z_range)
+    angle_in_range = _inside(motion.after[:, 2], env._healthy_angle_range)
+    return height_in_range & angle_in_range
+
+
+def _hopper_is_healthy(env: Any, motion: Motion) -> np.ndarray:
+    """Hopper: so are all other positions and the velocities."""
+    rest = np.concatenate([motion.after[:, 2:], motion.velocity], -1)
+    rest_in_range = _inside(rest, env._healthy_state_range).all(-1)
+    return _torso_is_healthy(env, motion) & rest_in_range
+
+
+def _judge_balancing(env: Any, motion: Motion) -> tuple[np.ndarray, np.ndarray]:
+    """Reward 1 while the pole stands."""
+    numbers = np.concatenate([motion.after, motion.velocity], -1)
+    is_finite = np.isfinite(numbers).all(-1)
+    fallen = ~is_finite | (np.abs(motion.after[:, 1]) > MAX_POLE_ANGLE)
     return (~fallen).astype(float), fallen
 
 
-JUDGES = {  # environments whose reward and end follow from positions and velocities
-    "gymnasium.envs.mujoco.hopper_v5:HopperEnv": _run,
-    "gymnasium.envs.mujoco.walker2d_v5:Walker2dEnv": _run,
-    "gymnasium.envs.mujoco.half_cheetah_v5:HalfCheetahEnv": _run,
-    "gymnasium.envs.mujoco.swimmer_v5:SwimmerEnv": _run,
-    "gymnasium.envs.mujoco.inverted_pendulum_v5:InvertedPendulumEnv": _balance,
+def _inside(values: np.ndarray, bounds: tuple[float, float]) -> np.ndarray:
+    low, high = bounds
+    return (low < values) & (values < high)
+
+
+# environments whose reward and termination follow from positions and velocities
+JUDGES: dict[str, Judge] = {
+    "gymnasium.envs.mujoco.hopper_v5:HopperEnv": partial(
+        _judge_running, is_healthy=_hopper_is_healthy
+    ),
+    "gymnasium.envs.mujoco.walker2d_v5:Walker2dEnv": partial(
+        _judge_running, is_healthy=_torso_is_healthy
+    ),
+    "gymnasium.envs.mujoco.half_cheetah_v5:HalfCheetahEnv": _judge_running,
+    "gymnasium.envs.mujoco.swimmer_v5:SwimmerEnv": _judge_running,
+    "gymnasium.envs.mujoco.inverted_pendulum_v5:InvertedPendulumEnv": _judge_balancing,
 }
 
 
-def _inside(values: np.ndarray, bounds: tuple[float, float]) -> np.ndarray:
-    return (bounds[0] < values) & (values < bounds[1])
+def _class_name(env: gym.Env) -> str:
+    kind = type(env.unwrapped)
+    return f"{kind.__module__}:{kind.__qualname__}"
 
 
-def _is_plain(env: gym.Env) -> bool:
-    """Whether nothing between caller and environment could change actions, rewards or
-    ends."""
+def _is_transparent(env: gym.Env) -> bool:
+    """Whether no wrapper can change actions, rewards or ends."""
     while isinstance(env, gym.Wrapper):
-        if type(env) not in PLAIN:
+        if type(env) not in TRANSPARENT:
             return False
         env = env.env
     return True
 
 
-def _read(env: gym.Env) -> np.ndarray:
-    """All that decides how a MuJoCo environment goes on, one array."""
+# --- the whole state of a MuJoCo environment as one array ---
+
+
+def _read_state(env: gym.Env) -> np.ndarray:
     import mujoco
 
     bare: Any = env.unwrapped
-    physics = np.empty(
-        mujoco.mj_stateSize(bare.model, mujoco.mjtState.mjSTATE_INTEGRATION)
-    )
-    mujoco.mj_getState(
-        bare.model, bare.data, physics, mujoco.mjtState.mjSTATE_INTEGRATION
-    )
-    return np.concatenate([physics, *(part.ravel() for part in _beside(bare))])
+    kind = mujoco.mjtState.mjSTATE_INTEGRATION
+    physics = np.empty(mujoco.mj_stateSize(bare.model, kind))
+    mujoco.mj_getState(bare.model, bare.data, physics, kind)
+    extras = [extra.ravel() for extra in _extra_state(bare)]
+    return np.concatenate([physics, *extras])
 
 
-def _write(env: gym.Env, state: np.ndarray) -> None:
+def _write_state(env: gym.Env, state: np.ndarray) -> None:
     import mujoco
 
     bare: Any = env.unwrapped
-    at = mujoco.mj_stateSize(bare.model, mujoco.mjtState.mjSTATE_INTEGRATION)
-    mujoco.mj_setState(
-        bare.model, bare.data, state[:at].copy(), mujoco.mjtState.mjSTATE_INTEGRATION
-    )
-    for part in _beside(bare):
-        part[:] = state[at : at + part.size].reshape(part.shape)
-        at += part.size
+    kind = mujoco.mjtState.mjSTATE_INTEGRATION
+    start = mujoco.mj_stateSize(bare.model, kind)
+    mujoco.mj_setState(bare.model, bare.data, state[:start].copy(), kind)
+    for extra in _extra_state(bare):
+        end = start + extra.size
+        extra[:] = state[start:end].reshape(extra.shape)
+        start = end
 
 
-def _beside(bare: Any) -> list[np.ndarray]:
-    """What rewards are made of beside physics: where bodies were when the last step was
-    taken, and the goal."""
-    goal = getattr(bare, "goal", None)
-    return [
-        bare.data.xpos,
-        bare.data.xipos,
-        *([goal] if isinstance(goal, np.ndarray) else []),
-    ]
-
-
-def draw_without_display() -> None:
-    """Let MuJoCo draw by EGL where there is no display to open a window on."""
-    if not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
-        os.environ.setdefault("MUJOCO_GL", "egl")
-
-
-def drawn(env: gym.Env) -> Any:
-    """The environment's picture; ValueError where this machine cannot draw one."""
-    try:
-        return env.render()
-    # whatever the libraries for OpenGL raise when a part of them is missing
-    except Exception as error:
-        raise ValueError(
-            f"MuJoCo cannot draw here ({error!r}); without a display it draws by EGL, which needs Debian's {LIBRARIES}"
-        ) from None
+def _extra_state(env: Any) -> list[np.ndarray]:
+    """What rewards depend on besides physics: the positions of bodies after the last
+    step, and the goal."""
+    extras = [env.data.xpos, env.data.xipos]
+    goal = getattr(env, "goal", None)
+    if isinstance(goal, np.ndarray):
+        extras.append(goal)
+    return extras

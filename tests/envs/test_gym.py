@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from gymnasium.spaces import utils
 
+from curriculum.envs._gym.source import find_facts
 from curriculum.envs.gym import Gym
 from curriculum.run import checkpoint
 from curriculum.setting import plugins
@@ -316,13 +317,11 @@ BOX = gym.spaces.Box(-1, 1, (2,), np.float32)
 
 
 def toy(monkeypatch, seen: gym.Space = BOX, acted: gym.Space = BOX) -> Gym:
-    from curriculum.envs import gym as world
-
     made: Any = functools.partial(Toy, seen, acted)
     monkeypatch.setitem(
         gym.registry, "Toy-v0", gym.envs.registration.EnvSpec("Toy-v0", made)
     )
-    world._facts.cache_clear()
+    find_facts.cache_clear()
     return Gym(id="Toy-v0")
 
 
@@ -404,7 +403,7 @@ def test_every_part_of_an_observation_has_its_place(monkeypatch):
     value = (0, "left out", {"a": np.array([[7, 8]]), "b": np.array([1, 0])})
     assert view(value).tolist() == [0, 1, 0, 7, 8, 1, 0]
     assert view.box.high.tolist() == [1, 1, 1, 9, 9, 1, 1]
-    assert view.dropped == ["1"]
+    assert view.text_parts == ["1"]
 
 
 def test_options_reach_the_environment():
@@ -715,7 +714,7 @@ def test_a_world_without_pictures_says_so(monkeypatch):
 
 def test_where_mujoco_cannot_draw_the_libraries_are_named(monkeypatch):
     pytest.importorskip("mujoco", reason="an optional package")
-    from curriculum.envs._gym import physics
+    from curriculum.envs._gym import rendering
 
     class Blind:
         def render(self):
@@ -725,4 +724,4 @@ def test_where_mujoco_cannot_draw_the_libraries_are_named(monkeypatch):
         ValueError,
         match=r"eglQueryString.*Debian's libegl1 libegl-mesa0 libgl1-mesa-dri",
     ):
-        physics.drawn(Blind())  # type: ignore[arg-type]
+        rendering.render_mujoco(Blind())  # type: ignore[arg-type]
