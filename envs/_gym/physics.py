@@ -104,9 +104,10 @@ class LocomotionCopies:
         self.envs = envs
         self.judge = judge
         self.convert_actions = source.facts.actions
-        self.env: Any = source.make().unwrapped
-        self.model = self.env.model
-        self.data = self.env.data
+        env: Any = source.make().unwrapped
+        self.env = env
+        self.model = env.model
+        self.data = env.data
         full_physics = mujoco.mjtState.mjSTATE_FULLPHYSICS
         warm_start = mujoco.mjtState.mjSTATE_WARMSTART
         self.kind = int(full_physics | warm_start)

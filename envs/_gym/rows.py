@@ -5,7 +5,6 @@ it, and these are what `save` returns.
 """
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 

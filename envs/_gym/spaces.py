@@ -2,7 +2,7 @@
 float32 numbers, actions are discrete or a flat box in [-1, 1]."""
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 
 import gymnasium as gym
 import numpy as np
@@ -47,7 +47,7 @@ class FlatView:
             highs.append(high)
         if not self.parts:
             raise ValueError(f"{env_id} shows nothing but text: {space}")
-        self.box = gym.spaces.Box(
+        self.box: gym.spaces.Box = gym.spaces.Box(
             np.concatenate(lows), np.concatenate(highs), dtype=np.float32
         )
 
@@ -78,7 +78,7 @@ class ActionConverter:
 
     def __init__(self, space: gym.Space, env_id: str):
         self.env_space: Any = space
-        self.space: gym.spaces.Discrete | gym.spaces.Box  # of the world
+        self.space: gym.spaces.Discrete | gym.spaces.Box  # of this package
         if isinstance(space, gym.spaces.Discrete):
             self.space = gym.spaces.Discrete(int(space.n))
         elif _is_bounded_box(space):
@@ -99,7 +99,7 @@ class ActionConverter:
         return scaled.reshape(-1, *self.env_space.shape)
 
 
-def _is_bounded_box(space: Any) -> bool:
+def _is_bounded_box(space: gym.Space) -> TypeGuard[gym.spaces.Box]:
     return (
         isinstance(space, gym.spaces.Box)
         and space.is_bounded()
