@@ -24,7 +24,11 @@ def train(
 
     Checkpoints and policies are written to `folder`, if given. `resume` names a
     checkpoint to continue from, bit for bit. Once `stop()` is true, a checkpoint is
-    written and the loop ends."""
+    written and the loop ends.
+
+        for record in train(Config(learner="iql", steps=5_000)):
+            print(record.kind, record.step, record.values)
+    """
     torch.set_num_threads(config.threads)
     run = Run(config, folder)
     if resume:

@@ -85,6 +85,7 @@ class OpenedRun:
         self.config = _config(self.folder)
         self.seeds = self.config.seeds
         self.checkpoint, state = _newest_intact(self.folder)
+        _require_same_seeds(self.checkpoint, state["seeds"], self.seeds)
         self.step: int = state["run"]["step"]  # environment steps of one seed
         chosen = self.config.plugged()
         self.world: World = chosen["env"]
@@ -100,9 +101,12 @@ class OpenedRun:
         return folders.is_finished(self.folder)
 
     def _load(self, state: State) -> checkpoint.Loaded:
-        selected, report = checkpoint.select(
-            self.learner.state(), state["learner"], "learner/"
-        )
+        try:
+            selected, report = checkpoint.select(
+                self.learner.state(), state["learner"], "learner/"
+            )
+        except ValueError as error:
+            raise ValueError(f"{self.checkpoint} cannot be loaded: {error}") from None
         if report.missing:
             raise ValueError(
                 f"{self.checkpoint} does not fit the learner in config.yaml: {report}"
@@ -177,8 +181,10 @@ def _config(folder: Path) -> Config:
     path = folder / "config.yaml"
     if not path.is_file():
         raise ValueError(f"{folder} is not a run: it has no config.yaml")
-    config, _ = flags.parse(["--config", str(path)])
-    return config
+    try:
+        return flags.read(["--config", str(path)]).config
+    except ValueError as error:
+        raise ValueError(f"{path} is damaged or was edited: {error}") from None
 
 
 def _newest_intact(folder: Path) -> tuple[Path, State]:
@@ -195,6 +201,14 @@ def _newest_intact(folder: Path) -> tuple[Path, State]:
         f"{folder} has no checkpoint yet; resume it to train it: "
         f"python -m curriculum.train --resume {folder}"
     )
+
+
+def _require_same_seeds(path: Path, found: list[int], seeds: tuple[int, ...]) -> None:
+    if found != list(seeds):
+        raise ValueError(
+            f"{path} holds seeds {_listed(found)}, config.yaml has {_listed(seeds)}; "
+            "restore config.yaml"
+        )
 
 
 def _device(config: Config) -> str:

@@ -68,7 +68,15 @@ class Run:
 
     @staticmethod
     def open(folder: Path | str) -> OpenedRun:
-        """Open a finished or interrupted run without training it."""
+        """Open a finished or interrupted run without training it.
+
+            run = Run.open("runs/gridworld/shortest_path-dqn-exponential")
+            action = run.policy(seed=0, which="best").act(obs)
+            rewards = run.evaluate(range(100)).reward  # [seeds, episodes]
+            scores = run.metrics("evaluate").values["eval/score"]  # [records, seeds]
+
+        The newest intact checkpoint is loaded; neither a buffer nor a planner is set
+        up. ValueError says what is wrong with a folder that holds no such run."""
         return OpenedRun(Path(folder))
 
     def planning_rate(self) -> np.ndarray:

@@ -65,12 +65,17 @@ class Choices(NamedTuple):
 def parse(argv: list[str], prog: str = "python -m curriculum.train") -> CommandLine:
     """Read a command line; ends the program with a message if it is wrong."""
     try:
-        chosen = choices(argv)
-        descriptions = _describe(chosen.plugins)
-        for technique in _techniques(argv, chosen.settings):
-            plugins.describe("technique", technique)
+        return read(argv, prog)
     except ValueError as error:
         fail(prog, error)
+
+
+def read(argv: list[str], prog: str = "python -m curriculum.train") -> CommandLine:
+    """Read a command line; ValueError says what is wrong with it."""
+    chosen = choices(argv)
+    descriptions = _describe(chosen.plugins)
+    for technique in _techniques(argv, chosen.settings):
+        plugins.describe("technique", technique)
     if asks_for_help(argv):
         if sys.platform != "win32":
             # so that `--help | head` ends quietly
@@ -78,10 +83,7 @@ def parse(argv: list[str], prog: str = "python -m curriculum.train") -> CommandL
         print(_list_choices())
     words = [*_to_words(chosen.settings), *argv]
     options = _read_options(_options_class(descriptions), prog, words)
-    try:
-        return _build(options, chosen.plugins, descriptions)
-    except ValueError as error:
-        fail(prog, error)
+    return _build(options, chosen.plugins, descriptions)
 
 
 def choices(argv: list[str]) -> Choices:
@@ -91,6 +93,8 @@ def choices(argv: list[str]) -> Choices:
     chosen: dict[str, str] = {}
     for family in FAMILIES:
         written = settings.get(family)
+        if not isinstance(written, str | None):
+            raise ValueError(f"{family} must be one name, got {written!r}")
         flag = given.get(family)
         if flag not in (None, written):
             # settings of another plug-in
@@ -149,7 +153,7 @@ def _read_yaml(path: str) -> dict[str, Any]:
         raise ValueError(f"--config {path}: there is no such file")
     try:
         content = yaml.safe_load(Path(path).read_text()) or {}
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         reason = str(error).splitlines()[0]
         raise ValueError(f"--config {path} is not valid YAML: {reason}") from None
     is_flat = isinstance(content, dict) and not any(
@@ -268,15 +272,15 @@ def _entry(field: Field) -> tuple[str, Any, Any]:
 
 
 def _read_options(options: type, prog: str, words: list[str]) -> Any:
-    """Read all flags; ends the program with a message if one is wrong."""
+    """Read all flags; ValueError says which one is wrong."""
     complaint = io.StringIO()
     try:
         with contextlib.redirect_stderr(complaint):
             return tyro.cli(options, prog=prog, args=words)
     except SystemExit as ending:
         if ending.code:
-            fail(prog, _on_one_line(complaint.getvalue()))
-        raise
+            raise ValueError(_on_one_line(complaint.getvalue())) from None
+        raise  # after --help
 
 
 def _on_one_line(box: str) -> str:

@@ -215,11 +215,13 @@ class Wrong(Actor):
     [
         (
             np.array([1, 2]),
-            "must return 3 whole numbers, one for each row it is given, got shape (2,) of int64",
+            "must return 3 whole numbers, one for each row it is given, "
+            "got shape (2,) of int64",
         ),
         (
             np.zeros(6, np.int64),
-            "must return 3 whole numbers, one for each row it is given, got shape (6,) of int64",
+            "must return 3 whole numbers, one for each row it is given, "
+            "got shape (6,) of int64",
         ),
         (
             np.array([[1], [2], [3]]),
@@ -327,8 +329,14 @@ def test_what_rounding_carries_over_a_bound_is_brought_back():
 def test_what_is_no_box_action_is_refused_in_one_sentence_that_names_the_planner(
     action, message
 ):
-    floating = "must return floating numbers of shape (3, 2), an action for each row it is given"
-    bounds = "must choose actions between -1 and 1, which are scaled to the world's bounds later"
+    floating = (
+        "must return floating numbers of shape (3, 2), "
+        "an action for each row it is given"
+    )
+    bounds = (
+        "must choose actions between -1 and 1, "
+        "which are scaled to the world's bounds later"
+    )
     with pytest.raises(ValueError, match="planner Wrong") as caught:
         act_in_box(action)
     assert (

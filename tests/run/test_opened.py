@@ -3,11 +3,13 @@
 import importlib.util
 import itertools
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 
 from curriculum import train as command
 from curriculum.learners.bcq import BCQ
@@ -170,6 +172,42 @@ def test_a_folder_without_a_run_is_named_in_one_sentence(tmp_path: Path):
         ValueError, match="has no checkpoint yet; resume it to train it"
     ):
         Run.open(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("steps: many", "many"),
+        ("steps: 0", "steps"),
+        ("stepps: 100", "stepps"),
+        ("learner: nobody", "nobody"),
+        ("learner: [iql, dqn]", "one name"),
+        ("gate: ./gone.py", "gone.py"),
+        ("seeds: []", "seeds"),
+        ("seeds: {3: 5}", "flat list"),
+        ("seeds: [3", "not valid YAML"),
+        ("env: cartpole", "Unrecognized options: --env."),
+        ("learner.hidden: [8]", "does not fit"),
+        ("seeds: [4, 6]", "seeds 3, 5, config.yaml has 4, 6"),
+        ("\udcff", "not valid YAML"),
+    ],
+)
+def test_a_damaged_or_edited_configuration_is_refused_in_one_sentence(
+    finished: Path, tmp_path: Path, line: str, reason: str
+):
+    folder = tmp_path / "run"
+    shutil.copytree(finished, folder)
+    path = folder / "config.yaml"
+    key = line.split(":")[0]
+    settings = yaml.safe_load(path.read_text())
+    settings.pop(key, None)
+    text = f"{yaml.safe_dump(settings, sort_keys=False)}{line}\n"
+    path.write_bytes(text.encode(errors="surrogateescape"))
+    with pytest.raises(ValueError, match=reason) as refusal:
+        Run.open(folder)
+    message = str(refusal.value)
+    assert str(folder) in message
+    assert "\n" not in message
 
 
 def test_a_bcq_policy_of_box_actions_acts(tmp_path: Path):
