@@ -190,9 +190,14 @@ def gaussian(entries: Any) -> np.ndarray:
 
 Q_ONLINE = [[[[1, 2], [3, 0]]], [[[0, 1], [2, 2.5]]]]
 Q_TARGET = [[[[1, 4], [5, 6]]], [[[-1, -2], [0, 8]]]]
-# seed 0: 1 + 5/2 = 3.5 (online prefers action 0, the target network 1) against 2, huber
-# 1; 2 against 3: 0.5;         -1 + 4/2 = 1 against 0: 0.5.  Mean 2/3 seed 1: 8 against
-# 0: 7.5; 2 against 2.5: 0.125; 3 - 2/4 = 2.5 against 1: 1.  Mean 2.875
+# targets against what the critic says, and their huber losses (at state 1 of seed 0
+# online prefers action 0, the target network 1)
+# seed 0: 1 + 5/2 = 3.5 against 2: 1
+#         2 against 3: 0.5
+#         -1 + 4/2 = 1 against 0: 0.5.  Mean 2/3
+# seed 1: 8 against 0: 7.5
+#         2 against 2.5: 0.125
+#         3 - 2/4 = 2.5 against 1: 1.  Mean 2.875
 TD = [2 / 3, 2.875]
 
 
@@ -201,9 +206,13 @@ def test_the_loss_of_dqn_worked_out_by_hand():
 
 
 def test_the_loss_of_dqn_without_double_lets_the_target_network_choose():
-    # seed 0: 1 + 6/2 = 4 against 2: 1.5; 2 against 3: 0.5; 1 against 0: 0.5.  Mean 2.5
-    # / 3 seed 1: 8 against 0: 7.5; 0.125; the target network prefers -1: 3 - 1/4 = 2.75
-    # against 1: 1.25.  Mean 8.875 / 3
+    # seed 0: 1 + 6/2 = 4 against 2: 1.5
+    #         2 against 3: 0.5
+    #         1 against 0: 0.5.  Mean 2.5 / 3
+    # seed 1: 8 against 0: 7.5
+    #         2 against 2.5: 0.125
+    #         the target network prefers -1: 3 - 1/4 = 2.75 against 1: 1.25.
+    #         Mean 8.875 / 3
     learner = by_hand(DQN(double=False), q=Q_ONLINE, targets={"q": Q_TARGET})
     assert_losses(learner, BATCH, q=[2.5 / 3, 8.875 / 3])
 
@@ -213,17 +222,30 @@ def test_the_loss_of_dqn_without_double_lets_the_target_network_choose():
 ATOMS_ONLINE = [[[[1, 2, 0, 4], [3, 5, 0, 1]]], [[[0, 0, 2, 4], [1, 1, 3, -2]]]]
 ATOMS_TARGET = [[[[0, 2, 1, 7], [2, 6, 9, 9]]], [[[-4, 0, 2, 6], [0, 4, 8, 8]]]]
 # The quantiles stand for shares 0.25 and 0.75. An atom that is e below a target costs
-# share * huber(e),   one that is above (1 - share) * huber(e); the mean over targets,
-# the sum over atoms. seed 0, row 0: online's means at state 1 are 4 and 0.5, so action
-# 0: targets 1 + (2, 6)/2 = (2, 4) for atoms (0, 4).         atom 0: 2 and 4 above: 0.25
-# * (1.5 + 3.5)/2 = 0.625; atom 4: 2 below it and 0: 0.25 * (1.5 + 0)/2 = 0.1875   row
-# 1: targets (2, 2) for (3, 5): 0.75 * 0.5 = 0.375; 0.25 * 2.5 = 0.625   row 2: means at
-# state 0 are 1.5 and 2, so action 1: targets -1 + (1, 7)/2 = (-0.5, 2.5) for (0, 1):
-# atom 0: (0.75 * 0.125 + 0.25 * 2)/2 = 0.296875; atom 1: (0.25 * 1 + 0.75 * 1)/2 = 0.5.
-# In all 2.609375 seed 1, row 0: means at state 1 are 1 and 0.5: targets (0, 4) for (0,
-# 0): 0.25 * 3.5/2 = 0.4375; 0.75 * 3.5/2 = 1.3125   row 1: targets (2, 2) for (3, -2):
-# 0.75 * 0.5 = 0.375; 0.75 * 3.5 = 2.625   row 2: targets 3 + (2, 6)/4 = (3.5, 4.5) for
-# (2, 4): 0.25 * (1 + 2)/2 = 0.375; (0.25 + 0.75) * 0.125/2 = 0.0625   In all 5.1875
+# share * huber(e), one that is above (1 - share) * huber(e); the mean over targets, the
+# sum over atoms.
+# seed 0, row 0: online's means at state 1 are 4 and 0.5, so action 0:
+#                targets 1 + (2, 6)/2 = (2, 4) for atoms (0, 4)
+#                atom 0: 2 and 4 above: 0.25 * (1.5 + 3.5)/2 = 0.625
+#                atom 4: 2 below it and 0: 0.25 * (1.5 + 0)/2 = 0.1875
+#         row 1: targets (2, 2) for atoms (3, 5)
+#                atom 3: 0.75 * 0.5 = 0.375
+#                atom 5: 0.25 * 2.5 = 0.625
+#         row 2: means at state 0 are 1.5 and 2, so action 1:
+#                targets -1 + (1, 7)/2 = (-0.5, 2.5) for atoms (0, 1)
+#                atom 0: (0.75 * 0.125 + 0.25 * 2)/2 = 0.296875
+#                atom 1: (0.25 * 1 + 0.75 * 1)/2 = 0.5
+#         in all 2.609375
+# seed 1, row 0: means at state 1 are 1 and 0.5: targets (0, 4) for atoms (0, 0)
+#                0.25 * 3.5/2 = 0.4375
+#                0.75 * 3.5/2 = 1.3125
+#         row 1: targets (2, 2) for atoms (3, -2)
+#                atom 3: 0.75 * 0.5 = 0.375
+#                atom -2: 0.75 * 3.5 = 2.625
+#         row 2: targets 3 + (2, 6)/4 = (3.5, 4.5) for atoms (2, 4)
+#                atom 2: 0.25 * (1 + 2)/2 = 0.375
+#                atom 4: (0.25 + 0.75) * 0.125/2 = 0.0625
+#         in all 5.1875
 QUANTILE_TD = [2.609375 / 3, 5.1875 / 3]
 
 
@@ -234,17 +256,19 @@ def test_the_loss_of_dqn_with_quantiles_worked_out_by_hand():
 
 def test_the_loss_of_cql_worked_out_by_hand():
     # seed 0: ln(1 + 1/e) = 0.313262; ln(1 + e^-3) = 0.048587; the same + 3 = 3.048587.
-    # Mean 1.136812 seed 1: ln(1 + e) = 1.313262; ln(1 + e^-0.5) = 0.474077; 0.313262.
-    # Mean 0.700200
+    #   Mean 1.136812
+    # seed 1: ln(1 + e) = 1.313262; ln(1 + e^-0.5) = 0.474077; 0.313262.  Mean 0.700200
     learner = by_hand(CQL(alpha=0.5), q=Q_ONLINE, targets={"q": Q_TARGET})
     assert_losses(learner, BATCH, q=[TD[0] + 0.568406, TD[1] + 0.350100])
 
 
 def test_the_loss_of_cql_with_quantiles_takes_the_soft_maximum_of_means():
-    # means seed 0: state 0 (1.5, 2), state 1 (4, 0.5); seed 1: state 0 (0, 3), state 1
-    # (1, 0.5) seed 0: ln(1 + e^-0.5) = 0.474077; ln(1 + e^-3.5) = 0.029750; the same +
-    # 3.5.  Mean 1.344526 seed 1: ln(1 + e^3) = 3.048587; ln(1 + e^0.5) = 0.974077; ln(1
-    # + e^-3) = 0.048587.  Mean 1.357084
+    # means seed 0: state 0 (1.5, 2), state 1 (4, 0.5);
+    #   seed 1: state 0 (0, 3), state 1 (1, 0.5)
+    # seed 0: ln(1 + e^-0.5) = 0.474077; ln(1 + e^-3.5) = 0.029750; the same + 3.5.
+    #   Mean 1.344526
+    # seed 1: ln(1 + e^3) = 3.048587; ln(1 + e^0.5) = 0.974077; ln(1 + e^-3) = 0.048587.
+    #   Mean 1.357084
     learner = by_hand(
         CQL(alpha=0.5, quantiles=2), q=ATOMS_ONLINE, targets={"q": ATOMS_TARGET}
     )
@@ -254,9 +278,11 @@ def test_the_loss_of_cql_with_quantiles_takes_the_soft_maximum_of_means():
 
 
 def test_the_loss_of_calql_counts_no_action_below_the_return_that_was_earned():
-    # seed 0: unknown: 0.313262; return 1: ln(e^3 + e) - 3 = 0.126928; return 2: ln(e^3
-    # + e^2) - 0 = 3.313262 seed 1: return 0.5: ln(e^0.5 + e) - 0 = 1.474077; return -7
-    # lifts nothing: 0.474077; return 3:   ln(2 e^3) - 1 = 2.693147
+    # seed 0: unknown: 0.313262; return 1: ln(e^3 + e) - 3 = 0.126928;
+    #   return 2: ln(e^3 + e^2) - 0 = 3.313262
+    # seed 1: return 0.5: ln(e^0.5 + e) - 0 = 1.474077;
+    #   return -7 lifts nothing: 0.474077;
+    #   return 3: ln(2 e^3) - 1 = 2.693147
     learner = by_hand(CalQL(alpha=0.5), q=Q_ONLINE, targets={"q": Q_TARGET})
     batch = BATCH._replace(mc_return=torch.tensor([[NOT_YET, 1, 2], [0.5, -7, 3]]))
     gaps = [(0.313262 + 0.126928 + 3.313262) / 3, (1.474077 + 0.474077 + 2.693147) / 3]
@@ -276,19 +302,21 @@ def test_calql_without_any_known_return_is_cql():
 # --- cql, calql, sac and edac on box actions ---
 
 # The policy is tanh of a normal distribution. Where noise n brings action a from
-# location m with deviation s, its log-density is -n^2/2 - ln s - 0.918939 - ln(1 -
-# a^2); ln(1 - 0.25) = -0.287682.   seed 0, state 0 (m 0, s 1):    a  0.5 by n  H:
-# -0.782126; a -0.5 by n -H: the same   seed 0, state 1 (m H, s 0.5):  a  0.5 by n  0:
-# 0.061890; a  0   by n -2H: -0.829266   seed 1, state 0 (m -H, s 1):   a -0.5 by n  0:
-# -0.631257; a  0   by n  H: -1.069808; a 0.5 by n 2H: -1.234731   seed 1, state 1 (m 0,
-# s 2):    a  0.5 by n  H/2: -1.362121; a 0  by n  0: -1.612086
+# location m with deviation s, its log-density is
+# -n^2/2 - ln s - 0.918939 - ln(1 - a^2); ln(1 - 0.25) = -0.287682.
+#   seed 0, state 0 (m 0, s 1):    a  0.5 by n  H: -0.782126; a -0.5 by n -H: the same
+#   seed 0, state 1 (m H, s 0.5):  a  0.5 by n  0:  0.061890; a  0   by n -2H: -0.829266
+#   seed 1, state 0 (m -H, s 1):   a -0.5 by n  0: -0.631257; a  0   by n  H: -1.069808;
+#     a 0.5 by n 2H: -1.234731
+#   seed 1, state 1 (m 0, s 2):    a  0.5 by n  H/2: -1.362121; a 0  by n  0: -1.612086
 SQUASHED = gaussian([[[0, 1], [0.5, 0.5]], [[-0.5, 1], [0, 2]]])
 # at next states 1, 0, 0: actions 0.5, ., -0.5; at 1, 0, 0: 0, ., 0.5
 NEXT = [[0, 0, -H], [0, 0, 2 * H]]
 # at states 0, 1, 1: actions 0.5, 0, 0.5; at 0, 1, 0: -0.5, 0.5, 0
 HERE = [[H, -2 * H, 0], [0, H / 2, H]]
-# entropies at HERE, seed 0: 0.782126, 0.829266, -0.061890: 1.549502 in all; seed 1:
-# 0.631257, 1.362121, 1.069808:   3.063186
+# entropies at HERE
+# seed 0: 0.782126, 0.829266, -0.061890: 1.549502 in all
+# seed 1: 0.631257, 1.362121, 1.069808: 3.063186 in all
 TEMPERATURE: dict[str, Any] = {"temperature": lambda: torch.tensor([0.5, 2.0]).log()}
 # the temperatures 0.5 and 2 times (mean entropy + 1), as the target entropy of one
 # number is -1
@@ -300,11 +328,12 @@ PAIR_TARGET = Formulas(
     [lambda s, a: 4 * a + s, lambda s, a: 1 + 2 * a],
     [lambda s, a: s + 2 * a, lambda s, a: 3 * a - 1],
 )
-# seed 0: at (1, 0.5): 3 and 2; at (0, -0.5): -2 and 0.  Targets 1 + 2/2 = 2; 2; -1 -
-# 2/2 = -2   critics say 1, -1, 0 and -0.5, 1.5, 1: (1 + 9 + 4) + (6.25 + 0.25 + 9) =
-# 29.5 seed 1: at (1, 0): 1 and -1; at (0, 0.5): 1 and 0.5.  Targets 0 - 1 = -1; 2; 3 +
-# 0.5/4 = 3.125   critics say -2, 4, 2 and 0, 2, 0: (1 + 4 + 1.265625) + (1 + 0 +
-# 9.765625) = 17.03125
+# seed 0: at (1, 0.5): 3 and 2; at (0, -0.5): -2 and 0.
+#   targets 1 + 2/2 = 2; 2; -1 - 2/2 = -2
+#   critics say 1, -1, 0 and -0.5, 1.5, 1: (1 + 9 + 4) + (6.25 + 0.25 + 9) = 29.5
+# seed 1: at (1, 0): 1 and -1; at (0, 0.5): 1 and 0.5.
+#   targets 0 - 1 = -1; 2; 3 + 0.5/4 = 3.125
+#   critics say -2, 4, 2 and 0, 2, 0: (1 + 4 + 1.265625) + (1 + 0 + 9.765625) = 17.03125
 PAIR_TD = [29.5, 17.03125]
 # the policy climbs the lesser critic: seed 0: -0.5 + 0 + 0.5 = 0; seed 1: -2 + 2 + 0 =
 # 0; so entropy alone is left
@@ -337,22 +366,29 @@ def conservative(learner: Learner) -> Any:
 
 def test_the_losses_of_cql_on_box_actions_worked_out_by_hand():
     # The integral of exp(Q) over [-1, 1] is the mean over 4 draws of exp(Q) / density;
-    # uniform draws have density 1/2. 1 / density of the policy's draws, seed 0, state
-    # 0: e^0.782126 = 2.186115; state 1: a 0.5: 0.939986, a 0: 2.291636 seed 0, critic 2
-    # a, row 0: (2 + 2.186115) (e + 1/e) / 4, ln: 1.172407                     row 1: (2
-    # (1/e + 1) + 0.939986 e + 2.291636) / 4, ln: 0.639554                     row 2: (2
-    # (1 + e) + 2.291636 + 0.939986 e) / 4, ln: 1.121950   less 1 - 1 + 0: 2.933911
-    # critic s - a, row 0: 4.186115 (e^-0.5 + e^0.5) / 4, ln: 0.858740               row
-    # 1: (2 (e^1.5 + e) + 0.939986 e^0.5 + 2.291636 e) / 4, ln: 1.712853
-    # row 2: (2 (e + e^0.5) + 2.291636 e + 0.939986 e^0.5) / 4, ln: 1.417859   less -0.5
-    # + 1.5 + 1: 1.989453 seed 1, state 0: a -0.5: e^0.631257 = 1.879972, a 0: 2.914819,
-    # a 0.5: 3.437454; state 1: a 0.5: 3.904467, a 0:   5.013257 critic 4 a, row 0: (2
-    # (e^-2 + 1) + 1.879972 e^-2 + 3.437454 e^2) / 4, ln: 1.943215             row 1: (2
-    # (e^2 + 1) + 3.904467 e^2 + 5.013257) / 4, ln: 2.538481             row 2: (2 (1 +
-    # e^2) + 2.914819 + 1.879972 e^-2) / 4, ln: 1.606802   less -2 + 4 + 2: 2.088498
-    # critic 2 s, row 0: (2 + 2 + 1.879972 + 3.437454) / 4, ln: 0.845592; row 1: e^2 (4
-    # + 8.917724) / 4, ln: 3.172307             row 2: (4 + 2.914819 + 1.879972) / 4,
-    # ln: 0.787865;  less 0 + 2 + 0: 2.805763
+    #   uniform draws have density 1/2.
+    # 1 / density of the policy's draws, seed 0, state 0: e^0.782126 = 2.186115;
+    #   state 1: a 0.5: 0.939986, a 0: 2.291636
+    # seed 0, critic 2 a, row 0: (2 + 2.186115) (e + 1/e) / 4, ln: 1.172407
+    #                     row 1: (2 (1/e + 1) + 0.939986 e + 2.291636) / 4, ln: 0.639554
+    #                     row 2: (2 (1 + e) + 2.291636 + 0.939986 e) / 4, ln: 1.121950
+    #   less 1 - 1 + 0: 2.933911
+    # critic s - a, row 0: 4.186115 (e^-0.5 + e^0.5) / 4, ln: 0.858740
+    #               row 1: (2 (e^1.5 + e) + 0.939986 e^0.5 + 2.291636 e) / 4,
+    #                      ln: 1.712853
+    #               row 2: (2 (e + e^0.5) + 2.291636 e + 0.939986 e^0.5) / 4,
+    #                      ln: 1.417859
+    #   less -0.5 + 1.5 + 1: 1.989453
+    # seed 1, state 0: a -0.5: e^0.631257 = 1.879972, a 0: 2.914819, a 0.5: 3.437454;
+    #   state 1: a 0.5: 3.904467, a 0: 5.013257
+    # critic 4 a, row 0: (2 (e^-2 + 1) + 1.879972 e^-2 + 3.437454 e^2) / 4, ln: 1.943215
+    #             row 1: (2 (e^2 + 1) + 3.904467 e^2 + 5.013257) / 4, ln: 2.538481
+    #             row 2: (2 (1 + e^2) + 2.914819 + 1.879972 e^-2) / 4, ln: 1.606802
+    #   less -2 + 4 + 2: 2.088498
+    # critic 2 s, row 0: (2 + 2 + 1.879972 + 3.437454) / 4, ln: 0.845592
+    #             row 1: e^2 (4 + 8.917724) / 4, ln: 3.172307
+    #             row 2: (4 + 2.914819 + 1.879972) / 4, ln: 0.787865
+    #   less 0 + 2 + 0: 2.805763
     gaps = [2.933911 + 1.989453, 2.088498 + 2.805763]
     q = [(PAIR_TD[p] + 0.5 * gaps[p]) / 3 for p in (0, 1)]
     assert_losses(
@@ -366,15 +402,22 @@ def test_the_losses_of_cql_on_box_actions_worked_out_by_hand():
 
 def test_the_losses_of_calql_on_box_actions_lift_the_policys_draws_alone():
     # as above, with the policy's draws (not the uniform ones) lifted to the return
-    # where that is known: seed 0, row 1, return 0.5: critic 2 a: (2 (1/e + 1) +
-    # 0.939986 e + 2.291636 e^0.5) / 4, ln: 0.818587 (+0.179033)
-    # critic s - a: 0.5 and 1 stay   row 2, return 3: both critics (2 (1 + e) + 3.231622
-    # e^3) / 4, ln: 2.895158 (+1.773208)                       and (2 (e + e^0.5) +
-    # 3.231622 e^3) / 4, ln: 2.912933 (+1.495074) seed 1, row 0, return 0: critic 4 a:
-    # (2 (e^-2 + 1) + 1.879972 + 3.437454 e^2) / 4, ln: 1.999796 (+0.056581)
-    # critic 2 s: 0 stays;  row 1: -9 lifts nothing   row 2, return 1: critic 4 a: (2 (1
-    # + e^2) + 4.794791 e) / 4, ln: 2.008607 (+0.401805)                       critic 2
-    # s: (4 + 4.794791 e) / 4, ln: 1.448893 (+0.661028)
+    #   where that is known:
+    # seed 0, row 1, return 0.5:
+    #   critic 2 a: (2 (1/e + 1) + 0.939986 e + 2.291636 e^0.5) / 4,
+    #               ln: 0.818587 (+0.179033)
+    #   critic s - a: 0.5 and 1 stay
+    # seed 0, row 2, return 3:
+    #   critic 2 a: (2 (1 + e) + 3.231622 e^3) / 4, ln: 2.895158 (+1.773208)
+    #   critic s - a: (2 (e + e^0.5) + 3.231622 e^3) / 4, ln: 2.912933 (+1.495074)
+    # seed 1, row 0, return 0:
+    #   critic 4 a: (2 (e^-2 + 1) + 1.879972 + 3.437454 e^2) / 4,
+    #               ln: 1.999796 (+0.056581)
+    #   critic 2 s: 0 stays
+    # seed 1, row 1: -9 lifts nothing
+    # seed 1, row 2, return 1:
+    #   critic 4 a: (2 (1 + e^2) + 4.794791 e) / 4, ln: 2.008607 (+0.401805)
+    #   critic 2 s: (4 + 4.794791 e) / 4, ln: 1.448893 (+0.661028)
     gaps = [
         4.923364 + 0.179033 + 1.773208 + 1.495074,
         4.894261 + 0.056581 + 0.401805 + 0.661028,
@@ -391,18 +434,30 @@ def test_the_losses_of_calql_on_box_actions_lift_the_policys_draws_alone():
 
 
 def test_cql_with_quantiles_bootstraps_from_the_member_with_the_least_mean():
-    # alpha 0; atoms (v - 1, v + 1) online for v = 0 of all; targets' atoms at next
-    # states, seed 0: at (1, 0.5): (0,   6) and (1, 3), least mean (1, 3); at (0, -0.5):
-    # (-3, -1) and (-1, 1), least (-3, -1)   row 0: targets 1 + (1, 3)/2 = (1.5, 2.5)
-    # for atoms (-1, 1): 0.25 * (2 + 3)/2 = 0.625; 0.75 * (0.125 +     1)/2 = 0.421875
-    # row 1: targets (2, 2): 0.25 * 2.5 = 0.625; 0.75 * 0.5 = 0.375   row 2: targets -1
-    # + (-3, -1)/2 = (-2.5, -1.5): atom -1: 0.75 * (1 + 0.125)/2 = 0.421875; 1: 0.25 *
-    # (3 +     2)/2 = 0.625   3.09375 in all, for each critic seed 1: at (1, 0): (-2, 4)
-    # and (-2, 0), least (-2, 0); at (0, 0.5): (-2, 4) and (-0.5, 1.5), least mean
-    # (-0.5,   1.5)   row 0: targets (-2, 0): atom -1: (0.75 * 0.5 + 0.25 * 0.5)/2 =
-    # 0.25; atom 1: 0.25 * (2.5 + 0.5)/2 = 0.375   row 1: 0.625 + 0.375;  row 2: 3 +
-    # (-0.5, 1.5)/4 = (2.875, 3.375): 0.25 * (3.375 + 3.875)/2 = 0.90625;
-    # 0.75 * (1.375 + 1.875)/2 = 1.21875.   3.75 in all, for each critic
+    # alpha 0; atoms (v - 1, v + 1) online for v = 0 of all
+    # targets' atoms at next states:
+    # seed 0: at (1, 0.5): (0, 6) and (1, 3), least mean (1, 3)
+    #         at (0, -0.5): (-3, -1) and (-1, 1), least mean (-3, -1)
+    #   row 0: targets 1 + (1, 3)/2 = (1.5, 2.5) for atoms (-1, 1):
+    #     atom -1: 0.25 * (2 + 3)/2 = 0.625
+    #     atom 1: 0.75 * (0.125 + 1)/2 = 0.421875
+    #   row 1: targets (2, 2):
+    #     atom -1: 0.25 * 2.5 = 0.625
+    #     atom 1: 0.75 * 0.5 = 0.375
+    #   row 2: targets -1 + (-3, -1)/2 = (-2.5, -1.5):
+    #     atom -1: 0.75 * (1 + 0.125)/2 = 0.421875
+    #     atom 1: 0.25 * (3 + 2)/2 = 0.625
+    #   3.09375 in all, for each critic
+    # seed 1: at (1, 0): (-2, 4) and (-2, 0), least mean (-2, 0)
+    #         at (0, 0.5): (-2, 4) and (-0.5, 1.5), least mean (-0.5, 1.5)
+    #   row 0: targets (-2, 0):
+    #     atom -1: (0.75 * 0.5 + 0.25 * 0.5)/2 = 0.25
+    #     atom 1: 0.25 * (2.5 + 0.5)/2 = 0.375
+    #   row 1: 0.625 + 0.375
+    #   row 2: targets 3 + (-0.5, 1.5)/4 = (2.875, 3.375):
+    #     atom -1: 0.25 * (3.375 + 3.875)/2 = 0.90625
+    #     atom 1: 0.75 * (1.375 + 1.875)/2 = 1.21875
+    #   3.75 in all, for each critic
     flat = lambda s, a: (0 * s - 1, 0 * s + 1)  # noqa: E731
     slow = Formulas(
         [
@@ -449,19 +504,21 @@ def soft(learner: SAC) -> Any:
     return learner
 
 
-# seed 0, mean of the critics: (1 - 0.5 + 1)/3; (0 + 1 + 1)/3; (1 + 0.5 + 1)/3: 2 in
-# all, and 0.5 * 1.549502 of entropy seed 1: (-2 + 0 + 0.5)/3; (2 + 2 + 1.5)/3; (0 + 0 +
-# 1)/3: 5/3 in all, and 2 * 3.063186
+# seed 0, mean of the critics: (1 - 0.5 + 1)/3; (0 + 1 + 1)/3; (1 + 0.5 + 1)/3:
+#   2 in all, and 0.5 * 1.549502 of entropy
+# seed 1: (-2 + 0 + 0.5)/3; (2 + 2 + 1.5)/3; (0 + 0 + 1)/3: 5/3 in all, and 2 * 3.063186
 SOFT_CLIMB = [-(2 + 0.774751) / 3, -(5 / 3 + 6.126372) / 3]
 
 
 def test_the_losses_of_sac_on_box_actions_worked_out_by_hand():
     # least of the drawn critics as in cql, and temperature * entropy:
-    # seed 0: 1 + (2 - 0.5 * 0.061890)/2 = 1.984528; 2; -1 + (-2 + 0.5 * 0.782126)/2 =
-    # -1.804469   critics say (1, -1, 0), (-0.5, 1.5, 1), (1, 1, 1): squares 13.225403 +
-    # 14.287925 + 9.834341 seed 1: -1 + 2 * 1.612086 = 2.224172; 2; 3 + (0.5 + 2 *
-    # 1.234731)/4 = 3.742366   critics say (-2, 4, 2), (0, 2, 0), (0.5, 2, 1.5): squares
-    # 24.879468 + 18.952244 + 8.000974
+    # seed 0: 1 + (2 - 0.5 * 0.061890)/2 = 1.984528; 2;
+    #   -1 + (-2 + 0.5 * 0.782126)/2 = -1.804469
+    #   critics say (1, -1, 0), (-0.5, 1.5, 1), (1, 1, 1):
+    #     squares 13.225403 + 14.287925 + 9.834341
+    # seed 1: -1 + 2 * 1.612086 = 2.224172; 2; 3 + (0.5 + 2 * 1.234731)/4 = 3.742366
+    #   critics say (-2, 4, 2), (0, 2, 0), (0.5, 2, 1.5):
+    #     squares 24.879468 + 18.952244 + 8.000974
     q = [37.347669 / 3, 51.832686 / 3]
     assert_losses(soft(SAC(critics=3)), BOX, q=q, policy=SOFT_CLIMB, temperature=SPARE)
 
@@ -499,18 +556,24 @@ def test_the_losses_of_sac_on_discrete_actions_worked_out_by_hand():
         **TEMPERATURE,
     )
     noise(learner, uniform=[SUBSET])
-    # seed 0: state 1: least of 4 and 3, + 0.346574; state 0: least of 3 and 2, +
-    # 0.281168   targets 1 + 3.346574/2 = 2.673287; 2; -1 + 2.281168/2 = 0.140584   (2,
-    # 3, 0): 0.453315 + 1 + 0.019764; (1, 2, 2): 2.799889 + 0 + 3.457428; (0, 1, 1):
-    # 7.146463 + 1 + 0.738596 seed 1: state 1: least of 6 and 4, + 2 * 0.562335; state
-    # 0: least of -1.5 and 2, + 2 * 0.693147   targets 5.124670; 2; 3 + (-1.5 +
-    # 1.386294)/4 = 2.971574   (0, 2, 1): 26.262243 + 0 + 3.887104; (2, 4, -1): 9.763563
-    # + 4 + 15.773400; (1, 0, 1): 17.012903 + 4 + 3.887104
+    # seed 0: state 1: least of 4 and 3, + 0.346574;
+    #   state 0: least of 3 and 2, + 0.281168
+    #   targets 1 + 3.346574/2 = 2.673287; 2; -1 + 2.281168/2 = 0.140584
+    #   (2, 3, 0): 0.453315 + 1 + 0.019764; (1, 2, 2): 2.799889 + 0 + 3.457428;
+    #     (0, 1, 1): 7.146463 + 1 + 0.738596
+    # seed 1: state 1: least of 6 and 4, + 2 * 0.562335;
+    #   state 0: least of -1.5 and 2, + 2 * 0.693147
+    #   targets 5.124670; 2; 3 + (-1.5 + 1.386294)/4 = 2.971574
+    #   (0, 2, 1): 26.262243 + 0 + 3.887104; (2, 4, -1): 9.763563 + 4 + 15.773400;
+    #     (1, 0, 1): 17.012903 + 4 + 3.887104
     q = [16.615455 / 3, 84.586317 / 3]
-    # seed 0: state 0: (1.75 + 1.75 + 0)/3 + 0.281168; state 1: (1.5 + 2 + 1)/3 +
-    # 0.346574, twice: 5.140982 seed 1: state 0: (0.5 + 0.5 + 1)/3 + 1.386294, twice;
-    # state 1: (2 + 3 + 1)/3 + 1.124670: 7.230592 entropies less 0.3 ln 2 = 0.207944:
-    # seed 0 (0.354391 + 2 * 0.485203)/3, seed 1 (2 * 0.485203 + 0.354391)/3
+    # seed 0: state 0: (1.75 + 1.75 + 0)/3 + 0.281168;
+    #   state 1: (1.5 + 2 + 1)/3 + 0.346574, twice: 5.140982
+    # seed 1: state 0: (0.5 + 0.5 + 1)/3 + 1.386294, twice;
+    #   state 1: (2 + 3 + 1)/3 + 1.124670: 7.230592
+    # entropies less 0.3 ln 2 = 0.207944:
+    # seed 0: (0.354391 + 2 * 0.485203)/3
+    # seed 1: (2 * 0.485203 + 0.354391)/3
     spare = 1.324797 / 3
     assert_losses(
         learner,
@@ -571,20 +634,26 @@ def test_the_losses_of_edac_worked_out_by_hand():
         **TEMPERATURE,
     )
     noise(learner, normal=[np.zeros((2, 3, 2)), np.zeros((2, 3, 2))])
-    # seed 0: at (1, 0.5, 0): 3, 2, -1; at (0, 0, 0.5): 0, 1, 2.  Targets 1 - 1/2 = 0.5;
-    # 2; -1 + 0 = -1   critics say 1.5, 0.5, 4; 0, 2, 3; -0.5, -0.5, 0: (1 + 2.25 + 25)
-    # + (0.25 + 0 + 16) + (1 + 6.25 + 1) = 52.75   unit slopes (0.6, 0.8), (0, 1), (2 s
-    # - 1, 0): products 0.8, 0.6 (2 s - 1), 0, each counted twice;   rows 0.4, 2.8, 2.8,
-    # over K - 1 = 2: mean 1 seed 1: at (1, 0, 0): 2, 1, 10; at (0, 0.5, 0.5): 2, -3, 1.
-    # Targets 1; 2; 3 - 0.75 = 2.25   critics say 1, 0, -0.5; 5, 0, -2.5; -1, 0, 0.5: (0
-    # + 4 + 7.5625) + (16 + 4 + 22.5625) + (4 + 4 +     3.0625) = 65.1875   unit slopes
-    # (1, 0), (1, 0), and (0, 1) at s 0, (1, 0) at s 1: rows 2, 6, 2, over 2: mean 5/3
+    # seed 0: at (1, 0.5, 0): 3, 2, -1; at (0, 0, 0.5): 0, 1, 2.
+    #   targets 1 - 1/2 = 0.5; 2; -1 + 0 = -1
+    #   critics say 1.5, 0.5, 4; 0, 2, 3; -0.5, -0.5, 0:
+    #     (1 + 2.25 + 25) + (0.25 + 0 + 16) + (1 + 6.25 + 1) = 52.75
+    #   unit slopes (0.6, 0.8), (0, 1), (2 s - 1, 0):
+    #     products 0.8, 0.6 (2 s - 1), 0, each counted twice;
+    #   rows 0.4, 2.8, 2.8, over K - 1 = 2: mean 1
+    # seed 1: at (1, 0, 0): 2, 1, 10; at (0, 0.5, 0.5): 2, -3, 1.
+    #   targets 1; 2; 3 - 0.75 = 2.25
+    #   critics say 1, 0, -0.5; 5, 0, -2.5; -1, 0, 0.5:
+    #     (0 + 4 + 7.5625) + (16 + 4 + 22.5625) + (4 + 4 + 3.0625) = 65.1875
+    #   unit slopes (1, 0), (1, 0), and (0, 1) at s 0, (1, 0) at s 1:
+    #     rows 2, 6, 2, over 2: mean 5/3
     q = [52.75 / 3 + 0.5 * 1, 65.1875 / 3 + 0.5 * 5 / 3]
-    # policy, seed 0: at (0, 0, 0.5): 2, 1, 0, least 0; at (1, 0.5, 0), twice: 1.5, 1,
-    # 0.5, least 0.5: 1 in all   entropy 2 * 0.918939 - 0.287682 = 1.550195 everywhere:
-    # 0.5 * 1.550195 seed 1: at (0, 0.5, 0.5), twice: 0.5, 2.5, 0.5; at (1, 0, 0): 0: 1
-    # in all; entropies 2 * 0.918939 - 2 * 0.287682 =   1.262513, twice, and 1.837877:
-    # mean 1.454301
+    # policy, seed 0: at (0, 0, 0.5): 2, 1, 0, least 0;
+    #   at (1, 0.5, 0), twice: 1.5, 1, 0.5, least 0.5: 1 in all
+    #   entropy 2 * 0.918939 - 0.287682 = 1.550195 everywhere: 0.5 * 1.550195
+    # seed 1: at (0, 0.5, 0.5), twice: 0.5, 2.5, 0.5; at (1, 0, 0): 0: 1 in all;
+    #   entropies 2 * 0.918939 - 2 * 0.287682 = 1.262513, twice, and 1.837877:
+    #   mean 1.454301
     policy = [-(1 / 3 + 0.775098), -(1 / 3 + 2.908602)]
     assert_losses(
         learner,
@@ -604,8 +673,8 @@ def test_the_loss_of_bc_worked_out_by_hand():
         [(0, 1, 0, 0, 0), (1, 0, 0, 0.9, 1), (0, 0, 0, 0.9, 1)],
         [(0, 0, 0, 0, 0), (0, 1, 0, 0, 0), (1, 1, 0, 0, 0)],
     )
-    # seed 0: (0.287682 + 0.693147 + 1.386294) / 3; seed 1: (0.105361 + 2.302585 +
-    # 0.223144) / 3
+    # seed 0: (0.287682 + 0.693147 + 1.386294) / 3
+    # seed 1: (0.105361 + 2.302585 + 0.223144) / 3
     assert_losses(by_hand(BC(), policy=odds), batch, policy=[0.789041, 0.877030])
 
 
@@ -623,9 +692,13 @@ def test_the_loss_of_bc_on_box_actions_worked_out_by_hand():
         [(0, (0.0, 1.0), 0, 0, 0), (1, (-0.5, 0.5), 0, 0, 0), (1, (0.5, 0.5), 0, 0, 0)],
     )
     # -log-density of two numbers: sum of (distance / deviation)^2 / 2 + ln deviation,
-    # and 1.837877 seed 0: 0.125 + 0.125 + ln 2 + 1.837877; 0.5 - ln 2 + 1.837877; 0.5 +
-    # 0.125 - ln 2 + 1.837877 seed 1: e^-4 / 2 - 5 + 2 + 1.837877 = -1.152965; 0.5 +
-    # 1.837877; 1.837877
+    # and 1.837877
+    # seed 0: 0.125 + 0.125 + ln 2 + 1.837877
+    #         0.5 - ln 2 + 1.837877
+    #         0.5 + 0.125 - ln 2 + 1.837877
+    # seed 1: e^-4 / 2 - 5 + 2 + 1.837877 = -1.152965
+    #         0.5 + 1.837877
+    #         1.837877
     expected = [
         (2.781024 + 1.644730 + 1.769730) / 3,
         (-1.152965 + 2.337877 + 1.837877) / 3,
@@ -652,12 +725,14 @@ def test_the_losses_of_iql_worked_out_by_hand():
     )
     # seed 0: least target values 2, 0, 2.5 less V = 1, 2, 2: advantages 1, -2, 0.5
     #   value: (0.8 * 1 + 0.2 * 4 + 0.8 * 0.25) / 3 = 0.6
-    #   policy: (e^2 ln 2 + e^-4 ln 4 + e ln 4/3) / 3 = (5.121704 + 0.025391 + 0.782001)
-    # / 3   targets of q 2, -1, 0.5: errors 1, 3, 0.5 and 2, 2, 0.5: (10.25 + 8.25) / 3
+    #   policy:
+    #     (e^2 ln 2 + e^-4 ln 4 + e ln 4/3) / 3 = (5.121704 + 0.025391 + 0.782001) / 3
+    #   targets of q 2, -1, 0.5: errors 1, 3, 0.5 and 2, 2, 0.5: (10.25 + 8.25) / 3
     # seed 1: least target values 5, -3, 0 less V = 0, -2, 0: advantages 5, -1, 0
-    # value: (0.8 * 25 + 0.2 * 1 + 0) / 3 = 6.733333   policy: weight e^10, cut at 100:
-    # (100 * 2.302585 + 0.135335 * 0.693147 + 0.105361) / 3   targets of q 1, 1, 3:
-    # errors 1, 1, 3 and 1, 2, 3: (11 + 14) / 3
+    #   value: (0.8 * 25 + 0.2 * 1 + 0) / 3 = 6.733333
+    #   policy: weight e^10, cut at 100:
+    #     (100 * 2.302585 + 0.135335 * 0.693147 + 0.105361) / 3
+    #   targets of q 1, 1, 3: errors 1, 1, 3 and 1, 2, 3: (11 + 14) / 3
     assert_losses(
         learner,
         batch,
@@ -712,9 +787,13 @@ IQL_TARGET = Formulas(
     [lambda s, a: 4 - 2 * a - 6 * s, lambda s, a: 9 + 0 * s],
 )
 SPREAD = gaussian([[[0.5, 1], [-0.5, 2]], [[0, 1], [0.5, 1]]])
-# log-densities of the actions, seed 0: -0.918939; -ln 2 - 0.918939 = -1.612086; the
-# same - 0.125 = -1.737086                               seed 1: -0.125 - 0.918939 =
-# -1.043939; -0.918939; -0.5 - 0.918939 = -1.418939
+# log-densities of the actions
+# seed 0: -0.918939
+#         -ln 2 - 0.918939 = -1.612086
+#         the same - 0.125 = -1.737086
+# seed 1: -0.125 - 0.918939 = -1.043939
+#         -0.918939
+#         -0.5 - 0.918939 = -1.418939
 
 
 def test_the_losses_of_iql_on_box_actions_worked_out_by_hand():
@@ -725,24 +804,32 @@ def test_the_losses_of_iql_on_box_actions_worked_out_by_hand():
         "policy": SPREAD,
         "targets": {"q": IQL_TARGET},
     }
-    # seed 0: targets of q 1 + 2/2 = 2; -1; 0 + 1/2: critics say 1, -1, 1 and -0.5, 1.5,
-    # 0.5: 1.25 + 12.5   least target values 2, 0, 3 less V = 1, 2, 2: advantages 1, -2,
-    # 1: value 0.8 + 0.2 * 4 + 0.8 = 2.4   policy e^2 * 0.918939 + e^-4 * 1.612086 + e^2
-    # * 1.737086 = 6.790090 + 0.029526 + 12.835425 seed 1: targets of q 2 - 2/2 = 1; 1;
-    # 3: critics say -0.5, 1.5, 1 and 1, 1, 4: 6.5 + 1   least target values 5, -3, 2
-    # less V = 0, -2, 0: advantages 5, -1, 2: value 0.8 * 25 + 0.2 + 0.8 * 4 = 23.4
-    # policy: e^10 cut at 100: 104.3939 + e^-2 * 0.918939 + e^4 * 1.418939 = 104.3939 +
-    # 0.124365 + 77.471422
+    # seed 0: targets of q 1 + 2/2 = 2; -1; 0 + 1/2
+    #   critics say 1, -1, 1 and -0.5, 1.5, 0.5: 1.25 + 12.5
+    #   least target values 2, 0, 3 less V = 1, 2, 2: advantages 1, -2, 1:
+    #     value 0.8 + 0.2 * 4 + 0.8 = 2.4
+    #   policy: e^2 * 0.918939 + e^-4 * 1.612086 + e^2 * 1.737086
+    #     = 6.790090 + 0.029526 + 12.835425
+    # seed 1: targets of q 2 - 2/2 = 1; 1; 3
+    #   critics say -0.5, 1.5, 1 and 1, 1, 4: 6.5 + 1
+    #   least target values 5, -3, 2 less V = 0, -2, 0: advantages 5, -1, 2:
+    #     value 0.8 * 25 + 0.2 + 0.8 * 4 = 23.4
+    #   policy: e^10 cut at 100:
+    #     104.3939 + e^-2 * 0.918939 + e^4 * 1.418939
+    #     = 104.3939 + 0.124365 + 77.471422
     policy = [19.655041 / 3, 181.989687 / 3]
     learner = by_hand(IQL(expectile=0.8, temperature=2.0), size=1, **settings)
     assert_losses(learner, IQL_BOX, q=[13.75 / 3, 2.5], value=[0.8, 7.8], policy=policy)
 
 
 # The target networks' expectations under the policies, and so the targets of awac and
-# td3bc on BATCH: seed 0, policy (1/4, 3/4) and (1/2, 1/2): state 1: least of 4 and 3;
-# state 0: least of 3 and 2   1 + 3/2 = 2.5; 2; -1 + 2/2 = 0 seed 1, policy (1/2, 1/2)
-# and (1/5, 4/5): state 1: least of 6.4 and 4.2; state 0: least of -1.5 and 2   0 + 4.2;
-# 2; 3 - 1.5/4 = 2.625
+# td3bc on BATCH:
+# seed 0, policy (1/4, 3/4) and (1/2, 1/2)
+#   state 1: least of 4 and 3; state 0: least of 3 and 2
+#   1 + 3/2 = 2.5; 2; -1 + 2/2 = 0
+# seed 1, policy (1/2, 1/2) and (1/5, 4/5)
+#   state 1: least of 6.4 and 4.2; state 0: least of -1.5 and 2
+#   0 + 4.2; 2; 3 - 1.5/4 = 2.625
 CHANCES = logs([[[[0.25, 0.75], [0.5, 0.5]]], [[[0.5, 0.5], [0.2, 0.8]]]])
 TWO_TARGETS: Any = [
     [[[0, 4], [2, 6]], [[8, 0], [4, 2]]],
@@ -753,12 +840,15 @@ TWO: Any = [
     [[[0, 1], [2, 2.5]], [[2, -1], [0, 5]]],
 ]
 # seed 0: critics say 2, 3, 0 and 1, 2, 2: (0.25 + 1 + 0) + (2.25 + 0 + 4) = 7.5
-# seed 1: 0, 2.5, 1 and 2, 5, -1: (17.64 + 0.25 + 2.640625) + (4.84 + 9 + 13.140625) =
-# 20.530625 + 26.980625 advantages, seed 0: V is the least of 1.75, 1.75 at state 0 and
-# of 1.5, 2 at state 1: 1 - 1.75, 2 - 1.5, 0 - 1.5   twice these (temperature 0.5):
-# -1.5, 1, -3: e^ 0.223130, 2.718282, 0.049787: shares 0.074596, 0.908760, 0.016645 seed
-# 1: least of 0.5, 0.5 and of 2.4, 4: 0 - 0.5, 2.5 - 2.4, -1 - 0.5   twice these: -1,
-# 0.2, -3: e^ 0.367879, 1.221403, 0.049787: shares 0.224444, 0.745181, 0.030375
+# seed 1: 0, 2.5, 1 and 2, 5, -1:
+#   (17.64 + 0.25 + 2.640625) + (4.84 + 9 + 13.140625) = 20.530625 + 26.980625
+# advantages, seed 0: V is the least of 1.75, 1.75 at state 0 and of 1.5, 2 at state 1:
+#   1 - 1.75, 2 - 1.5, 0 - 1.5
+#   twice these (temperature 0.5): -1.5, 1, -3: e^ 0.223130, 2.718282, 0.049787:
+#     shares 0.074596, 0.908760, 0.016645
+# seed 1: least of 0.5, 0.5 and of 2.4, 4: 0 - 0.5, 2.5 - 2.4, -1 - 0.5
+#   twice these: -1, 0.2, -3: e^ 0.367879, 1.221403, 0.049787:
+#     shares 0.224444, 0.745181, 0.030375
 AWAC_SHARES: Any = [[0.074596, 0.908760, 0.016645], [0.224444, 0.745181, 0.030375]]
 
 
@@ -766,8 +856,8 @@ def test_the_losses_of_awac_worked_out_by_hand():
     learner = by_hand(
         AWAC(temperature=0.5), q=TWO, policy=CHANCES, targets={"q": TWO_TARGETS}
     )
-    # seed 0: surprises ln 4/3 = 0.287682, ln 2, ln 2; seed 1: ln 2, ln 5/4 = 0.223144,
-    # ln 2
+    # seed 0: surprises ln 4/3 = 0.287682, ln 2, ln 2
+    # seed 1: ln 2, ln 5/4 = 0.223144, ln 2
     policy = [0.021460 + 0.629905 + 0.011537, 0.155573 + 0.166283 + 0.021054]
     assert_losses(learner, BATCH, q=[2.5, 47.51125 / 3], policy=policy)
 
@@ -778,8 +868,9 @@ def test_the_weights_of_awac_are_constants_to_the_policy():
     )
     entries = learner.net.policy.entries.requires_grad_()
     (slope,) = torch.autograd.grad(learner.losses(BATCH)["policy"].sum(), entries)
-    # the slope of surprise is probability - 1(chosen); seed 0: state 0 took action 1,
-    # state 1 took 0 and 1; seed 1: state 0 took 0 and 1, state 1 took 1
+    # the slope of surprise is probability - 1(chosen)
+    # seed 0: state 0 took action 1, state 1 took 0 and 1
+    # seed 1: state 0 took 0 and 1, state 1 took 1
     w = AWAC_SHARES
     first = [0.25 * w[0][0], 0.5 * (w[0][2] - w[0][1])]
     second = [0.5 * (w[1][2] - w[1][0]), 0.2 * w[1][1]]
@@ -796,17 +887,22 @@ def test_the_losses_of_awac_on_box_actions_worked_out_by_hand():
         normal=[[[0.5, 9, -0.75], [-1, 0, 2]], [[1, 0.25, 0.5], [0.25, -0.5, -0.5]]],
     )
     # seed 0, draws at next states 1, 0, 0: -0.5 + 2 * 0.5 = 0.5; .; 0.5 - 0.75 = -0.25
-    #   target networks 4 and 3; -1 and 3: targets 1 + 3/2 = 2.5; -1; 0 - 1/2: critics
-    # say 1, -1, 1 and -0.5, 1.5, 0.5:   (2.25 + 0 + 2.25) + (9 + 6.25 + 1) = 20.75
-    # draws at states 0, 1, 1: 0.5 + 1, cut off at 1; -0.5 + 2 * 0.25 = 0; -0.5 + 2 *
-    # 0.5 = 0.5   V: least of 2, -1; of 0, 1; of 1, 0.5; advantages -0.5 + 1, -1 - 0,
-    # 0.5 - 0.5   twice these: 1, -2, 0: e^ 2.718282, 0.135335, 1: shares 0.705385,
-    # 0.035119, 0.259496 seed 1, draws at next states 1, 1, 0: 0.5 - 1 = -0.5; .; 2, cut
-    # off at 1   target networks -1 and 9; 2 and 9: targets 2 - 1/2 = 1.5; 1; 3 + 0.9 *
-    # 2 = 4.8: critics say -0.5, 1.5,     1 and 1, 1, 4:   (4 + 0.25 + 14.44) + (0.25 +
-    # 0 + 0.64) = 19.58   draws at states 0, 1, 0: 0.25; 0.5 - 0.5 = 0; -0.5.  V: least
-    # of 0.25, 0.25; of 1, 0; of -0.5, 1   advantages -0.5 - 0.25, 1 - 0, 1 + 0.5; twice
-    # these -1.5, 2, 3: shares 0.008056, 0.266775, 0.725169
+    #   target networks 4 and 3; -1 and 3: targets 1 + 3/2 = 2.5; -1; 0 - 1/2
+    #   critics say 1, -1, 1 and -0.5, 1.5, 0.5:
+    #     (2.25 + 0 + 2.25) + (9 + 6.25 + 1) = 20.75
+    #   draws at states 0, 1, 1: 0.5 + 1, cut off at 1; -0.5 + 2 * 0.25 = 0;
+    #     -0.5 + 2 * 0.5 = 0.5
+    #   V: least of 2, -1; of 0, 1; of 1, 0.5; advantages -0.5 + 1, -1 - 0, 0.5 - 0.5
+    #   twice these: 1, -2, 0: e^ 2.718282, 0.135335, 1:
+    #     shares 0.705385, 0.035119, 0.259496
+    # seed 1, draws at next states 1, 1, 0: 0.5 - 1 = -0.5; .; 2, cut off at 1
+    #   target networks -1 and 9; 2 and 9: targets 2 - 1/2 = 1.5; 1; 3 + 0.9 * 2 = 4.8
+    #   critics say -0.5, 1.5, 1 and 1, 1, 4:
+    #     (4 + 0.25 + 14.44) + (0.25 + 0 + 0.64) = 19.58
+    #   draws at states 0, 1, 0: 0.25; 0.5 - 0.5 = 0; -0.5
+    #   V: least of 0.25, 0.25; of 1, 0; of -0.5, 1
+    #   advantages -0.5 - 0.25, 1 - 0, 1 + 0.5
+    #   twice these: -1.5, 2, 3: shares 0.008056, 0.266775, 0.725169
     policy = [
         0.705385 * 0.918939 + 0.035119 * 1.612086 + 0.259496 * 1.737086,
         0.008056 * 1.043939 + 0.266775 * 0.918939 + 0.725169 * 1.418939,
@@ -834,9 +930,11 @@ CLONE_TD = [2.5, (78.130625 + 26.980625) / 3]
 
 def test_the_losses_of_td3bc_on_discrete_actions_worked_out_by_hand():
     learner = clone(TD3BC(alpha=3.0, delay=1))
-    # seed 0: Q_1 under the policy is 1.5 at state 0 and 2.25 at state 1: mean 2, weight
-    # 3/2   surprises ln 2 + ln 4/3 + ln 4 = 2.367124 seed 1: Q_1 is -2 at state 0 and 3
-    # at state 1, rows -2, 3, -2: mean -1/3, of sizes 7/3, weight 9/7; surprise ln 2
+    # seed 0: Q_1 under the policy is 1.5 at state 0 and 2.25 at state 1:
+    #   mean 2, weight 3/2
+    #   surprises ln 2 + ln 4/3 + ln 4 = 2.367124
+    # seed 1: Q_1 is -2 at state 0 and 3 at state 1, rows -2, 3, -2:
+    #   mean -1/3, of sizes 7/3, weight 9/7; surprise ln 2
     assert_losses(learner, BATCH, q=CLONE_TD, policy=[0.789041 - 3, 0.693147 + 3 / 7])
 
 
@@ -844,10 +942,11 @@ def test_the_weight_of_td3bc_is_a_constant_to_the_policy():
     learner = clone(TD3BC(alpha=3.0, delay=1))
     entries = learner.net.policy.entries.requires_grad_()
     (slope,) = torch.autograd.grad(learner.losses(BATCH)["policy"].sum(), entries)
-    # seed 1: the slope of surprise is probability - 1(chosen), that of Q_1 is
-    # probability * (Q_1(a) - mean),   over 3 rows   state 0, twice, once either action:
-    # surprises cancel; Q_1: 2 * (-1, 1): -9/7 * 2/3 * (-1, 1)   state 1, action 1:
-    # (1/2, -1/2)/3 - 9/7 * (-1/2, 1/2)/3
+    # seed 1: the slope of surprise is probability - 1(chosen),
+    #   that of Q_1 is probability * (Q_1(a) - mean), over 3 rows
+    #   state 0, twice, once either action: surprises cancel;
+    #     Q_1: 2 * (-1, 1): -9/7 * 2/3 * (-1, 1)
+    #   state 1, action 1: (1/2, -1/2)/3 - 9/7 * (-1/2, 1/2)/3
     expected = torch.tensor([[6 / 7, -6 / 7], [1 / 6 + 3 / 14, -1 / 6 - 3 / 14]])
     torch.testing.assert_close(slope[1, 0], expected, atol=1e-5, rtol=0)
 
@@ -878,16 +977,20 @@ def test_the_losses_of_td3bc_on_box_actions_worked_out_by_hand():
         normal=[[[(0.25, 1), (0, 0), (-2, 0.5)], [(-0.4, 0.2), (0, 0), (0.3, -0.1)]]],
     )
     # half the noise, cut at 0.25, then the action cut at 1:
-    # seed 0, state 1: (0 + 0.125, 0.9 + 0.25) = (0.125, 1): 4 and 3; state 0: (0.5 -
-    # 0.25, -0.5 + 0.25): 1.5 and -1   targets 1 + 3/2 = 2.5; 2; -1 - 1/2; critics say
-    # 1, 0.5, 2 and 0.5, -1, -1: (2.25 + 2.25 + 12.25) + (4 + 9 +     0.25) = 30   Q_1
-    # of the policy 0.5, 1.5, 1.5, all positive: its weighed mean is alpha   distances,
-    # means of two: (0.25 + 0.25)/2, (1 + 1)/2, (0.25 + 2.25)/2: 2.5 / 3 seed 1, state
-    # 1: (-0.9 - 0.2, 0.5 + 0.1) = (-1, 0.6): -4 and 3; state 0: (0.15, -0.05): 0.4 and
-    # -0.2   targets -4; 2; 3 - 0.05; critics say 4, -2, -2 and -1, 0, 0.5: (64 + 16 +
-    # 24.5025) + (9 + 4 + 6.0025) = 123.505   Q_1 3, -4, 3: mean 2/3, of sizes 10/3,
-    # weight 0.75: 0.5   distances (0.0625 + 1)/2, (0.25 + 0.25)/2, (1.5625 + 0.25)/2:
-    # 1.6875 / 3
+    # seed 0, state 1: (0 + 0.125, 0.9 + 0.25) = (0.125, 1): 4 and 3;
+    #   state 0: (0.5 - 0.25, -0.5 + 0.25): 1.5 and -1
+    #   targets 1 + 3/2 = 2.5; 2; -1 - 1/2
+    #   critics say 1, 0.5, 2 and 0.5, -1, -1:
+    #     (2.25 + 2.25 + 12.25) + (4 + 9 + 0.25) = 30
+    #   Q_1 of the policy 0.5, 1.5, 1.5, all positive: its weighed mean is alpha
+    #   distances, means of two: (0.25 + 0.25)/2, (1 + 1)/2, (0.25 + 2.25)/2: 2.5 / 3
+    # seed 1, state 1: (-0.9 - 0.2, 0.5 + 0.1) = (-1, 0.6): -4 and 3;
+    #   state 0: (0.15, -0.05): 0.4 and -0.2
+    #   targets -4; 2; 3 - 0.05
+    #   critics say 4, -2, -2 and -1, 0, 0.5:
+    #     (64 + 16 + 24.5025) + (9 + 4 + 6.0025) = 123.505
+    #   Q_1 3, -4, 3: mean 2/3, of sizes 10/3, weight 0.75: 0.5
+    #   distances (0.0625 + 1)/2, (0.25 + 0.25)/2, (1.5625 + 0.25)/2: 1.6875 / 3
     assert_losses(
         learner, EDAC_BATCH, q=[10, 123.505 / 3], policy=[2.5 / 3 - 2.5, 0.0625]
     )
@@ -922,14 +1025,19 @@ def test_the_losses_of_bcq_on_discrete_actions_worked_out_by_hand():
         [(0, 0, 0.0, 1.0, 1), (1, 1, 2.0, 0.0, 0), (0, 2, 3.0, 0.5, 0)],
     )
     # three quarters of the lesser critic and a quarter of the greater:
-    # seed 0, state 0: 0.2 is less than half of 0.5, so actions 0 and 1: 0.75 + 1.25 = 2
-    # and 1.5 + 1 = 2.5; state 1:   action 2   alone: -1.5 + 0.5 = -1.  Targets 1 - 1/2
-    # = 0.5; 2; -1 + 2.5/2 = 0.25   critics say 2, 2.5, 1 and 0, 2, -2: huber (1 + 0.125
-    # + 0.28125) + (0.125 + 0 + 1.75) = 3.28125 seed 1, state 0: all three: 0 + 1, -3.75
-    # + 0.75, -3 + 0, best 1; state 1: 0 and 2: 0.75 + 0.75 and -4.5 + 0.5,   best 1.5
-    # targets 1.5; 2; 3 + 1/2: critics say 1, 0, 3 and 1.5, 4, 8: (0.125 + 1.5 + 0.125)
-    # + (0 + 1.5 + 4) = 7.25 imitator: -ln 0.3 - ln 0.7 - ln 0.1 = 3.863233; -ln 0.45 -
-    # ln 0.1 - ln 0.3 = 4.305066
+    # seed 0, state 0: 0.2 is less than half of 0.5, so actions 0 and 1:
+    #   0.75 + 1.25 = 2 and 1.5 + 1 = 2.5
+    #   state 1: action 2 alone: -1.5 + 0.5 = -1
+    #   targets 1 - 1/2 = 0.5; 2; -1 + 2.5/2 = 0.25
+    #   critics say 2, 2.5, 1 and 0, 2, -2:
+    #     huber (1 + 0.125 + 0.28125) + (0.125 + 0 + 1.75) = 3.28125
+    # seed 1, state 0: all three: 0 + 1, -3.75 + 0.75, -3 + 0, best 1
+    #   state 1: 0 and 2: 0.75 + 0.75 and -4.5 + 0.5, best 1.5
+    #   targets 1.5; 2; 3 + 1/2
+    #   critics say 1, 0, 3 and 1.5, 4, 8:
+    #     (0.125 + 1.5 + 0.125) + (0 + 1.5 + 4) = 7.25
+    # imitator, seed 0: -ln 0.3 - ln 0.7 - ln 0.1 = 3.863233
+    #           seed 1: -ln 0.45 - ln 0.1 - ln 0.3 = 4.305066
     assert_losses(
         learner, batch, q=[3.28125 / 3, 7.25 / 3], imitator=[3.863233 / 3, 4.305066 / 3]
     )
@@ -981,32 +1089,44 @@ def test_the_losses_of_bcq_on_box_actions_worked_out_by_hand():
     ]
     noise(learner, normal=[proposed, encoded, lone])
     # seed 0: actions at next states are moved by (0.25, -0.25)
-    #   row 0 (state 1): (0.5, -0.25): 3 and -2: 0.75 * -2 + 0.25 * 3 = -0.75; (0, 0): 1
-    # and 0: 0.25; best 0.25   row 2 (state 0): (0, 0): 0; (0.25, -0.5): 1 and -4:
-    # -2.75; best 0.  Targets 1.125; 2; -1   critics on the data (0.5, 0), (-0.5, 0.5),
-    # (0, 1): 1, 0, 1 and 0, 2, 4:   (0.015625 + 4 + 4) + (1.265625 + 0 + 25) = 34.28125
-    # seed 1: moved by (-0.25, 0.25)   row 0 (state 1): (-0.25, 0.5): -0.5 and 5: 0.875;
-    # (0, 0): 0 and 1: 0.25; best 0.875   row 2 (state 0): latent 9 counts as 0.5:
-    # (0.462117 - 0.25, 0.25): 0.424234 and 2: 0.818176; (-0.5, 0):     -1 and 0: -0.75
-    # targets 0.875; 2; 3 + 0.818176/4 = 3.204544   critics on the data (1, -1), (0, 0),
-    # (-0.5, 0.5): 3, 0, -1.5 and 0, 2, 0:   (4.515625 + 4 + 22.132734) + (0.765625 + 0
-    # + 10.269102) = 41.683086
+    #   row 0 (state 1): (0.5, -0.25): 3 and -2: 0.75 * -2 + 0.25 * 3 = -0.75;
+    #     (0, 0): 1 and 0: 0.25; best 0.25
+    #   row 2 (state 0): (0, 0): 0; (0.25, -0.5): 1 and -4: -2.75; best 0
+    #   targets 1.125; 2; -1
+    #   critics on the data (0.5, 0), (-0.5, 0.5), (0, 1): 1, 0, 1 and 0, 2, 4:
+    #   (0.015625 + 4 + 4) + (1.265625 + 0 + 25) = 34.28125
+    # seed 1: moved by (-0.25, 0.25)
+    #   row 0 (state 1): (-0.25, 0.5): -0.5 and 5: 0.875; (0, 0): 0 and 1: 0.25;
+    #     best 0.875
+    #   row 2 (state 0): latent 9 counts as 0.5: (0.462117 - 0.25, 0.25):
+    #     0.424234 and 2: 0.818176; (-0.5, 0): -1 and 0: -0.75
+    #   targets 0.875; 2; 3 + 0.818176/4 = 3.204544
+    #   critics on the data (1, -1), (0, 0), (-0.5, 0.5): 3, 0, -1.5 and 0, 2, 0:
+    #   (4.515625 + 4 + 22.132734) + (0.765625 + 0 + 10.269102) = 41.683086
     q = [34.28125 / 3, 41.683086 / 3]
-    # reconstruction, seed 0: deviations 1, 1, 2, 1 around means 0, a, b, 2 s: latents
-    # give   (H, 0): (0.5, 0), the data itself; (0, 2 + H - 2): (0, 0.5) for (-0.5,
-    # 0.5): 0.25; (0, 0) for (0, 1): 1;   mean over 6 numbers 1.25 / 6   divergence (m^2
-    # + s^2 - 1)/2 - ln s: row 0: 0.125 + (4 - 1)/2 - ln 2 = 0.931853; row 1: 0.125 +
-    # (0.25 +     3)/2 - ln 2 + 2   = 3.056853; row 2: 0 + (1 + 3)/2 - ln 2 + 2 =
-    # 3.306853: mean over 12 numbers 0.607963 seed 1: the first deviation is cut at
-    # e^-4, 9 of which are 0.164841: tanh 0.163363   (0, 0.5) for (1, -1): 1 + 2.25;
-    # (0.163363, -0.5) for (0, 0): 0.026687 + 0.25; (0, 0) for (-0.5, 0.5): 0.5:
-    # 4.026687 / 6   divergence of the first number, every row: (e^-8 - 1)/2 + 4 =
-    # 3.500168; row 1 has mean 1: 0.5: 11.000503 / 12
+    # reconstruction, seed 0: deviations 1, 1, 2, 1 around means 0, a, b, 2 s
+    #   latents give
+    #     (H, 0): (0.5, 0), the data itself
+    #     (0, 2 + H - 2): (0, 0.5) for (-0.5, 0.5): 0.25
+    #     (0, 0) for (0, 1): 1
+    #   mean over 6 numbers 1.25 / 6
+    #   divergence (m^2 + s^2 - 1)/2 - ln s
+    #     row 0: 0.125 + (4 - 1)/2 - ln 2 = 0.931853
+    #     row 1: 0.125 + (0.25 + 3)/2 - ln 2 + 2 = 3.056853
+    #     row 2: 0 + (1 + 3)/2 - ln 2 + 2 = 3.306853
+    #   mean over 12 numbers 0.607963
+    # seed 1: the first deviation is cut at e^-4, 9 of which are 0.164841: tanh 0.163363
+    #     (0, 0.5) for (1, -1): 1 + 2.25
+    #     (0.163363, -0.5) for (0, 0): 0.026687 + 0.25
+    #     (0, 0) for (-0.5, 0.5): 0.5
+    #   mean over 6 numbers 4.026687 / 6
+    #   divergence of the first number, every row: (e^-8 - 1)/2 + 4 = 3.500168;
+    #     row 1 has mean 1: 0.5: 11.000503 / 12
     autoencoder = [1.25 / 6 + 0.5 * 7.295559 / 12, 4.026687 / 6 + 0.5 * 11.000503 / 12]
     # perturbation, -Q_1 of one action moved by (-0.25, 0.25), seed 1 (0.25, -0.25):
-    # seed 0: (0, .): 0; (-0.25, .), state 1: 0.5; (0, .), state 1: 1; seed 1: (0,
-    # -0.25): 0.5; (0.25, -0.25): 0.75;   latent 9 counts as 0.5: (0.5, 0.212117):
-    # 0.075766
+    # seed 0: (0, .): 0; (-0.25, .), state 1: 0.5; (0, .), state 1: 1
+    # seed 1: (0, -0.25): 0.5; (0.25, -0.25): 0.75;
+    #   latent 9 counts as 0.5: (0.5, 0.212117): 0.075766
     perturbation = [-1.5 / 3, -1.325766 / 3]
     batch = EDAC_BATCH
     assert_losses(

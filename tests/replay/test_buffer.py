@@ -1,5 +1,5 @@
-"""The replay buffer against windows worked out by hand, a slow reference model, and the
-laws it samples by."""
+"""The replay buffer against windows worked out by hand, a slow reference model, and how
+it samples."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -520,9 +520,13 @@ def assert_drawn(
 def test_the_ring_holds_what_a_list_would_hold(capacity, rows, store, seeds, actions):
     rng, shape = np.random.default_rng(capacity), (len(seeds), rows)
     spec = SPEC._replace(actions=actions, action_size=0 if actions else 2)
-    laws: list[dict[str, Any]] = [{}, {"sampling": "fixed", "shares": EVERY_SOURCE}]
+    samplings: list[dict[str, Any]] = [
+        {},
+        {"sampling": "fixed", "shares": EVERY_SOURCE},
+    ]
     buffers = [
-        buffer_of(seeds, rows, spec, 0.5, capacity=capacity, **law) for law in laws
+        buffer_of(seeds, rows, spec, 0.5, capacity=capacity, **sampling)
+        for sampling in samplings
     ]
     models = [Reference(capacity) for _ in seeds]
     steps = 1_000 if capacity < 100 else 700
@@ -678,11 +682,11 @@ def test_every_call_may_ask_for_another_discount(tmp_path):
         assert windows(draw(other, 100, again)) == windows(draw(buffer, 100, again))
 
 
-# stacked pictures
+# stacked frames
 
 
 class Screens:
-    """Rows of a world whose observations stack `depth` pictures; an episode's first
+    """Rows of a world whose observations stack `depth` frames; an episode's first
     stack is of one of three kinds."""
 
     def __init__(self, depth: int, shape: tuple[int, int], rng: np.random.Generator):
@@ -691,24 +695,24 @@ class Screens:
             [[self.begin() for _ in range(shape[1])] for _ in range(shape[0])]
         )
 
-    def picture(self) -> np.ndarray:
+    def frame(self) -> np.ndarray:
         return self.rng.integers(
             0, 256 if self.rng.random() < 0.7 else 2, (1, 2, 3), np.uint8
         )
 
     def begin(self) -> np.ndarray:
-        pictures = [self.picture() for _ in range(self.depth)]
+        frames = [self.frame() for _ in range(self.depth)]
         kind = self.rng.integers(3)
         if kind < 2:
-            pictures[:-1] = [
-                pictures[-1] if kind else np.zeros((1, 2, 3), np.uint8)
-            ] * (self.depth - 1)
-        return np.concatenate(pictures)
+            frames[:-1] = [frames[-1] if kind else np.zeros((1, 2, 3), np.uint8)] * (
+                self.depth - 1
+            )
+        return np.concatenate(frames)
 
     def step(self, over: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         obs, next_obs = self.stack.copy(), self.stack.copy()
         for p, e in np.ndindex(over.shape):
-            next_obs[p, e] = np.concatenate([obs[p, e, 1:], self.picture()])
+            next_obs[p, e] = np.concatenate([obs[p, e, 1:], self.frame()])
             self.stack[p, e] = self.begin() if over[p, e] else next_obs[p, e]
         return obs, next_obs
 
@@ -730,21 +734,24 @@ def screen_spec(depth: int) -> Spec:
         (4, 60, 1, (0,), 1.0, 0.02, False),
         (4, 60, 3, (0, 1, 2), 1.0, 0.03, False),
         (4, 12, 6, (5,), 1.0, 0.6, False),
-        # so many beginnings that there are too few pictures for all transitions
+        # so many beginnings that there are too few frames for all transitions
         (4, 90, 2, (0, 1), 0.8, 0.3, True),
         (3, 150, 1, (0, 1), 1.0, 0.6, True),
         (1, 20, 2, (0, 1), 0.9, 0.1, True),
     ],
 )
-def test_stacks_come_back_as_they_were_and_never_with_a_picture_that_is_gone(
+def test_stacks_come_back_as_they_were_and_never_with_an_evicted_frame(
     depth, capacity, rows, seeds, store, ends, run_out
 ):
     rng, shape = np.random.default_rng(capacity + depth), (len(seeds), rows)
     screens = Screens(depth, shape, rng)
-    laws: list[dict[str, Any]] = [{}, {"sampling": "fixed", "shares": EVERY_SOURCE}]
+    samplings: list[dict[str, Any]] = [
+        {},
+        {"sampling": "fixed", "shares": EVERY_SOURCE},
+    ]
     buffers = [
-        buffer_of(seeds, rows, screen_spec(depth), 0.5, capacity=capacity, **law)
-        for law in laws
+        buffer_of(seeds, rows, screen_spec(depth), 0.5, capacity=capacity, **sampling)
+        for sampling in samplings
     ]
     models, short = [Reference(capacity) for _ in seeds], 0
     shown: dict[int, tuple[np.ndarray, np.ndarray]] = {}
@@ -800,7 +807,7 @@ def test_stacks_come_back_as_they_were_and_never_with_a_picture_that_is_gone(
 @pytest.mark.parametrize(
     ("rows", "capacity"), [(1, 100), (1, 1_000), (5, 100), (7, 333)]
 )
-def test_episodes_of_twenty_steps_fill_the_ring_whatever_their_first_pictures(
+def test_episodes_of_twenty_steps_fill_the_ring_whatever_their_first_frames(
     rows, capacity
 ):
     # rows begin their episodes at different times
@@ -816,15 +823,15 @@ def test_episodes_of_twenty_steps_fill_the_ring_whatever_their_first_pictures(
         assert buffer.size[0] == min(capacity, (t + 1) * rows)
 
 
-def test_a_picture_is_stored_once():
+def test_a_frame_is_stored_once():
     buffer = buffer_of((0,), 1, screen_spec(4))
     frames = buffer.frames
     assert frames
-    pictures = np.arange(60, dtype=np.uint8).reshape(10, 2, 3)
-    # an episode that begins with the same picture four times
-    still, seen = np.repeat(pictures[:1], 4, 0), []
+    images = np.arange(60, dtype=np.uint8).reshape(10, 2, 3)
+    # an episode that begins with the same frame four times
+    still, seen = np.repeat(images[:1], 4, 0), []
     for t in range(6):
-        obs = np.concatenate([still, pictures[1:]])[t : t + 5][None, None]
+        obs = np.concatenate([still, images[1:]])[t : t + 5][None, None]
         step = step_of([[t]], end="terminated" if t == 2 else "")._replace(
             obs=obs[:, :, :4], next_obs=obs[:, :, 1:]
         )
@@ -844,7 +851,7 @@ def test_observations_that_stack_nothing_are_refused():
         buffer.add(step_of([[0]])._replace(obs=obs, next_obs=obs))
 
 
-# sampling laws
+# sampling
 
 
 def filled(*held: dict[str, int], **fields) -> Buffer:
@@ -1040,7 +1047,7 @@ def test_every_batch_is_drawn_anew():
     )
 
 
-LAWS = [
+SAMPLINGS = [
     {"sampling": "uniform"},
     {"sampling": "fixed", "shares": {"planner": 0.7, "learner": 0.1, "random": 0.2}},
     {"sampling": "symmetric"},
@@ -1073,11 +1080,13 @@ def assert_same(a: Batch, b: Batch) -> None:
             assert torch.equal(x, y), name
 
 
-@pytest.mark.parametrize("law", LAWS, ids=lambda law: law["sampling"])
-def test_a_seed_alone_samples_as_among_others(law):
+@pytest.mark.parametrize(
+    "sampling", SAMPLINGS, ids=lambda sampling: sampling["sampling"]
+)
+def test_a_seed_alone_samples_as_among_others(sampling):
     seeds = (3, 0, 8)
-    together = buffer_of(seeds, 2, capacity=40, **law)
-    alone = [buffer_of((seed,), 2, capacity=40, **law) for seed in seeds]
+    together = buffer_of(seeds, 2, capacity=40, **sampling)
+    alone = [buffer_of((seed,), 2, capacity=40, **sampling) for seed in seeds]
     pairs = [
         (together, slice(None)),
         *((one, slice(p, p + 1)) for p, one in enumerate(alone)),
@@ -1095,7 +1104,7 @@ def screens_played(
     steps: int,
     seed: int = 0,
 ) -> None:
-    """Add the same steps of a world of pictures to every (buffer, seeds it holds)."""
+    """Add the same steps of a world of frames to every (buffer, seeds it holds)."""
     rng = np.random.default_rng(seed)
     world = Screens(4, shape, rng)
     for t in range(steps):
@@ -1115,11 +1124,13 @@ def screens_played(
 
 @pytest.mark.parametrize("pixels", [False, True])
 @pytest.mark.parametrize("n_step", [1, 3])
-@pytest.mark.parametrize("law", LAWS, ids=lambda law: law["sampling"])
-def test_batches_drawn_at_once_are_those_drawn_one_by_one(law, n_step, pixels):
+@pytest.mark.parametrize(
+    "sampling", SAMPLINGS, ids=lambda sampling: sampling["sampling"]
+)
+def test_batches_drawn_at_once_are_those_drawn_one_by_one(sampling, n_step, pixels):
     seeds, spec = (3, 1, 7), screen_spec(4) if pixels else SPEC
     single, whole = (
-        buffer_of(seeds, 2, spec, 0.9, capacity=40, **law) for _ in range(2)
+        buffer_of(seeds, 2, spec, 0.9, capacity=40, **sampling) for _ in range(2)
     )
     both = [(single, slice(None)), (whole, slice(None))]
     screens_played(both, (3, 2), 50) if pixels else play(both, range(50), (3, 2))
@@ -1149,7 +1160,7 @@ def test_a_device_that_gathers_by_itself_gathers_the_same(n_step, pixels):
         assert_same(a, b)
 
 
-def test_a_seed_alone_sees_the_pictures_that_it_sees_among_others():
+def test_a_seed_alone_sees_the_frames_that_it_sees_among_others():
     seeds = (3, 0, 8)
     together = buffer_of(seeds, 2, screen_spec(4), 0.9, capacity=40)
     alone = [buffer_of((seed,), 2, screen_spec(4), 0.9, capacity=40) for seed in seeds]
@@ -1165,7 +1176,7 @@ def test_a_seed_alone_sees_the_pictures_that_it_sees_among_others():
 
 
 @pytest.mark.parametrize("steps", [3, 40, 250])
-def test_a_buffer_of_pictures_resumes_exactly(steps, tmp_path):
+def test_a_buffer_of_frames_resumes_exactly(steps, tmp_path):
     buffer, other = (
         buffer_of((5, 6), 1, screen_spec(4), 0.9, capacity=90, sampling="symmetric")
         for _ in range(2)
@@ -1189,12 +1200,14 @@ def test_a_buffer_of_pictures_resumes_exactly(steps, tmp_path):
         np.testing.assert_array_equal(buffer.size, other.size)
 
 
-@pytest.mark.parametrize("law", LAWS, ids=lambda law: law["sampling"])
+@pytest.mark.parametrize(
+    "sampling", SAMPLINGS, ids=lambda sampling: sampling["sampling"]
+)
 # part of the ring, exactly full, just gone round, several times
 @pytest.mark.parametrize("steps", [8, 19, 20, 90])
-def test_a_buffer_resumes_exactly(law, steps, tmp_path):
+def test_a_buffer_resumes_exactly(sampling, steps, tmp_path):
     seeds = (5, 6)
-    buffer, other = (buffer_of(seeds, 2, capacity=37, **law) for _ in range(2))
+    buffer, other = (buffer_of(seeds, 2, capacity=37, **sampling) for _ in range(2))
     play([(buffer, slice(None))], range(steps), (2, 2))
     draw(buffer, 9, 0.9)
     other.load(
@@ -1244,14 +1257,16 @@ def allocated(part: Any, seen: dict[int, int]) -> int:
     return sum(seen.values())
 
 
-# Beside observations and action a transition has 4 bytes each of reward (twice),
-# discount, planning rate, episode, time, successor and way back, and 1 each of
-# terminated, truncated and source: 35. A law other than uniform adds 4 in each of five
-# queues, a return 4. Of pictures there are 9,000, four more for each twentieth
-# transition, and 25 for each row; a picture has 8 bytes beside its own, a transition
-# then 40 more.
+# Bytes of a transition beside its observations and action:
+#   4 each of reward (twice), discount, planning rate, episode, time, successor and way
+#     back
+#   1 each of terminated, truncated and source: 35 in all
+#   4 in each of five queues if sampling is not uniform
+#   4 of the return
+# Frames: 9,000, four more for each twentieth transition and 25 for each row.
+#   8 bytes beside the pixels of each, and 40 more for each transition
 @pytest.mark.parametrize(
-    ("spec", "settings", "returns", "each", "pictures"),
+    ("spec", "settings", "returns", "each", "frames"),
     [
         (Spec((3,), "float32", np.zeros(3), np.ones(3), 4), {}, None, 35 + 24 + 4, 0),
         (
@@ -1278,9 +1293,9 @@ def allocated(part: Any, seen: dict[int, int]) -> int:
     ],
 )
 def test_the_memory_estimate_is_what_is_allocated(
-    spec, settings, returns, each, pictures
+    spec, settings, returns, each, frames
 ):
-    expected = 2 * (9_000 * each + pictures)
+    expected = 2 * (9_000 * each + frames)
     sampling = settings.get("sampling", "uniform")
     needs = () if returns is None else ("mc_return",)
     assert estimate_bytes(spec, 2, 9_000, 4, sampling, needs) == expected
