@@ -135,7 +135,7 @@ def play_mixed(
         return _in_rows(action)[now]
 
     episodes_played = play(act, rows).reshape(*shape)
-    return episodes_played, mixture.calls
+    return episodes_played, mixture.use.calls
 
 
 def _by_seed(obs: np.ndarray, shape: tuple[int, int]) -> np.ndarray:

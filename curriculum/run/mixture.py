@@ -1,6 +1,6 @@
 """Planner and learner act together, row by row, as the gate decides.
 
-The mixture counts the planner's calls, its wall time, its faults and its late answers.
+`Mixture.use` counts what the planner is asked for.
 """
 
 import sys
@@ -12,6 +12,7 @@ import numpy as np
 
 from curriculum.replay.buffer import SOURCE
 from curriculum.run.actions import checked_actions
+from curriculum.run.planner_use import PlannerUse
 from curriculum.types import Gate, Moment, Planner, Policy, Spec, State, stream
 
 
@@ -42,13 +43,7 @@ class Mixture:
         self.deadline = (deadline_ms or np.inf) / 1000  # seconds per row
         self.shape = (len(seeds), rows_per_seed)
         self.coins = [stream(seed, name) for seed in seeds]
-        # actions the planner was asked for, [P]; how many of them it answered with an
-        # error, and how many too late
-        self.calls = np.zeros(len(seeds), np.int64)
-        self.faults = np.zeros(len(seeds), np.int64)
-        self.late = np.zeros(len(seeds), np.int64)
-        # wall time of the planner, [P]; a call is divided among seeds by their rows
-        self.seconds = np.zeros(len(seeds))
+        self.use = PlannerUse(len(seeds))
 
     def act(
         self,
@@ -83,38 +78,38 @@ class Mixture:
 
     def _affordable(self, planned: np.ndarray) -> np.ndarray:
         """The first rows in mask `planned` [P, E] that the budget still pays for."""
-        remaining = self.budget - self.calls
+        remaining = self.budget - self.use.calls
         return np.cumsum(planned, 1) <= remaining[:, None]
 
     @property
     def spent(self) -> np.ndarray:
         """Which seeds have spent their planner's budget, [P] bool."""
-        return self.calls >= self.budget
+        return self.use.calls >= self.budget
 
     def plan(self, obs: np.ndarray, rows: np.ndarray) -> np.ndarray | None:
         """Ask the planner to act in the rows in mask [P, E]; None if it raises an error
         or is late."""
         asked = rows.sum(1)
         count = int(asked.sum())
-        self.calls += asked
+        self.use.calls += asked
         started = time.perf_counter()
         try:
             answer = np.asarray(self.planner.act(obs[rows], np.flatnonzero(rows)))
         except Exception as error:
             self._report(error)
-            self.faults += asked
+            self.use.faults += asked
             return None
         finally:
             seconds = time.perf_counter() - started
-            self.seconds += seconds * asked / count
+            self.use.seconds += seconds * asked / count
         if seconds > self.deadline * count:
-            self.late += asked
+            self.use.late += asked
             return None
         return checked_actions(answer, self.spec, count, type(self.planner).__name__)
 
     def _report(self, error: Exception) -> None:
         """Print the first error of the planner and where it was raised."""
-        if self.faults.any():
+        if self.use.faults.any():
             return
         place = traceback.extract_tb(error.__traceback__)[-1]
         print(
@@ -124,38 +119,16 @@ class Mixture:
             file=sys.stderr,
         )
 
-    def values(self) -> dict[str, np.ndarray]:
-        """The planner's counts, [P] each."""
-        return {
-            "planner/calls_total": self.calls.copy(),
-            "planner/faults_total": self.faults.copy(),
-            "planner/late_total": self.late.copy(),
-        }
-
-    def time_values(self) -> dict[str, np.ndarray]:
-        """The planner's wall time, [P] each."""
-        milliseconds = 1000 * self.seconds
-        return {
-            "planner/ms_per_call": milliseconds / np.maximum(self.calls, 1),
-            "planner/seconds_total": self.seconds.copy(),
-        }
-
     def state(self) -> State:
         return {
-            "calls": self.calls,
-            "faults": self.faults,
-            "late": self.late,
-            "seconds": self.seconds.tolist(),  # a list: arrays hold no wall times
+            "use": self.use.state(),
             "coins": [generator.bit_generator.state for generator in self.coins],
             "gate": self.gate.state(),
             "planner": self.planner.state(),
         }
 
     def load(self, state: State) -> None:
-        self.calls[:] = state["calls"]
-        self.faults[:] = state["faults"]
-        self.late[:] = state["late"]
-        self.seconds[:] = state["seconds"]
+        self.use.load(state["use"])
         for generator, saved in zip(self.coins, state["coins"], strict=True):
             generator.bit_generator.state = saved
         self.gate.load(state["gate"])

@@ -118,18 +118,18 @@ class Run:
         values = self.collector.ledger.values()
         values["rollout/exploration_rate"] = np.full(seeds, self.learner.exploration)
         values["curriculum/planning_rate"] = self.planning_rate()
-        values |= self.collector.mixture.values()
+        values |= self.collector.mixture.use.values()
         values |= self.collector.buffer_values()
         yield self._record("collect", values)
         yield self._record("update", self.trainer.values())
         times = self.stopwatch.values(self.step, seeds)
-        times |= self.collector.mixture.time_values()
+        times |= self.collector.mixture.use.time_values()
         yield self._record("time", times)
 
     def evaluate(self) -> Record:
         """Evaluate the learner alone, then planner and learner mixed."""
         values = self.evaluator.evaluate_learner(self.step)
-        values |= self.collector.mixture.values()
+        values |= self.collector.mixture.use.values()
         if self.config.eval_mixed:
             rate = self.planning_rate()
             values |= self.evaluator.evaluate_mixed(rate, self.step)
@@ -156,7 +156,7 @@ class Run:
             visits = self.collector.ledger.visits
             yield self._record("maps", {"visits": visits, **drawn._asdict()})
         values = {
-            "final/planner_calls": self.collector.mixture.calls.copy(),
+            "final/planner_calls": self.collector.mixture.use.calls.copy(),
             "final/best_step": self.scores.best_step,
         }
         values |= self.evaluator.finish(self.folder)

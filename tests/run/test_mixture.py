@@ -118,7 +118,7 @@ def test_a_planner_without_rows_is_not_asked():
     assert planner.asked == []
     assert not action.any()
     assert (source == LEARNER).all()
-    assert mixture.calls.tolist() == [0, 0]
+    assert mixture.use.calls.tolist() == [0, 0]
 
 
 def test_calls_are_counted_for_every_seed():
@@ -127,11 +127,11 @@ def test_calls_are_counted_for_every_seed():
     counts = []
     for _ in masks:
         act(mixture)
-        counts.append(mixture.calls.tolist())
+        counts.append(mixture.use.calls.tolist())
     assert counts == [[1, 2], [4, 2], [4, 2], [5, 4]]
     # while the buffer is seeded
     mixture.plan(np.zeros((2, 3, 1)), np.array([[True] * 3, [False, False, True]]))
-    assert mixture.calls.tolist() == [8, 5]
+    assert mixture.use.calls.tolist() == [8, 5]
 
 
 def test_the_time_a_planner_takes_is_shared_out_by_rows(monkeypatch):
@@ -142,9 +142,9 @@ def test_the_time_a_planner_takes_is_shared_out_by_rows(monkeypatch):
     )
     mixture = mixture_of(gate=Chosen(MASK, [[False] * 3, [True] * 3]))
     act(mixture)
-    assert mixture.seconds.tolist() == [2, 4]
+    assert mixture.use.seconds.tolist() == [2, 4]
     act(mixture)
-    assert mixture.seconds.tolist() == [2, 5]
+    assert mixture.use.seconds.tolist() == [2, 5]
 
 
 @pytest.mark.parametrize("explore", [True, False])
@@ -353,7 +353,7 @@ def test_a_mixture_resumes_exactly(name, tmp_path):
 
     def play(mixture: Mixture, ages: range) -> list:
         return [
-            (*act(mixture, rate=(0.4, 0.7), age=age % 10), mixture.calls.copy())
+            (*act(mixture, rate=(0.4, 0.7), age=age % 10), mixture.use.calls.copy())
             for age in ages
         ]
 
@@ -405,7 +405,7 @@ def test_a_budget_is_spent_to_the_last_call_and_no_further_seed_by_seed():
         [[True, True, False], [False] * 3],
         [[False] * 3] * 2,
     ]
-    assert mixture.calls.tolist() == [5, 5]
+    assert mixture.use.calls.tolist() == [5, 5]
     assert mixture.spent.all()
     assert not limited().spent.any()
 
@@ -424,7 +424,11 @@ def test_where_a_planner_raises_the_learner_acts_and_it_is_counted_and_said_once
         action, source = act(mixture)
         assert not action.any()
         assert (source == LEARNER).all()
-    assert (mixture.calls.tolist(), mixture.faults.tolist(), mixture.late.tolist()) == (
+    assert (
+        mixture.use.calls.tolist(),
+        mixture.use.faults.tolist(),
+        mixture.use.late.tolist(),
+    ) == (
         [2, 4],
         [1, 4],
         [0, 0],
@@ -447,11 +451,11 @@ def test_an_answer_after_the_deadline_is_dropped(
     action, source = act(mixture)
     assert action.any() != late
     assert (source == PLANNER).any() != late
-    assert (mixture.calls.tolist(), mixture.late.tolist()) == (
+    assert (mixture.use.calls.tolist(), mixture.use.late.tolist()) == (
         [1, 2],
         [1, 2] if late else [0, 0],
     )
-    assert mixture.seconds.sum() == pytest.approx(seconds)
+    assert mixture.use.seconds.sum() == pytest.approx(seconds)
 
 
 def test_an_answer_that_cannot_be_an_action_is_no_fault_but_an_error():
@@ -470,4 +474,4 @@ def test_spent_budgets_and_counted_faults_are_remembered():
     act(mixture, rate=1.0)
     again.load(mixture.state())
     assert again.spent.all()
-    assert again.faults.tolist() == mixture.faults.tolist() == [2, 2]
+    assert again.use.faults.tolist() == mixture.use.faults.tolist() == [2, 2]

@@ -1,0 +1,48 @@
+"""What a planner was asked for: its calls, faults, late answers and wall time."""
+
+import numpy as np
+
+from curriculum.types import State
+
+
+class PlannerUse:
+    """Counts the use of a planner for P seeds.
+
+    A call is one action that the planner is asked for."""
+
+    def __init__(self, seeds: int):
+        self.calls = np.zeros(seeds, np.int64)
+        self.faults = np.zeros(seeds, np.int64)  # calls that ended in an error
+        self.late = np.zeros(seeds, np.int64)  # calls that missed the deadline
+        # wall time; that of several rows is divided among seeds by their rows
+        self.seconds = np.zeros(seeds)
+
+    def values(self) -> dict[str, np.ndarray]:
+        """The counts, [P] each."""
+        return {
+            "planner/calls_total": self.calls.copy(),
+            "planner/faults_total": self.faults.copy(),
+            "planner/late_total": self.late.copy(),
+        }
+
+    def time_values(self) -> dict[str, np.ndarray]:
+        """The wall time, [P] each."""
+        milliseconds = 1000 * self.seconds
+        return {
+            "planner/ms_per_call": milliseconds / np.maximum(self.calls, 1),
+            "planner/seconds_total": self.seconds.copy(),
+        }
+
+    def state(self) -> State:
+        return {
+            "calls": self.calls,
+            "faults": self.faults,
+            "late": self.late,
+            "seconds": self.seconds.tolist(),  # a list: arrays hold no wall times
+        }
+
+    def load(self, state: State) -> None:
+        self.calls[:] = state["calls"]
+        self.faults[:] = state["faults"]
+        self.late[:] = state["late"]
+        self.seconds[:] = state["seconds"]
