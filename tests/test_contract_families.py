@@ -32,6 +32,11 @@ class Clock:
         return 1 / self.calls
 
 
+class Raising:
+    def rate(self, step):
+        return 1 / 0
+
+
 class Deaf:
     def rate(self, step):
         return 1.0
@@ -158,6 +163,7 @@ class Cropped:
 BROKEN: list[tuple[Any, Any, str]] = [
     (contract.check_decay, Above(), "rate must lie between 0 and 1, got 1.2 at step 0"),
     (contract.check_decay, Clock(), "rate must not change unless observe is called"),
+    (contract.check_decay, Raising(), "(test_contract_families.py, line "),
     (contract.check_decay, Deaf(), "a decay with observe must declare listens = True"),
     (contract.check_decay, Shared(), "a seed alone must have the same rates"),
     (contract.check_gate, Counts(), "planner_acts must return a mask of shape (3, 4)"),

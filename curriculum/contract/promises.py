@@ -2,8 +2,10 @@
 
 import copy
 import json
+import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -45,7 +47,15 @@ def calling(method: str) -> Iterator[None]:
     except BrokenPromise:
         raise
     except Exception as error:
-        raise BrokenPromise(f"{method} raised {error!r}") from error
+        raise BrokenPromise(f"{method} raised {error!r}{_origin(error)}") from error
+
+
+def _origin(error: Exception) -> str:
+    """Where an exception was raised: the innermost line outside installed packages."""
+    frames = traceback.extract_tb(error.__traceback__)
+    outside = [frame for frame in frames if "site-packages" not in frame.filename]
+    frame = (outside or frames)[-1]
+    return f" ({Path(frame.filename).name}, line {frame.lineno})"
 
 
 def require(condition: bool, sentence: str) -> None:

@@ -1,5 +1,6 @@
 """A run that is opened to be used: no training, no buffer, no planner."""
 
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -192,9 +193,18 @@ def _newest_intact(folder: Path) -> tuple[Path, State]:
     problems = []
     for path in checkpoint.newest(folder / "checkpoints"):
         try:
-            return path, checkpoint.read(path, only=PARTS)
+            state = checkpoint.read(path, only=PARTS)
         except ValueError as error:
             problems.append(str(error))
+            continue
+        if problems and folders.is_finished(folder):
+            raise ValueError(
+                f"the last checkpoint of the finished run {folder} is damaged: "
+                f"{problems[0]}; {path.name} is the newest intact one"
+            )
+        for problem in problems:
+            print(f"skipped: {problem}", file=sys.stderr)
+        return path, state
     if problems:
         raise ValueError(f"{folder} has no intact checkpoint: {'; '.join(problems)}")
     raise ValueError(

@@ -210,6 +210,22 @@ def test_a_damaged_or_edited_configuration_is_refused_in_one_sentence(
     assert "\n" not in message
 
 
+def test_a_damaged_last_checkpoint_is_never_replaced_unnoticed(
+    finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+):
+    folder = shutil.copytree(finished, tmp_path / "run")
+    newest = sorted((folder / "checkpoints").iterdir())[-1]
+    arrays = newest / "arrays.safetensors"
+    content = bytearray(arrays.read_bytes())
+    content[-1] ^= 1
+    arrays.write_bytes(content)
+    with pytest.raises(ValueError, match=r"^the last checkpoint of the finished run"):
+        Run.open(folder)
+    (folder / "result.json").unlink()  # as if it had been interrupted
+    assert Run.open(folder).checkpoint != newest
+    assert "is damaged" in capsys.readouterr().err
+
+
 def test_a_bcq_policy_of_box_actions_acts(tmp_path: Path):
     config = Config(
         env="pendulum",
