@@ -53,7 +53,7 @@ def test_recorded_draws_are_listed_and_drawn_again_later():
 def test_an_error_while_recording_leaves_the_noise_as_it_was():
     noise = Noise((0,))
     expected = Noise((0,)).normal(3)
-    with pytest.raises(RuntimeError), noise.record() as draws:
+    with pytest.raises(RuntimeError), noise.record() as draws:  # noqa: PT012
         noise.normal(3)
         raise RuntimeError
     assert torch.equal(noise.normal(3), expected)
