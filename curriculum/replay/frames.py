@@ -56,18 +56,23 @@ class Frames:
         seed = stored.seed
         continues = stored.previous >= 0
         begins = np.flatnonzero(~continues)
-        first_obs = step.obs[seed[begins], stored.row[begins]]  # [m, F, H, W]
+        begin_seed = seed[begins]
+        first_obs = step.obs[begin_seed, stored.row[begins]]  # [m, F, H, W]
         new = self._new_frames(len(seed), begins, first_obs)
         numbers = self._number(seed, new)
-        previous = self.shown[seed, stored.previous % self.ring.capacity]
+        previous_slot = stored.previous % self.ring.capacity
+        previous = self.shown[seed, previous_slot]
         numbers[continues, :-1] = previous[continues, 1:]
         self.shown[seed, stored.slot] = numbers
 
         new_first = new[begins, :-1]
-        first_places = self.places(numbers[begins, :-1], seed[begins, None])
+        first_numbers = numbers[begins, :-1]
+        first_places = self.places(first_numbers, begin_seed[:, None])
         self._write(first_places[new_first], first_obs[new_first])
+
         last_frame = step.next_obs[seed, stored.row, -1]
-        self._write(self.places(numbers[:, -1], seed), last_frame)
+        last_places = self.places(numbers[:, -1], seed)
+        self._write(last_places, last_frame)
         return self._use(stored, numbers, new)
 
     def _new_frames(
@@ -87,20 +92,23 @@ class Frames:
     def _number(self, seed: np.ndarray, new: np.ndarray) -> np.ndarray:
         """Number the frames in mask `new` [n, F + 1], the others as the one before
         them."""
-        added = np.bincount(seed, new.sum(1), len(self.added)).astype(np.int64)
+        seeds = len(self.added)
+        added = np.bincount(seed, new.sum(1), seeds).astype(np.int64)
         # the frames of one seed are consecutive, and follow those of the seed before
-        start = self.added - (added.cumsum() - added)
+        added_before = added.cumsum() - added
+        start = self.added - added_before
         self.added += added
-        return start[seed][:, None] + new.cumsum().reshape(new.shape) - 1
+        count = new.cumsum().reshape(new.shape)
+        return start[seed][:, None] + count - 1
 
     def _use(self, stored: Stored, numbers: np.ndarray, new: np.ndarray) -> np.ndarray:
         """Note which transitions show which frames; returns the oldest transition [P]
         of each seed whose frames were not overwritten by new ones."""
+        slots = numbers % self.capacity
         owner = stored.seed.repeat(new.sum(1))
-        overwritten = self.last_use[owner, numbers[new] % self.capacity]
+        overwritten = self.last_use[owner, slots[new]]
         oldest = np.zeros_like(self.added)
         np.maximum.at(oldest, owner, overwritten + 1)
-        slots = numbers % self.capacity
         self.last_use[stored.seed[:, None], slots] = stored.number[:, None]
         return oldest
 
@@ -132,9 +140,10 @@ class Frames:
     def obs(self, p: int, slots: np.ndarray) -> np.ndarray:
         """Observations [n, F, H, W] of one seed."""
         numbers = self.shown[p, slots, :-1]
-        places = torch.from_numpy(self.places(numbers, p).reshape(-1))
-        pixels = self.pixels.index_select(0, places.to(self.device))
-        return pixels.cpu().numpy().reshape(*numbers.shape, *self.image_shape)
+        places = self.places(numbers, p).reshape(-1)
+        there = torch.from_numpy(places).to(self.device)
+        pixels = self.pixels.index_select(0, there).cpu().numpy()
+        return pixels.reshape(*numbers.shape, *self.image_shape)
 
     def state(self) -> State:
         """Return the filled part of all arrays."""
@@ -166,19 +175,24 @@ def capacity(depth: int, transitions: int, rows_per_seed: int) -> int:
     However short the episodes, the frames of a row's running episode are among the last
     (depth + 1)^2 of that row."""
     first_frames = math.ceil(depth * transitions / SHORT_EPISODE)
-    return transitions + first_frames + rows_per_seed * (depth + 1) ** 2
+    running_frames = rows_per_seed * (depth + 1) ** 2
+    return transitions + first_frames + running_frames
 
 
 def bytes_per_seed(spec: Spec, transitions: int, rows_per_seed: int) -> int:
     """Memory of one seed's frames."""
-    frame = math.prod(spec.obs_shape[1:]) + 8  # pixels and last use
     frames = capacity(spec.frames, transitions, rows_per_seed)
-    numbers = 8 * (spec.frames + 1)  # of each transition
-    return frames * frame + transitions * numbers
+    pixel_bytes = math.prod(spec.obs_shape[1:])
+    last_use_bytes = 8
+    frame_bytes = pixel_bytes + last_use_bytes
+    shown_bytes = 8 * (spec.frames + 1)  # of each transition
+    return frames * frame_bytes + transitions * shown_bytes
 
 
 def as_words(pixels: Tensor) -> Tensor:
     """View frames [n, H, W] uint8 as vectors, of int64 where possible: these are copied
     a third faster."""
     flat = pixels.view(len(pixels), -1)
-    return flat.view(torch.int64) if flat.shape[1] % 8 == 0 else flat
+    if flat.shape[1] % 8:
+        return flat
+    return flat.view(torch.int64)

@@ -54,7 +54,8 @@ class Ring:
         count = oldest - self.evicted
         seed = np.arange(len(count)).repeat(count)
         # the numbers of one seed are consecutive, and follow those of the seed before
-        start = self.evicted - (count.cumsum() - count)
+        count_before = count.cumsum() - count
+        start = self.evicted - count_before
         number = start[seed] + np.arange(len(seed))
         self.evicted = oldest
         self.size = self.added - oldest
@@ -62,7 +63,8 @@ class Ring:
 
     def slots(self, p: int) -> np.ndarray:
         """Slots of the transitions that one seed holds, oldest first."""
-        return np.arange(self.evicted[p], self.added[p]) % self.capacity
+        numbers = np.arange(self.evicted[p], self.added[p])
+        return numbers % self.capacity
 
     def state(self) -> State:
         """Return the counters."""

@@ -57,10 +57,12 @@ class Sources:
         queue = stored.seed * len(SOURCES) + source
         order = queue.argsort(kind="stable")
         queue = queue[order]
-        rank = np.arange(queue.size) - np.searchsorted(queue, queue)
-        end = (self.head + self.count).reshape(-1)[queue] + rank
+        first = np.searchsorted(queue, queue)  # of the same queue
+        rank = np.arange(queue.size) - first
+        end = (self.head + self.count).reshape(-1)
+        place = end[queue] + rank
         queues = self.queue.reshape(-1, capacity)
-        queues[queue, end % capacity] = stored.slot[order]
+        queues[queue, place % capacity] = stored.slot[order]
 
     def evict(self, seed: np.ndarray, slot: np.ndarray) -> None:
         """Remove transitions [n], the oldest of their seeds and so the heads of their
@@ -149,13 +151,15 @@ class Sampler:
         bounds = probability.cumsum(-1)
         bounds[:, -1] = 1.0
         seed = np.arange(len(count))[:, None]
-        source = (coins[:, :, 0, :, None] >= bounds[:, None]).sum(-1)  # [batches, P, B]
+        source_coins = coins[:, :, 0, :, None]
+        source = (source_coins >= bounds[:, None]).sum(-1)  # [batches, P, B]
         # rounding of a bound may have chosen a source of which nothing is held
         likeliest = probability.argmax(-1)[:, None]
         source = np.where(count[seed, source] > 0, source, likeliest)
         rank = (coins[:, :, 1] * count[seed, source]).astype(np.int64)
         place = self.sources.head[seed, source] + rank
-        return self.sources.queue[seed, source, place % self.ring.capacity]
+        place %= self.ring.capacity
+        return self.sources.queue[seed, source, place]
 
     def probabilities(self, progress: float) -> np.ndarray:
         """Probability of each source [P, S], 0 if nothing of it is held."""
@@ -169,7 +173,9 @@ class Sampler:
         total = wanted.sum(-1, keepdims=True)
         size = np.maximum(count.sum(-1, keepdims=True), 1)
         # in proportion to what is held if nothing that is wanted is held
-        return np.where(total > 0, wanted, count) / np.where(total > 0, total, size)
+        possible = total > 0
+        weights = np.where(possible, wanted, count)
+        return weights / np.where(possible, total, size)
 
     def _split_offline(self, share: float) -> np.ndarray:
         """Weights [P, S] that give `share` to the sources that fill the buffer before
@@ -177,8 +183,9 @@ class Sampler:
         count = self.sources.count
         offline = (count * OFFLINE).sum(-1, keepdims=True)
         online = (count * ~OFFLINE).sum(-1, keepdims=True)
-        group = np.where(OFFLINE, offline, online)
-        return np.where(OFFLINE, share, 1 - share) * count / np.maximum(group, 1)
+        group_size = np.where(OFFLINE, offline, online)
+        group_share = np.where(OFFLINE, share, 1 - share)
+        return group_share * count / np.maximum(group_size, 1)
 
     def count_drawn(self) -> None:
         """Count what was drawn by source; due before any slot gets another
@@ -186,10 +193,12 @@ class Sampler:
         if not self.uncounted:
             return
         places = np.concatenate([index.reshape(-1) for index in self.uncounted])
+        seed = places // self.ring.capacity
         source = self.sources.source.reshape(-1)[places]
-        drawn = self.sources.tally(places // self.ring.capacity, source)
+        drawn = self.sources.tally(seed, source)
         # a seed that holds nothing drew nothing
-        self.drawn += drawn * (self.ring.size > 0)[:, None]
+        holds = self.ring.size > 0
+        self.drawn += drawn * holds[:, None]
         self.uncounted.clear()
 
     def read_shares(self) -> np.ndarray:

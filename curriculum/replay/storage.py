@@ -29,13 +29,14 @@ class Storage:
         """Store those transitions of a step that are kept."""
         values = step._asdict()
         values["discount"] = ~step.terminated * self.discount
-        at = (stored.seed, stored.row)
-        kept = {
-            name: values[name][at] for name in self.layout.columns if name in values
-        }
-        packed = torch.from_numpy(self.layout.pack(kept, len(stored.seed)))
-        places = torch.from_numpy(self.ring.offset[stored.seed, 0] + stored.slot)
-        self.flat.index_copy_(0, places.to(self.device), packed.to(self.device))
+        kept = {}
+        for name in self.layout.columns:
+            if name in values:
+                kept[name] = values[name][stored.seed, stored.row]
+        packed = self.layout.pack(kept, len(stored.seed))
+        places = self.ring.offset[stored.seed, 0] + stored.slot
+        there = torch.from_numpy(places).to(self.device)
+        self.flat.index_copy_(0, there, torch.from_numpy(packed).to(self.device))
 
     def correct(self, name: str, correction: Correction) -> None:
         """Overwrite values of column `name`."""
@@ -49,7 +50,8 @@ class Storage:
         """Change the discount of one step in all transitions, of which those in mask
         `terminated` [P, capacity] have none."""
         filled = self.ring.filled
-        values = (discount * ~terminated[:, :filled]).astype(np.float32)
+        continues = ~terminated[:, :filled]
+        values = (discount * continues).astype(np.float32)
         column = self.packed[:, :filled, self.layout.column("discount")]
         column.copy_(torch.from_numpy(values[:, :, None]))
         self.discount = discount
