@@ -460,7 +460,7 @@ def test_an_answer_after_the_deadline_is_dropped(
 
 def test_an_answer_that_cannot_be_an_action_is_no_fault_but_an_error():
     class Wordless(Actor):
-        def act(self, obs: np.ndarray, rows: np.ndarray) -> None:
+        def act(self, obs: np.ndarray, rows: np.ndarray) -> Any:
             return None
 
     with pytest.raises(
