@@ -211,9 +211,8 @@ def compare(draws: dict[str, tuple[Draw, int]], rounds: int, seconds: float) -> 
             found = batches * rate(draw, seconds if turn else seconds / 5)
             if turn:
                 rates[name].append(found)
-    print(
-        "| | batches/s | ours is faster by | with ten batches a call |\n|:--|--:|--:|--:|"
-    )
+    print("| | batches/s | ours is faster by | with ten batches a call |")
+    print("|:--|--:|--:|--:|")
     for name, mine in rates.items():
         ratios = [
             spread([a / b for a, b in zip(rates[own], mine, strict=True)], ".1f")
@@ -225,8 +224,11 @@ def compare(draws: dict[str, tuple[Draw, int]], rounds: int, seconds: float) -> 
 
 
 def spread(values: list[float], form: str) -> str:
-    """Median, and in brackets least and largest."""
-    return f"{statistics.median(values):{form}} ({min(values):{form}}-{max(values):{form}})"
+    """Median, and in brackets minimum and maximum."""
+    middle = f"{statistics.median(values):{form}}"
+    lowest = f"{min(values):{form}}"
+    highest = f"{max(values):{form}}"
+    return f"{middle} ({lowest}-{highest})"
 
 
 def main() -> None:
@@ -263,9 +265,8 @@ def main() -> None:
             name: (ours(size, each), each) for name, each in OURS.items()
         }
         draws |= {name: (peer(size, pixels), 1) for name, peer in peers.items()}
-        print(
-            f"\n{work}: batches of {PIXEL_BATCH if pixels else BATCH} from {size:,} transitions\n"
-        )
+        batch_size = PIXEL_BATCH if pixels else BATCH
+        print(f"\n{work}: batches of {batch_size} from {size:,} transitions\n")
         compare(draws, options.rounds, options.seconds)
 
 
