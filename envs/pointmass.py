@@ -60,7 +60,8 @@ class Pointmass(Grid):
                 )
         if self.time_limit < OWN:
             raise ValueError(
-                f"time_limit must be steps, -1 for the maze's own or 0 for none, got {self.time_limit}"
+                "time_limit must be steps, -1 for the maze's own or 0 for none, "
+                f"got {self.time_limit}"
             )
         if not 0 <= self.noise < np.inf:
             raise ValueError(f"noise must be finite and at least 0, got {self.noise}")
