@@ -1,8 +1,10 @@
 """Collection: plays in the run's environments and stores the transitions."""
 
+from typing import NamedTuple
+
 import numpy as np
 
-from curriculum.envs._base.native import Grid
+from curriculum.envs._base.native import Grid, NativeRows
 from curriculum.replay.buffer import SOURCE, Buffer
 from curriculum.replay.layout import Transition
 from curriculum.run.ledger import Ledger
@@ -33,8 +35,8 @@ class Collector(CollectorProtocol):
         self.buffer = buffer
         self.store = store
         self.shape = mixture.shape  # (P, E)
-        self.grid = rows.world if isinstance(rows.world, Grid) else None
-        cells = self.grid.cells if self.grid else (0,)
+        self.grid = _grid(rows)
+        cells = self.grid.world.cells if self.grid else (0,)
         self.ledger = Ledger(*self.shape, cells, rows.world.has_success)
 
     def reset(self) -> None:
@@ -102,7 +104,7 @@ class Collector(CollectorProtocol):
         self.buffer.add(transition, keep)
         self.obs = step.obs
         if self.grid:
-            cell = self.grid.cell(self.rows.state)
+            cell = self.grid.world.cell(self.grid.rows.state)
             self.ledger.visit(cell.reshape(self.shape))
         return transition, step.success.reshape(self.shape)
 
@@ -135,3 +137,16 @@ class Collector(CollectorProtocol):
         self.obs = self.rows.load(state["rows"])
         self.mixture.load(state["mixture"])
         self.ledger.load(state["ledger"])
+
+
+class GridRows(NamedTuple):
+    """A world of cells and its rows, whose visits are counted."""
+
+    world: Grid
+    rows: NativeRows
+
+
+def _grid(rows: Rows) -> GridRows | None:
+    if isinstance(rows, NativeRows) and isinstance(rows.world, Grid):
+        return GridRows(rows.world, rows)
+    return None

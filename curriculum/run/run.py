@@ -152,7 +152,7 @@ class Run:
         """Draw maps, then evaluate and write the best and the last policy."""
         grid = self.collector.grid
         if grid:
-            drawn = maps.draw(self.learner, grid, len(self.config.seeds))
+            drawn = maps.draw(self.learner, grid.world, len(self.config.seeds))
             visits = self.collector.ledger.visits
             yield self._record("maps", {"visits": visits, **drawn._asdict()})
         values = {

@@ -436,7 +436,8 @@ def test_the_previous_best_weights_come_back_when_the_learner_falls():
     run = Run(tiny(decay=plugins.make("decay", "performance")))
     list(begin(run))
     good = run.learner.snapshot()
-    run.decay.observe = lambda scores: np.array([True])  # says that this seed fell
+    # says that this seed fell
+    run.decay.observe = lambda scores: np.array([True])  # type: ignore[method-assign]
     run.scores.best_reward[:] = (
         np.inf
     )  # so that the present weights do not become the best

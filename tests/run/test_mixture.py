@@ -151,7 +151,8 @@ def test_the_time_a_planner_takes_is_shared_out_by_rows(monkeypatch):
 def test_the_learner_is_told_whether_to_explore(explore):
     mixture = mixture_of()
     act(mixture, explore=explore)
-    assert mixture.learner.explored is explore
+    learner: Any = mixture.learner
+    assert learner.explored is explore
 
 
 @pytest.mark.parametrize("name", plugins.names("gate"))
