@@ -62,35 +62,35 @@ spiral-7x7  cross    maze-6x6  spiral-5x5  maze-5x5  small
 ######.     .......
 """
 Task = tuple[str, int, tuple[float, float], tuple[float, float], int]
-# map, enlargement, start and goal (row, column) before it, and time limit
+# map, enlargement, start and goal (row, column) before the enlargement, and time limit
 TASKS: dict[str, Task] = {
     "easy": ("maze-5x5", 2, (0.5, 0.5), (4.5, 4.5), 50),
     "medium": ("maze-6x6", 1, (0.5, 0.5), (1.5, 5.5), 150),
     "hard": ("four-rooms", 2, (1.0, 1.0), (10.0, 10.0), 100),
     "veryhard": ("maze-11x11", 1, (0.5, 0.5), (0.5, 10.5), 200),
 }
-# time limit of a map that is no task, in multiples of the distance from its start to
+# time limit of a map that is not a task, in multiples of the distance from its start to
 # its goal
 PATIENCE = 4
-# right, down, left, up as (rows, columns); of equally short ways the first is taken
+# right, down, left, up as (rows, columns); the first of equally short paths is taken
 SIDES = np.array([(0, 1), (1, 0), (0, -1), (-1, 0)])
 
 
 class Maze(NamedTuple):
-    """A map and what to do in it; places are (row, column) in cells, 0 at the upper
-    left corner of the first cell."""
+    """A map with a start and a goal; places are (row, column) in cells, counted from
+    the upper left corner of the first cell."""
 
     walls: np.ndarray  # [H, W] bool
     # [H + 1, W + 1] bool: a place on the far edge belongs to the last cell
     free: np.ndarray
     start: np.ndarray  # [2] place
     goal: np.ndarray  # [2] place
-    radius: float  # cells; nearer to the goal than this is there
+    radius: float  # of the goal, in cells
     max_steps: int
     distance: np.ndarray  # [H, W] steps to the goal's cell, inf in walls
     # [n, 2] upper left corners of the free cells whose centre is outside the radius
     starts: np.ndarray
-    # [H, W, 2] centre of the next cell on the way; in the goal's cell, its own
+    # [H, W, 2] centre of the next cell on the path; at the goal, of the goal's cell
     ahead: np.ndarray
 
 
@@ -101,79 +101,74 @@ def names() -> list[str]:
 
 @cache
 def load(name: str) -> Maze:
-    """A maze by name. A map that is no task leads from its first free cell to the
-    (last) one farthest from there."""
+    """A maze by name.
+
+    A map that is not a task leads from its first free cell to the farthest one, the
+    last of several."""
     if name not in names():
         raise ValueError(f"no maze {name!r}; there are: {', '.join(names())}")
-    drawn, factor, first, last, max_steps = (
-        TASKS[name] if name in TASKS else _through(name)
-    )
+    task = TASKS[name] if name in TASKS else _longest_path(name)
+    drawn, factor, first, last, max_steps = task
     walls = _maps()[drawn].repeat(factor, 0).repeat(factor, 1)
-    start, goal = factor * np.array(first), factor * np.array(last)
-    distance, free = (
-        distances(walls, goal.astype(int)),
-        np.pad(~walls, ((0, 1), (0, 1)), mode="edge"),
-    )
+    goal = factor * np.array(last)
+    distance = distances(walls, goal.astype(int))
     cells = np.argwhere(~walls)
-    starts = cells[np.hypot(*(cells + 0.5 - goal).T) >= factor]
+    rows, columns = (cells + 0.5 - goal).T
+    is_outside = np.hypot(rows, columns) >= factor
     return Maze(
-        walls,
-        free,
-        start,
-        goal,
-        float(factor),
-        max_steps,
-        distance,
-        starts,
-        _ahead(distance),
+        walls=walls,
+        free=np.pad(~walls, ((0, 1), (0, 1)), mode="edge"),
+        start=factor * np.array(first),
+        goal=goal,
+        radius=float(factor),
+        max_steps=max_steps,
+        distance=distance,
+        starts=cells[is_outside],
+        ahead=_next_centres(distance),
     )
 
 
 def distances(walls: np.ndarray, cell: np.ndarray) -> np.ndarray:
-    """Steps to a cell (row, column) from every other, over shared sides, [H, W]; inf
-    where no way leads."""
+    """Steps from every cell to a cell (row, column), over shared sides, [H, W]; inf
+    where there is no path."""
     distance = np.full(walls.shape, np.inf)
     distance[tuple(cell)] = 0
-    while (
-        (
-            shorter := np.where(
-                walls, np.inf, np.minimum(distance, 1 + _beside(distance).min(0))
-            )
-        )
-        < distance
-    ).any():
+    while True:
+        nearest = 1 + _neighbours(distance).min(0)
+        shorter = np.where(walls, np.inf, np.minimum(distance, nearest))
+        if not (shorter < distance).any():
+            return distance
         distance = shorter
-    return distance
 
 
-def _beside(distance: np.ndarray) -> np.ndarray:
-    """What the cells on the four sides hold, [4, H, W]; inf outside."""
-    (height, width), framed = (
-        distance.shape,
-        np.pad(distance, 1, constant_values=np.inf),
-    )
-    return np.stack(
-        [
-            framed[1 + row : 1 + row + height, 1 + column : 1 + column + width]
-            for row, column in SIDES
-        ]
-    )
+def _neighbours(distance: np.ndarray) -> np.ndarray:
+    """Values of the cells on the four sides, [4, H, W]; inf outside."""
+    height, width = distance.shape
+    framed = np.pad(distance, 1, constant_values=np.inf)
+    shifted = []
+    for row, column in SIDES + 1:
+        shifted.append(framed[row : row + height, column : column + width])
+    return np.stack(shifted)
 
 
-def _ahead(distance: np.ndarray) -> np.ndarray:
-    beside, here = _beside(distance), np.moveaxis(np.indices(distance.shape), 0, -1)
-    nearer = (beside.min(0) < distance)[..., None]
-    return here + np.where(nearer, SIDES[beside.argmin(0)], 0) + 0.5
+def _next_centres(distance: np.ndarray) -> np.ndarray:
+    """Centres of the next cells on the paths to the goal, [H, W, 2]."""
+    neighbours = _neighbours(distance)
+    here = np.moveaxis(np.indices(distance.shape), 0, -1)
+    is_nearer = neighbours.min(0) < distance
+    side = SIDES[neighbours.argmin(0)]
+    return here + np.where(is_nearer[..., None], side, 0) + 0.5
 
 
-def _through(name: str) -> Task:
-    """The longest way through a map as a task."""
+def _longest_path(name: str) -> Task:
+    """A task from the first free cell of a map to the farthest."""
     walls = _maps()[name]
     first = np.argwhere(~walls)[0]
-    away = distances(walls, first)
-    far = int(away[~walls].max())
-    row, column = np.argwhere(away == far)[-1] + 0.5
-    return name, 1, (first[0] + 0.5, first[1] + 0.5), (row, column), PATIENCE * far
+    distance = distances(walls, first)
+    farthest = int(distance[~walls].max())
+    row, column = np.argwhere(distance == farthest)[-1] + 0.5
+    start = (first[0] + 0.5, first[1] + 0.5)
+    return name, 1, start, (row, column), PATIENCE * farthest
 
 
 @cache
@@ -183,7 +178,6 @@ def _maps() -> dict[str, np.ndarray]:
     for block in DRAWN.strip().split("\n\n"):
         header, *lines = (line.split() for line in block.splitlines())
         for place, name in enumerate(header):
-            maps[name] = np.array(
-                [[c == "#" for c in line[place]] for line in lines if len(line) > place]
-            )
+            drawn = [list(line[place]) for line in lines if len(line) > place]
+            maps[name] = np.array(drawn) == "#"
     return maps
