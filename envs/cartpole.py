@@ -1,5 +1,4 @@
-"""A pole on a cart that is pushed left or right, as in Gymnasium's CartPole-v1 (Barto,
-Sutton and Anderson 1983)."""
+"""A pole on a cart, as in CartPole-v1 of Gymnasium (Barto, Sutton & Anderson 1983)."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -11,31 +10,37 @@ from curriculum.envs._base.native import Dynamics
 from curriculum.envs._base.streams import Random
 
 GRAVITY = 9.8  # m/s^2
-CART_MASS, POLE_MASS = 1.0, 0.1  # kg
+CART_MASS = 1.0  # kg
+POLE_MASS = 0.1  # kg
 MASS = CART_MASS + POLE_MASS
-HALF_LENGTH = 0.5  # of the pole, metres
+HALF_LENGTH = 0.5  # of the pole, m
 MOMENT = POLE_MASS * HALF_LENGTH  # kg m
-FORCE = 10.0  # newton
-SECONDS = 0.02  # a step takes
+FORCE = 10.0  # N
+SECONDS = 0.02  # duration of a step
 
-# of the picture, and how far below its top the cart runs, pixels
-WIDTH, HEIGHT, RAIL = 600, 400, 300
-WHITE, BLACK, GREY, BROWN = (255, 255, 255), (0, 0, 0), (150, 150, 150), (202, 152, 101)
+# of the picture, pixels
+WIDTH = 600
+HEIGHT = 400
+RAIL = 300  # from its top to the track
+WHITE = (255, 255, 255)
+BLACK = (0, 0, 0)
+GREY = (150, 150, 150)
+BROWN = (202, 152, 101)
 
 
 @dataclass(kw_only=True)
 class CartPole(Dynamics):
-    """Keep the pole upright and the cart on its track: +1 a step, and the end for
-    whoever fails.
+    """Keep the pole upright and the cart on its track: +1 a step; failure terminates
+    the episode.
 
-    Actions push left, right. State: position (m), its speed, angle (rad, clockwise),
-    its speed, [N, 4] float64."""
+    Actions push left or right. The state is position (m), velocity, angle (rad,
+    clockwise) and angular velocity, [N, 4] float64."""
 
-    max_steps: int = 500  # an episode is truncated after so many steps; 0: never
+    max_steps: int = 500  # steps after which an episode is truncated; 0: never
 
     defaults: ClassVar[dict[str, str]] = {"planner": "balance", "learner": "iql"}
     fps: ClassVar[int] = round(1 / SECONDS)  # in real time
-    position_limit: ClassVar[float] = 2.4  # metres
+    position_limit: ClassVar[float] = 2.4  # m
     angle_limit: ClassVar[float] = 12 * 2 * np.pi / 360  # 12 degrees
 
     def __post_init__(self):
@@ -46,9 +51,9 @@ class CartPole(Dynamics):
 
     @property
     def observation_space(self) -> gym.spaces.Box:
-        high = np.array(
-            [2 * self.position_limit, np.inf, 2 * self.angle_limit, np.inf], np.float32
-        )
+        position = 2 * self.position_limit
+        angle = 2 * self.angle_limit
+        high = np.array([position, np.inf, angle, np.inf], np.float32)
         return gym.spaces.Box(-high, high)
 
     @property
@@ -56,63 +61,57 @@ class CartPole(Dynamics):
         return gym.spaces.Discrete(2)
 
     def begin(self, rng: Random, rows: int) -> np.ndarray:
-        """First states [N, 4]: every number uniform in +-0.05."""
+        """First states [N, 4], uniform in +-0.05."""
         return 0.1 * rng.random((rows, 4)) - 0.05
 
     def step(
         self, state: np.ndarray, action: np.ndarray, rng: Random
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Next states [N, 4] after one Euler step, rewards [N] and terminated [N];
-        nothing is drawn."""
-        _, speed, angle, turning = state.T
-        cos, sin = np.cos(angle), np.sin(angle)
+        deterministic."""
+        _, velocity, angle, angular_velocity = state.T
+        cos = np.cos(angle)
+        sin = np.sin(angle)
         force = np.where(action == 1, FORCE, -FORCE)
         # Florian (2007), "Correct equations for the dynamics of the cart-pole system",
         # eq. 23 and 24 without friction
-        push = (force + MOMENT * np.square(turning) * sin) / MASS
-        turns = (GRAVITY * sin - cos * push) / (
-            HALF_LENGTH * (4 / 3 - POLE_MASS * np.square(cos) / MASS)
-        )
-        speeds_up = push - MOMENT * turns * cos / MASS
-        following = state + SECONDS * np.stack([speed, speeds_up, turning, turns], -1)
-        return following, np.ones(len(state)), ~self.success(following)
+        push = (force + MOMENT * np.square(angular_velocity) * sin) / MASS
+        inertia = HALF_LENGTH * (4 / 3 - POLE_MASS * np.square(cos) / MASS)
+        angular_acceleration = (GRAVITY * sin - cos * push) / inertia
+        acceleration = push - MOMENT * angular_acceleration * cos / MASS
+        change = [velocity, acceleration, angular_velocity, angular_acceleration]
+        next_state = state + SECONDS * np.stack(change, -1)
+        return next_state, np.ones(len(state)), ~self.success(next_state)
 
     def observe(self, state: np.ndarray) -> np.ndarray:
         """Observations [N, 4]: the state in float32."""
         return state.astype(np.float32)
 
     def success(self, state: np.ndarray) -> np.ndarray:
-        """Whether the pole stands and the cart is on its track, [N]; at an episode's
-        end: whether it was cut short."""
-        return (np.abs(state[:, 0]) <= self.position_limit) & (
-            np.abs(state[:, 2]) <= self.angle_limit
-        )
+        """Whether the pole is upright and the cart on its track, [N]; at the end of an
+        episode this means that it was truncated."""
+        position, _, angle, _ = state.T
+        is_on_track = np.abs(position) <= self.position_limit
+        is_upright = np.abs(angle) <= self.angle_limit
+        return is_on_track & is_upright
 
     def draw(self, state: np.ndarray) -> np.ndarray:
-        """A picture [400, 600, 3] uint8 of one state [4]: the track is as wide as the
+        """A picture [400, 600, 3] uint8 of one state [4]; the track is as wide as the
         picture."""
-        import pygame  # here, not above: training never draws
+        import pygame  # imported here because training never draws
 
-        # twice as large, and shrunk in the end: smooth edges
+        # drawn twice as large and then reduced, for smooth edges
         surface = pygame.Surface((2 * WIDTH, 2 * HEIGHT))
         metre = WIDTH / self.position_limit  # pixels of the large picture
         hinge = pygame.Vector2(WIDTH + metre * state[0], 2 * RAIL - 20)
         surface.fill(WHITE)
         pygame.draw.line(surface, BLACK, (0, 2 * RAIL), (2 * WIDTH, 2 * RAIL), 2)
         pygame.draw.rect(surface, BLACK, (hinge.x - 50, 2 * RAIL - 30, 100, 60))
-        along = pygame.Vector2(0, -2 * HALF_LENGTH * metre).rotate_rad(state[2])
-        across = pygame.Vector2(10, 0).rotate_rad(state[2])
-        pygame.draw.polygon(
-            surface,
-            BROWN,
-            [
-                hinge - across,
-                hinge - across + along,
-                hinge + across + along,
-                hinge + across,
-            ],
-        )
+        pole = pygame.Vector2(0, -2 * HALF_LENGTH * metre).rotate_rad(state[2])
+        side = pygame.Vector2(10, 0).rotate_rad(state[2])
+        left = [hinge - side, hinge - side + pole]
+        right = [hinge + side + pole, hinge + side]
+        pygame.draw.polygon(surface, BROWN, [*left, *right])
         pygame.draw.circle(surface, GREY, hinge, 10)
-        return pygame.surfarray.array3d(
-            pygame.transform.smoothscale_by(surface, 0.5)
-        ).swapaxes(0, 1)
+        reduced = pygame.transform.smoothscale_by(surface, 0.5)
+        return pygame.surfarray.array3d(reduced).swapaxes(0, 1)
