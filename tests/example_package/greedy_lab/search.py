@@ -1,51 +1,49 @@
-"""Walk towards the goal, rows first."""
+"""Walk towards the goal of the gridworld, rows first."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
+LEFT_TURN = 0
+KEEP = 1
+RIGHT_TURN = 2
+
 
 @dataclass(kw_only=True)
 class Greedy:
-    """Turn towards the goal and go, whatever stands in the way."""
+    """Turn towards the goal and go, whatever is in the way.
 
-    # or "state": the simulator's true state in `env.state`, which every report will say
-    needs = "observation"
-    clumsiness: float = 0.0  # share of random actions; dataclass fields become flags
+    It does not inherit from `curriculum.types.Planner`: that is not required."""
 
-    def setup(self, env, spec, seeds):
-        """Prepare for `env` (a batch of rows, equally many for each seed) and return
-        self."""
-        # a seed alone acts as among others
+    needs = "observation"  # "state" would be the simulator's true state
+    clumsiness: float = 0.0  # share of random actions
+
+    def setup(self, rows, spec, seeds):
+        """Prepare for `rows`, equally many for each seed, and return self."""
+        # one generator a seed, so that a seed alone acts as it does among others
         self.generators = [np.random.default_rng(seed) for seed in seeds]
-        self.rows_each = env.count // len(seeds)
+        self.rows_per_seed = rows.count // len(seeds)
         return self
 
     def act(self, obs, rows):
-        """Choose an action for each observation [n, 6] (row, column, heading, goal),
-        made in the rows [n]."""
-        # up, right, down, left
-        heading = np.select([obs[:, 2] < 0, obs[:, 3] > 0, obs[:, 2] > 0], [0, 1, 2], 3)
-        wanted = np.where(obs[:, 0] < obs[:, 4], 2, 1)
-        # 0 left, 1 keep, 2 right
-        action = np.select([wanted == heading, (wanted - heading) % 4 == 1], [1, 2], 0)
-        chance = np.array(
-            [self.generators[row // self.rows_each].random(2) for row in rows]
-        ).reshape(-1, 2)
-        return np.where(
-            chance[:, 0] < self.clumsiness, (3 * chance[:, 1]).astype(np.int64), action
-        )
+        """Choose actions [n] for observations [n, 6] (row, column, heading, goal) of
+        the rows with indices `rows` [n]."""
+        facing = [obs[:, 2] < 0, obs[:, 3] > 0, obs[:, 2] > 0]  # up, right, down
+        heading = np.select(facing, [0, 1, 2], 3)
+        wanted = np.where(obs[:, 0] < obs[:, 4], 2, 1)  # down, else right
+        turn = (wanted - heading) % 4
+        action = np.select([turn == 0, turn == 1], [KEEP, RIGHT_TURN], LEFT_TURN)
+        owners = rows // self.rows_per_seed
+        draws = [self.generators[owner].random(2) for owner in owners]
+        coin, choice = np.array(draws).reshape(-1, 2).T
+        random_action = (3 * choice).astype(np.int64)
+        return np.where(coin < self.clumsiness, random_action, action)
 
     def state(self):
-        """Give what `load` needs to go on exactly from here; a planner without memory
-        has neither."""
-        return {
-            "generators": [
-                generator.bit_generator.state for generator in self.generators
-            ]
-        }
+        """Return what `load` needs to continue exactly from here."""
+        return {"generators": [g.bit_generator.state for g in self.generators]}
 
     def load(self, state):
-        """Go back to what `state` returned."""
+        """Restore what `state` returned."""
         for generator, saved in zip(self.generators, state["generators"], strict=True):
             generator.bit_generator.state = saved
