@@ -66,6 +66,11 @@ def test_every_plugin_of_the_guide_trains_from_a_folder_outside(
     assert (run / "result.json").is_file()
 
 
+def test_every_plugin_of_the_guide_is_followed_by_its_command():
+    titles = {block.title for block in blocks() if block.title}
+    assert titles == PLUGINS.keys()
+
+
 @pytest.mark.parametrize("command", sorted(set(commands())))
 def test_every_command_of_the_documentation_is_understood(command: str):
     words = shlex.split(command, comments=True)
