@@ -15,9 +15,10 @@ FOLDERS = {"curriculum": "curriculum", "envs": "curriculum.envs"}
 FOLDERS |= {"planners": "curriculum.planners"}
 ROOMS = {  # a room -> the rooms that its files may import, besides its own
     "types": (),
+    "activity": (),
     "setting": ("types",),
     "envs": ("types",),
-    "planners": ("envs", "types"),
+    "planners": ("envs", "types", "activity"),
     "decays": ("types",),
     "gates": ("types",),
     "starts": ("types",),
@@ -29,9 +30,15 @@ ROOMS = {  # a room -> the rooms that its files may import, besides its own
     "shipping": ("learning", "types"),
     "techniques": ("shipping", "types"),
     "report": ("types",),
-    "listeners": ("report", "types"),
-    "run": ("setting", "envs", "replay", "learning", "shipping", "report", "types"),
-    "contract": ("run", "setting", "envs", "replay", "learning", "shipping", "types"),
+    "listeners": ("report", "types", "activity"),
+    "run": (
+        *("setting", "envs", "replay", "learning", "shipping", "report"),
+        *("activity", "types"),
+    ),
+    "contract": (
+        *("run", "setting", "envs", "replay", "learning", "shipping"),
+        *("activity", "types"),
+    ),
 }
 EXTRA = {  # a file -> rooms that it alone of its room may import
     "planners/noisy.py": ("setting",),  # it wraps another planner, given by name

@@ -1,0 +1,32 @@
+"""Phases of long work: shown to whoever listens, and interrupted on request."""
+
+import pytest
+
+from curriculum.activity import Interrupted, Phase, listening, phase
+
+
+def test_listeners_see_the_beginning_every_advance_and_the_end():
+    seen: list[tuple[float, bool]] = []
+
+    def show(current: Phase) -> None:
+        seen.append((current.done, current.finished))
+
+    with listening(show), phase("planner", total=2, unit="episodes") as current:
+        current.advance()
+        current.update(2)
+    assert seen == [(0, False), (1, False), (2, False), (2, True)]
+
+
+def test_stop_interrupts_the_next_advance():
+    with (
+        listening(lambda current: None, stop=lambda: True),
+        pytest.raises(Interrupted),
+        phase("start", total=10, unit="transitions") as current,
+    ):
+        current.advance()
+
+
+def test_without_a_listener_nothing_happens():
+    with phase("start", total=1, unit="steps") as current:
+        current.advance()
+    assert current.finished
