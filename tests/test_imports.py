@@ -16,9 +16,10 @@ FOLDERS |= {"planners": "curriculum.planners"}
 ROOMS = {  # a room -> the rooms that its files may import, besides its own
     "types": (),
     "activity": (),
-    "setting": ("types",),
+    "trust": (),
+    "setting": ("types", "trust"),
     "envs": ("types",),
-    "planners": ("envs", "types", "activity"),
+    "planners": ("envs", "types", "activity", "trust"),
     "decays": ("types",),
     "gates": ("types",),
     "starts": ("types",),
