@@ -23,14 +23,16 @@ class Interrupted(BaseException):
     Not an `Exception`: a plug-in that catches all of those must not hide it."""
 
 
-@dataclass(kw_only=True)
+@dataclass(kw_only=True, eq=False)
 class Phase:
     """One piece of long work."""
 
     name: str  # such as "random play", "planner", "expert", "start" or "evaluation"
     total: float  # how much there is to do; 0: unknown
     unit: str  # of `total` and `done`, in the plural
+    hint: str = ""  # the flags to lower where it takes too long
     done: float = 0.0
+    share: float = 0.0  # of the work that is done
     detail: str = ""  # the newest figures, as text
     finished: bool = False
 
@@ -39,14 +41,24 @@ class Phase:
         stop."""
         self.update(self.done + amount, detail)
 
-    def update(self, done: float, detail: str = "") -> None:
-        """Report how much is done; raises Interrupted once the run is asked to stop."""
-        self.done = done
-        self.detail = detail or self.detail
-        audience = _audience.get()
-        audience.show(self)
-        if audience.stop():
+    def update(self, done: float, detail: str = "", share: float | None = None) -> None:
+        """Report how much is done; raises Interrupted once the run is asked to stop.
+
+        `share` is given where the work is not proportional to what is counted."""
+        self.report(done, detail, share)
+        if _audience.get().stop():
             raise Interrupted
+
+    def report(self, done: float, detail: str = "", share: float | None = None) -> None:
+        """Report how much is done, as `update` does, and never raise."""
+        self.done = done
+        if detail:
+            self.detail = detail
+        if share is not None:
+            self.share = share
+        elif self.total:
+            self.share = done / self.total
+        _audience.get().show(self)
 
 
 class _Audience(NamedTuple):
@@ -61,9 +73,14 @@ _audience: ContextVar[_Audience] = ContextVar("audience", default=_nobody)
 
 
 @contextmanager
-def phase(name: str, total: float, unit: str) -> Iterator[Phase]:
-    """Announce work that begins now, and its end."""
-    current = Phase(name=name, total=total, unit=unit)
+def phase(
+    name: str, total: float, unit: str, hint: str = "", done: float = 0.0
+) -> Iterator[Phase]:
+    """Announce work that begins now, of which `done` was done before, and its end."""
+    share = done / total if total else 0.0
+    current = Phase(
+        name=name, total=total, unit=unit, hint=hint, done=done, share=share
+    )
     audience = _audience.get()
     audience.show(current)
     try:

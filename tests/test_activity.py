@@ -30,3 +30,21 @@ def test_without_a_listener_nothing_happens():
     with phase("start", total=1, unit="steps") as current:
         current.advance()
     assert current.finished
+
+
+def test_a_report_never_interrupts():
+    with (
+        listening(lambda current: None, stop=lambda: True),
+        phase("online", total=10, unit="steps", done=4) as current,
+    ):
+        assert current.share == 0.4
+        current.report(5)
+    assert current.share == 0.5
+
+
+def test_the_share_can_differ_from_what_is_counted():
+    with phase("planner", total=4, unit="episodes") as current:
+        current.update(1, share=0.7)
+        assert current.share == 0.7
+        current.advance()
+    assert current.share == 0.5

@@ -4,6 +4,7 @@ import torch
 
 from curriculum.learning.learner import Learner
 from curriculum.replay.buffer import Buffer
+from curriculum.run import advice
 from curriculum.run.collector import Collector
 from curriculum.run.mixture import Mixture
 from curriculum.setting import plugins
@@ -65,6 +66,7 @@ def make_collector(
     spec: Spec,
     planner: Planner,
     gate: Gate,
+    start: Start,
     learner: Learner,
     buffer: Buffer,
 ) -> Collector:
@@ -89,6 +91,7 @@ def make_collector(
         random=random.setup(rows, spec, config.seeds),
         buffer=buffer,
         store=config.store,
+        hint=advice.start(start, planner),
     )
 
 

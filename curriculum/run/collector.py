@@ -1,9 +1,11 @@
 """Collection: plays in the run's environments and stores the transitions."""
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
 
+from curriculum.activity import phase
 from curriculum.envs._base.native import Grid, NativeRows
 from curriculum.replay.buffer import SOURCE, Buffer
 from curriculum.replay.layout import Transition
@@ -17,7 +19,8 @@ class Collector(CollectorProtocol):
     """Steps E rows of each of P seeds.
 
     `store` is "all", or the source whose transitions enter the buffer. `random` is a
-    planner of random actions that is set up for `rows`."""
+    planner of random actions that is set up for `rows`; `hint` names the flags that
+    make a start shorter."""
 
     def __init__(
         self,
@@ -27,6 +30,7 @@ class Collector(CollectorProtocol):
         random: Planner,
         buffer: Buffer,
         store: str,
+        hint: str = "",
     ):
         self.rows = rows
         self.spec = spec
@@ -34,6 +38,7 @@ class Collector(CollectorProtocol):
         self.random = random
         self.buffer = buffer
         self.store = store
+        self.hint = hint
         self.shape = mixture.shape  # (P, E)
         self.grid = _grid(rows)
         cells = self.grid.world.cells if self.grid else (0,)
@@ -45,7 +50,7 @@ class Collector(CollectorProtocol):
 
     def play_planner(self, transitions: int) -> None:
         everywhere = np.ones(self.shape, bool)
-        for _ in range(self.steps_for(transitions)):
+        for _ in self._start(transitions):
             obs = self._by_seed(self.obs)
             action = self.mixture.plan(obs, everywhere)
             if action is None:
@@ -56,8 +61,17 @@ class Collector(CollectorProtocol):
 
     def play_random(self, transitions: int) -> None:
         everyone = np.arange(self.rows.count)
-        for _ in range(self.steps_for(transitions)):
+        for _ in self._start(transitions):
             self._play(self.random.act(self.obs, everyone), "random")
+
+    def _start(self, transitions: int) -> Iterator[None]:
+        """One turn for every step of all rows, as a phase."""
+        rows = self.shape[1]
+        steps = self.steps_for(transitions)
+        with phase("start", steps * rows, "transitions", self.hint) as current:
+            for _ in range(steps):
+                yield
+                current.advance(rows)
 
     def steps_for(self, transitions: int) -> int:
         """Steps of all rows that give each seed at least so many transitions."""

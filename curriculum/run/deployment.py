@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from curriculum.activity import phase
 from curriculum.learning.learner import Learner
 from curriculum.replay.buffer import Buffer
 from curriculum.run.evaluation import Episodes, evaluation_rows, play
@@ -15,6 +16,7 @@ from curriculum.shipping.compression import Act, measure
 from curriculum.types import Spec, Technique, World
 
 OBSERVATIONS = 4_096  # on which compressed policies are compared with the original
+HINT = "--techniques or --eval-episodes"
 
 
 def write_policies(learner: Learner, folder: Path, name: str) -> None:
@@ -42,18 +44,20 @@ def measure_compressed(
         return play(act, evaluation_rows(world, episodes))
 
     results = []
-    for index, obs in enumerate(buffer.distinct_obs(OBSERVATIONS)):
-        seed = learner.seeds[index]
-        result = measure(
-            learner.export(index),
-            torch.from_numpy(obs),
-            techniques,
-            spec,
-            play_episodes,
-            folder / f"seed{seed}",
-            seed,
-        )
-        results.append(result)
+    with phase("compression", len(learner.seeds), "seeds", HINT) as current:
+        for index, obs in enumerate(buffer.distinct_obs(OBSERVATIONS)):
+            seed = learner.seeds[index]
+            result = measure(
+                learner.export(index),
+                torch.from_numpy(obs),
+                techniques,
+                spec,
+                play_episodes,
+                folder / f"seed{seed}",
+                seed,
+            )
+            results.append(result)
+            current.advance()
     values = {}
     for variant, row in results[0].items():
         for name in row:

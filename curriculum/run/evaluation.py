@@ -9,8 +9,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from curriculum.activity import Phase, phase
 from curriculum.learning.learner import Learner
 from curriculum.report import statistics
+from curriculum.run import advice
 from curriculum.run.mixture import Mixture
 from curriculum.types import Gate, Planner, Rows, Spec, World, stream
 
@@ -32,11 +34,23 @@ class Episodes(NamedTuple):
         return Episodes(*(column.reshape(shape) for column in self))
 
 
-def play(act: Callable[[np.ndarray, np.ndarray], np.ndarray], rows: Rows) -> Episodes:
-    """Play one episode in every row.
+def play(
+    act: Callable[[np.ndarray, np.ndarray], np.ndarray],
+    rows: Rows,
+    name: str = "evaluation",
+    hint: str = advice.EVALUATION,
+) -> Episodes:
+    """Play one episode in every row, as a phase with this name and hint.
 
     `act(obs, indices)` chooses actions for observations [n, *O] of the rows with
     indices [n], those that are still playing."""
+    with phase(name, rows.count, "episodes", hint) as current:
+        return _play(act, rows, current)
+
+
+def _play(
+    act: Callable[[np.ndarray, np.ndarray], np.ndarray], rows: Rows, current: Phase
+) -> Episodes:
     obs = rows.reset()
     reward = np.zeros(rows.count)
     length = np.zeros(rows.count, np.int64)
@@ -44,7 +58,8 @@ def play(act: Callable[[np.ndarray, np.ndarray], np.ndarray], rows: Rows) -> Epi
     playing = np.ones(rows.count, bool)
     space = rows.single_action_space
     action = np.zeros((rows.count, *(space.shape or ())), space.dtype)
-    for _ in range(rows.world.max_steps or FREE_RUN):
+    limit = rows.world.max_steps or FREE_RUN
+    for time in range(limit):
         now = np.flatnonzero(playing)
         action[now] = act(obs[now], now)
         step = rows.step(action)
@@ -53,12 +68,26 @@ def play(act: Callable[[np.ndarray, np.ndarray], np.ndarray], rows: Rows) -> Epi
         length[now] += 1
         success[now] = step.success[now]
         playing &= ~(step.terminated | step.truncated)
+        over = rows.count - int(playing.sum())
+        share = _share(rows.count, over, int(length.sum()), limit - time - 1)
+        current.update(over, share=share)
         if not playing.any():
             break
         rows.rest(~playing)
     if not rows.world.has_success:
         success[:] = np.nan
     return Episodes(reward, length, success)
+
+
+def _share(episodes: int, over: int, steps: int, longest: int) -> float:
+    """Estimate the share of the work that is done: `over` episodes have ended after
+    `steps` steps of all, the others take at most `longest` steps more.
+
+    They are expected to end at the same rate, as if half an episode more had ended."""
+    playing = episodes - over
+    rate = (over + 0.5) / steps
+    expected = playing * -np.expm1(-rate * longest) / rate
+    return steps / (steps + expected)
 
 
 def final_episodes(count: int) -> range:
@@ -74,12 +103,17 @@ def evaluation_rows(world: World, episodes: Sequence[int], copies: int = 1) -> R
 
 
 def play_planner(
-    planner: Planner, world: World, spec: Spec, episodes: Sequence[int]
+    planner: Planner,
+    world: World,
+    spec: Spec,
+    episodes: Sequence[int],
+    name: str = "planner",
+    hint: str = "",
 ) -> Episodes:
-    """Let a copy of a planner play, [N]."""
+    """Let a copy of a planner play, [N], as a phase with this name and hint."""
     rows = evaluation_rows(world, episodes)
     player = copy.deepcopy(planner).setup(rows, spec, (0,))
-    return play(player.act, rows)
+    return play(player.act, rows, name, hint or advice.planner(planner))
 
 
 def play_learner(learner: Learner, world: World, episodes: Sequence[int]) -> Episodes:
@@ -134,7 +168,8 @@ def play_mixed(
         )
         return _in_rows(action)[now]
 
-    episodes_played = play(act, rows).reshape(*shape)
+    hint = advice.mixed(planner)
+    episodes_played = play(act, rows, hint=hint).reshape(*shape)
     return episodes_played, mixture.use.calls
 
 

@@ -7,6 +7,7 @@ import numpy as np
 
 from curriculum.learning.learner import Learner
 from curriculum.learning.weights import Snapshot
+from curriculum.run import advice
 from curriculum.run.deployment import write_policies
 from curriculum.run.evaluation import (
     final_episodes,
@@ -39,7 +40,12 @@ class Evaluator:
         """Measure random play and the planner, the ends of the scale of scores."""
         episodes = self.config.eval_episodes
         random = play_planner(
-            plugins.make("planner", "random"), self.world, self.spec, range(episodes)
+            plugins.make("planner", "random"),
+            self.world,
+            self.spec,
+            range(episodes),
+            name="random play",
+            hint=advice.EVALUATION,
         )
         planned = play_planner(
             self.planner,

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import torch
 
-from curriculum.run import checkpoint
+from curriculum.activity import phase
+from curriculum.run import advice, checkpoint
 from curriculum.run.run import Run
 from curriculum.setting.config import Config
 from curriculum.types import Record
@@ -35,22 +36,26 @@ def train(
         run.load(checkpoint.read(resume))
     else:
         yield from begin(run)
-    while run.step < config.steps:
-        if stop():
-            run.save()
-            return
-        rate = run.planning_rate()
-        run.step += config.rows
-        run.collector.collect(rate, run.step)
-        run.trainer.update(run.step, diagnose=run.due(config.log_every))
-        if run.due(config.log_every):
-            yield from run.report()
-        if run.due(config.eval_every):
-            yield run.evaluate()
-        if run.due(config.compress_every):
-            yield run.compress()
-        if run.due(config.checkpoint_every):
-            run.save()
+    steps = config.steps
+    with phase("online", steps, "steps", advice.ONLINE, done=run.step) as current:
+        while run.step < steps:
+            if stop():
+                run.save()
+                return
+            rate = run.planning_rate()
+            run.step += config.rows
+            run.collector.collect(rate, run.step)
+            run.trainer.update(run.step, diagnose=run.due(config.log_every))
+            # `stop` is asked above, where a checkpoint can be written
+            current.report(run.step)
+            if run.due(config.log_every):
+                yield from run.report()
+            if run.due(config.eval_every):
+                yield run.evaluate()
+            if run.due(config.compress_every):
+                yield run.compress()
+            if run.due(config.checkpoint_every):
+                run.save()
     yield from run.finish()
 
 

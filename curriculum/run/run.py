@@ -47,6 +47,7 @@ class Run:
             spec=self.spec,
             planner=copy.deepcopy(chosen["planner"]),
             gate=copy.deepcopy(chosen["gate"]),
+            start=self.start,
             learner=self.learner,
             buffer=self.buffer,
         )

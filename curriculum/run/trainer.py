@@ -3,9 +3,11 @@
 import numpy as np
 from torch import Tensor
 
+from curriculum.activity import phase
 from curriculum.learning import engine
 from curriculum.learning.learner import Learner
 from curriculum.replay.buffer import Buffer
+from curriculum.run import advice
 from curriculum.setting.config import Config
 from curriculum.types import Batch, Bonus, State
 
@@ -42,8 +44,13 @@ class Trainer:
 
     def pretrain(self, updates: int) -> None:
         """Take updates before the first environment step."""
-        for done in range(0, updates, CHUNK):
-            self._train(min(CHUNK, updates - done), step=0)
+        if not updates:
+            return
+        with phase("offline", updates, "updates", advice.OFFLINE) as current:
+            for done in range(0, updates, CHUNK):
+                chunk = min(CHUNK, updates - done)
+                self._train(chunk, step=0)
+                current.advance(chunk)
 
     def update(self, step: int, diagnose: bool = False) -> None:
         """Take the updates that the last environment step, now `step`, has earned;
