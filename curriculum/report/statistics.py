@@ -31,7 +31,8 @@ class Difference(NamedTuple):
     low: float
     high: float
     n: int  # pairs in which neither value is missing
-    # 1 the first arm, -1 the second, 0 if the interval contains zero or does not exist
+    # 1 the first arm, -1 the second, 0 if the interval contains zero or does not exist,
+    # or if a pair is incomplete
     winner: int
 
 
@@ -102,10 +103,11 @@ def paired_difference(a: np.ndarray, b: np.ndarray, level: float = 0.95) -> Diff
     for each shared seed.
 
     A bootstrap would be too narrow: for five pairs, its 95 % interval contains the true
-    mean in about 84 % of cases. Pairs with a missing value are left out; fewer than two
-    pairs give nan bounds and no winner."""
-    difference = np.asarray(a, float) - np.asarray(b, float)
-    difference = difference[~np.isnan(difference)]
+    mean in about 84 % of cases. Pairs with a missing value are left out and leave no
+    winner: an arm must not win by the seeds on which it failed. Fewer than two pairs
+    give nan bounds."""
+    all_pairs = np.asarray(a, float) - np.asarray(b, float)
+    difference = all_pairs[np.isfinite(all_pairs)]
     n = len(difference)
     mean = float(difference.mean()) if n else math.nan
     if n < 2:
@@ -115,6 +117,8 @@ def paired_difference(a: np.ndarray, b: np.ndarray, level: float = 0.95) -> Diff
     low = mean - half_width
     high = mean + half_width
     winner = int(low > 0) - int(high < 0)
+    if n < len(all_pairs):
+        winner = 0
     return Difference(mean, low, high, n, winner)
 
 

@@ -25,8 +25,8 @@ NOTE = (
     "Learner alone, mean over seeds {seeds} +- standard deviation. Final: the last "
     "policy on episodes of its own. Over training: mean height of the learning curve. "
     "Differences: mean and 95 % interval of paired per-seed differences (Student's t); "
-    "a winner is named only where the interval excludes zero and the difference does "
-    "not round to zero."
+    "a winner is named only where no seed is missing, the interval excludes zero and "
+    "the difference does not round to zero."
 )
 
 
@@ -121,6 +121,8 @@ def _verdict(name: str, measure: Measure, reference: str, base: Measure) -> str:
     difference = statistics.paired_difference(measure.values, base.values)
     if not difference.n:
         return "-"
+    if difference.n < len(base.values):
+        return f"{difference.n} of {len(base.values)} seeds have both, no winner"
     digits = _digits(difference.mean)
     mean = f"{difference.mean:+,.{digits}f}"
     low = f"{difference.low:+,.{digits}f}"

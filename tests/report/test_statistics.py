@@ -128,6 +128,14 @@ def test_paired_difference_drops_incomplete_pairs_and_bounds_nothing_with_one():
     assert math.isnan(paired_difference(a[1:2], b[1:2]).mean)
 
 
+@pytest.mark.parametrize("missing", [np.nan, np.inf, -np.inf])
+def test_an_arm_does_not_win_by_the_seeds_on_which_it_failed(missing):
+    succeeds_late = np.array([300.0, 310, 320, 330, 340])
+    succeeds_twice = np.array([100.0, 110, missing, missing, missing])
+    difference = paired_difference(succeeds_twice, succeeds_late)
+    assert (difference.mean, difference.n, difference.winner) == (-200, 2, 0)
+
+
 def test_five_pairs_need_student_because_their_bootstrap_is_too_narrow():
     x = generator().normal(size=(1500, 5))
     low, high = bootstrap(x, mean, generator(1), draws=500)

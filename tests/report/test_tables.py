@@ -79,3 +79,29 @@ def test_the_smallest_difference_that_prints_can_win():
 def test_values_that_are_missing_on_all_seeds_are_dashes():
     table = comparison({"a": curve([1, 2]), "b": curve([3, 4])})
     assert rows(table)["b"][2] == "-"
+
+
+def test_seeds_that_never_succeed_do_not_make_their_arm_the_first():
+    never = np.nan
+    table = comparison(
+        {
+            "base": curve([1, 2, 3, 4, 5], [300, 310, 320, 330, 340]),
+            "two": curve([1, 2, 3, 4, 5], [100, 110, never, never, never]),
+        }
+    )
+    assert rows(table)["two"][2] == "2 of 5 seeds have both, no winner"
+
+
+def test_the_last_policy_counts_even_where_the_best_is_better():
+    run = curve([1, 3])
+    better = run._replace(
+        final=run.final | {"final/best_mean_reward": np.array([50.0, 70.0])}
+    )
+    assert rows(comparison({"a": better}))["a"][0] == "2.00 +- 1.41"
+
+
+def test_return_over_training_weighs_evaluations_by_their_steps():
+    run = curve([1])._replace(
+        steps=np.array([0, 10, 40]), reward=np.array([[0.0], [2.0], [4.0]])
+    )
+    assert rows(comparison({"a": run}))["a"][3] == "2.50"  # (10 * 1 + 30 * 3) / 40

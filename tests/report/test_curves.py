@@ -1,0 +1,113 @@
+"""What a comparison reads from the folder of a run, by numbers written by hand."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from curriculum import compare
+from curriculum.report.curves import read_curve
+
+Values = dict[str, list[float | None]]
+
+
+def write_run(
+    folder: Path, last: list[float], seeds: list[int], **changed: Values
+) -> Path:
+    """Write the records of a finished run of two evaluations."""
+    nobody: list[float | None] = [None] * len(seeds)
+    calls = [30.0, 10.0, 20.0, 40.0, 0.0][: len(seeds)]
+    records: list[tuple[str, int, Values]] = [
+        (
+            "baseline",
+            0,
+            {
+                "eval/random_reward": [-5.0] * len(seeds),
+                "eval/planner_reward": [9.0] * len(seeds),
+            },
+        ),
+        ("evaluate", 0, {"eval/mean_reward": [0.0] * len(seeds)}),
+        ("collect", 10, {"rollout/first_success_step": nobody}),
+        ("time", 10, {"time/time_elapsed": [4.0] * len(seeds)}),
+        ("evaluate", 10, {"eval/mean_reward": [2.0] * len(seeds)}),
+        ("collect", 40, {"rollout/first_success_step": nobody}),
+        (
+            "time",
+            40,
+            {
+                "time/time_elapsed": [12.0] * len(seeds),
+                "planner/seconds_total": [0.25] * len(seeds),
+            },
+        ),
+        ("evaluate", 40, {"eval/mean_reward": [4.0] * len(seeds)}),
+        (
+            "final",
+            40,
+            {
+                "final/last_mean_reward": [*last],
+                "final/best_mean_reward": [99.0] * len(seeds),
+                "final/last_success_rate": [0.5] * len(seeds),
+                "final/last_score": [0.75] * len(seeds),
+                "final/planner_calls": [*calls],
+            },
+        ),
+    ]
+    folder.mkdir(parents=True)
+    with (folder / "metrics.jsonl").open("w") as file:
+        for kind, step, values in records:
+            line: dict[str, Any] = {"kind": kind, "step": step, "time": 0.0}
+            line["values"] = values | changed.get(kind, {})
+            file.write(json.dumps(line) + "\n")
+    (folder / "result.json").write_text(json.dumps({"seeds": seeds}))
+    return folder
+
+
+def test_a_curve_holds_every_evaluation_and_the_last_values(tmp_path: Path):
+    successes: Values = {"rollout/first_success_step": [20, None]}
+    run = write_run(tmp_path / "run", [1, 3], [4, 7], collect=successes)
+    curve = read_curve(run)
+    assert curve.seeds == [4, 7]
+    assert curve.steps.tolist() == [0, 10, 40]
+    assert curve.reward.tolist() == [[0, 0], [2, 2], [4, 4]]
+    assert curve.final["final/last_mean_reward"].tolist() == [1, 3]
+    np.testing.assert_array_equal(curve.first_success, [20, np.nan])
+    assert curve.baselines == {"random": -5, "planner": 9}
+
+
+def test_seconds_are_those_of_the_run_not_a_sum_over_seeds(tmp_path: Path):
+    assert read_curve(write_run(tmp_path / "run", [1, 3], [0, 1])).seconds == 12
+
+
+def test_a_call_takes_all_seconds_by_all_calls(tmp_path: Path):
+    # 0.25 + 0.25 seconds for 30 + 10 calls
+    curve = read_curve(write_run(tmp_path / "run", [1, 3], [0, 1]))
+    assert curve.planner_ms == pytest.approx(12.5)
+
+
+def test_without_calls_a_call_takes_no_known_time(tmp_path: Path):
+    nobody: Values = {"final/planner_calls": [0.0, 0.0]}
+    run = write_run(tmp_path / "run", [1, 3], [0, 1], final=nobody)
+    assert np.isnan(read_curve(run).planner_ms)
+
+
+def test_a_run_that_did_not_end_is_refused(tmp_path: Path):
+    run = write_run(tmp_path / "run", [1, 3], [0, 1])
+    path = run / "metrics.jsonl"
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[:-1]))
+    with pytest.raises(ValueError, match="is not finished; continue it with"):
+        read_curve(run)
+
+
+def compared(*runs: Path, seeds: str = "0 1 2 3 4") -> dict[str, Any]:
+    """What `compare` would print and draw of finished runs, without training."""
+    curves = {run.name: read_curve(run) for run in runs}
+    compare._check_seeds(curves, [int(seed) for seed in seeds.split()])
+    return curves
+
+
+def test_runs_of_other_seeds_are_not_paired(tmp_path: Path):
+    run = write_run(tmp_path / "a", [1, 2], [0, 2])
+    with pytest.raises(ValueError, match=r"must have the seeds \[0, 1\].*has \[0, 2\]"):
+        compared(run, seeds="0 1")
