@@ -29,10 +29,17 @@ from curriculum.envs._cellworld.visibility import visibility_polygon
 from curriculum.envs._cellworld.worlds import WORLDS
 from curriculum.envs.botevade import BotEvade
 
+EXCERPT = Path(__file__).with_name("recorded") / "botevade.npz"
+# the complete recording; the tables of the world in it have no licence
 DATA = Path(__file__).parents[3] / "shared" / "data"
 recorded = pytest.mark.skipif(
-    not DATA.exists(), reason="the recorded trajectories are not on this machine"
+    not DATA.exists(), reason="the complete recording is not on this machine"
 )
+
+
+def excerpt() -> dict[str, np.ndarray]:
+    with np.load(EXCERPT) as file:
+        return dict(file)
 
 
 def tables(name: str) -> dict[str, np.ndarray]:
@@ -131,9 +138,30 @@ GROUPS: dict[str, tuple[dict[str, Any], list[int]]] = {  # fields of the world, 
 @pytest.mark.parametrize("group", GROUPS)
 def test_recorded_episodes_are_replayed_to_the_last_digit(group):
     fields, episodes = GROUPS[group]
-    data = tables("public")
+    layout = Shipped.of(fields.get("world", "21_05"))
+    check_replay(tables("public"), layout, fields, episodes)
+
+
+@pytest.mark.parametrize("episode", range(3))
+def test_an_excerpt_of_the_recording_is_replayed_to_the_last_digit(episode):
+    data = excerpt()
+    layout = replace(cellworld(WORLDS["21_05"]))
+    waypoint = layout.waypoint.copy()
+    cell, goal, following = data["routes"].T
+    waypoint[cell, goal] = following
+    vars(layout)["routes"] = layout.routes._replace(waypoint=waypoint)
+    fields: dict[str, Any] = [{}, {"actions": "points"}, {"predator": "fast"}][episode]
+    check_replay(data, layout, fields, [episode])
+
+
+def check_replay(
+    data: dict[str, np.ndarray],
+    layout: Cellworld,
+    fields: dict[str, Any],
+    episodes: list[int],
+) -> None:
+    """Play the recorded actions and draws, and compare all that was recorded."""
     world: Any = BotEvade(dynamics="original", hide_distance=False, **fields)
-    layout = Shipped.of(world.world)
     encounter = RecordedSight(layout, pursues=False)
     vars(encounter)["los"] = data["los"]
     vars(world).update(layout=layout, _encounter=encounter)
@@ -195,9 +223,8 @@ def test_recorded_episodes_are_replayed_to_the_last_digit(group):
         np.testing.assert_array_equal(left, data[f"{theirs}_path_len"][at])
 
 
-@recorded
 def test_agents_at_the_wall_turn_or_move_or_stay_as_recorded():
-    data = tables("static_21_05")
+    data = excerpt()
     agents = Agents.of(np.zeros((10, 2, 400)))
     x, y, heading, speed, turn_rate = data["wall_in"].transpose(2, 1, 0)
     agents.position[:] = x, y
@@ -292,11 +319,10 @@ def play(world: BotEvade, rows: int, policy: Any, seed: int = 0) -> dict[str, fl
 # --- line of sight ---
 
 
-@recorded
 def test_sight_agrees_with_the_original_except_for_grazing_lines():
     """Lines are grazing where occluders 3 % smaller or larger give another answer: the
     same as scaling everything else by the inverse."""
-    data, cells = tables("static_21_05"), cellworld(WORLDS["21_05"])
+    data, cells = excerpt(), cellworld(WORLDS["21_05"])
     eye, centre, heading = (
         data["los_prey_xy"].T,
         data["los_pred_xy"].T,
