@@ -74,12 +74,22 @@ _audience: ContextVar[_Audience] = ContextVar("audience", default=_nobody)
 
 @contextmanager
 def phase(
-    name: str, total: float, unit: str, hint: str = "", done: float = 0.0
+    name: str,
+    total: float,
+    unit: str,
+    hint: str = "",
+    done: float = 0.0,
+    detail: str = "",
 ) -> Iterator[Phase]:
     """Announce work that begins now, of which `done` was done before, and its end."""
-    share = done / total if total else 0.0
     current = Phase(
-        name=name, total=total, unit=unit, hint=hint, done=done, share=share
+        name=name,
+        total=total,
+        unit=unit,
+        hint=hint,
+        done=done,
+        share=done / total if total else 0.0,
+        detail=detail,
     )
     audience = _audience.get()
     audience.show(current)

@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from curriculum import train
+from curriculum.activity import phase
+from curriculum.listeners.progress import Progress
 from curriculum.setting import arms, flags
 from curriculum.setting.config import Config, flat
 
@@ -32,7 +34,8 @@ def main(argv: list[str] | None = None) -> None:
         print(f"{USAGE}\n\n{__doc__}")
         return
     try:
-        compare(argv)
+        with Progress().following() as progress:
+            compare(argv, progress)
     except (ValueError, OSError) as error:
         flags.fail(PROG, error, status=1)
     except KeyboardInterrupt:
@@ -40,14 +43,42 @@ def main(argv: list[str] | None = None) -> None:
         flags.fail(PROG, message, status=130)
 
 
-def compare(argv: list[str]) -> Path:
+def compare(argv: list[str], progress: Progress) -> Path:
     """Train the arms that a command line describes.
 
     Returns the folder of runs, figure and table."""
-    from curriculum.contract import check_foreign
+    with phase("setup", 0, "", detail="loading settings and libraries"):
+        configs, finished = _read_arms(argv)
     from curriculum.report.curves import read_curve
     from curriculum.report.tables import comparison
     from curriculum.run import folders
+
+    first = next(iter(configs.values()))
+    folder = folders.create(
+        train.parent_of(first),
+        first.name or "compare",
+        {"command": shlex.join([PROG, *argv])},
+        file="compare.yaml",
+    )
+    curves: dict[str, Curve] = {}
+    hint = "--steps, or leave out arms"
+    with phase("comparison", len(configs), "arms", hint) as current:
+        for name, config in configs.items():
+            current.report(len(curves), f"now {name}")
+            curves[name] = read_curve(_train_arm(name, config, folder, progress))
+            current.report(len(curves))
+    curves |= finished
+    _draw(curves, folder / "curves.png")
+    table = comparison(curves)
+    (folder / "table.md").write_text(table + "\n")
+    print(f"\n{table}\n\nfigure  {folder}/curves.png\ntable   {folder}/table.md")
+    return folder
+
+
+def _read_arms(argv: list[str]) -> tuple[dict[str, Config], dict[str, "Curve"]]:
+    """The settings of the arms to train, and the curves of finished ones, by name."""
+    from curriculum.contract import check_foreign
+    from curriculum.report.curves import read_curve
 
     wanted = arms.parse(argv)
     configs = {
@@ -59,22 +90,7 @@ def compare(argv: list[str]) -> Path:
     _check_seeds(finished, seeds)
     for config in configs.values():
         check_foreign(config)
-    first = next(iter(configs.values()))
-    folder = folders.create(
-        train.parent_of(first),
-        first.name or "compare",
-        {"command": shlex.join([PROG, *argv])},
-        file="compare.yaml",
-    )
-    curves: dict[str, Curve] = {}
-    for name, config in configs.items():
-        curves[name] = read_curve(_train_arm(name, config, folder))
-    curves |= finished
-    _draw(curves, folder / "curves.png")
-    table = comparison(curves)
-    (folder / "table.md").write_text(table + "\n")
-    print(f"\n{table}\n\nfigure  {folder}/curves.png\ntable   {folder}/table.md")
-    return folder
+    return configs, finished
 
 
 def _shared_seeds(configs: Mapping[str, Config]) -> list[int]:
@@ -94,14 +110,14 @@ def _check_seeds(finished: Mapping[str, "Curve"], seeds: list[int]) -> None:
             )
 
 
-def _train_arm(name: str, config: Config, folder: Path) -> Path:
+def _train_arm(name: str, config: Config, folder: Path, progress: Progress) -> Path:
     """Train one arm; returns the folder of its run."""
     from curriculum.run import folders
 
     print(f"\narm {name}", file=sys.stderr)
     folder_name = re.sub(r"[^\w.-]+", "-", name)
     run = folders.create(folder, folder_name, flat(config))
-    train.run(config, run, None, train.Stop())
+    train.run(config, run, None, train.Stop(), progress)
     return run
 
 

@@ -13,12 +13,14 @@ from typing import Any
 
 import numpy as np
 
+from curriculum.activity import phase
+from curriculum.listeners.progress import Progress
 from curriculum.setting import flags, plugins
 from curriculum.setting.config import Config, flat
 from curriculum.types import Listener, Record
 
 PROG = "python -m curriculum.train"
-LISTENERS = ("table", "tensorboard", "progress")
+LISTENERS = ("table", "tensorboard")  # beside the display of progress
 # settings that a resumed run may change
 CHANGEABLE = ("steps", "name", "runs_dir", "device")
 
@@ -28,14 +30,15 @@ Last = dict[str, Mapping[str, Any]]  # kind -> values of the last record of that
 def main(argv: list[str] | None = None) -> None:
     """Parse flags, find or create the run's folder, train, report."""
     argv = sys.argv[1:] if argv is None else argv
-    config, resume = flags.parse(argv, PROG)
-    from curriculum.contract import check_foreign
-
-    with signals() as stop:
+    with signals() as stop, Progress().following() as progress:
         try:
-            check_foreign(config)
-            config, folder, checkpoint = place(config, resume, argv)
-            finished = run(config, folder, checkpoint, stop)
+            with phase("setup", 0, "", detail="loading settings and libraries"):
+                config, resume = flags.parse(argv, PROG)
+                from curriculum.contract import check_foreign
+
+                check_foreign(config)
+                config, folder, checkpoint = place(config, resume, argv)
+            finished = run(config, folder, checkpoint, stop, progress)
         except (ValueError, OSError) as error:
             flags.fail(PROG, error, status=1)
         except KeyboardInterrupt:
@@ -145,7 +148,13 @@ def parent_of(config: Config) -> Path:
 # --- training ---
 
 
-def run(config: Config, folder: Path, checkpoint: Path | None, stop: Stop) -> bool:
+def run(
+    config: Config,
+    folder: Path,
+    checkpoint: Path | None,
+    stop: Stop,
+    progress: Progress | None = None,
+) -> bool:
     """Train in a folder with all listeners; returns whether the run is finished."""
     from curriculum.run import folders
     from curriculum.run.loop import train
@@ -158,7 +167,7 @@ def run(config: Config, folder: Path, checkpoint: Path | None, stop: Stop) -> bo
     stop.something_to_save = True
     _announce_updates(config)
     folders.reopen(folder)
-    listeners = _listeners(folder, settings, history)
+    listeners = _listeners(folder, settings, history, progress or Progress())
     last: Last = {line["kind"]: line["values"] for line in history}
     last |= _listen(itertools.chain(first, records), listeners, folder)
     if "final" not in last:
@@ -206,13 +215,16 @@ def _first_record(
 
 
 def _listeners(
-    folder: Path, settings: dict[str, Any], history: list[dict[str, Any]]
+    folder: Path,
+    settings: dict[str, Any],
+    history: list[dict[str, Any]],
+    progress: Progress,
 ) -> list[Listener]:
-    listeners = []
+    listeners: list[Listener] = []
     for name in LISTENERS:
-        listener: Listener = plugins.make("listener", name)
-        listeners.append(listener.open(folder, settings, history))
-    return listeners
+        listeners.append(plugins.make("listener", name))
+    listeners.append(progress)
+    return [listener.open(folder, settings, history) for listener in listeners]
 
 
 def _listen(

@@ -1,16 +1,18 @@
-"""Progress: a live line on a terminal, plain lines elsewhere."""
+"""Progress: bars on a terminal, plain lines elsewhere."""
 
 import sys
-import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
-from rich.console import Console
-from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
-from rich.progress import Progress as Bar
 
+from curriculum.activity import listening
+from curriculum.listeners._phases.display import Display
+from curriculum.listeners._phases.lines import Lines
+from curriculum.listeners._phases.pace import duration
 from curriculum.types import Listener, Record
 
 RATE = "curriculum/planning_rate"
@@ -21,9 +23,32 @@ CALLS = "planner/calls_total"
 
 @dataclass(kw_only=True)
 class Progress(Listener):
-    """Shows steps, planning rate, return, success, planner calls and remaining time."""
+    """Shows the phases of a run, and its planning rate, return, success and planner
+    calls.
 
-    lines: int = 10  # number of lines without a terminal
+    It follows the phases of all work inside `following`, also before a run has its
+    first record:
+
+        with Progress().following() as progress:
+            ...
+    """
+
+    lines: int = 10  # number of lines about evaluations
+
+    def __post_init__(self) -> None:
+        self.display: Display = Lines()
+
+    @contextmanager
+    def following(self, stop: Callable[[], bool] = lambda: False) -> Iterator[Self]:
+        """Show the phases of the work inside this context; interrupt them once `stop()`
+        is true."""
+        self.display = _make_display()
+        self.display.start()
+        try:
+            with listening(self.display.show, stop):
+                yield self
+        finally:
+            self.display.close()
 
     def open(
         self, folder: Path, settings: dict[str, Any], history: list[dict[str, Any]]
@@ -31,12 +56,6 @@ class Progress(Listener):
         self.steps: int = settings["steps"]
         self.means = {RATE: 1.0, REWARD: np.nan, SUCCESS: np.nan, CALLS: 0.0}
         self.printed = -1  # line that was printed last, of `lines`
-        self.first: tuple[int, float] | None = None  # step and time of the first line
-        self.bar: Bar | None = None
-        if sys.stderr.isatty():
-            self.bar = _make_bar()
-            self.task = self.bar.add_task("", total=self.steps)
-            self.bar.start()
         return self
 
     def __call__(self, record: Record) -> None:
@@ -44,14 +63,9 @@ class Progress(Listener):
             if tag in record.values:
                 self.means[tag] = float(np.mean(record.values[tag]))
         text = self._text()
-        if self.bar:
-            self.bar.update(self.task, completed=record.step, description=text)
-        elif record.kind == "evaluate":
+        self.display.report(text)
+        if record.kind == "evaluate":
             self._print(record.step, text)
-
-    def close(self) -> None:
-        if self.bar:
-            self.bar.stop()
 
     def _text(self) -> str:
         success = ""
@@ -70,27 +84,14 @@ class Progress(Listener):
             return
         self.printed = line
         position = f"{step:>9,}/{self.steps:,} steps"
-        remaining = self._remaining(step)
-        print(f"{position}  {text}  {remaining}", file=sys.stderr, flush=True)
-
-    def _remaining(self, step: int) -> str:
-        now = time.monotonic()
-        if self.first is None:
-            self.first = (step, now)
-            return ""
-        if step >= self.steps:
-            return ""
-        first_step, first_time = self.first
-        seconds_per_step = (now - first_time) / max(step - first_step, 1)
-        return f"{(self.steps - step) * seconds_per_step:.0f} s left"
+        left = self.display.left("online")
+        remaining = f"  about {duration(left)} left" if left else ""
+        self.display.say(f"{position}  {text}{remaining}")
 
 
-def _make_bar() -> Bar:
-    return Bar(
-        TextColumn("{task.completed:,.0f}/{task.total:,.0f} steps"),
-        BarColumn(),
-        TextColumn("{task.description}"),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
-    )
+def _make_display() -> Display:
+    if not sys.stderr.isatty():
+        return Lines()
+    from curriculum.listeners._phases.bars import Bars
+
+    return Bars()

@@ -31,10 +31,11 @@ def train(
             print(record.kind, record.step, record.values)
     """
     torch.set_num_threads(config.threads)
-    run = Run(config, folder)
-    if resume:
-        run.load(checkpoint.read(resume))
-    else:
+    with phase("setup", 0, "", detail="making the world, the planner and the learner"):
+        run = Run(config, folder)
+        if resume:
+            run.load(checkpoint.read(resume))
+    if not resume:
         yield from begin(run)
     steps = config.steps
     with phase("online", steps, "steps", advice.ONLINE, done=run.step) as current:

@@ -58,6 +58,7 @@ def phases_of(config: Config) -> tuple[list[Seen], list[Phase]]:
 def test_the_phases_of_a_run_are_announced_in_order_with_their_totals():
     began, ended = phases_of(CONFIG)
     assert began == [
+        Seen("setup", 0, ""),
         Seen("random play", 4, "episodes"),
         Seen("planner", 3, "episodes"),
         Seen("start", 32, "transitions"),  # 30, rounded up to steps of 8 rows
@@ -72,13 +73,14 @@ def test_the_phases_of_a_run_are_announced_in_order_with_their_totals():
     assert len(ended) == len(began)
     for current in ended:
         assert current.done == current.total, current
-        assert current.share == pytest.approx(1), current
+        assert current.share == pytest.approx(1 if current.total else 0), current
 
 
 def test_every_phase_names_flags_that_make_it_shorter():
     _, ended = phases_of(CONFIG)
     hints = {current.name: current.hint for current in ended}
     assert hints == {
+        "setup": "",
         "random play": "--eval-episodes",
         "planner": "--planner.episodes",
         "start": "--start.size",

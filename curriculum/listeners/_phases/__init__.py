@@ -1,0 +1,1 @@
+"""The display of phases: bars on a terminal, plain lines elsewhere."""
