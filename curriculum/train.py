@@ -161,6 +161,7 @@ def run(
 
     _announce_memory(config, folder)
     settings = flat(config)
+    _announce_suggestions(config, settings)
     history = folders.history(folder, checkpoint)
     records = train(config, folder, checkpoint, stop)
     first = _first_record(records, folder, resumed=checkpoint is not None)
@@ -192,6 +193,19 @@ def _announce_memory(config: Config, folder: Path) -> None:
         chosen["learner"].needs,
     )
     print(f"run {folder}  buffer memory {memory / 1e6:.0f} MB", file=sys.stderr)
+
+
+def _announce_suggestions(config: Config, settings: Mapping[str, Any]) -> None:
+    """Print the settings that the world suggests and that the run follows."""
+    from curriculum.setting import suggestions
+
+    world = plugins.make("env", config.env)
+    followed = suggestions.followed(world, settings)
+    if not followed:
+        return
+    words = [f"{name} {value}".replace("_", "-") for name, value in followed.items()]
+    name = world.title or settings["env"]
+    print(f"{name} suggests: {', '.join(words)}; your flags win", file=sys.stderr)
 
 
 def _announce_updates(config: Config) -> None:

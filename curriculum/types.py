@@ -9,7 +9,7 @@ E rows, B batch, K critics, O one observation, A numbers of a box action.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol, Self
 
@@ -141,8 +141,9 @@ class World(Protocol):
     Worlds are descriptions without state; `rows` makes the environments that step."""
 
     @property
-    def defaults(self) -> dict[str, str]:
-        """Planner and learner that suit this world, by flag."""
+    def defaults(self) -> Mapping[str, Any]:
+        """Settings that suit this world, by their names in `config.yaml`: "planner",
+        "learner", "eval_episodes", "planner.max_steps". The user's own win."""
         return {}
 
     @property

@@ -6,12 +6,14 @@ my_module:My-v0. Observations become flat float32 numbers, box actions lie in [-
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
 
 from curriculum.envs._gym.rows import GymRows
 from curriculum.envs._gym.source import Facts, Source
+from curriculum.envs._gym.suited import suited
 from curriculum.types import World
 
 
@@ -80,12 +82,8 @@ class Gym(World):
         return self.id.replace("/", "-").replace(":", "-")
 
     @property
-    def defaults(self) -> dict[str, str]:
-        if isinstance(self.action_space, gym.spaces.Box):
-            planner = "tqc" if self.facts.is_mujoco else "sac"
-            return {"planner": planner, "learner": "td3bc"}
-        planner = "mcts" if self.source.is_grid else "dqn"
-        return {"planner": planner, "learner": "iql"}
+    def defaults(self) -> dict[str, Any]:
+        return suited(self.facts)
 
     def rows(
         self, generators: Sequence[np.random.Generator], rows_per_seed: int = 1

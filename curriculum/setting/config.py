@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from curriculum.setting import plugins
+from curriculum.setting import plugins, suggestions
 from curriculum.types import SOURCES, within
 
 INFINITY = float("inf")
@@ -16,8 +16,9 @@ class Config:
 
     A plug-in is an instance or a name: `Config(learner=IQL(expectile=0.9))`,
     `Config(learner="iql")`. An empty planner or learner is replaced by the one that
-    suits the world. A field whose name begins with that of a family is a flag of the
-    family's group: `planner_budget` is `--planner.budget`."""
+    suits the world; other settings that are not given are those that the world
+    suggests, if it does. A field whose name begins with that of a family is a flag of
+    the family's group: `planner_budget` is `--planner.budget`."""
 
     env: Any = "gridworld"
     learner: Any = ""
@@ -75,17 +76,49 @@ class Config:
     name: str = ""  # of the run's folder; default: planner-learner-decay
     runs_dir: str = "runs"  # runs are written to <runs-dir>/<env>/<name>
 
+    _given = frozenset[str]()  # names of the settings that were given
+
+    def __new__(cls, **given: Any) -> Self:
+        """Note which settings are given: a world's suggestions do not replace them."""
+        config = super().__new__(cls)
+        config._given = frozenset(given)
+        return config
+
     def __post_init__(self) -> None:
+        self._follow_suggestions()
         self._check_ranges()
         self._check_seeds()
-        suited = plugins.suited(self.env)
-        self.planner = self.planner or suited["planner"]
-        self.learner = self.learner or suited["learner"]
         self.source_shares()
         if self.compress_every and not self.techniques:
             self.techniques = tuple(plugins.names("technique"))
         if self.techniques and not self.compress_every:
             self.compress_every = self.steps
+
+    def _follow_suggestions(self) -> None:
+        """Replace what is not given by what suits the world."""
+        world = plugins.make("env", self.env)
+        for family, name in plugins.suited(world).items():
+            setattr(self, family, getattr(self, family) or name)
+        chosen: dict[str, str] = {}
+        given = {_setting(name) for name in self._given}
+        for family in plugins.CHOSEN:
+            plugin = getattr(self, family)
+            chosen[family] = plugins.name_of(family, plugin)
+            if not isinstance(plugin, str):
+                given |= {f"{family}.{name}" for name in vars(plugin)}
+        suggested = suggestions.suggested(world, chosen, given)
+        for field in fields(self):
+            setting = _setting(field.name)
+            if setting in suggested:
+                setattr(self, field.name, suggested.pop(setting))
+        for family, name in chosen.items():
+            group = {
+                setting.removeprefix(f"{family}."): value
+                for setting, value in suggested.items()
+                if setting.startswith(f"{family}.")
+            }
+            if group:
+                setattr(self, family, plugins.make(family, name, **group))
 
     def _check_ranges(self) -> None:
         within(self, 1, INFINITY, "steps", "rows", "capacity", "threads")
@@ -167,16 +200,13 @@ def flat(config: Config) -> dict[str, Any]:
     settings: dict[str, Any] = {}
     for field in fields(Config):
         value = getattr(config, field.name)
-        family, _, rest = field.name.partition("_")
         if field.name in plugins.CHOSEN:
             settings[field.name] = plugins.name_of(field.name, value)
         elif field.name == "techniques":
             names = [plugins.name_of("technique", technique) for technique in value]
             settings[field.name] = names
-        elif rest and family in plugins.CHOSEN:
-            settings[f"{family}.{rest}"] = _plain(value)
         else:
-            settings[field.name] = _plain(value)
+            settings[_setting(field.name)] = _plain(value)
     for family, plugin in config.plugged().items():
         if not is_dataclass(plugin):
             continue
@@ -184,6 +214,14 @@ def flat(config: Config) -> dict[str, Any]:
             value = getattr(plugin, field.name)
             settings[f"{family}.{field.name}"] = _plain(value)
     return settings
+
+
+def _setting(name: str) -> str:
+    """The setting that a field of `Config` is: `planner_budget` is planner.budget."""
+    family, _, rest = name.partition("_")
+    if rest and family in plugins.CHOSEN:
+        return f"{family}.{rest}"
+    return name
 
 
 def _plain(value: Any) -> Any:

@@ -16,7 +16,7 @@ from typing import Annotated, Any, NamedTuple, NoReturn
 import tyro
 import yaml
 
-from curriculum.setting import plugins
+from curriculum.setting import plugins, suggestions
 from curriculum.setting.config import Config
 from curriculum.setting.description import Description, Field, read_class
 from curriculum.types import World
@@ -60,6 +60,8 @@ class Choices(NamedTuple):
     plugins: dict[str, str]  # family -> name
     # settings by the YAML file and by short names, with underscores for dashes
     settings: dict[str, Any]
+    # settings that the world suggests and that are not given, by the same names
+    suggested: dict[str, Any]
 
 
 def parse(argv: list[str], prog: str = "python -m curriculum.train") -> CommandLine:
@@ -73,7 +75,7 @@ def parse(argv: list[str], prog: str = "python -m curriculum.train") -> CommandL
 def read(argv: list[str], prog: str = "python -m curriculum.train") -> CommandLine:
     """Read a command line; ValueError says what is wrong with it."""
     chosen = choices(argv)
-    descriptions = _describe(chosen.plugins)
+    descriptions = _describe(chosen)
     for technique in _techniques(argv, chosen.settings):
         plugins.describe("technique", technique)
     if asks_for_help(argv):
@@ -82,7 +84,8 @@ def read(argv: list[str], prog: str = "python -m curriculum.train") -> CommandLi
             signal.signal(signal.SIGPIPE, signal.SIG_DFL)
         print(_list_choices())
     words = [*_to_words(chosen.settings), *argv]
-    options = _read_options(_options_class(descriptions), prog, words)
+    own = _with_defaults(_own_fields(), chosen.suggested)
+    options = _read_options(_options_class(descriptions, own), prog, words)
     return _build(options, chosen.plugins, descriptions)
 
 
@@ -103,11 +106,12 @@ def choices(argv: list[str]) -> Choices:
         chosen[family], implied = plugins.resolve(family, name)
         for field, value in implied.items():
             settings[f"{family}.{field}"] = value
-    if not chosen["planner"] or not chosen["learner"]:
-        suited = plugins.suited(_world(given, settings, chosen["env"]))
-        for family in ("planner", "learner"):
-            chosen[family] = chosen[family] or suited[family]
-    return Choices(chosen, settings)
+    world = _world(argv, settings, chosen["env"])
+    for family, name in plugins.suited(world).items():
+        chosen[family] = chosen[family] or name
+    known = settings.keys() | _given_settings(argv)
+    suggested = suggestions.suggested(world, chosen, known)
+    return Choices(chosen, settings, suggested)
 
 
 def scan(argv: Sequence[str]) -> list[Flag]:
@@ -172,17 +176,25 @@ def _without_group(settings: Mapping[str, Any], family: str) -> dict[str, Any]:
     return {key: value for key, value in settings.items() if not key.startswith(prefix)}
 
 
-def _world(given: Mapping[str, str], settings: Mapping[str, Any], name: str) -> World:
-    """Make the world from its text settings, which decide what suits it."""
-    chosen: dict[str, str] = {}
-    for field in plugins.describe("env", name).fields:
-        if field.type is not str:
-            continue
-        flag = f"env.{field.name}".replace("_", "-")
-        value = given.get(flag) or settings.get(f"env.{field.name}")
-        if value:
-            chosen[field.name] = value
-    return plugins.make("env", name, **chosen)
+def _world(argv: Sequence[str], settings: Mapping[str, Any], name: str) -> World:
+    """Make the world from all of its settings, which decide what suits it."""
+    description = plugins.describe("env", name)
+    own = {key: value for key, value in settings.items() if key.startswith("env.")}
+    words = _to_words(own)
+    for flag in scan(argv):
+        if flag.name.startswith("env."):
+            words += [f"--{flag.name}", *flag.values]
+    options = _read_options(_group("env", description), "", words)
+    return _make("env", name, vars(options.env_fields))
+
+
+def _given_settings(argv: Sequence[str]) -> set[str]:
+    """The settings that a command line sets, by their names in a YAML file."""
+    names = {flag.name.replace("-", "_") for flag in scan(argv)}
+    for name in list(names):
+        group, dot, field = name.rpartition(".")
+        names.add(f"{group}{dot}{field.removeprefix('no_')}")
+    return names
 
 
 def _techniques(argv: list[str], settings: Mapping[str, Any]) -> Sequence[str]:
@@ -192,15 +204,28 @@ def _techniques(argv: list[str], settings: Mapping[str, Any]) -> Sequence[str]:
     return settings.get("techniques") or ()
 
 
-def _describe(chosen: Mapping[str, str]) -> dict[str, Description]:
+def _describe(chosen: Choices) -> dict[str, Description]:
     """Describe the chosen plug-ins, with the settings that all of a family share."""
     described: dict[str, Description] = {}
-    for family, name in chosen.items():
+    for family, name in chosen.plugins.items():
         if family == "bonus" and name == "none":
             continue
         summary = plugins.describe(family, name).summary
-        described[family] = Description(summary, plugins.flags(family, name))
+        fields = plugins.flags(family, name)
+        fields = _with_defaults(fields, chosen.suggested, f"{family}.")
+        described[family] = Description(summary, fields)
     return described
+
+
+def _with_defaults(
+    fields: Sequence[Field], suggested: Mapping[str, Any], prefix: str = ""
+) -> tuple[Field, ...]:
+    """The fields, with suggested defaults; names of suggestions have the prefix."""
+    replaced = []
+    for field in fields:
+        default = suggested.get(prefix + field.name, field.default)
+        replaced.append(dataclasses.replace(field, default=default))
+    return tuple(replaced)
 
 
 def _list_choices() -> str:
@@ -235,20 +260,32 @@ def _to_words(settings: Mapping[str, Any]) -> list[str]:
     return words
 
 
-def _options_class(descriptions: Mapping[str, Description]) -> type:
+def _options_class(
+    descriptions: Mapping[str, Description], own_fields: Sequence[Field]
+) -> type:
     """Make a dataclass with every flag: those of the configuration, then one group for
     each plug-in."""
     entries = [_family_entry(family) for family in FAMILIES]
     entries.append(("techniques", tuple[str, ...], dataclasses.field(default=())))
-    entries += [_entry(field) for field in (*EXTRAS, *_own_fields())]
+    entries += [_entry(field) for field in (*EXTRAS, *own_fields)]
     for family, description in descriptions.items():
-        fields = [_entry(field) for field in description.fields]
-        group = dataclasses.make_dataclass(family, fields, kw_only=True)
-        group.__doc__ = description.summary
-        annotation: Any = Annotated[group, tyro.conf.arg(name=family)]
-        default = dataclasses.field(default_factory=group)
-        entries.append((f"{family}_fields", annotation, default))
+        entries.append(_group_entry(family, description))
     return dataclasses.make_dataclass("Options", entries, kw_only=True)
+
+
+def _group(family: str, description: Description) -> type:
+    """Make a dataclass with the flags of one plug-in."""
+    entries = [_group_entry(family, description)]
+    return dataclasses.make_dataclass("Options", entries, kw_only=True)
+
+
+def _group_entry(family: str, description: Description) -> tuple[str, Any, Any]:
+    fields = [_entry(field) for field in description.fields]
+    group = dataclasses.make_dataclass(family, fields, kw_only=True)
+    group.__doc__ = description.summary
+    annotation: Any = Annotated[group, tyro.conf.arg(name=family)]
+    default = dataclasses.field(default_factory=group)
+    return f"{family}_fields", annotation, default
 
 
 def _own_fields() -> list[Field]:
@@ -301,11 +338,16 @@ def _build(
         group = dict(vars(getattr(options, f"{family}_fields")))
         for field in plugins.shared(family):
             settings[f"{family}_{field.name}"] = group.pop(field.name)
-        try:
-            settings[family] = plugins.make(family, chosen[family], **group)
-        except ValueError as error:
-            raise ValueError(f"--{family} {chosen[family]}: {error}") from None
+        settings[family] = _make(family, chosen[family], group)
     for config_field in dataclasses.fields(Config):
         if config_field.name not in settings:
             settings[config_field.name] = getattr(options, config_field.name)
     return CommandLine(Config(**settings), options.resume)
+
+
+def _make(family: str, name: str, settings: Mapping[str, Any]) -> Any:
+    """Make a plug-in; ValueError names its flag."""
+    try:
+        return plugins.make(family, name, **settings)
+    except ValueError as error:
+        raise ValueError(f"--{family} {name}: {error}") from None

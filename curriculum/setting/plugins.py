@@ -166,8 +166,11 @@ def make(family: str, choice: Any, **settings: Any) -> Any:
 
 def suited(world: World | str) -> dict[str, str]:
     """Return the names of the planner and the learner that suit a world."""
-    general = {"planner": "random", "learner": "iql"}
-    return general | make("env", world).defaults
+    defaults = make("env", world).defaults
+    return {
+        "planner": defaults.get("planner", "random"),
+        "learner": defaults.get("learner", "iql"),
+    }
 
 
 # --- descriptions ---

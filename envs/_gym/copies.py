@@ -15,6 +15,8 @@ from curriculum.types import Imagined
 SHARED = ("spec", "observation_space", "action_space", "P")
 # MiniGrid objects that copies share; copying them would take half of the time
 SCENERY = ("wall", "floor", "goal", "lava")
+# MiniGrid draws what the agent sees in every step, 95 % of its time; copies do not
+OBSERVE = "gen_obs"
 # generator of copies that are kept as states; nothing is drawn from it
 UNUSED_GENERATOR = np.random.default_rng(0)
 
@@ -34,9 +36,14 @@ class DeepCopies:
                 f"{source.env_id} cannot be copied ({problem}); "
                 "choose a planner that needs no simulator"
             )
+        self.is_grid = source.is_grid
 
     def states(self, rows: np.ndarray) -> np.ndarray:
-        return _object_array([_copy(self.envs[row], UNUSED_GENERATOR) for row in rows])
+        states = [_copy(self.envs[row], UNUSED_GENERATOR) for row in rows]
+        if self.is_grid:
+            for state in states:
+                setattr(state.unwrapped, OBSERVE, _see_nothing)
+        return _object_array(states)
 
     def step(
         self, state: np.ndarray, action: np.ndarray, rng: np.random.Generator
@@ -106,6 +113,11 @@ def behave_alike(original: gym.Env, other: gym.Env, view: FlatView) -> bool:
         if terminated:
             break
     return True
+
+
+def _see_nothing() -> dict[str, Any]:
+    """The observation of a copy, which nobody looks at."""
+    return {}
 
 
 def _object_array(envs: Sequence[gym.Env]) -> np.ndarray:

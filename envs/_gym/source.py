@@ -102,6 +102,7 @@ class Facts(NamedTuple):
     success_return: float | None  # of the registry
     reports_success: bool
     is_mujoco: bool
+    is_grid: bool
     fps: int
     draws: bool
 
@@ -129,6 +130,7 @@ def find_facts(source: Source) -> Facts:
         success_return=None if success_return is None else float(success_return),
         reports_success=not _info_names(env).isdisjoint({"is_success", "success"}),
         is_mujoco=type(data).__module__.startswith("mujoco"),
+        is_grid=source.is_grid,
         fps=int(env.metadata.get("render_fps") or DEFAULT_FPS),
         draws="rgb_array" in (env.metadata.get("render_modes") or ()),
     )

@@ -1,0 +1,82 @@
+"""Settings that a world suggests: they are the defaults of flags in that world.
+
+`World.defaults` names the planner and the learner that suit a world, and any other
+setting by its name in `config.yaml`: {"planner": "dqn", "planner.max_steps": 20_000,
+"eval_episodes": 10}. Whatever the user gives wins.
+"""
+
+from collections.abc import Container, Mapping
+from pathlib import Path
+from typing import Any
+
+from curriculum.setting import plugins
+from curriculum.setting.description import read_class
+from curriculum.types import World
+
+# an expert with a goal needs another budget than one that is trained without a goal
+GOALS = ("planner.until_success", "planner.until_return")
+BUDGET = "planner.max_steps"
+
+
+def suggested(
+    world: World, chosen: Mapping[str, str], given: Container[str]
+) -> dict[str, Any]:
+    """List the settings that a world suggests and that are not `given`.
+
+    Settings of a plug-in hold for the one that suits the world, and not for another
+    one that is `chosen`, by family. ValueError for a suggestion that is no setting."""
+    suited = plugins.suited(world)
+    has_goal = any(goal in given for goal in GOALS)
+    found: dict[str, Any] = {}
+    for name, value in _beyond_plugins(world).items():
+        family, _, field = name.partition(".")
+        if name not in _general() and family not in chosen:
+            title = type(world).__name__
+            raise ValueError(f"{title} suggests {name!r}, which is no setting")
+        if name in given or (name == BUDGET and has_goal):
+            continue
+        if field:
+            choice = chosen[family]
+            is_suited = choice == suited.get(family, choice)
+            if not is_suited or field not in _fields(family, choice):
+                continue
+        found[name] = value
+    return found
+
+
+def followed(world: World, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """List the suggestions of a world that a run with these settings, by their names in
+    `config.yaml`, follows."""
+    suggestions = _beyond_plugins(world)
+    if not suggestions:
+        return {}
+    return {
+        name: settings[name]
+        for name, value in (plugins.suited(world) | suggestions).items()
+        if name in settings and settings[name] == _plain(value)
+    }
+
+
+def _beyond_plugins(world: World) -> dict[str, Any]:
+    """The suggestions of a world that do not choose a plug-in."""
+    return {
+        name: value
+        for name, value in world.defaults.items()
+        if name not in plugins.CHOSEN
+    }
+
+
+def _general() -> list[str]:
+    """The settings that belong to no plug-in."""
+    config = read_class(Path(__file__).with_name("config.py"))
+    return [field.name for field in config.fields]
+
+
+def _fields(family: str, choice: str) -> list[str]:
+    if choice == "none" and family == "bonus":
+        return []
+    return [field.name for field in plugins.flags(family, choice)]
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
