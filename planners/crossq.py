@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 from sb3_contrib import CrossQ as Algorithm
 
 from curriculum.planners._expert.actor_critic import ActorCritic
+from curriculum.types import within
 
 
 @dataclass(kw_only=True)
@@ -21,3 +22,7 @@ class CrossQ(ActorCritic):
 
     def algorithm_settings(self) -> dict[str, Any]:
         return {"policy_delay": self.policy_delay}
+
+    def check_ranges(self) -> None:
+        super().check_ranges()
+        within(self, 1, float("inf"), "policy_delay")

@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 from sb3_contrib import QRDQN as Algorithm
 
 from curriculum.planners._expert.q_network import QNetwork
+from curriculum.types import within
 
 
 @dataclass(kw_only=True)
@@ -20,3 +21,7 @@ class QRDQN(QNetwork):
     def algorithm_settings(self) -> dict[str, Any]:
         network = {"n_quantiles": self.quantiles}
         return {"policy_kwargs": network, **super().algorithm_settings()}
+
+    def check_ranges(self) -> None:
+        super().check_ranges()
+        within(self, 1, float("inf"), "quantiles")

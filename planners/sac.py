@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 from stable_baselines3 import SAC as Algorithm
 
 from curriculum.planners._expert.actor_critic import ActorCritic
+from curriculum.types import within
 
 
 @dataclass(kw_only=True)
@@ -20,3 +21,7 @@ class SAC(ActorCritic):
 
     def algorithm_settings(self) -> dict[str, Any]:
         return {"tau": self.target_rate}
+
+    def check_ranges(self) -> None:
+        super().check_ranges()
+        within(self, 0, 1, "target_rate")

@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 from sb3_contrib import TQC as Algorithm
 
 from curriculum.planners._expert.actor_critic import ActorCritic
+from curriculum.types import within
 
 
 @dataclass(kw_only=True)
@@ -28,3 +29,9 @@ class TQC(ActorCritic):
             "top_quantiles_to_drop_per_net": self.dropped,
             "tau": self.target_rate,
         }
+
+    def check_ranges(self) -> None:
+        super().check_ranges()
+        within(self, 1, float("inf"), "quantiles")
+        within(self, 0, self.quantiles - 1, "dropped")
+        within(self, 0, 1, "target_rate")

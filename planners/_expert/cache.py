@@ -1,15 +1,15 @@
 """Where trained experts are kept, and how they are found again.
 
 A trained expert is a folder `<cache>/<world>-<planner>-<hash>/` of two files:
-`model.zip`, in the library's own format, and `expert.json`, its settings and its
+`policy.safetensors`, the weights that act, and `expert.json`, its settings and its
 performance. The hash is of all settings, of the world and of the libraries' versions.
+While it trains, its progress is in the folder `.<world>-<planner>-<hash>.training/`.
 """
 
 import hashlib
 import json
+import shutil
 import sys
-import tempfile
-import time
 from dataclasses import fields, is_dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -19,25 +19,24 @@ import numpy as np
 from gymnasium import spaces
 from stable_baselines3.common.policies import BasePolicy
 
-from curriculum.planners._expert.policies import read_policy
+from curriculum.planners._expert import progress, storage
+from curriculum.planners._expert.lock import locked
+from curriculum.planners._expert.model import build_policy, check_observations
+from curriculum.planners._expert.policies import isolated
 from curriculum.planners._expert.settings import ExpertSettings
-from curriculum.planners._expert.training import train
-from curriculum.types import World
+from curriculum.planners._expert.snapshot import arrays_of, tensors_of
+from curriculum.planners._expert.training import NotReached, Trained, train
+from curriculum.types import Rows, World
 
-FORMAT = 1  # of the folder
+FORMAT = 2  # of the folder
+PICKLES = 1  # the format that held pickles, which are never read
+WEIGHTS = "policy.safetensors"
+REPORT = "expert.json"
 LIBRARIES = ("stable-baselines3", "sb3-contrib", "torch")
 # fields that decide where an expert is kept and how it is asked, not what it becomes
 NOT_IDENTITY = ("cache", "deterministic")
-# attributes of a model that do not affect how it acts and would make two equal models
-# differ
-NOT_SAVED = (
-    "ep_info_buffer",
-    "ep_success_buffer",
-    "_last_obs",
-    "_last_original_obs",
-    "_last_episode_starts",
-    "start_time",
-)
+# names of the weights that act; critics and target networks are not kept
+ACTING = ("actor.", "q_net.", "quantile_net.")
 
 # policies by folder: a run sets its planner up several times
 _loaded: dict[Path, BasePolicy] = {}
@@ -45,13 +44,14 @@ _loaded: dict[Path, BasePolicy] = {}
 _trained_in: dict[Path, Path] = {}
 
 
-def trained_policy(expert: ExpertSettings, world: World) -> BasePolicy:
-    """The policy of `expert` in `world`: from memory, from the cache, or newly trained.
+def trained_policy(expert: ExpertSettings, rows: Rows) -> BasePolicy:
+    """The policy of `expert` in the world of `rows`: from memory, from the cache, or
+    newly trained.
 
     Raises ValueError where the settings or the world do not fit, where training does
     not reach its goals, and where the cached expert is damaged."""
-    expert.check()
-    _check_world(expert, world)
+    world: World = rows.world
+    check(expert, world)
     folder = folder_of(expert, world)
     folder_evaluated = folder_of(expert, world.evaluated())
     if folder_evaluated != folder:
@@ -61,14 +61,25 @@ def trained_policy(expert: ExpertSettings, world: World) -> BasePolicy:
         if folder.exists():
             print(f"{expert.name} was trained before: {folder}", file=sys.stderr)
         else:
+            _warn_of_pickles(expert, world)
             _train_into(folder, expert, world)
-        _loaded[folder] = _read(folder)
+        _loaded[folder] = _read(folder, expert, rows)
     return _loaded[folder]
 
 
-def folder_of(expert: ExpertSettings, world: World) -> Path:
-    """The folder in which `expert` for `world` is kept."""
-    written = json.dumps(configuration(expert, world), sort_keys=True)
+def check(expert: ExpertSettings, world: World) -> None:
+    """Raise ValueError where the settings or the world do not fit."""
+    expert.check_ranges()
+    _check_world(expert, world)
+    check_observations(expert, world.observation_space)
+
+
+def folder_of(expert: ExpertSettings, world: World, form: int | None = None) -> Path:
+    """The folder in which `expert` for `world` is kept, in the current format."""
+    settings = configuration(expert, world)
+    if form is not None:
+        settings["format"] = form
+    written = json.dumps(settings, sort_keys=True)
     digest = hashlib.sha256(written.encode()).hexdigest()[:12]
     title = world.title or type(world).__name__.lower()
     title = title.replace("/", "-")
@@ -123,43 +134,94 @@ def _plain(value: Any) -> Any:
     return repr(value)
 
 
-def _train_into(folder: Path, expert: ExpertSettings, world: World) -> None:
-    """Train, and write a folder that exists only when it is complete."""
-    began = time.perf_counter()
-    trained = train(expert, world)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".") as unfinished:
-        new = Path(unfinished) / folder.name
-        new.mkdir()
-        trained.model.save(new / "model.zip", exclude=NOT_SAVED)
-        episodes = {"episodes": expert.eval_episodes}
-        report = {
-            "reached": trained.reached._asdict() | episodes,
-            "other_episodes": trained.other_episodes._asdict() | episodes,
-            "seconds": round(time.perf_counter() - began, 1),
-            "sha256": _digest(new / "model.zip"),
-            **configuration(expert, world),
-        }
-        (new / "expert.json").write_text(json.dumps(report, indent=2) + "\n")
-        if not folder.exists():  # another process may have trained the same meanwhile
-            new.rename(folder)
-
-
-def _read(folder: Path) -> BasePolicy:
-    if not _is_intact(folder):
-        raise ValueError(
-            f"the expert in {folder} is damaged; remove the folder to train it again"
+def _warn_of_pickles(expert: ExpertSettings, world: World) -> None:
+    old = folder_of(expert, world, PICKLES)
+    if old.exists():
+        print(
+            f"{old} was written by an earlier version as a pickle, which is not read; "
+            "the expert is trained again, and that folder can be removed",
+            file=sys.stderr,
         )
-    return read_policy(folder / "model.zip")
 
 
-def _is_intact(folder: Path) -> bool:
+def _train_into(folder: Path, expert: ExpertSettings, world: World) -> None:
+    """Train, and write a folder that exists only when it is complete.
+
+    What can be continued is kept where training is interrupted."""
+    unfinished = folder.with_name(f".{folder.name}.training")
+    with locked(unfinished):
+        try:
+            if not folder.exists():  # another process may have trained it meanwhile
+                draft = unfinished / "expert"
+                trained = train(expert, world, unfinished)
+                _write(draft, expert, world, trained)
+                draft.rename(folder)
+        except NotReached:  # it would end the same way again
+            shutil.rmtree(unfinished)
+            raise
+        finally:
+            if folder.exists() or not (unfinished / progress.MANIFEST).exists():
+                shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def _write(
+    folder: Path, expert: ExpertSettings, world: World, trained: Trained
+) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    weights = _acting(arrays_of(trained.policy.state_dict()))
+    entry = storage.write_arrays(folder / WEIGHTS, weights)
+    episodes = {"episodes": expert.eval_episodes}
+    report = {
+        "reached": trained.reached._asdict() | episodes,
+        "other_episodes": trained.other_episodes._asdict() | episodes,
+        "seconds": round(trained.seconds, 1),
+        "weights": entry,
+        **configuration(expert, world),
+    }
+    storage.write_json(folder / REPORT, report)
+
+
+def _read(folder: Path, expert: ExpertSettings, rows: Rows) -> BasePolicy:
+    """Build the policy of an expert from its settings and give it the weights kept.
+
+    Nothing is unpickled: weights are arrays, and must be those that the policy has."""
+    with isolated():  # a new network draws weights
+        policy = build_policy(
+            expert, rows.single_observation_space, rows.single_action_space
+        )
+    expected = _acting(arrays_of(policy.state_dict()))
     try:
-        report = json.loads((folder / "expert.json").read_text())
-        return report["sha256"] == _digest(folder / "model.zip")
-    except (OSError, ValueError, KeyError):
-        return False
+        report = storage.read_json(folder / REPORT)
+        found, _ = storage.read_arrays(folder, report["weights"])
+        _require_same(expected, found)
+    except (storage.Damaged, KeyError) as error:
+        raise ValueError(
+            f"the expert in {folder} is damaged ({error}); "
+            "remove the folder to train it again"
+        ) from None
+    policy.load_state_dict(tensors_of(found), strict=False)
+    policy.set_training_mode(False)
+    return policy
 
 
-def _digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+def _acting(weights: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    return {name: array for name, array in weights.items() if name.startswith(ACTING)}
+
+
+def _require_same(
+    expected: dict[str, np.ndarray], found: dict[str, np.ndarray]
+) -> None:
+    """Raise Damaged where names, shapes or dtypes of weights are not as expected."""
+    if expected.keys() != found.keys():
+        different = sorted(expected.keys() ^ found.keys())
+        raise storage.Damaged(f"other weights: {', '.join(different)}")
+    for name, array in expected.items():
+        other = found[name]
+        if array.shape != other.shape or array.dtype != other.dtype:
+            raise storage.Damaged(
+                f"{name} is {other.dtype}{list(other.shape)}, "
+                f"expected {array.dtype}{list(array.shape)}"
+            )
+        if not np.isfinite(other).all():
+            raise storage.Damaged(f"{name} holds numbers that are not finite")

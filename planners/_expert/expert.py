@@ -60,4 +60,4 @@ class TrainedExpert(Expert, ExpertSettings):
     """An expert that is trained in the world it acts in, once for each setting."""
 
     def policy(self, rows: Rows, spec: Spec) -> BasePolicy:
-        return trained_policy(self, rows.world)
+        return trained_policy(self, rows)

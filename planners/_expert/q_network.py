@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from curriculum.planners._expert.expert import TrainedExpert
+from curriculum.types import within
 
 
 @dataclass(kw_only=True)
@@ -22,3 +23,9 @@ class QNetwork(TrainedExpert):
             "exploration_fraction": min(1.0, self.explore_steps / self.max_steps),
             "target_update_interval": self.target_every,
         }
+
+    def check_ranges(self) -> None:
+        super().check_ranges()
+        within(self, 0, 1, "exploration")
+        within(self, 0, float("inf"), "explore_steps")
+        within(self, 1, float("inf"), "target_every")

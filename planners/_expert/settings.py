@@ -1,5 +1,6 @@
 """The settings of trained experts: how good, how long, with which network."""
 
+import math
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -16,10 +17,11 @@ class ExpertSettings:
     until_success: float = 0.0
     # training stops at the first evaluation with this mean return; None: no such goal
     until_return: float | None = None
-    # maximum environment steps of training; a goal not reached by then is an error
+    # maximum environment steps of training; a goal not reached by then is an error;
+    # without a goal the best policy of all evaluations is kept
     max_steps: int = 200_000
     # environment steps between evaluations; with fewer, training stops closer to the
-    # goal
+    # goal; without a goal there are at most 20
     eval_every: int = 1_000
     eval_episodes: int = 100  # episodes of an evaluation, played greedily
     rows: int = 32  # training environments, stepped together
@@ -43,15 +45,21 @@ class ExpertSettings:
         """Arguments of the algorithm's constructor beyond those of all algorithms."""
         return {}
 
-    def check(self) -> None:
+    def check_ranges(self) -> None:
         """Raise ValueError where a field is out of range."""
         infinity = float("inf")
-        within(self, 0, 1, "until_success", "discount")
+        within(self, 0, 1, "until_success", "discount", "learning_rate")
         within(self, 1, infinity, "max_steps", "eval_every", "eval_episodes", "rows")
         within(self, 1, infinity, "batch_size", "capacity")
-        within(self, 0, infinity, "learning_starts", "learning_rate")
+        within(self, 0, infinity, "learning_starts")
         within(self, 0, 2**32 - 1, "seed")
-        if not self.updates_per_step > 0:
+        if not 0 < self.updates_per_step < infinity:
             raise ValueError(
-                f"updates_per_step must be positive, got {self.updates_per_step:g}"
+                "updates_per_step must be positive and finite, "
+                f"got {self.updates_per_step:g}"
             )
+        if self.until_return is not None and math.isnan(self.until_return):
+            raise ValueError("until_return must be a number, got nan")
+        if min(self.hidden, default=1) < 1:
+            given = " ".join(map(str, self.hidden))
+            raise ValueError(f"hidden must be widths of at least 1, got {given}")

@@ -2,22 +2,32 @@
 
 import sys
 import time
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from stable_baselines3.common.logger import Logger
-from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
+import torch
 from stable_baselines3.common.policies import BasePolicy
-from stable_baselines3.common.vec_env import VecEnv, VecMonitor
 
+from curriculum.activity import Interrupted, Phase, phase
+from curriculum.planners._expert import snapshot
+from curriculum.planners._expert.model import build_model
 from curriculum.planners._expert.policies import actions_of, isolated
+from curriculum.planners._expert.progress import Progress
 from curriculum.planners._expert.settings import ExpertSettings
 from curriculum.planners._expert.vec_env import RowsEnv
-from curriculum.types import World, stream
+from curriculum.types import State, World, stream
 
 # steps after which an episode of a world without a time limit is stopped
 FREE_RUN = 1_000
-PAUSE = 10  # seconds between messages about the progress of training
+SAVE_EVERY = 30  # seconds between saves of the progress
+# evaluations of a training without a goal, which only choose the best policy
+EVALUATIONS_WITHOUT_GOAL = 20
+
+
+class NotReached(ValueError):
+    """Training has ended without an expert that is good enough."""
 
 
 class Level(NamedTuple):
@@ -35,41 +45,201 @@ class Level(NamedTuple):
 
 
 class Trained(NamedTuple):
-    """A trained model and its levels."""
+    """A trained policy and its levels."""
 
-    model: OffPolicyAlgorithm
-    reached: Level  # in the evaluation that ended training
+    policy: BasePolicy
+    reached: Level  # in the evaluation that ended training or was the best
     # on as many other episodes: chance helped to choose `reached`, this one is unbiased
     other_episodes: Level
+    seconds: float  # of training, interruptions not included
 
 
-def train(expert: ExpertSettings, world: World) -> Trained:
-    """Train until an evaluation reaches the goals, or for `max_steps` without a goal.
+def train(expert: ExpertSettings, world: World, folder: Path) -> Trained:
+    """Train until an evaluation reaches the goals; without goals for `max_steps`, and
+    choose the policy of the best evaluation.
 
-    Raises ValueError where the goals are not reached."""
-    goals = _goals(expert)
+    The progress is kept in `folder`: an interrupted training continues exactly. Raises
+    NotReached where the goals are not reached."""
     print(
-        f"training {expert.name} in {world} {goals}, "
+        f"training {expert.name} in {world} {_goals(expert)}, "
         f"at most {expert.max_steps:,} steps",
         file=sys.stderr,
     )
-    with isolated():
+    steps = phase("expert", expert.max_steps, "steps", "--planner.max-steps")
+    with steps as current, isolated():
+        training = Training(expert, world, folder, current)
+        try:
+            training.run()
+            return training.result()
+        except Interrupted:
+            training.save()
+            raise
+
+
+class Training:
+    """One training of an expert.
+
+    It is saved, evaluated and interrupted only between the steps of all rows and the
+    updates that follow."""
+
+    def __init__(
+        self, expert: ExpertSettings, world: World, folder: Path, current: Phase
+    ):
+        self.expert = expert
+        self.world = world
+        self.phase = current
         generator = stream(expert.seed, f"{expert.name} expert")
         rows = world.rows([generator], expert.rows)
-        model = build_model(expert, VecMonitor(RowsEnv(rows)))
-        reached = _learn(expert, model, world)
-        if not _reaches_goals(expert, reached):
-            raise ValueError(
-                f"{expert.name} should train {goals} in {world}, but has {reached}; "
+        self.model: Any = build_model(expert, RowsEnv(rows))
+        _, self.callback = self.model._setup_learn(expert.max_steps)
+        self.progress = Progress(folder, self.model, rows)
+        self.level = Level(0, -np.inf, None)  # in the newest evaluation
+        self.best = self.level
+        self.best_policy: State = {}
+        self.seconds = 0.0  # until `began`
+        self.began = time.perf_counter()
+        self.saved = self.began
+
+    def run(self) -> None:
+        """Train until the goals are reached or the steps are used up."""
+        if self.progress.exists:
+            self._load()
+        else:
+            self._collect()
+        while True:
+            if self._evaluation_is_due():
+                self._take_in(self.measure(range(self.expert.eval_episodes)))
+            if self._is_finished():
+                return
+            self._report()
+            if time.perf_counter() - self.saved > SAVE_EVERY:
+                self.save()
+            self._train()
+
+    def result(self) -> Trained:
+        """The policy that training gives; NotReached where it is not good enough."""
+        if not _reaches_goals(self.expert, self.level):
+            raise NotReached(
+                f"{self.expert.name} should train {_goals(self.expert)} in "
+                f"{self.world}, but has {self.level}; "
                 "raise --planner.max-steps, ask for less, or choose another planner"
             )
-        others = range(expert.eval_episodes, 2 * expert.eval_episodes)
-        other_episodes = measure(model.policy, world, others, reached.steps)
-    return Trained(model, reached, other_episodes)
+        reached = self.level
+        if not _has_goals(self.expert):
+            reached = self.best
+            weights = snapshot.tensors_of(self.best_policy)
+            self.model.policy.load_state_dict(weights)
+        episodes = self.expert.eval_episodes
+        others = self.measure(range(episodes, 2 * episodes))
+        others = others._replace(steps=reached.steps)
+        seconds = self.seconds + time.perf_counter() - self.began
+        return Trained(self.model.policy, reached, others, seconds)
+
+    def measure(self, episodes: range) -> Level:
+        """Evaluate the policy as it is now."""
+        self._require_finite()
+        steps = self.model.num_timesteps
+        return measure(self.model.policy, self.world, episodes, steps, self._report)
+
+    def save(self) -> None:
+        """Save the progress."""
+        self.saved = time.perf_counter()
+        self.progress.save(
+            {
+                "level": list(self.level),
+                "best": list(self.best),
+                "best_policy": self.best_policy,
+                "seconds": self.seconds + self.saved - self.began,
+            }
+        )
+
+    def _load(self) -> None:
+        saved = self.progress.load()
+        self.level = Level(*saved["level"])
+        self.best = Level(*saved["best"])
+        self.best_policy = saved["best_policy"]
+        self.seconds = saved["seconds"]
+        steps = self.model.num_timesteps
+        print(
+            f"{self.expert.name} was trained for {steps:,} steps before; "
+            f"continuing from {self.progress.folder}",
+            file=sys.stderr,
+        )
+
+    def _train(self) -> None:
+        """Update, and take the next steps; NotReached where the weights diverge."""
+        try:
+            self._update()
+            self._collect()
+        except ValueError:  # the library's distributions refuse NaN
+            self._require_finite()
+            raise
+
+    def _require_finite(self) -> None:
+        weights = self.model.policy.state_dict().values()
+        if not all(bool(torch.isfinite(tensor).all()) for tensor in weights):
+            raise NotReached(
+                f"{self.expert.name} diverged before {self.model.num_timesteps:,} "
+                f"steps of training in {self.world}: its weights are not finite; "
+                "lower --planner.learning-rate"
+            )
+
+    def _collect(self) -> None:
+        model = self.model
+        model.collect_rollouts(
+            model.env,
+            callback=self.callback,
+            train_freq=model.train_freq,
+            replay_buffer=model.replay_buffer,
+            learning_starts=model.learning_starts,
+        )
+
+    def _update(self) -> None:
+        model = self.model
+        if model.num_timesteps > model.learning_starts:
+            model.train(model.gradient_steps, model.batch_size)
+
+    def _evaluation_is_due(self) -> bool:
+        """Whether training is over, or crossed a multiple of the interval, since the
+        last evaluation."""
+        steps = self.model.num_timesteps
+        every = self.expert.eval_every
+        if not _has_goals(self.expert):
+            every = max(every, self.expert.max_steps // EVALUATIONS_WITHOUT_GOAL)
+        if self._steps_are_used_up():
+            return self.level.steps < steps
+        return steps // every > self.level.steps // every
+
+    def _take_in(self, level: Level) -> None:
+        self.level = level
+        if not _has_goals(self.expert) and level.mean_return >= self.best.mean_return:
+            self.best = level
+            self.best_policy = snapshot.arrays_of(self.model.policy.state_dict())
+
+    def _is_finished(self) -> bool:
+        if self._steps_are_used_up():
+            return True
+        return _has_goals(self.expert) and _reaches_goals(self.expert, self.level)
+
+    def _steps_are_used_up(self) -> bool:
+        return self.model.num_timesteps >= self.expert.max_steps
+
+    def _report(self) -> None:
+        """Report how far training is; raises Interrupted once it is asked to stop."""
+        detail = f"{self.level}" if self.level.steps else ""
+        self.phase.update(self.model.num_timesteps, detail)
 
 
-def measure(policy: BasePolicy, world: World, episodes: range, steps: int) -> Level:
-    """Play `episodes` greedily; their random streams are used for nothing else."""
+def measure(
+    policy: BasePolicy,
+    world: World,
+    episodes: range,
+    steps: int,
+    report: Callable[[], None] = lambda: None,
+) -> Level:
+    """Play `episodes` greedily; their random streams are used for nothing else.
+
+    `report` is called after every step."""
     world = world.evaluated()
     generators = [stream(episode, "expert evaluation") for episode in episodes]
     rows = world.rows(generators)
@@ -83,81 +253,12 @@ def measure(policy: BasePolicy, world: World, episodes: range, steps: int) -> Le
         success = np.where(playing, step.success, success)
         playing &= ~(step.terminated | step.truncated)
         obs = step.obs
+        report()
         if not playing.any():
             break
         rows.rest(~playing)
     success_rate = float(success.mean()) if world.has_success else None
     return Level(steps, float(reward.mean()), success_rate)
-
-
-def build_model(expert: ExpertSettings, env: VecEnv) -> OffPolicyAlgorithm:
-    """An untrained model of the expert's algorithm."""
-    space = env.observation_space
-    images = len(space.shape or ()) == 3 and space.dtype == np.uint8
-    if images and "CnnPolicy" not in expert.algorithm.policy_aliases:
-        raise ValueError(f"{expert.name} has no network for images; choose sac or tqc")
-    # gradient updates for one step of all rows, and steps of all rows between updates
-    updates = expert.rows * expert.updates_per_step
-    steps_between = max(1, round(1 / updates))
-    own = expert.algorithm_settings()
-    network = {"net_arch": list(expert.hidden), **own.pop("policy_kwargs", {})}
-    model = expert.algorithm(
-        "CnnPolicy" if images else "MlpPolicy",
-        env,
-        learning_rate=expert.learning_rate,
-        buffer_size=max(min(expert.capacity, expert.max_steps), expert.rows),
-        learning_starts=expert.learning_starts,
-        batch_size=expert.batch_size,
-        gamma=expert.discount,
-        train_freq=steps_between,
-        gradient_steps=max(1, round(updates * steps_between)),
-        policy_kwargs=network,
-        seed=expert.seed,
-        device="cpu",
-        **own,
-    )
-    # otherwise the library creates a folder for each model
-    model.set_logger(Logger(folder=None, output_formats=[]))
-    return model
-
-
-class _StopAtGoals:
-    """A callback that evaluates every `eval_every` steps and ends training when the
-    goals are reached."""
-
-    def __init__(self, expert: ExpertSettings, model: OffPolicyAlgorithm, world: World):
-        self.expert = expert
-        self.model = model
-        self.world = world
-        self.level = Level(0, -np.inf, None)
-        self.reached = False
-        self.last_message = time.perf_counter()
-
-    def __call__(self, *_: Any) -> bool:
-        """Whether to continue training."""
-        every = self.expert.eval_every
-        if self.model.num_timesteps // every > self.level.steps // every:
-            self.level = self.evaluate()
-            has_goals = _has_goals(self.expert)
-            self.reached = has_goals and _reaches_goals(self.expert, self.level)
-            if time.perf_counter() - self.last_message > PAUSE:
-                print(f"{self.expert.name} has {self.level}", file=sys.stderr)
-                self.last_message = time.perf_counter()
-        return not self.reached
-
-    def evaluate(self) -> Level:
-        episodes = range(self.expert.eval_episodes)
-        steps = self.model.num_timesteps
-        return measure(self.model.policy, self.world, episodes, steps)
-
-
-def _learn(expert: ExpertSettings, model: OffPolicyAlgorithm, world: World) -> Level:
-    """Train; returns the level at the end."""
-    callback = _StopAtGoals(expert, model, world)
-    model.learn(expert.max_steps, callback=callback.__call__, log_interval=None)  # type: ignore[arg-type]
-    if callback.reached:
-        return callback.level
-    return callback.evaluate()
 
 
 def _has_goals(expert: ExpertSettings) -> bool:

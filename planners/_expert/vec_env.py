@@ -29,6 +29,8 @@ class RowsEnv(VecEnv):
         """The library finds the true last observation of an episode, and whether a time
         limit cut it short, in the dictionary of its row."""
         step = self.rows.step(self.actions)
+        self._require_finite("reward", step.reward)
+        self._require_finite("observation", step.next_obs)
         over = step.terminated | step.truncated
         reports: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
         for row in np.flatnonzero(over):
@@ -39,6 +41,16 @@ class RowsEnv(VecEnv):
                 "is_success": bool(step.success[row]),
             }
         return step.obs, step.reward, over, reports
+
+    def _require_finite(self, field: str, values: np.ndarray) -> None:
+        """Refuse numbers that no expert can learn from."""
+        finite = np.isfinite(values)
+        if not finite.all():
+            row = int(np.argwhere(~finite)[0, 0])
+            raise ValueError(
+                f"{self.rows.world} gave a {field} that is not finite "
+                f"while an expert was trained in it (row {row})"
+            )
 
     def close(self) -> None:
         pass

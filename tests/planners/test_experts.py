@@ -1,6 +1,7 @@
 """Experts of Stable-Baselines3: how they are trained up to a level, kept, read again,
 and how they act."""
 
+import contextlib
 import copy
 import json
 import random
@@ -20,11 +21,22 @@ from sb3_contrib import CrossQ as TheirCrossQ
 from sb3_contrib import RecurrentPPO
 from stable_baselines3.common.vec_env import DummyVecEnv, VecMonitor, VecNormalize
 
+from curriculum.activity import Interrupted, listening
 from curriculum.envs._base.native import Dynamics, NativeRows
 from curriculum.envs.cartpole import CartPole
 from curriculum.envs.gridworld import Gridworld
+from curriculum.envs.gym import Gym
 from curriculum.envs.pendulum import Pendulum
-from curriculum.planners._expert import cache, policies, training, vec_env
+from curriculum.planners._expert import (
+    cache,
+    lock,
+    model,
+    policies,
+    progress,
+    storage,
+    training,
+    vec_env,
+)
 from curriculum.planners.crossq import CrossQ
 from curriculum.planners.dqn import DQN
 from curriculum.planners.qrdqn import QRDQN
@@ -125,10 +137,8 @@ class Clipped(Count):
         return replace(self, clip=False)
 
 
-def rows_of(world: Any, *seeds: int, each: int = 2) -> NativeRows:
-    rows = NativeRows(
-        world, [stream(seed, "environment") for seed in seeds or (0,)], each
-    )
+def rows_of(world: Any, *seeds: int, each: int = 2) -> Any:
+    rows = world.rows([stream(seed, "environment") for seed in seeds or (0,)], each)
     rows.reset()
     return rows
 
@@ -170,9 +180,9 @@ def trainings(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     worlds: list[Any] = []
     train = cache.train
 
-    def counted(planner: Any, world: Any) -> Any:
+    def counted(planner: Any, world: Any, folder: Path) -> Any:
         worlds.append(world)
-        return train(planner, world)
+        return train(planner, world, folder)
 
     monkeypatch.setattr(cache, "train", counted)
     return worlds
@@ -221,13 +231,13 @@ def test_rows_behind_the_librarys_monitor_tell_return_and_length():
 
 
 def test_what_the_library_remembers_bootstraps_over_time_limits_only():
-    model = training.build_model(
+    built = model.build_model(
         DQN(**SHORT | {"rows": 2}),
         vec_env.RowsEnv(NativeRows(Count(), [stream(0, "x")], 2)),
     )
     with policies.isolated():
-        model.learn(12, callback=lambda *_: True, log_interval=None)  # type: ignore[arg-type]
-    memory: Any = model.replay_buffer
+        built.learn(12, callback=lambda *_: True, log_interval=None)  # type: ignore[arg-type]
+    memory: Any = built.replay_buffer
     obs, following = memory.observations[:6, :, 0], memory.next_observations[:6, :, 0]
     # also where an episode was over
     np.testing.assert_array_equal(following, obs + memory.actions[:6, :, 0] + 1)
@@ -272,7 +282,9 @@ def scripted(
     the episodes that they played."""
     asked, left = [], list(levels)
 
-    def measure(policy: Any, world: Any, episodes: range, steps: int) -> training.Level:
+    def measure(
+        policy: Any, world: Any, episodes: range, steps: int, report: Any
+    ) -> training.Level:
         asked.append(episodes)
         return training.Level(steps, *left.pop(0))
 
@@ -290,22 +302,51 @@ def scripted(
     ],
 )
 def test_training_stops_at_the_first_evaluation_that_reaches_the_level(
-    monkeypatch, goal, steps
+    monkeypatch, goal, steps, tmp_path
 ):
     asked = scripted(monkeypatch, (1, 0.1), (2, 0.7), (4, 0.5), (5, 0.9), (9, 0.2))
     planner = DQN(
         **SHORT | {"max_steps": 999, "eval_every": 16, "eval_episodes": 3}, **goal
     )
-    trained = training.train(planner, Count())
-    assert trained.model.num_timesteps == trained.reached.steps == steps
+    trained = training.train(planner, Count(), tmp_path)
+    assert trained.reached.steps == steps
     # and is judged by episodes that did not stop it
     assert asked == [range(3)] * (steps // 16) + [range(3, 6)]
 
 
-def test_without_a_level_it_trains_as_long_as_it_may(monkeypatch):
-    scripted(monkeypatch, *[(1, 1.0)] * 9)
-    trained = training.train(DQN(**SHORT), Count())
-    assert trained.model.num_timesteps == trained.reached.steps == 48
+def test_without_a_goal_the_best_policy_of_all_evaluations_is_kept(
+    monkeypatch, tmp_path
+):
+    quick = SHORT | {"eval_every": 8, "learning_starts": 8, "max_steps": 40}
+    weights = []
+
+    def measure(
+        policy: Any, world: Any, episodes: range, steps: int, report: Any
+    ) -> training.Level:
+        weights.append(copy.deepcopy(policy.state_dict()))
+        return training.Level(steps, [1, 5, 7, 2, 3, 4][len(weights) - 1], None)
+
+    monkeypatch.setattr(training, "measure", measure)
+    trained = training.train(DQN(**quick), Count(), tmp_path)
+    assert trained.reached == training.Level(24, 7, None)
+    assert trained.other_episodes == training.Level(24, 4, None)
+    kept_weights = trained.policy.state_dict()
+    for index, evaluated in enumerate(weights):
+        same = all(
+            torch.equal(evaluated[name], kept_weights[name]) for name in kept_weights
+        )
+        # evaluations at 8, 16, ..., 40 steps, then that of the policy that was kept
+        assert same == (index in (2, 5))
+
+
+def test_without_a_goal_few_evaluations_choose_the_policy(monkeypatch, tmp_path):
+    asked = scripted(monkeypatch, *[(1, 1.0)] * 99)
+    planner = DQN(
+        **SHORT | {"max_steps": 8 * 60, "eval_every": 8, "learning_starts": 999}
+    )
+    training.train(planner, Count(), tmp_path)
+    # every 24 steps, and once on other episodes
+    assert asked == [range(2)] * 20 + [range(2, 4)]
 
 
 def test_a_level_that_is_not_reached_is_an_error_that_says_what_was(tmp_path):
@@ -322,10 +363,10 @@ def test_a_level_that_is_not_reached_is_an_error_that_says_what_was(tmp_path):
 
 @every_kind
 def test_the_same_settings_train_the_same_expert_however_the_global_generators_stand(
-    kind, world
+    kind, world, tmp_path
 ):
     first, second, other = (
-        training.train(kind(**SHORT, seed=seed), world).model.policy
+        training.train(kind(**SHORT, seed=seed), world, tmp_path).policy
         for seed in (0, 0, 1)
     )
     weights, again, others = (policy.state_dict() for policy in (first, second, other))
@@ -392,11 +433,36 @@ def test_an_expert_sees_pictures_through_convolutions(tmp_path):
             "until_success must be between 0 and 1, got 60",
         ),
         (DQN(rows=0), CartPole(), "rows must be at least 1, got 0"),
+        (
+            DQN(hidden=(8, 0)),
+            CartPole(),
+            r"hidden must be widths of at least 1, got 8 0",
+        ),
+        (DQN(learning_rate=2), CartPole(), "learning_rate must be between 0 and 1"),
+        (
+            DQN(updates_per_step=float("inf")),
+            CartPole(),
+            "updates_per_step must be positive and finite, got inf",
+        ),
+        (
+            DQN(until_return=float("nan")),
+            CartPole(),
+            "until_return must be a number, got nan",
+        ),
+        (DQN(exploration=2), CartPole(), "exploration must be between 0 and 1"),
+        (DQN(explore_steps=-1), CartPole(), "explore_steps must be at least 0"),
+        (DQN(target_every=0), CartPole(), "target_every must be at least 1"),
+        (QRDQN(quantiles=0), CartPole(), "quantiles must be at least 1"),
+        (SAC(target_rate=2), Pendulum(), "target_rate must be between 0 and 1"),
+        (TQC(dropped=25, quantiles=25), Pendulum(), "dropped must be between 0 and 24"),
+        (TQC(target_rate=-1), Pendulum(), "target_rate must be between 0 and 1"),
+        (CrossQ(policy_delay=0), Pendulum(), "policy_delay must be at least 1"),
+        (CrossQ(), Pictures(), "crossq needs box actions"),
         (DQN(seed=-1), CartPole(), "seed must be between 0 and"),
         (
             DQN(updates_per_step=0),
             CartPole(),
-            "updates_per_step must be positive, got 0",
+            "updates_per_step must be positive and finite, got 0",
         ),
     ],
 )
@@ -436,7 +502,7 @@ def test_what_is_kept_says_what_it_is_and_how_good(tmp_path):
     (folder,) = tmp_path.iterdir()
     assert sorted(path.name for path in folder.iterdir()) == [
         "expert.json",
-        "model.zip",
+        "policy.safetensors",
     ]
     assert folder.name.startswith("count-dqn-")
     told = kept(tmp_path)
@@ -456,9 +522,6 @@ def test_what_is_kept_says_what_it_is_and_how_good(tmp_path):
         "note": "hi",
     }
     assert told["libraries"]["torch"].startswith(torch.__version__.split("+")[0])
-    # the library itself can go on with it
-    theirs = stable_baselines3.DQN.load(folder / "model.zip", device="cpu")
-    assert theirs.num_timesteps == 24
 
 
 @pytest.mark.parametrize(
@@ -510,7 +573,7 @@ def test_every_setting_of_the_world_and_every_version_makes_another_expert(
                 lambda n, changed=library, real=real: "9" if n == changed else real(n),
             )
             assert cache.folder_of(planner, Count()) != before
-    monkeypatch.setattr(cache, "FORMAT", 2)
+    monkeypatch.setattr(cache, "FORMAT", 99)
     assert cache.folder_of(planner, Count()) != before
 
 
@@ -523,35 +586,294 @@ def test_a_world_that_is_measured_otherwise_is_trained_in_once_and_as_it_is(
     assert trainings == [Clipped(clip=True)]
 
 
-@pytest.mark.parametrize("damage", ["flipped", "no zip", "no json", "broken json"])
+def flip(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def rewrite(folder: Path, **weights: np.ndarray) -> None:
+    """Replace weights of an expert, consistently with its digest."""
+    report = json.loads((folder / "expert.json").read_text())
+    arrays, _ = storage.read_arrays(folder, report["weights"])
+    for name, array in weights.items():
+        arrays[name.replace("__", ".")] = array
+    entry = storage.write_arrays(folder / "policy.safetensors", arrays)
+    (folder / "expert.json").write_text(json.dumps(report | {"weights": entry}))
+
+
+DAMAGES: dict[str, Any] = {
+    "a flipped bit": lambda folder: flip(folder / "policy.safetensors"),
+    "no weights": lambda folder: (folder / "policy.safetensors").unlink(),
+    "no report": lambda folder: (folder / "expert.json").unlink(),
+    "half a report": lambda folder: (folder / "expert.json").write_text('{"weights": '),
+    "a list": lambda folder: (folder / "expert.json").write_text("[]"),
+    "no digest": lambda folder: (folder / "expert.json").write_text('{"weights": 3}'),
+    "elsewhere": lambda folder: (folder / "expert.json").write_text(
+        '{"weights": {"file": "/etc/passwd", "bytes": 1, "sha256": ""}}'
+    ),
+    "another shape": lambda folder: rewrite(
+        folder, q_net__q_net__0__weight=np.zeros((9, 4), np.float32)
+    ),
+    "another dtype": lambda folder: rewrite(
+        folder, q_net__q_net__0__weight=np.zeros((8, 4), np.float64)
+    ),
+    "another name": lambda folder: rewrite(folder, other=np.zeros(1, np.float32)),
+    "nan": lambda folder: rewrite(
+        folder, q_net__q_net__0__weight=np.full((8, 4), np.nan, np.float32)
+    ),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
 def test_a_damaged_expert_is_refused_with_a_sentence(damage, tmp_path, monkeypatch):
     planner = DQN(**SHORT, cache=str(tmp_path))
     set_up(planner, CartPole())
     (folder,) = tmp_path.iterdir()
     monkeypatch.setattr(cache, "_loaded", {})
-    model, told = folder / "model.zip", folder / "expert.json"
-    if damage == "flipped":
-        content = bytearray(model.read_bytes())
-        content[len(content) // 2] ^= 1
-        model.write_bytes(content)
-    elif damage == "broken json":
-        told.write_text(told.read_text()[:40])
-    else:
-        (model if damage == "no zip" else told).unlink()
+    DAMAGES[damage](folder)
     with pytest.raises(
         ValueError,
-        match=rf"^the expert in {folder} is damaged; remove the folder to train it",
-    ):
+        match=rf"^the expert in {folder} is damaged \(.*\); remove the folder to",
+    ) as caught:
         set_up(planner, CartPole())
+    assert "\n" not in str(caught.value)
 
 
-def test_an_interrupted_training_leaves_nothing_behind(tmp_path, monkeypatch):
+def test_nothing_of_ours_is_unpickled(tmp_path, monkeypatch, capsys):
+    """Neither an expert nor an interrupted training, nor what earlier versions kept."""
+
+    def refuse(*_: Any, **__: Any) -> Any:
+        raise AssertionError("unpickled")
+
+    planner = DQN(**SHORT | {"max_steps": 200}, cache=str(tmp_path))
+    old = cache.folder_of(planner, CartPole(), 1)
+    old.mkdir()
+    (old / "model.zip").write_bytes(b"a pickle")
+    for target in ("pickle.load", "pickle.loads", "torch.load", "zipfile.ZipFile"):
+        monkeypatch.setattr(target, refuse)
+    monkeypatch.setattr(stable_baselines3.common.save_util.cloudpickle, "loads", refuse)
+    with pytest.raises(Interrupted), listening(lambda _: None, after(20)):
+        set_up(planner, CartPole())
+    set_up(planner, CartPole())
+    monkeypatch.setattr(cache, "_loaded", {})
+    set_up(planner, CartPole())
+    assert (
+        f"{old} was written by an earlier version as a pickle"
+        in capsys.readouterr().err
+    )
+
+
+def test_a_failed_training_leaves_nothing_behind(tmp_path, monkeypatch):
     def full(*_: Any, **__: Any) -> None:
         raise OSError("disk full")
 
-    monkeypatch.setattr(stable_baselines3.DQN, "save", full)
+    monkeypatch.setattr(storage, "write_arrays", full)
     with pytest.raises(OSError, match="disk full"):
         set_up(DQN(**SHORT, cache=str(tmp_path)), CartPole())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_keeps_the_progress_saved_before(tmp_path, monkeypatch):
+    planner = DQN(**SHORT | {"max_steps": 200}, cache=str(tmp_path))
+    with pytest.raises(Interrupted), listening(lambda _: None, after(20)):
+        set_up(planner, CartPole())
+    (unfinished,) = tmp_path.iterdir()
+    before = {path.name: path.read_bytes() for path in unfinished.iterdir()}
+
+    def full(_: Any, __: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(training, "SAVE_EVERY", -1)
+        patched.setattr(Path, "replace", full)
+        with pytest.raises(OSError, match=r"^cannot write .*: No space left on device"):
+            set_up(planner, CartPole())
+    after_it = {path.name: path.read_bytes() for path in unfinished.iterdir()}
+    assert after_it == before
+
+
+# --- interruptions ---
+
+LONG = SHORT | {"max_steps": 160, "capacity": 64, "eval_every": 40}
+
+
+def after(reports: int) -> Any:
+    """A run that is asked to stop after so many reports of progress."""
+    left = iter(range(reports))
+    return lambda: next(left, None) is None
+
+
+def made(folder: Path) -> tuple[bytes, dict[str, Any]]:
+    """The weights and the report of the only expert in a cache, which holds nothing
+    else."""
+    (expert,) = folder.iterdir()
+    told = kept(folder)
+    del told["seconds"]
+    return (expert / "policy.safetensors").read_bytes(), told
+
+
+@every_kind
+def test_an_interrupted_training_goes_on_as_if_it_had_not_been(
+    kind, world, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(progress, "LARGEST_SEGMENT", 1_000)
+    straight = kind(**LONG, cache=str(tmp_path / "straight"))
+    set_up(straight, world)
+    pieces = kind(**LONG, cache=str(tmp_path / "pieces"))
+    for reports in (3, 8, 12, 31):
+        with pytest.raises(Interrupted), listening(lambda _: None, after(reports)):
+            set_up(pieces, world)
+    set_up(pieces, world)
+    assert made(tmp_path / "pieces") == made(tmp_path / "straight")
+
+
+def test_a_training_in_a_gymnasium_world_goes_on_exactly(tmp_path):
+    world = Gym(id="Pendulum-v1", time_limit=7)
+    set_up(SAC(**LONG, cache=str(tmp_path / "straight")), world)
+    pieces = SAC(**LONG, cache=str(tmp_path / "pieces"))
+    with pytest.raises(Interrupted), listening(lambda _: None, after(30)):
+        set_up(pieces, world)
+    set_up(pieces, world)
+    assert made(tmp_path / "pieces") == made(tmp_path / "straight")
+
+
+class Killed(BaseException):
+    """The process ends here."""
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_a_training_that_is_killed_while_it_saves_goes_on_exactly(
+    before, tmp_path, monkeypatch
+):
+    """At every file that is renamed, just before and just after."""
+    quick = LONG | {"max_steps": 64}
+    set_up(DQN(**quick, cache=str(tmp_path / "straight")), CartPole())
+    monkeypatch.setattr(training, "SAVE_EVERY", -1)
+    pieces = DQN(**quick, cache=str(tmp_path / "pieces"))
+    replace_file = Path.replace
+    kills = 0
+    finished = False
+    while not finished:
+        left = iter(range(2 + kills % 5))
+
+        def replaced(path: Path, target: Path, left: Any = left) -> Path:
+            if before and next(left, None) is None:
+                raise Killed
+            result = replace_file(path, target)
+            if not before and next(left, None) is None:
+                raise Killed
+            return result
+
+        with monkeypatch.context() as patched:
+            patched.setattr(Path, "replace", replaced)
+            try:
+                set_up(copy.deepcopy(pieces), CartPole())
+                finished = True
+            except Killed:
+                kills += 1
+        assert kills < 60
+    assert kills > 4
+    assert made(tmp_path / "pieces") == made(tmp_path / "straight")
+
+
+@pytest.mark.parametrize("name", ["training.json", "state-", "replay-"])
+def test_a_damaged_progress_is_refused_with_a_sentence_and_kept(name, tmp_path):
+    planner = DQN(**LONG, cache=str(tmp_path))
+    with pytest.raises(Interrupted), listening(lambda _: None, after(20)):
+        set_up(planner, CartPole())
+    (unfinished,) = tmp_path.iterdir()
+    (file,) = unfinished.glob(f"{name}*")
+    flip(file)
+    for _ in range(2):
+        with pytest.raises(
+            ValueError,
+            match=rf"^the interrupted training in {unfinished} is damaged \(.*\); "
+            "remove the folder",
+        ):
+            set_up(planner, CartPole())
+
+
+def test_two_processes_do_not_train_the_same_expert(tmp_path, trainings, capsys):
+    planner = DQN(**SHORT, cache=str(tmp_path))
+    folder = cache.folder_of(planner, CartPole())
+    with (
+        lock.locked(folder.with_name(f".{folder.name}.training")),
+        pytest.raises(Interrupted),
+        listening(lambda _: None, after(2)),
+    ):
+        set_up(planner, CartPole())
+    assert trainings == []
+    assert "waiting: another process works in" in capsys.readouterr().err
+    set_up(planner, CartPole())
+    assert trainings == [CartPole()]
+
+
+def test_who_waited_for_an_expert_does_not_train_it_again(tmp_path, monkeypatch):
+    planner = DQN(**SHORT, cache=str(tmp_path))
+    set_up(planner, CartPole())
+    folder = cache.folder_of(planner, CartPole())
+    found = folder.rename(tmp_path / "elsewhere")
+    monkeypatch.setattr(cache, "_loaded", {})
+
+    def wait(_: float) -> None:
+        """The other process finishes, and removes its folder."""
+        if not folder.exists():
+            found.rename(folder)
+            shutil.rmtree(folder.with_name(f".{folder.name}.training"))
+            other.close()
+
+    monkeypatch.setattr(lock.time, "sleep", wait)
+    other = contextlib.ExitStack()
+    other.enter_context(lock.locked(folder.with_name(f".{folder.name}.training")))
+    monkeypatch.setattr(cache, "train", None)
+    set_up(planner, CartPole())
+    assert list(tmp_path.iterdir()) == [folder]
+
+
+def test_training_reports_its_steps_and_newest_level(tmp_path):
+    seen: list[tuple[str, float, str]] = []
+
+    def show(current: Any) -> None:
+        seen.append((current.name, current.done, current.detail))
+
+    with listening(show):
+        set_up(DQN(**SHORT, cache=str(tmp_path)), Count())
+    assert {name for name, _, _ in seen} == {"expert"}
+    assert sorted({done for _, done, _ in seen}) == [0, 8, 16, 24, 32, 40, 48]
+    assert seen[-1][2] == f"{training.Level(**reached(tmp_path))}"
+
+
+def reached(folder: Path) -> dict[str, Any]:
+    told = kept(folder)["reached"]
+    del told["episodes"]
+    return told
+
+
+@every_kind
+def test_weights_that_diverge_end_training_with_a_sentence(
+    kind, world, tmp_path, monkeypatch
+):
+    def diverge(running: training.Training) -> None:
+        if running.model.num_timesteps > 20:
+            for parameter in running.model.policy.parameters():
+                parameter.data.fill_(np.nan)
+
+    monkeypatch.setattr(training.Training, "_update", diverge)
+    with pytest.raises(ValueError, match=r"diverged before .* lower --planner\.learn"):
+        set_up(kind(**SHORT, cache=str(tmp_path)), world)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_world_that_gives_no_numbers_ends_training_with_a_sentence(tmp_path):
+    @dataclass(kw_only=True)
+    class Broken(Count):
+        def step(self, state: Any, action: Any, rng: Any) -> Any:
+            following, reward, over = super().step(state, action, rng)
+            return following, np.where(state[:, 0] >= 2, np.nan, reward), over
+
+    with pytest.raises(ValueError, match=r"Broken.* gave a reward that is not finite"):
+        set_up(DQN(**SHORT, cache=str(tmp_path)), Broken())
     assert list(tmp_path.iterdir()) == []
 
 
@@ -559,10 +881,9 @@ def test_an_interrupted_training_leaves_nothing_behind(tmp_path, monkeypatch):
 
 
 @every_kind
-def test_an_expert_acts_as_the_library_predicts(kind, world, tmp_path):
-    actor = set_up(kind(**SHORT, cache=str(tmp_path)), world, 0, 1)
-    (folder,) = tmp_path.iterdir()
-    theirs = kind.algorithm.load(folder / "model.zip", device="cpu")
+def test_an_expert_acts_as_the_trained_model_predicts(kind, world, tmp_path):
+    actor = set_up(kind(**SHORT, cache=str(tmp_path / "cache")), world, 0, 1)
+    theirs = training.train(kind(**SHORT), world, tmp_path / "again").policy
     obs = (
         np.random.default_rng(0)
         .normal(size=(4, *world.observation_space.shape))
