@@ -30,6 +30,7 @@ from curriculum.listeners.table import Table
 from curriculum.run import folders
 from curriculum.run.evaluation import (
     Episodes,
+    Scale,
     evaluation_rows,
     final_episodes,
     play,
@@ -78,6 +79,17 @@ def greedy(model: DQN, world: Gridworld, episodes: range) -> Episodes:
     return play(act, evaluation_rows(world, episodes))
 
 
+def measure_scale(world: Gridworld, episodes: range) -> Scale:
+    """Returns of random play and of the shortest path on these episodes."""
+    spec = spec_of(world)
+    random = curriculum.planners.random.Random()
+    planner = curriculum.planners.shortest_path.ShortestPath()
+    return Scale(
+        floor=play_planner(random, world, spec, episodes).reward.mean(),
+        ceiling=play_planner(planner, world, spec, episodes).reward.mean(),
+    )
+
+
 def stacked(played: list[Episodes]) -> Episodes:
     """Episodes of several seeds as [P, N]."""
     return Episodes(*(np.stack(values) for values in zip(*played, strict=True)))
@@ -95,7 +107,6 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     world = Gridworld()
-    spec = spec_of(world)
     settings = {
         "env": "gridworld",
         "learner": "stable_baselines3 DQN",
@@ -103,13 +114,8 @@ def main() -> None:
         "steps": options.steps,
     }
     folder = folders.create(Path(options.runs_dir) / "gridworld", "sb3-dqn", settings)
-    floor, ceiling = (
-        play_planner(planner, world, spec, range(EPISODES)).reward.mean()
-        for planner in (
-            curriculum.planners.random.Random(),
-            curriculum.planners.shortest_path.ShortestPath(),
-        )
-    )
+    scale = measure_scale(world, range(EPISODES))
+    final_scale = measure_scale(world, final_episodes(EPISODES))
     watched, finals = [], []
     for seed in options.seeds:
         env = gym.make("curriculum/Gridworld-v0")
@@ -135,7 +141,7 @@ def main() -> None:
         print(
             f"seed {seed}: final return {final_return:.2f}, {seconds:.0f} s of training"
         )
-    write(folder, settings, watched, stacked(finals), floor, ceiling)
+    write(folder, settings, watched, stacked(finals), scale, final_scale)
     print(folder)
 
 
@@ -144,8 +150,8 @@ def write(
     settings: dict,
     watched: list[Evaluate],
     final: Episodes,
-    floor: float,
-    ceiling: float,
+    scale: Scale,
+    final_scale: Scale,
 ) -> None:
     """The records that `curriculum.compare` reads."""
     none = np.zeros(len(watched), np.int64)
@@ -154,7 +160,10 @@ def write(
         Record(
             "baseline",
             0,
-            {"eval/random_reward": none + floor, "eval/planner_reward": none + ceiling},
+            {
+                "eval/random_reward": none + scale.floor,
+                "eval/planner_reward": none + scale.ceiling,
+            },
         )
     ]
     for i, played in enumerate(
@@ -162,7 +171,7 @@ def write(
     ):
         values = {
             f"eval/{name}": value
-            for name, value in summary(stacked(list(played)), floor, ceiling).items()
+            for name, value in summary(stacked(list(played)), scale).items()
         }
         records.append(
             Record("evaluate", i * EVERY, values | {"planner/calls_total": none})
@@ -170,11 +179,16 @@ def write(
     records.append(Record("time", settings["steps"], {"time/time_elapsed": seconds}))
     last = {
         f"final/last_{name}": value
-        for name, value in summary(final, floor, ceiling).items()
+        for name, value in summary(final, final_scale).items()
     }
-    records.append(
-        Record("final", settings["steps"], last | {"final/planner_calls": none})
-    )
+    last |= {
+        "final/planner_calls": none,
+        "final/random_reward": none + final_scale.floor,
+        "final/planner_reward": none + final_scale.ceiling,
+        "final/planner_episodes": none + EPISODES,
+        "final/episodes": none + EPISODES,
+    }
+    records.append(Record("final", settings["steps"], last))
     table = Table().open(folder, settings, [])
     for record in records:
         table(record)

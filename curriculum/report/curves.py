@@ -7,6 +7,16 @@ from typing import Any, NamedTuple
 import numpy as np
 
 Values = dict[str, np.ndarray]  # tag -> [P]
+# what a comparison needs of the record "final"
+FINAL = (
+    "final/last_mean_reward",
+    "final/last_success_rate",
+    "final/last_score",
+    "final/planner_calls",
+    "final/planner_reward",
+    "final/planner_episodes",
+    "final/episodes",
+)
 
 
 class Curve(NamedTuple):
@@ -34,6 +44,12 @@ def read_curve(run: Path) -> Curve:
         raise ValueError(
             f"{run} is not finished; continue it with: "
             f"python -m curriculum.train --resume {run}"
+        )
+    missing_tags = [tag for tag in FINAL if tag not in last["final"]]
+    if missing_tags:
+        raise ValueError(
+            f"{run} has no {missing_tags[0]}; an older version finished it: repeat it "
+            f"with: python -m curriculum.train --config {run}/config.yaml"
         )
     seeds = json.loads((run / "result.json").read_text())["seeds"]
     evaluations = [line for line in lines if line["kind"] == "evaluate"]

@@ -39,18 +39,36 @@ def run_table(
 def _returns(settings: dict[str, Any], values: Values) -> list[str]:
     """Return, success and score of random play, the planner and the learner."""
     seeds = len(settings["seeds"])
-    random = values["eval/random_reward"][0]
-    planned = values["eval/planner_reward"][0]
-    success = values["eval/planner_success_rate"][0]
+    random = values["final/random_reward"][0]
+    planned = values["final/planner_reward"][0]
+    success = values["final/planner_success_rate"][0]
+    is_better = planned > random
     planner = f"planner {settings['planner']}"
-    note = f"mean of {seeds} seed(s), [lowest]"
-    return [
+    episodes = values["final/episodes"][0]
+    measured = values["final/planner_episodes"][0]
+    few = f"   on {measured:.0f} of these episodes" if measured < episodes else ""
+    note = f"{episodes:.0f} episodes, mean of {seeds} seed(s), [lowest]"
+    lines = [
         f"{_row('', 'return', 'success', 'score')}   {note}",
-        _row("random play", f"{random:.2f}", "", "0.00"),
-        _row(planner, f"{planned:.2f}", _number(success), "1.00"),
+        _row("random play", f"{random:.2f}", "", "0.00" if is_better else "-"),
+        *_constant(values),
+        _row(planner, f"{planned:.2f}", _number(success), "1.00" if is_better else "-")
+        + few,
         _learner("last", values),
         _learner("best", values),
     ]
+    if not is_better:
+        lines.append("the planner is no better than random play: there are no scores")
+    return lines
+
+
+def _constant(values: Values) -> list[str]:
+    """The line of the policy that always heads for the goal, if it was measured."""
+    if "final/constant_reward" not in values:
+        return []
+    reward = values["final/constant_reward"][0]
+    success = values["final/constant_success_rate"][0]
+    return [_row("constant action", f"{reward:.2f}", _number(success), "")]
 
 
 def _learner(name: str, values: Values) -> str:

@@ -23,7 +23,8 @@ COLUMNS = (
 )
 NOTE = (
     "Learner alone, mean over seeds {seeds} +- standard deviation. Final: the last "
-    "policy on episodes of its own. Over training: mean height of the learning curve. "
+    "policy and the planner on the same episodes, which chose neither. Over training: "
+    "mean height of the learning curve. "
     "Differences: mean and 95 % interval of paired per-seed differences (Student's t); "
     "a winner is named only where no seed is missing, the interval excludes zero and "
     "the difference does not round to zero."
@@ -86,11 +87,20 @@ def _results(curve: Curve, measures: Mapping[str, Measure]) -> list[str]:
         _number(curve.final["final/last_score"].mean()),
         _mean(measures["return over training"].values),
         _mean(measures["first success at step"].values),
-        f"{curve.baselines['planner']:.2f}",
+        _planner_return(curve),
         f"{calls:,.0f}",
         _number(curve.planner_ms),
         f"{curve.seconds:.0f}",
     ]
+
+
+def _planner_return(curve: Curve) -> str:
+    """The planner's return on the episodes of the final policies."""
+    text = f"{curve.final['final/planner_reward'][0]:.2f}"
+    episodes = curve.final["final/planner_episodes"][0]
+    if episodes < curve.final["final/episodes"][0]:
+        text += f" ({episodes:.0f} episodes)"
+    return text
 
 
 def _number(value: float) -> str:

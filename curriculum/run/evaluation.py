@@ -183,26 +183,34 @@ def _in_rows(action: np.ndarray) -> np.ndarray:
     return action.reshape(-1, *action.shape[2:])
 
 
-def summary(episodes: Episodes, floor: float, ceiling: float) -> dict[str, np.ndarray]:
-    """Figures of [P, N] episodes, [P] each; `floor` and `ceiling` are the returns of
-    random play and of the planner."""
+class Scale(NamedTuple):
+    """What scores are relative to."""
+
+    floor: float  # return of random play
+    ceiling: float  # return of the planner
+    episodes: int | None = None  # first episodes that scores average; None: all
+
+
+def summary(episodes: Episodes, scale: Scale) -> dict[str, np.ndarray]:
+    """Figures of [P, N] episodes, [P] each."""
     low, high = statistics.bootstrap(
         episodes.reward, statistics.iqm, stream(0, "bootstrap")
     )
+    scored = episodes.reward[..., : scale.episodes]
     return {
         "mean_reward": episodes.reward.mean(-1),
         "mean_ep_length": episodes.length.mean(-1),
         "success_rate": episodes.success.mean(-1),
-        "score": score(episodes.reward, floor, ceiling).mean(-1),
+        "score": score(scored, scale).mean(-1),
         "iqm_reward": statistics.iqm(episodes.reward),
         "iqm_reward_low": low,
         "iqm_reward_high": high,
     }
 
 
-def score(reward: np.ndarray, floor: float, ceiling: float) -> np.ndarray:
+def score(reward: np.ndarray, scale: Scale) -> np.ndarray:
     """Returns on a scale from 0 (random play) to 1 (the planner); nan if the planner is
     no better than random play."""
-    if not ceiling > floor:
+    if not scale.ceiling > scale.floor:
         return np.full(reward.shape, np.nan)
-    return (reward - floor) / (ceiling - floor)
+    return (reward - scale.floor) / (scale.ceiling - scale.floor)

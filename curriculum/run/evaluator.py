@@ -1,19 +1,24 @@
 """The evaluations of a run: both ends of the scale, the learner alone and mixed."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from curriculum.envs._base.native import Navigable
 from curriculum.learning.learner import Learner
 from curriculum.learning.weights import Snapshot
 from curriculum.run import advice
 from curriculum.run.deployment import write_policies
 from curriculum.run.evaluation import (
+    Episodes,
+    Scale,
     final_episodes,
     play_learner,
     play_mixed,
     play_planner,
+    summary,
 )
 from curriculum.run.scores import Scores
 from curriculum.setting import plugins
@@ -38,21 +43,9 @@ class Evaluator:
 
     def measure_scale(self) -> dict[str, np.ndarray]:
         """Measure random play and the planner, the ends of the scale of scores."""
-        episodes = self.config.eval_episodes
-        random = play_planner(
-            plugins.make("planner", "random"),
-            self.world,
-            self.spec,
-            range(episodes),
-            name="random play",
-            hint=advice.EVALUATION,
-        )
-        planned = play_planner(
-            self.planner,
-            self.world,
-            self.spec,
-            range(self.config.planner_episodes or episodes),
-        )
+        episodes = range(self.config.eval_episodes)
+        random = self._play_random(episodes)
+        planned = self._play_planner(episodes)
         self.scores.set_scale(random, planned)
         if self.decay.listens:
             self.scores.require_scale()
@@ -62,6 +55,26 @@ class Evaluator:
             "eval/planner_success_rate": planned.success.mean(),
             "eval/planner_ep_length": planned.length.mean(),
         }
+        return self._same_for_all(values)
+
+    def _play_random(self, episodes: Sequence[int]) -> Episodes:
+        random = plugins.make("planner", "random")
+        return play_planner(
+            random,
+            self.world,
+            self.spec,
+            episodes,
+            name="random play",
+            hint=advice.EVALUATION,
+        )
+
+    def _play_planner(self, episodes: Sequence[int]) -> Episodes:
+        """Let the planner play these episodes, or as many as the settings allow."""
+        measured = episodes[: self.config.planner_episodes or None]
+        return play_planner(self.planner, self.world, self.spec, measured)
+
+    def _same_for_all(self, values: Mapping[str, float]) -> dict[str, np.ndarray]:
+        """Values that all seeds share, [P] each."""
         seeds = len(self.config.seeds)
         return {tag: np.full(seeds, value) for tag, value in values.items()}
 
@@ -70,11 +83,11 @@ class Evaluator:
         decay, which may restore the best weights."""
         episodes = range(self.config.eval_episodes)
         played = play_learner(self.learner, self.world, episodes)
-        summary = self.scores.summary(played)
-        self.scores.keep_best(self.learner, summary["mean_reward"], step)
+        figures = self.scores.summary(played)
+        self.scores.keep_best(self.learner, figures["mean_reward"], step)
         if self.decay.listens:
             self.scores.roll_back(self.learner, self.decay, played)
-        values = {f"eval/{name}": value for name, value in summary.items()}
+        values = {f"eval/{name}": value for name, value in figures.items()}
         values["curriculum/rollbacks"] = self.scores.rollbacks.copy()
         return values
 
@@ -91,26 +104,50 @@ class Evaluator:
             step,
             self.config.planner_deadline_ms,
         )
-        summary = self.scores.summary(played)
-        values = {f"eval_mixed/{name}": value for name, value in summary.items()}
+        figures = self.scores.summary(played)
+        values = {f"eval_mixed/{name}": value for name, value in figures.items()}
         values["eval_mixed/planning_rate"] = rate
         values["eval_mixed/planner_calls"] = calls
         return values
 
     def finish(self, folder: Path | None) -> dict[str, np.ndarray]:
-        """Score the best and the last policy on episodes that chose neither, and write
-        both to `folder`."""
+        """Score random play, the planner, the best and the last policy on the same
+        episodes, which chose neither policy, and write both policies to `folder`.
+
+        Scores are means over the episodes that the planner played."""
+        episodes = final_episodes(self.config.eval_episodes)
+        random = self._play_random(episodes)
+        planned = self._play_planner(episodes)
+        scored = len(planned.reward)
+        scale = Scale(
+            floor=float(random.reward[:scored].mean()),
+            ceiling=float(planned.reward.mean()),
+            episodes=scored,
+        )
+        values = {
+            "final/random_reward": float(random.reward.mean()),
+            "final/planner_reward": scale.ceiling,
+            "final/planner_success_rate": planned.success.mean(),
+            "final/planner_episodes": scored,
+            "final/episodes": len(episodes),
+        }
+        if isinstance(self.world, Navigable):
+            constant = plugins.make("planner", "constant")
+            fixed = play_planner(constant, self.world, self.spec, episodes)
+            values["final/constant_reward"] = fixed.reward.mean()
+            values["final/constant_success_rate"] = fixed.success.mean()
         last = self.learner.snapshot()
-        best = self._final("best", self.scores.best, folder)
-        return best | self._final("last", last, folder)
+        best = self._final("best", self.scores.best, scale, folder)
+        last_values = self._final("last", last, scale, folder)
+        return self._same_for_all(values) | best | last_values
 
     def _final(
-        self, name: str, weights: Snapshot, folder: Path | None
+        self, name: str, weights: Snapshot, scale: Scale, folder: Path | None
     ) -> dict[str, np.ndarray]:
         self.learner.restore(weights, np.ones(len(self.config.seeds), bool))
         episodes = final_episodes(self.config.eval_episodes)
         played = play_learner(self.learner, self.world, episodes)
         if folder:
             write_policies(self.learner, folder, name)
-        summary = self.scores.summary(played)
-        return {f"final/{name}_{figure}": value for figure, value in summary.items()}
+        figures = summary(played, scale)
+        return {f"final/{name}_{figure}": value for figure, value in figures.items()}

@@ -14,7 +14,7 @@ from curriculum.envs._base.spec import spec_of
 from curriculum.learning.learner import Learner
 from curriculum.learning.weights import Snapshot
 from curriculum.run import checkpoint, folders
-from curriculum.run.evaluation import final_episodes, play_learner, score
+from curriculum.run.evaluation import Scale, final_episodes, play_learner, score
 from curriculum.setting import flags
 from curriculum.setting.config import Config
 from curriculum.types import Spec, State, World
@@ -114,8 +114,7 @@ class OpenedRun:
             )
         self.learner.load(selected)
         scores = state["scores"]
-        self.floor: float = scores["floor"]
-        self.ceiling: float = scores["ceiling"]
+        self.scale = Scale(scores["floor"], scores["ceiling"])
         device = self.learner.device
         best = {name: weights.to(device) for name, weights in scores["best"].items()}
         self.weights: dict[Which, Snapshot] = {
@@ -138,13 +137,25 @@ class OpenedRun:
         """Let the learner of every seed play the given episode seeds alone.
 
         By default these are the run's final episodes, which chose no policy: then the
-        result equals the run's own final evaluation."""
+        result equals the final evaluation of a finished run. Scores are relative to
+        random play and the planner on those episodes, otherwise to their returns at the
+        start of the run."""
+        scale = self.scale
         if episodes is None:
             episodes = final_episodes(self.config.eval_episodes)
+            if self.finished:
+                scale = self._final_scale()
         with self._using(which), _threads(self.config.threads):
             played = play_learner(self.learner, self.world, episodes)
-        scores = score(played.reward, self.floor, self.ceiling)
+        scores = score(played.reward, scale)
         return Evaluation(self.seeds, *played, scores)
+
+    def _final_scale(self) -> Scale:
+        """Random play and the planner on the final episodes."""
+        values = self.metrics("final").values
+        floor = values["final/random_reward"][-1, 0]
+        ceiling = values["final/planner_reward"][-1, 0]
+        return Scale(float(floor), float(ceiling))
 
     def metrics(self, kind: str = "evaluate") -> Metrics:
         """All records of a kind: baseline, start, collect, update, time, evaluate,

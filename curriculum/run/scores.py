@@ -3,7 +3,7 @@
 import numpy as np
 
 from curriculum.learning.learner import Learner
-from curriculum.run.evaluation import Episodes, score, summary
+from curriculum.run.evaluation import Episodes, Scale, score, summary
 from curriculum.types import Decay, State
 
 
@@ -35,9 +35,14 @@ class Scores:
             f"{self.floor:.3g}; choose another planner or decay"
         )
 
+    @property
+    def scale(self) -> Scale:
+        """Both ends, as they were measured."""
+        return Scale(self.floor, self.ceiling)
+
     def summary(self, episodes: Episodes) -> dict[str, np.ndarray]:
         """Figures of [P, N] episodes, [P] each."""
-        return summary(episodes, self.floor, self.ceiling)
+        return summary(episodes, self.scale)
 
     def keep_best(self, learner: Learner, reward: np.ndarray, step: int) -> None:
         """Keep the weights of the seeds whose mean reward [P] is their best so far."""
@@ -49,7 +54,7 @@ class Scores:
     def roll_back(self, learner: Learner, decay: Decay, episodes: Episodes) -> None:
         """Show an evaluation to the decay, and restore the best weights of the seeds
         that it names."""
-        collapsed = decay.observe(score(episodes.reward, self.floor, self.ceiling))
+        collapsed = decay.observe(score(episodes.reward, self.scale))
         learner.restore(self.best, collapsed)
         self.rollbacks += collapsed
 

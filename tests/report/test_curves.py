@@ -51,6 +51,9 @@ def write_run(
                 "final/last_success_rate": [0.5] * len(seeds),
                 "final/last_score": [0.75] * len(seeds),
                 "final/planner_calls": [*calls],
+                "final/planner_reward": [8.0] * len(seeds),
+                "final/planner_episodes": [50.0] * len(seeds),
+                "final/episodes": [50.0] * len(seeds),
             },
         ),
     ]
@@ -97,6 +100,14 @@ def test_a_run_that_did_not_end_is_refused(tmp_path: Path):
     path = run / "metrics.jsonl"
     path.write_text("".join(path.read_text().splitlines(keepends=True)[:-1]))
     with pytest.raises(ValueError, match="is not finished; continue it with"):
+        read_curve(run)
+
+
+def test_a_run_without_the_planner_on_its_final_episodes_is_refused(tmp_path: Path):
+    run = write_run(tmp_path / "run", [1, 3], [0, 1])
+    path = run / "metrics.jsonl"
+    path.write_text(path.read_text().replace("final/planner_reward", "final/other"))
+    with pytest.raises(ValueError, match="has no final/planner_reward"):
         read_curve(run)
 
 

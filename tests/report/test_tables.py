@@ -15,6 +15,9 @@ def curve(final: list[float], first_success: list[float] | None = None) -> Curve
         "last_success_rate": np.full(len(final), 0.5),
         "last_score": np.full(len(final), np.nan),
         "planner_calls": np.full(len(final), 1234.0),
+        "planner_reward": np.full(len(final), 9.5),
+        "planner_episodes": np.full(len(final), 50.0),
+        "episodes": np.full(len(final), 50.0),
     }
     return Curve(
         seeds=seeds,
@@ -23,7 +26,7 @@ def curve(final: list[float], first_success: list[float] | None = None) -> Curve
         final={f"final/{tag}": value for tag, value in values.items()},
         first_success=np.array(first_success or [np.nan] * len(final)),
         seconds=12.4,
-        baselines={"random": 0.0, "planner": 9.5},
+        baselines={"random": 0.0, "planner": 8.5},
         planner_ms=0.25,
     )
 
@@ -105,3 +108,11 @@ def test_return_over_training_weighs_evaluations_by_their_steps():
         steps=np.array([0, 10, 40]), reward=np.array([[0.0], [2.0], [4.0]])
     )
     assert rows(comparison({"a": run}))["a"][3] == "2.50"  # (10 * 1 + 30 * 3) / 40
+
+
+def test_a_planner_that_played_fewer_episodes_is_marked():
+    run = curve([1, 3])
+    few = run.final | {"final/planner_episodes": np.array([5.0, 5.0])}
+    assert rows(comparison({"a": run._replace(final=few)}))["a"][5] == (
+        "9.50 (5 episodes)"
+    )
