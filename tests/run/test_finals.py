@@ -59,7 +59,7 @@ def test_random_play_and_the_planner_play_the_episodes_of_the_final_policies():
 
 
 def test_where_the_way_is_known_a_constant_action_is_a_baseline():
-    world = Pointmass(max_steps=20)
+    world = Pointmass()
     values = final("shortest_path", env=world)
     played = play_planner(Constant(), world, spec_of(world), FINALS)
     assert values["final/constant_reward"].tolist() == [played.reward.mean()] * 2
