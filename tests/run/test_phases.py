@@ -68,6 +68,8 @@ def test_the_phases_of_a_run_are_announced_in_order_with_their_totals():
         Seen("evaluation", 8, "episodes"),
         Seen("compression", 2, "seeds"),
         *[Seen("evaluation", 4, "episodes")] * 4,  # fp32 and int8 of each seed
+        Seen("random play", 4, "episodes"),
+        Seen("planner", 3, "episodes"),
         *[Seen("evaluation", 8, "episodes")] * 2,  # the best policy and the last
     ]
     assert len(ended) == len(began)
