@@ -23,6 +23,11 @@ class Interrupted(BaseException):
     Not an `Exception`: a plug-in that catches all of those must not hide it."""
 
 
+def is_stopping() -> bool:
+    """Whether the run is asked to stop."""
+    return _audience.get().stop()
+
+
 @dataclass(kw_only=True, eq=False)
 class Phase:
     """One piece of long work."""

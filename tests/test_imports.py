@@ -17,6 +17,7 @@ ROOMS = {  # a room -> the rooms that its files may import, besides its own
     "types": (),
     "activity": (),
     "trust": (),
+    "calls": ("activity",),
     "setting": ("types", "trust"),
     "envs": ("types",),
     "planners": ("envs", "types", "activity", "trust"),
@@ -34,11 +35,11 @@ ROOMS = {  # a room -> the rooms that its files may import, besides its own
     "listeners": ("report", "types", "activity"),
     "run": (
         *("setting", "envs", "replay", "learning", "shipping", "report"),
-        *("activity", "types"),
+        *("activity", "calls", "types"),
     ),
     "contract": (
         *("run", "setting", "envs", "replay", "learning", "shipping"),
-        *("activity", "types"),
+        *("activity", "calls", "types"),
     ),
 }
 EXTRA = {  # a file -> rooms that it alone of its room may import
