@@ -131,8 +131,9 @@ class Run:
         """Evaluate the learner alone, then planner and learner mixed."""
         values = self.evaluator.evaluate_learner(self.step)
         values |= self.collector.mixture.use.values()
+        rate = self.planning_rate()
+        values["eval/planning_rate"] = rate
         if self.config.eval_mixed:
-            rate = self.planning_rate()
             values |= self.evaluator.evaluate_mixed(rate, self.step)
         return self._record("evaluate", values)
 
