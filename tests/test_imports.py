@@ -64,7 +64,7 @@ ONLY = {  # a library -> the places that may import it
     ),
     "stable_baselines3": ("planners/_expert/*", "planners/*"),
     "sb3_contrib": ("planners/_expert/*", "planners/*"),
-    "tensorboard": ("curriculum/listeners/*",),
+    "tensorboard": ("curriculum/listeners/*", "curriculum/listeners/_board/*"),
     "rich": ("curriculum/listeners/*", "curriculum/listeners/_phases/*"),
     "matplotlib": ("curriculum/report/*",),
     "pygame": ("envs/*", "envs/*/*"),

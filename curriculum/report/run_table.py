@@ -97,9 +97,7 @@ def _is_equal(column: np.ndarray) -> bool:
     return np.array_equal(column, np.full_like(column, column[0]), equal_nan=True)
 
 
-def _acting(
-    label: str, name: str, values: Values, score: np.ndarray
-) -> _Performance:
+def _acting(label: str, name: str, values: Values, score: np.ndarray) -> _Performance:
     """Someone who acts without learning, on the episodes of the final evaluation."""
     reward = values[f"final/{name}_reward"]
     unknown = np.full(len(reward), np.nan)
