@@ -113,7 +113,8 @@ def main() -> None:
         "seeds": options.seeds,
         "steps": options.steps,
     }
-    folder = folders.create(Path(options.runs_dir) / "gridworld", "sb3-dqn", settings)
+    parent = Path(options.runs_dir) / "gridworld"
+    folder = folders.create(parent, "sb3-dqn", settings).folder
     scale = measure_scale(world, range(EPISODES))
     final_scale = measure_scale(world, final_episodes(EPISODES))
     watched, finals = [], []

@@ -23,9 +23,8 @@ class Interrupted(BaseException):
     Not an `Exception`: a plug-in that catches all of those must not hide it."""
 
 
-def is_stopping() -> bool:
-    """Whether the run is asked to stop."""
-    return _audience.get().stop()
+class Aborted(Interrupted):
+    """The run was asked a second time: it ends at once, without a checkpoint."""
 
 
 @dataclass(kw_only=True, eq=False)

@@ -54,12 +54,13 @@ def compare(argv: list[str], progress: Progress) -> Path:
     from curriculum.run import folders
 
     first = next(iter(configs.values()))
-    folder = folders.create(
+    lock = folders.create(
         train.parent_of(first),
         first.name or "compare",
         {"command": shlex.join([PROG, *argv])},
         file="compare.yaml",
     )
+    folder = lock.folder
     curves: dict[str, Curve] = {}
     hint = "--steps, or leave out arms"
     with phase("comparison", len(configs), "arms", hint) as current:
@@ -116,9 +117,10 @@ def _train_arm(name: str, config: Config, folder: Path, progress: Progress) -> P
 
     print(f"\narm {name}", file=sys.stderr)
     folder_name = re.sub(r"[^\w.-]+", "-", name)
-    run = folders.create(folder, folder_name, flat(config))
-    train.run(config, run, None, train.Stop(), progress)
-    return run
+    lock = folders.create(folder, folder_name, flat(config))
+    place = train.Place(config, lock.folder, None, lock)
+    train.run(place, train.Stop(), progress)
+    return lock.folder
 
 
 def _draw(curves: Mapping[str, "Curve"], path: Path) -> None:

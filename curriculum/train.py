@@ -1,28 +1,35 @@
 """Train: `python -m curriculum.train --decay exponential`."""
 
 import itertools
-import shutil
+import os
+import shlex
 import signal
 import sys
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from curriculum.activity import phase
+from curriculum.activity import Aborted, Interrupted, phase
+from curriculum.files import write_text
 from curriculum.listeners.progress import Progress
 from curriculum.setting import flags, plugins
 from curriculum.setting.config import Config, flat
+from curriculum.setting.names import require_folder_name
 from curriculum.types import Listener, Record
+
+if TYPE_CHECKING:
+    from curriculum.run.folders import Found
+    from curriculum.run.lock import Lock
 
 PROG = "python -m curriculum.train"
 LISTENERS = ("table", "tensorboard")  # beside the display of progress
 # settings that a resumed run may change
-CHANGEABLE = ("steps", "name", "runs_dir", "device")
+CHANGEABLE = ("steps", "runs_dir", "device")
 
 Last = dict[str, Mapping[str, Any]]  # kind -> values of the last record of that kind
 
@@ -30,50 +37,64 @@ Last = dict[str, Mapping[str, Any]]  # kind -> values of the last record of that
 def main(argv: list[str] | None = None) -> None:
     """Parse flags, find or create the run's folder, train, report."""
     argv = sys.argv[1:] if argv is None else argv
-    with signals() as stop, Progress().following() as progress:
+    place = None
+    with signals() as stop, Progress().following(stop) as progress:
         try:
             with phase("setup", 0, "", detail="loading settings and libraries"):
                 config, resume = flags.parse(argv, PROG)
                 from curriculum.contract import check_foreign
 
                 check_foreign(config)
-                config, folder, checkpoint = place(config, resume, argv)
-            finished = run(config, folder, checkpoint, stop, progress)
+                place = find_place(config, resume, argv)
+            if place is None:  # the run is finished
+                return
+            with place.lock:
+                finished = run(place, stop, progress)
         except (ValueError, OSError) as error:
             flags.fail(PROG, error, status=1)
-        except KeyboardInterrupt:
-            flags.fail(PROG, "stopped at once; earlier checkpoints are kept", 130)
+        except Interrupted:
+            finished = False
     if not finished:
-        name = signal.Signals(stop.signal).name
-        flags.fail(
-            PROG,
-            f"stopped by {name} with a checkpoint; "
-            f"continue with: {PROG} --resume {folder}",
-            128 + stop.signal,
-        )
+        folder = place.folder if place else None
+        flags.fail(PROG, stop.message(PROG, folder), 128 + stop.signal)
 
 
 # --- signals ---
 
 
 class Stop:
-    """Whether a signal has asked the run to end.
+    """Whether a signal has asked the command to end.
 
-    The first signal lets the run write a checkpoint; without anything to save, and the
-    second time, it interrupts at once."""
+    The first one lets it write a checkpoint: long work asks for it (see
+    `curriculum.activity`). The second one ends it at once."""
 
     def __init__(self) -> None:
         self.signal = 0
-        self.something_to_save = False
+        self.at_once = False
 
     def __call__(self) -> bool:
         return bool(self.signal)
 
     def catch(self, number: int, frame: FrameType | None) -> None:
         """Handle a signal."""
-        if self.signal or not self.something_to_save:
-            raise KeyboardInterrupt
+        if self.signal:
+            self.at_once = True
+            raise Aborted
         self.signal = number
+        name = signal.Signals(number).name
+        # not by print: a signal may arrive while another line is printed
+        os.write(2, f"\n{name}: stopping; once more to stop at once\n".encode())
+
+    def message(self, prog: str, folder: Path | None) -> str:
+        """Say what stopped the command and how it goes on in a folder."""
+        how = "at once by" if self.at_once else "by"
+        stopped = f"stopped {how} {signal.Signals(self.signal).name}"
+        if folder is None or not folder.is_dir():
+            return f"{stopped} before anything was written"
+        saved = list(folder.glob("**/checkpoints/step-*"))
+        where = "with a checkpoint" if saved else "before the first checkpoint"
+        words = f"{prog} --resume {shlex.quote(str(folder))}"
+        return f"{stopped} {where}; continue with: {words}"
 
 
 @contextmanager
@@ -93,37 +114,87 @@ def signals() -> Iterator[Stop]:
 # --- the folder ---
 
 
-def place(
-    config: Config, resume: str, argv: list[str]
-) -> tuple[Config, Path, Path | None]:
-    """The run's configuration, its folder, and the checkpoint to continue from."""
+class Place(NamedTuple):
+    """Where a run is written, and where it continues."""
+
+    config: Config
+    folder: Path
+    checkpoint: Path | None  # to continue from
+    lock: "Lock"  # of the folder
+    created: bool = False  # the folder, by this process
+
+
+def find_place(config: Config, resume: str, argv: list[str]) -> Place | None:
+    """Create a folder, or find the one to resume; None if that run is finished."""
     from curriculum.run import folders
 
-    parent = parent_of(config)
-    name = config.run_name()
     if not resume:
-        return config, folders.create(parent, name, flat(config)), None
-    folder, checkpoint = folders.find(parent, name, resume)
-    if folder is None:
+        return _new_place(config)
+    if resume != "auto":
+        found = folders.find(resume)
+    else:
+        parent = parent_of(config)
+        name = config.run_name()
+        newest = folders.find_newest(parent, name)
+        if newest is None:
+            print(
+                f"{PROG}: no unfinished run named {name} in {parent}; starting one",
+                file=sys.stderr,
+            )
+            return _new_place(config)
+        found = newest
+    try:
+        place = resumed_place(found, argv)
+    except BaseException:
+        found.lock.release()
+        raise
+    if place is None:
+        found.lock.release()
+    return place
+
+
+def _new_place(config: Config) -> Place:
+    from curriculum.run import folders
+
+    lock = folders.create(parent_of(config), config.run_name(), flat(config))
+    return Place(config, lock.folder, None, lock, created=True)
+
+
+def resumed_place(found: "Found", argv: list[str]) -> Place | None:
+    """Where a run continues, with the settings that a command line changes; None if it
+    is finished."""
+    from curriculum.run import checkpoint, folders
+
+    folder = found.folder
+    saved, config = _settings(folder, argv)
+    if config.steps < saved.steps:
+        raise ValueError(
+            f"{folder} is a run of {saved.steps:,} steps, which cannot become one of "
+            f"{config.steps:,}; give at least as many --steps or start a new run"
+        )
+    newest = checkpoint.newest(folder / "checkpoints")[:1]
+    at_the_end = newest == [found.checkpoint] and config.steps == saved.steps
+    if folders.is_finished(folder) and at_the_end:
         print(
-            f"{PROG}: no unfinished run named {name} in {parent}; starting one",
+            f"{folder} is finished: nothing to do; to train it on, give more than "
+            f"--steps {saved.steps}",
             file=sys.stderr,
         )
-        return config, folders.create(parent, name, flat(config)), None
-    return _resumed_config(folder, argv), folder, checkpoint
+        return None
+    return Place(config, folder, found.checkpoint, found.lock)
 
 
-def _resumed_config(folder: Path, argv: list[str]) -> Config:
-    """The settings of a run, changed by the command line where that is allowed."""
+def _settings(folder: Path, argv: list[str]) -> tuple[Config, Config]:
+    """The settings of a run, and what a command line makes of them where that is
+    allowed."""
     from curriculum.run import folders
 
     path = folder / folders.SETTINGS
     saved, _ = flags.parse(["--config", str(path)], PROG)
     wanted, _ = flags.parse(["--config", str(path), *argv], PROG)
     old = flat(saved)
-    new = flat(wanted)
     changed = []
-    for key, value in new.items():
+    for key, value in flat(wanted).items():
         if key not in CHANGEABLE and value != old.get(key):
             changed.append(f"{key} {value}")
     if changed:
@@ -131,8 +202,7 @@ def _resumed_config(folder: Path, argv: list[str]) -> Config:
             f"{folder} cannot continue with other settings ({', '.join(changed)}); "
             "leave them out or start a new run"
         )
-    folders.write(path, new)
-    return wanted
+    return saved, wanted
 
 
 def parent_of(config: Config) -> Path:
@@ -141,36 +211,40 @@ def parent_of(config: Config) -> Path:
     name = plugins.name_of("env", config.env)
     if name.endswith(".py"):
         name = Path(name).stem
-    title = world.title or name
-    return Path(config.runs_dir) / title.replace(":", "-").replace("/", "-")
+    title = (world.title or name).replace(":", "-").replace("/", "-")
+    require_folder_name("the title of the world", title)
+    return Path(config.runs_dir) / title
 
 
 # --- training ---
 
 
-def run(
-    config: Config,
-    folder: Path,
-    checkpoint: Path | None,
-    stop: Stop,
-    progress: Progress | None = None,
-) -> bool:
+def run(place: Place, stop: Stop, progress: Progress | None = None) -> bool:
     """Train in a folder with all listeners; returns whether the run is finished."""
-    from curriculum.run import folders
-    from curriculum.run.loop import train
+    from curriculum.run import folders, loop
 
-    _announce_memory(config, folder)
+    config, folder = place.config, place.folder
     settings = flat(config)
     _announce_suggestions(config, settings)
-    history = folders.history(folder, checkpoint)
-    records = train(config, folder, checkpoint, stop)
-    first = _first_record(records, folder, resumed=checkpoint is not None)
-    stop.something_to_save = True
+    history = folders.history(folder, place.checkpoint)
+    try:
+        _announce_memory(config, folder)
+        prepared = loop.prepare(config, folder, place.checkpoint)
+        if place.checkpoint:
+            folders.set_aside_later(folder, place.checkpoint)
+        if not place.created:
+            folders.write(folder / folders.SETTINGS, settings)
+        records = loop.advance(prepared, stop)
+        first = list(itertools.islice(records, 1))
+    except Exception:
+        if place.created:
+            folders.discard(folder)
+        raise
     _announce_updates(config)
-    folders.reopen(folder)
-    listeners = _listeners(folder, settings, history, progress or Progress())
     last: Last = {line["kind"]: line["values"] for line in history}
-    last |= _listen(itertools.chain(first, records), listeners, folder)
+    listeners = _listeners(progress or Progress())
+    records = itertools.chain(first, records)
+    last |= _listen(records, listeners, folder, settings, history)
     if "final" not in last:
         return False
     folders.finish(folder, settings, last)
@@ -216,50 +290,40 @@ def _announce_updates(config: Config) -> None:
     print(f"updates run {reason}", file=sys.stderr)
 
 
-def _first_record(
-    records: Iterator[Record], folder: Path, resumed: bool
-) -> list[Record]:
-    """The first record, if any; a new run that cannot begin leaves no folder behind."""
-    try:
-        return list(itertools.islice(records, 1))
-    except BaseException:
-        if not resumed:
-            shutil.rmtree(folder)
-        raise
-
-
-def _listeners(
-    folder: Path,
-    settings: dict[str, Any],
-    history: list[dict[str, Any]],
-    progress: Progress,
-) -> list[Listener]:
-    listeners: list[Listener] = []
-    for name in LISTENERS:
-        listeners.append(plugins.make("listener", name))
-    listeners.append(progress)
-    return [listener.open(folder, settings, history) for listener in listeners]
+def _listeners(progress: Progress) -> list[Listener]:
+    made: list[Listener] = [plugins.make("listener", name) for name in LISTENERS]
+    return [*made, progress]
 
 
 def _listen(
-    records: Iterator[Record], listeners: Sequence[Listener], folder: Path
+    records: Iterator[Record],
+    listeners: Sequence[Listener],
+    folder: Path,
+    settings: dict[str, Any],
+    history: list[dict[str, Any]],
 ) -> Last:
     """Hand every record to every listener; returns the last values of each kind."""
     last: Last = {}
-    try:
-        for record in records:
-            for listener in listeners:
-                listener(record)
-            last[record.kind] = record.values
-    except Exception:
-        file = folder / "error.txt"
-        file.write_text(traceback.format_exc())
-        print(f"the traceback is in {file}", file=sys.stderr)
-        raise
-    finally:
+    with ExitStack() as stack:
+        opened = []
         for listener in listeners:
-            listener.close()
+            opened.append(listener.open(folder, settings, history))
+            stack.callback(opened[-1].close)
+        try:
+            for record in records:
+                for listener in opened:
+                    listener(record)
+                last[record.kind] = record.values
+        except Exception:
+            _keep_traceback(folder / "error.txt")
+            raise
     return last
+
+
+def _keep_traceback(path: Path) -> None:
+    with suppress(OSError):  # on a full disk, the error itself is what counts
+        write_text(path, traceback.format_exc())
+        print(f"the traceback is in {path}", file=sys.stderr)
 
 
 def _report(config: Config, folder: Path, settings: dict[str, Any], last: Last) -> None:
@@ -286,7 +350,7 @@ def _compression(
     figures = table(variants(values), refusals(folder / "compressed"))
     seeds = len(settings["seeds"])
     text = f"mean of {seeds} seed(s), the policy at the end of training\n\n{figures}\n"
-    (folder / "compression.md").write_text(text)
+    write_text(folder / "compression.md", text)
     return f"\n{text.rstrip()}"
 
 

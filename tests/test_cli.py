@@ -14,6 +14,8 @@ import pytest
 import yaml
 
 from curriculum import compare, train
+from curriculum.activity import Aborted
+from curriculum.run.lock import Lock
 from curriculum.setting import arms, flags
 from curriculum.setting.config import Config, flat
 from curriculum.setting.plugins import make
@@ -245,19 +247,19 @@ def test_a_run_stopped_before_its_first_step_is_left_as_it_was(
     config, _ = flags.parse(["--config", str(run / "config.yaml"), "--steps", "800"])
     stop = train.Stop()
     stop.signal = signal.SIGTERM
-    assert not train.run(config, run, run / "checkpoints" / "step-000000400", stop)
-    # without the maps and the final scores, which come again
-    assert timeless(run) == timeless(finished)[:-2]
+    newest = run / "checkpoints" / "step-000000400"
+    with Lock(run) as lock:
+        place = train.Place(config, run, newest, lock)
+        assert not train.run(place, stop)
+    assert timeless(run) == timeless(finished)
 
 
-def test_a_signal_stops_at_once_before_the_first_save_or_the_second_time():
+def test_the_second_signal_stops_at_once(capfd: pytest.CaptureFixture):
     stop = train.Stop()
-    with pytest.raises(KeyboardInterrupt):
-        stop.catch(signal.SIGTERM, None)
-    stop.something_to_save = True
     stop.catch(signal.SIGTERM, None)
     assert (stop(), stop.signal) == (True, signal.SIGTERM)
-    with pytest.raises(KeyboardInterrupt):
+    assert "SIGTERM: stopping; once more to stop at once" in capfd.readouterr().err
+    with pytest.raises(Aborted):
         stop.catch(signal.SIGINT, None)
 
 

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from curriculum.calls import is_fault
 from curriculum.contract.promises import (
     BrokenPromise,
     ContractError,
@@ -171,9 +170,7 @@ class _Course:
             result = planner.setup(rows, spec_of(self.world), self.seeds)
         except ValueError:
             raise
-        except BaseException as error:
-            if not is_fault(error):
-                raise
+        except Exception as error:
             raise BrokenPromise(
                 f"setup must work before the rows are reset, it raised {error!r}"
             ) from error
@@ -215,9 +212,7 @@ class _Course:
         self.answers = answers
         try:
             self.planner.load(snapshot["planner"])
-        except BaseException as error:
-            if not is_fault(error):
-                raise
+        except Exception as error:
             raise BrokenPromise(
                 f"load must take what state gave, through JSON, it raised {error!r}"
             ) from error
@@ -244,9 +239,7 @@ class _Course:
         start = time.perf_counter()
         try:
             action = self.planner.act(given, rows.copy())
-        except BaseException as error:
-            if not is_fault(error):
-                raise
+        except Exception as error:
             raise BrokenPromise(
                 f"act must answer for any of the rows, it raised {error!r} {where}"
             ) from error

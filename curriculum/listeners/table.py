@@ -3,13 +3,14 @@
 import csv
 import json
 import math
-import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TextIO
 
 import numpy as np
 
+from curriculum.files import replacing, write_text
+from curriculum.listeners._clock import RECORDS, Clock, count_lines
 from curriculum.types import Listener, Record
 
 Column = list[float | int | None]  # one value for each seed, null where not finite
@@ -18,7 +19,11 @@ Column = list[float | int | None]  # one value for each seed, null where not fin
 @dataclass(kw_only=True)
 class Table(Listener):
     """Writes each record at once: a process that is killed loses none that precedes its
-    last checkpoint."""
+    last checkpoint.
+
+    A resumed run writes to `metrics.resumed.jsonl`, which replaces `metrics.jsonl` once
+    it has as many records, and leaves `progress.csv` alone until it has as many
+    rows."""
 
     def open(
         self, folder: Path, settings: dict[str, Any], history: list[dict[str, Any]]
@@ -28,12 +33,18 @@ class Table(Listener):
         self.latest: dict[str, Column] = {}
         self.evaluations: list[dict[str, Any]] = []  # all rows of progress.csv
         self.columns: list[str] = []
-        self.metrics_path = folder / "metrics.jsonl"
+        self.clock = Clock(history)
+        self.metrics_path = folder / RECORDS
+        self.earlier_records = count_lines(self.metrics_path)
         self.progress_path = folder / "progress.csv"
-        self.metrics_path.write_text("")
-        self.progress_path.write_text("")
+        self.earlier_rows = count_lines(self.progress_path) - 1  # without the header
+        self.growing_path = folder / "metrics.resumed.jsonl"
+        write_text(self.growing_path, "".join(map(_line, history)))
+        self.records = 0
         for line in history:
-            self._write(**line)
+            self._take(line)
+        self._write_progress([])
+        self._replace_when_as_long()
         return self
 
     def __call__(self, record: Record) -> None:
@@ -42,40 +53,67 @@ class Table(Listener):
             for tag, column in record.values.items()
             if column.ndim == 1
         }
-        self._write(record.kind, record.step, time.time(), values)
+        line = {
+            "kind": record.kind,
+            "step": record.step,
+            "time": self.clock(),
+            "values": values,
+        }
+        with self.growing_path.open("a") as file:
+            file.write(_line(line))
+        rows = self._take(line)
+        if rows:
+            self._write_progress(rows)
+        self._replace_when_as_long()
 
-    def _write(
-        self, kind: str, step: int, time: float, values: dict[str, Column]
-    ) -> None:
-        line = {"kind": kind, "step": step, "time": time, "values": values}
-        with self.metrics_path.open("a") as file:
-            file.write(json.dumps(line) + "\n")
-        if kind != "time":
-            self.latest |= values
-        if kind == "evaluate":
-            self._write_evaluation(step)
+    def _replace_when_as_long(self) -> None:
+        """Let the records replace those of an earlier process, if there are as many."""
+        if self.records >= self.earlier_records:
+            if self.growing_path != self.metrics_path:
+                self.growing_path.replace(self.metrics_path)
+            self.growing_path = self.metrics_path
 
-    def _write_evaluation(self, step: int) -> None:
-        """Append a row for each seed; new columns rewrite the file."""
-        rows: list[dict[str, Any]] = []
+    def _take(self, line: dict[str, Any]) -> list[dict[str, Any]]:
+        """Take in a record; returns the rows that it adds to progress.csv, one for each
+        seed."""
+        self.records += 1
+        if line["kind"] != "time":
+            self.latest |= line["values"]
+        if line["kind"] != "evaluate":
+            return []
+        rows = []
         for index, seed in enumerate(self.seeds):
             values = {tag: column[index] for tag, column in self.latest.items()}
-            rows.append({"step": step, "seed": seed, **values})
+            rows.append({"step": line["step"], "seed": seed, **values})
         self.evaluations += rows
-        new_columns = rows[0].keys() - set(self.columns)
-        if not new_columns:
-            self._write_rows(rows, mode="a")
-            return
-        tags = {*self.columns, *new_columns} - {"step", "seed"}
-        self.columns = ["step", "seed", *sorted(tags)]
-        self._write_rows(self.evaluations, mode="w")
+        return rows
 
-    def _write_rows(self, rows: list[dict[str, Any]], mode: str) -> None:
-        with self.progress_path.open(mode, newline="") as file:
-            writer = csv.DictWriter(file, self.columns, lineterminator="\n")
-            if mode == "w":
-                writer.writeheader()
-            writer.writerows(rows)
+    def _write_progress(self, rows: list[dict[str, Any]]) -> None:
+        """Append rows to progress.csv; the first time, and for new columns, write it
+        anew."""
+        if len(self.evaluations) < self.earlier_rows:
+            return
+        tags = {tag for row in rows or self.evaluations for tag in row}
+        if self.columns and tags <= set(self.columns):
+            with self.progress_path.open("a", newline="") as file:
+                self._writer(file).writerows(rows)
+            return
+        tags |= {tag for row in self.evaluations for tag in row}
+        self.columns = ["step", "seed", *sorted(tags - {"step", "seed"})]
+        with (
+            replacing(self.progress_path) as draft,
+            draft.open("w", newline="") as file,
+        ):
+            writer = self._writer(file)
+            writer.writeheader()
+            writer.writerows(self.evaluations)
+
+    def _writer(self, file: TextIO) -> csv.DictWriter:
+        return csv.DictWriter(file, self.columns, lineterminator="\n")
+
+
+def _line(record: dict[str, Any]) -> str:
+    return json.dumps(record) + "\n"
 
 
 def _plain(number: np.generic) -> float | int | None:

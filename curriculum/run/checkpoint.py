@@ -6,7 +6,7 @@
 
 import hashlib
 import json
-import os
+import re
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -17,12 +17,14 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 from torch import Tensor, from_numpy
 
+from curriculum.files import flush
 from curriculum.types import State
 
-FORMAT = 2
+FORMAT = 3
 ARRAYS = "arrays.safetensors"
 REST = "state.json"
 MANIFEST = "manifest.json"
+NAME = re.compile(r"step-(\d+)(?:-(\d+))?")
 # key that marks, in `state.json`, where an array or a tensor belongs
 KIND = ""
 
@@ -47,9 +49,29 @@ class Loaded(NamedTuple):
 
 
 def write(folder: Path, state: State) -> Path:
-    """Write a nested state to `folder`, which appears whole or not at all."""
+    """Write a nested state to `folder`, which appears whole or not at all.
+
+    `folder` must not exist. ValueError says why it could not be written."""
     draft = folder.with_name(f".{folder.name}.draft")
     shutil.rmtree(draft, ignore_errors=True)
+    try:
+        _write_draft(draft, state)
+        draft.rename(folder)
+        flush(folder.parent)
+    except (OSError, SafetensorError) as error:
+        shutil.rmtree(draft, ignore_errors=True)
+        reason = getattr(error, "strerror", None) or error
+        raise ValueError(
+            f"checkpoint {folder} could not be written ({reason}); earlier ones are "
+            "intact, so the run can be resumed once there is space"
+        ) from None
+    except BaseException:
+        shutil.rmtree(draft, ignore_errors=True)
+        raise
+    return folder
+
+
+def _write_draft(draft: Path, state: State) -> None:
     draft.mkdir(parents=True)
     arrays, rest = _split(state)
     save_file(arrays, draft / ARRAYS)
@@ -57,13 +79,18 @@ def write(folder: Path, state: State) -> Path:
     manifest = {path.name: _entry(path) for path in sorted(draft.iterdir())}
     (draft / MANIFEST).write_text(json.dumps(manifest, indent=1))
     for path in [*draft.iterdir(), draft]:
-        _flush(path)
-    old = folder.with_name(f".{folder.name}.old")
-    if folder.exists():  # a resumed run writes the same step again
-        folder.rename(old)
-    draft.rename(folder)
-    shutil.rmtree(old, ignore_errors=True)
-    return folder
+        flush(path)
+
+
+def unused(folder: Path) -> Path:
+    """`folder`, or a name that is sorted behind it where there is such a checkpoint:
+    none is ever written over."""
+    step = position(folder)[0]
+    taken = [path for path in newest(folder.parent) if position(path)[0] == step]
+    if not taken:
+        return folder
+    number = position(taken[0])[1] + 1
+    return folder.with_name(f"{folder.name}-{number:04d}")
 
 
 def _entry(path: Path) -> dict[str, Any]:
@@ -73,13 +100,6 @@ def _entry(path: Path) -> dict[str, Any]:
 def _digest(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _flush(path: Path) -> None:
-    """Make sure that a file or folder has reached the disk."""
-    handle = os.open(path, os.O_RDONLY)
-    os.fsync(handle)
-    os.close(handle)
 
 
 # --- reading ---
@@ -138,7 +158,17 @@ def _require_format(folder: Path, found: int) -> None:
 
 def newest(folder: Path) -> list[Path]:
     """All checkpoints in a run's `checkpoints` folder, newest first."""
-    return sorted(folder.glob("step-*"), reverse=True)
+    found = [path for path in folder.glob("step-*") if NAME.fullmatch(path.name)]
+    return sorted(found, key=position, reverse=True)
+
+
+def position(checkpoint: Path) -> tuple[int, int]:
+    """The environment step of a checkpoint, by its name, and how many of the same step
+    are older."""
+    match = NAME.fullmatch(checkpoint.name)
+    assert match, f"{checkpoint} has no name of a checkpoint"
+    step, number = match.groups(default="0")
+    return int(step), int(number)
 
 
 def prune(folder: Path, keep: int) -> None:

@@ -1,6 +1,6 @@
 """Collection: plays in the run's environments and stores the transitions."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -43,10 +43,20 @@ class Collector(CollectorProtocol):
         self.grid = _grid(rows)
         cells = self.grid.world.cells if self.grid else (0,)
         self.ledger = Ledger(*self.shape, cells, rows.world.has_success)
+        self.start_steps = 0  # taken for the start so far, of all rows
+        self.begin_start()
 
     def reset(self) -> None:
         """Start an episode in every row."""
         self.obs = self.rows.reset()
+
+    def begin_start(self, after_step: Callable[[], None] = lambda: None) -> None:
+        """Begin to fill the buffer, or begin again: the first steps of `play_planner`
+        and `play_random` are passed over, as many as were taken before.
+
+        `after_step` is called after every step of all rows."""
+        self.passed_over = 0
+        self.after_step = after_step
 
     def play_planner(self, transitions: int) -> None:
         everywhere = np.ones(self.shape, bool)
@@ -70,7 +80,14 @@ class Collector(CollectorProtocol):
         steps = self.steps_for(transitions)
         with phase("start", steps * rows, "transitions", self.hint) as current:
             for _ in range(steps):
+                if self.passed_over < self.start_steps:
+                    self.passed_over += 1
+                    current.report(current.done + rows)
+                    continue
                 yield
+                self.start_steps += 1
+                self.passed_over += 1
+                self.after_step()
                 current.advance(rows)
 
     def steps_for(self, transitions: int) -> int:
@@ -145,12 +162,14 @@ class Collector(CollectorProtocol):
             "rows": self.rows.save(),
             "mixture": self.mixture.state(),
             "ledger": self.ledger.state(),
+            "start_steps": self.start_steps,
         }
 
     def load(self, state: State) -> None:
         self.obs = self.rows.load(state["rows"])
         self.mixture.load(state["mixture"])
         self.ledger.load(state["ledger"])
+        self.start_steps = state["start_steps"]
 
 
 class GridRows(NamedTuple):

@@ -1,36 +1,67 @@
-"""Run folders: `<runs-dir>/<env>/<name>/`, created once and never overwritten."""
+"""Run folders: `<runs-dir>/<env>/<name>/`, created once and never overwritten.
+
+One process at a time writes to a folder (`curriculum.run.lock`), and nothing that an
+earlier process wrote is lost:
+
+- Files are written beside and renamed; to `metrics.jsonl` and `progress.csv` whole
+  lines are appended.
+- A resumed run writes the records after its checkpoint again. They go to
+  `metrics.resumed.jsonl`, which replaces `metrics.jsonl` as soon as it has as many
+  lines; until then, the next resume reads it.
+- A run that goes on from an older checkpoint, or beyond its end, moves the later
+  checkpoints and `result.json` to `superseded-<number>/`.
+- Only older checkpoints are deleted, when there are newer ones behind them.
+"""
 
 import json
+import shutil
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import yaml
 
+from curriculum.files import flush, write_text
 from curriculum.run import checkpoint
+from curriculum.run.lock import InUse, Lock
+from curriculum.setting.config import folder_name_in
 
 SETTINGS = "config.yaml"
 RECORDS = "metrics.jsonl"
+RESUMED_RECORDS = "metrics.resumed.jsonl"
 RESULT = "result.json"  # exists once the run is finished
 # kinds of records whose last values are the result of a run
 RESULT_KINDS = ("baseline", "final", "time")
 
 
+class Found(NamedTuple):
+    """A run that can be resumed; its folder is locked."""
+
+    folder: Path
+    # None for a run that was killed before its first one: it starts again
+    checkpoint: Path | None
+    lock: Lock
+
+
+# --- creating ---
+
+
 def create(
     parent: Path, name: str, settings: dict[str, Any], file: str = SETTINGS
-) -> Path:
-    """Create the folder of a new run and write its settings to `file`; a number is
-    appended to a name that is taken."""
+) -> Lock:
+    """Create the folder of a new run, lock it and write its settings to `file`; a
+    number is appended to a name that is taken."""
     folder = parent / name
     number = 1
     while not _made(folder):
         number += 1
         folder = parent / f"{name}-{number}"
+    lock = Lock(folder)
     write(folder / file, settings)
-    return folder
+    return lock
 
 
 def _made(folder: Path) -> bool:
@@ -54,70 +85,163 @@ def _made(folder: Path) -> bool:
 
 def write(path: Path, settings: dict[str, Any]) -> None:
     """Write settings as YAML, whole or not at all."""
-    draft = path.with_name(f".{path.name}")
-    draft.write_text(yaml.safe_dump(settings, sort_keys=False))
-    draft.replace(path)
+    write_text(path, yaml.safe_dump(settings, sort_keys=False))
+
+
+def discard(folder: Path) -> None:
+    """Remove the folder of a run that this process created, unless there is a
+    checkpoint in it."""
+    if not checkpoint.newest(folder / "checkpoints"):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 # --- resuming ---
 
 
-def find(parent: Path, name: str, resume: str) -> tuple[Path | None, Path | None]:
-    """The run and the checkpoint that `--resume` names.
-
-    (None, None) if "auto" finds no unfinished run. The checkpoint is None for a run
-    that was killed before its first one: it starts again in its own folder."""
-    if resume == "auto":
-        return _newest_unfinished(parent, name)
+def find(resume: str) -> Found:
+    """Lock the run, or the run of the checkpoint, that `--resume` names."""
     path = Path(resume)
     if path.parent.name == "checkpoints" and path.is_dir():
-        return path.parent.parent, path
-    if not (path / SETTINGS).is_file():
+        folder = path.parent.parent
+        require_run(folder, resume)
+        return Found(folder, path, Lock(folder))
+    require_run(path, resume)
+    lock = Lock(path)
+    try:
+        return Found(path, _intact(path, resume), lock)
+    except BaseException:
+        lock.release()
+        raise
+
+
+def require_run(folder: Path, resume: str) -> None:
+    """Raise ValueError where `--resume` names something else."""
+    if not (folder / SETTINGS).is_file():
         raise ValueError(
             f"--resume {resume}: neither a run (a folder with {SETTINGS}) "
             "nor one of its checkpoints"
         )
-    found = checkpoint.newest(path / "checkpoints")
-    return path, found[0] if found else None
 
 
-def _newest_unfinished(parent: Path, name: str) -> tuple[Path | None, Path | None]:
-    unfinished = []
+def _intact(folder: Path, resume: str) -> Path | None:
+    """The newest checkpoint of a run, None if it has none; ValueError if it is damaged,
+    which names the newest one that is not."""
+    checkpoints = checkpoint.newest(folder / "checkpoints")
+    if not checkpoints:
+        return None
+    try:
+        checkpoint.read(checkpoints[0], only=["run"])
+    except ValueError as error:
+        others = intact(checkpoints[1:])
+        advice = f"go on from the newest intact one: --resume {others}"
+        if others is None:
+            advice = "none of its checkpoints is intact: start a new run"
+        reason = str(error).removesuffix("; resume from another one")
+        raise ValueError(f"{reason}; {advice}") from None
+    return checkpoints[0]
+
+
+def find_newest(parent: Path, name: str) -> Found | None:
+    """Lock the newest unfinished run of this name that can be resumed.
+
+    None if there is none; InUse if other processes have all of them."""
+    in_use = None
+    for folder in _unfinished(parent, name):
+        try:
+            lock = Lock(folder)
+        except InUse as error:
+            in_use = in_use or error
+            continue
+        found = None
+        if not is_finished(folder):  # another process may have finished it meanwhile
+            found = _resumable(folder, lock)
+        if found:
+            return found
+        lock.release()
+    if in_use:
+        raise in_use
+    return None
+
+
+def _resumable(folder: Path, lock: Lock) -> Found | None:
+    """A locked run; None, and a line that says so, if its checkpoints are damaged."""
+    checkpoints = checkpoint.newest(folder / "checkpoints")
+    newest = intact(checkpoints, report=True)
+    if checkpoints and newest is None:
+        print(f"passed over: {folder} has no intact checkpoint", file=sys.stderr)
+        return None
+    if newest and newest != checkpoints[0]:
+        print(f"going on from the newest intact one, {newest}", file=sys.stderr)
+    return Found(folder, newest, lock)
+
+
+def _unfinished(parent: Path, name: str) -> list[Path]:
+    """Folders of unfinished runs of exactly this name, newest first."""
+    found = []
     for settings in parent.glob(f"*/{SETTINGS}"):
         folder = settings.parent
-        same_name = name in (folder.name, _without_number(folder.name))
-        if same_name and not is_finished(folder):
-            unfinished.append(folder)
-    if not unfinished:
-        return None, None
-    newest = max(unfinished, key=_last_written)
-    return newest, _newest_intact(checkpoint.newest(newest / "checkpoints"))
+        if _belongs_to(settings, name) and not is_finished(folder):
+            found.append(folder)
+    return sorted(found, key=_last_written, reverse=True)
 
 
-def _without_number(name: str) -> str:
-    stem, _, number = name.rpartition("-")
-    return stem if number.isdigit() else name
+def _belongs_to(settings: Path, name: str) -> bool:
+    """Whether the run with these settings has this name, whatever number its folder
+    has."""
+    try:
+        content = yaml.safe_load(settings.read_text())
+        return isinstance(content, dict) and folder_name_in(content) == name
+    except (OSError, ValueError, yaml.YAMLError):
+        return False
 
 
 def _last_written(folder: Path) -> int:
     return (folder / SETTINGS).stat().st_mtime_ns
 
 
-def _newest_intact(checkpoints: Sequence[Path]) -> Path | None:
-    """The first of these checkpoints that can be read; prints why others cannot."""
+def intact(checkpoints: Sequence[Path], report: bool = False) -> Path | None:
+    """The first of these checkpoints that can be read; `report` why others cannot."""
     for path in checkpoints:
         try:
             checkpoint.read(path, only=["run"])
             return path
         except ValueError as error:
-            print(f"passed over: {error}", file=sys.stderr)
+            if report:
+                reason = str(error).removesuffix("; resume from another one")
+                print(f"passed over: {reason}", file=sys.stderr)
     return None
+
+
+def set_aside_later(folder: Path, resumed: Path) -> None:
+    """Move what is later than a checkpoint out of the way, and the run's result."""
+    checkpoints = folder / "checkpoints"
+    if resumed.parent.resolve() != checkpoints.resolve():
+        return
+    moved = [folder / RESULT] if (folder / RESULT).exists() else []
+    for path in checkpoint.newest(checkpoints):
+        if checkpoint.position(path) > checkpoint.position(resumed):
+            moved.append(path)
+    if not moved:
+        return
+    number = 1
+    while (folder / f"superseded-{number}").exists():
+        number += 1
+    aside = folder / f"superseded-{number}"
+    aside.mkdir()
+    for path in moved:
+        path.rename(aside / path.name)
+
+
+# --- records ---
 
 
 def records(folder: Path) -> list[dict[str, Any]]:
     """All records in `metrics.jsonl`, without a last line that was not written to its
     end."""
-    path = folder / RECORDS
+    return _read_records(folder / RECORDS)
+
+
+def _read_records(path: Path) -> list[dict[str, Any]]:
     lines = path.read_text().splitlines(keepends=True) if path.is_file() else []
     return [json.loads(line) for line in lines if line.endswith("\n")]
 
@@ -127,7 +251,9 @@ def history(folder: Path, resumed: Path | None) -> list[dict[str, Any]]:
     if resumed is None:
         return []
     known = checkpoint.read(resumed, only=["run"])["run"]["records"]
-    found = records(folder)
+    found = _read_records(folder / RESUMED_RECORDS)
+    if len(found) < known:
+        found = records(folder)
     if len(found) < known:
         raise ValueError(
             f"{folder}/{RECORDS} has {len(found)} records, the checkpoint knows of "
@@ -136,30 +262,37 @@ def history(folder: Path, resumed: Path | None) -> list[dict[str, Any]]:
     return found[:known]
 
 
+def flush_records(folder: Path) -> None:
+    """Make sure that the records have reached the disk."""
+    for name in (RECORDS, RESUMED_RECORDS):
+        if (folder / name).is_file():
+            flush(folder / name)
+
+
 # --- results ---
 
 
 def is_finished(folder: Path) -> bool:
-    """Whether the run has come to its end."""
-    return (folder / RESULT).exists()
-
-
-def reopen(folder: Path) -> None:
-    """Mark a run as unfinished."""
-    (folder / RESULT).unlink(missing_ok=True)
+    """Whether the run has come to its end: it has a complete result."""
+    try:
+        result = json.loads((folder / RESULT).read_text())
+    except (OSError, ValueError):
+        return False
+    return isinstance(result, dict) and "finished" in result and "values" in result
 
 
 def finish(folder: Path, settings: dict[str, Any], last: dict[str, Any]) -> None:
     """Mark a run as finished: `result.json` holds the last values of its records, given
-    by kind."""
+    by kind; numbers that are not finite are null."""
     values = {}
     for kind in RESULT_KINDS:
         for tag, value in last[kind].items():
-            values[tag] = np.asarray(value, float).tolist()
+            numbers = np.asarray(value, float).tolist()
+            values[tag] = [x if np.isfinite(x) else None for x in numbers]
     result = {
         "finished": time.time(),
         "seeds": settings["seeds"],
         "steps": settings["steps"],
         "values": values,
     }
-    (folder / RESULT).write_text(json.dumps(result, indent=1))
+    write_text(folder / RESULT, json.dumps(result, indent=1, allow_nan=False))

@@ -1,18 +1,21 @@
-"""The training loop, a generator of records: `for record in train(config): ...`."""
+"""The training loop, a generator of records: `for record in train(config): ...`.
 
-from collections.abc import Callable, Iterator
+A run knows what it still has to do before its next environment step: `Run.pending`
+holds the names of methods of `Run`, in order. Each one either finishes, or leaves the
+run as it was, or counts how far it came; so a checkpoint can be written between any
+two of them and wherever one of them is interrupted.
+"""
+
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
 import torch
 
-from curriculum.activity import phase
-from curriculum.run import advice, checkpoint
+from curriculum.activity import Aborted, Interrupted, phase
+from curriculum.run import advice, checkpoint, folders
 from curriculum.run.run import Run
 from curriculum.setting.config import Config
 from curriculum.types import Record
-
-# observations per seed by which learners standardise
-NORMALIZER_OBSERVATIONS = 10_000
 
 
 def train(
@@ -24,50 +27,77 @@ def train(
     """Train all seeds of `config` side by side and yield records.
 
     Checkpoints and policies are written to `folder`, if given. `resume` names a
-    checkpoint to continue from, bit for bit. Once `stop()` is true, a checkpoint is
-    written and the loop ends.
+    checkpoint to continue from, bit for bit. Once `stop()` is true, or a phase is
+    interrupted, a checkpoint is written and the loop ends.
 
         for record in train(Config(learner="iql", steps=5_000)):
             print(record.kind, record.step, record.values)
     """
+    run = prepare(config, folder, resume)
+    if folder and resume:
+        folders.set_aside_later(folder, resume)
+    yield from advance(run, stop)
+
+
+def prepare(
+    config: Config, folder: Path | None = None, resume: Path | None = None
+) -> Run:
+    """Set up a run, at the checkpoint `resume` if one is given; writes nothing."""
     torch.set_num_threads(config.threads)
     with phase("setup", 0, "", detail="making the world, the planner and the learner"):
         run = Run(config, folder)
         if resume:
             run.load(checkpoint.read(resume))
-    if not resume:
-        yield from begin(run)
-    steps = config.steps
-    with phase("online", steps, "steps", advice.ONLINE, done=run.step) as current:
-        while run.step < steps:
-            if stop():
-                run.save()
-                return
-            rate = run.planning_rate()
-            run.step += config.rows
-            run.collector.collect(rate, run.step)
-            run.trainer.update(run.step, diagnose=run.due(config.log_every))
-            # `stop` is asked above, where a checkpoint can be written
-            current.report(run.step)
-            if run.due(config.log_every):
-                yield from run.report()
-            if run.due(config.eval_every):
-                yield run.evaluate()
-            if run.due(config.compress_every):
-                yield run.compress()
-            if run.due(config.checkpoint_every):
-                run.save()
-    yield from run.finish()
+    return run
+
+
+def advance(run: Run, stop: Callable[[], bool] = lambda: False) -> Iterator[Record]:
+    """Take a run from where it is to its end, or until `stop()` is true."""
+    try:
+        if not (yield from _do_pending(run, stop)):
+            return
+        steps = run.config.steps
+        with phase("online", steps, "steps", advice.ONLINE, done=run.step) as current:
+            while run.step < steps:
+                if stop():
+                    run.save()
+                    return
+                run.take_step()
+                # `stop` is asked above, where a checkpoint can be written
+                current.report(run.step)
+                if not (yield from _do_pending(run, stop)):
+                    return
+        yield from run.finish()
+    except Aborted:
+        raise
+    except Interrupted:
+        # within a step, or within the last evaluation: the newest checkpoint counts
+        return
 
 
 def begin(run: Run) -> Iterator[Record]:
-    """Measure random play and the planner, fill the buffer, pretrain, evaluate."""
-    yield run.measure_scale()
-    run.collector.reset()
-    run.start.fill(run.collector, run.buffer)
-    run.learner.normalizer.fit(run.buffer.recent_obs(NORMALIZER_OBSERVATIONS))
-    run.learner.normalizer.fit_rewards(run.buffer.episode_returns())
-    run.trainer.pretrain(run.config.pretrain_updates)
-    yield run.report_start()
-    yield run.evaluate()
-    run.save()
+    """Do everything that precedes the first environment step."""
+    yield from _do_pending(run)
+
+
+def _do_pending(
+    run: Run, stop: Callable[[], bool] = lambda: False
+) -> Generator[Record, None, bool]:
+    """Do what is due before the next step; returns whether all of it was done.
+
+    Otherwise the run was asked to stop, and has written a checkpoint."""
+    while run.pending:
+        name = run.pending[0]
+        try:
+            records = getattr(run, name)()
+        except Aborted:
+            raise
+        except Interrupted:
+            run.save()
+            return False
+        run.pending.pop(0)
+        yield from records
+        if stop() and run.pending:
+            run.save()
+            return False
+    return True

@@ -1,13 +1,13 @@
 """A run: its parts, the records they yield, and its checkpoints."""
 
 import copy
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
 from curriculum.envs._base.spec import spec_of
-from curriculum.run import assembly, checkpoint, maps
+from curriculum.run import assembly, checkpoint, folders, maps
+from curriculum.run.autosave import Autosave
 from curriculum.run.deployment import measure_compressed
 from curriculum.run.evaluator import Evaluator
 from curriculum.run.opened import OpenedRun
@@ -18,6 +18,19 @@ from curriculum.setting.config import Config
 from curriculum.types import Decay, Record, Start, State, World
 
 KEPT_CHECKPOINTS = 3
+# observations per seed by which learners standardise
+NORMALIZER_OBSERVATIONS = 10_000
+# what precedes the first environment step: methods of `Run`
+BEGINNING = (
+    "reset",
+    "measure_scale",
+    "fill",
+    "fit_normalizer",
+    "pretrain",
+    "report_start",
+    "evaluate",
+    "save",
+)
 
 
 class Run:
@@ -66,6 +79,11 @@ class Run:
         self.stopwatch = Stopwatch()
         self.step = 0  # environment steps of one seed since the start
         self.records = 0  # yielded so far
+        # what is due before the next step: methods of this class, in order
+        self.pending = list(BEGINNING)
+        # an evaluation of the learner alone, until the mixed one is done as well
+        self.evaluated: dict[str, np.ndarray] = {}
+        self.autosave = Autosave(self.save)
 
     @staticmethod
     def open(folder: Path | str) -> OpenedRun:
@@ -95,6 +113,49 @@ class Run:
         crossed = self.step // every > previous // every
         return crossed or self.step >= self.config.steps
 
+    def take_step(self) -> None:
+        """Take one environment step in every row and the updates it has earned, and
+        note what is due then."""
+        rate = self.planning_rate()
+        self.step += self.config.rows
+        self.collector.collect(rate, self.step)
+        logs = self.due(self.config.log_every)
+        self.trainer.update(self.step, diagnose=logs)
+        if logs:
+            self.pending.append("report")
+        if self.due(self.config.eval_every):
+            self.pending.append("evaluate")
+        if self.due(self.config.compress_every):
+            self.pending.append("compress")
+        if self.due(self.config.checkpoint_every) or self.autosave.is_due:
+            self.pending.append("save")
+
+    # --- before the first step ---
+
+    def reset(self) -> list[Record]:
+        """Start an episode in every row."""
+        self.collector.reset()
+        return []
+
+    def fill(self) -> list[Record]:
+        """Fill the buffer; steps that were taken before are not taken again."""
+        self.collector.begin_start(self.autosave.save_if_due)
+        self.start.fill(self.collector, self.buffer)
+        return []
+
+    def fit_normalizer(self) -> list[Record]:
+        """Standardise observations and rewards by the data of the start."""
+        normalizer = self.learner.normalizer
+        normalizer.fit(self.buffer.recent_obs(NORMALIZER_OBSERVATIONS))
+        normalizer.fit_rewards(self.buffer.episode_returns())
+        return []
+
+    def pretrain(self) -> list[Record]:
+        """Take the updates before the first step that were not taken yet."""
+        updates = self.config.pretrain_updates
+        self.trainer.pretrain(updates, self.autosave.save_if_due)
+        return []
+
     # --- records ---
 
     def _record(self, kind: str, values: dict[str, np.ndarray]) -> Record:
@@ -103,17 +164,17 @@ class Run:
         self.records += 1
         return Record(kind, self.step, values)
 
-    def measure_scale(self) -> Record:
+    def measure_scale(self) -> list[Record]:
         """Measure random play and the planner."""
-        return self._record("baseline", self.evaluator.measure_scale())
+        return [self._record("baseline", self.evaluator.measure_scale())]
 
-    def report_start(self) -> Record:
+    def report_start(self) -> list[Record]:
         """Report what the start has put into the buffer."""
         values = self.collector.buffer_values()
         values["curriculum/planning_rate"] = self.planning_rate()
-        return self._record("start", values)
+        return [self._record("start", values)]
 
-    def report(self) -> Iterator[Record]:
+    def report(self) -> list[Record]:
         """Report collection, updates and time since the last report."""
         seeds = len(self.config.seeds)
         values = self.collector.ledger.values()
@@ -121,23 +182,27 @@ class Run:
         values["curriculum/planning_rate"] = self.planning_rate()
         values |= self.collector.mixture.use.values()
         values |= self.collector.buffer_values()
-        yield self._record("collect", values)
-        yield self._record("update", self.trainer.values())
         times = self.stopwatch.values(self.step, seeds)
         times |= self.collector.mixture.use.time_values()
-        yield self._record("time", times)
+        return [
+            self._record("collect", values),
+            self._record("update", self.trainer.values()),
+            self._record("time", times),
+        ]
 
-    def evaluate(self) -> Record:
+    def evaluate(self) -> list[Record]:
         """Evaluate the learner alone, then planner and learner mixed."""
-        values = self.evaluator.evaluate_learner(self.step)
-        values |= self.collector.mixture.use.values()
-        rate = self.planning_rate()
-        values["eval/planning_rate"] = rate
+        if not self.evaluated:  # otherwise the run was interrupted between the two
+            self.evaluated = self.evaluator.evaluate_learner(self.step)
+            self.evaluated |= self.collector.mixture.use.values()
+        values = self.evaluated
         if self.config.eval_mixed:
-            values |= self.evaluator.evaluate_mixed(rate, self.step)
-        return self._record("evaluate", values)
+            rate = self.planning_rate()
+            values = values | self.evaluator.evaluate_mixed(rate, self.step)
+        self.evaluated = {}
+        return [self._record("evaluate", values)]
 
-    def compress(self) -> Record:
+    def compress(self) -> list[Record]:
         """Measure what every seed's policy would cost when deployed."""
         values = measure_compressed(
             self.learner,
@@ -148,21 +213,22 @@ class Run:
             range(self.config.eval_episodes),
             self._subfolder("compressed"),
         )
-        return self._record("compress", values)
+        return [self._record("compress", values)]
 
-    def finish(self) -> Iterator[Record]:
+    def finish(self) -> list[Record]:
         """Draw maps, then evaluate and write the best and the last policy."""
+        records = []
         grid = self.collector.grid
         if grid:
             drawn = maps.draw(self.learner, grid.world, len(self.config.seeds))
             visits = self.collector.ledger.visits
-            yield self._record("maps", {"visits": visits, **drawn._asdict()})
+            records.append(self._record("maps", {"visits": visits, **drawn._asdict()}))
         values = {
             "final/planner_calls": self.collector.mixture.use.calls.copy(),
             "final/best_step": self.scores.best_step,
         }
         values |= self.evaluator.finish(self.folder)
-        yield self._record("final", values)
+        return [*records, self._record("final", values)]
 
     # --- checkpoints ---
 
@@ -172,18 +238,26 @@ class Run:
             return None
         return self.folder / name / f"step-{self.step:09d}"
 
-    def save(self) -> None:
+    def save(self) -> list[Record]:
         """Write a checkpoint to the run's folder, if it has one."""
         folder = self._subfolder("checkpoints")
-        if folder:
-            checkpoint.write(folder, self.state())
+        if self.folder and folder:
+            folders.flush_records(self.folder)
+            with self.autosave.saving():
+                checkpoint.write(checkpoint.unused(folder), self.state())
             checkpoint.prune(folder.parent, KEPT_CHECKPOINTS)
+        return []
 
     def state(self) -> State:
         """Everything `load` needs to continue exactly from here."""
         return {
             "seeds": list(self.config.seeds),
-            "run": {"step": self.step, "records": self.records},
+            "run": {
+                "step": self.step,
+                "records": self.records,
+                "pending": [name for name in self.pending if name != "save"],
+                "evaluated": self.evaluated,
+            },
             "learner": self.learner.state(),
             "buffer": self.buffer.state(),
             "collector": self.collector.state(),
@@ -205,6 +279,8 @@ class Run:
         )
         self.step = state["run"]["step"]
         self.records = state["run"]["records"]
+        self.pending = list(state["run"]["pending"])
+        self.evaluated = dict(state["run"]["evaluated"])
         self.learner.load(state["learner"])
         self.buffer.load(state["buffer"])
         self.collector.load(state["collector"])

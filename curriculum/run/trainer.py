@@ -1,5 +1,7 @@
 """Gradient updates: how many, on which batches, with which bonus."""
 
+from collections.abc import Callable
+
 import numpy as np
 from torch import Tensor
 
@@ -39,17 +41,25 @@ class Trainer:
         self.rows = config.rows
         self.updates_per_step = config.updates_per_step
         self.updates = np.zeros(len(config.seeds), np.int64)  # of each seed's networks
+        self.pretrained = 0  # updates before the first step
         self.bonus_values: dict[str, Tensor] = {}
         self.diagnostics: dict[str, np.ndarray] = {}  # [P] each
 
-    def pretrain(self, updates: int) -> None:
-        """Take updates before the first environment step."""
-        if not updates:
+    def pretrain(
+        self, updates: int, after_chunk: Callable[[], None] = lambda: None
+    ) -> None:
+        """Take updates before the first environment step, those not counted that were
+        taken before the run was resumed; `after_chunk` is called now and then."""
+        if self.pretrained >= updates:
             return
-        with phase("offline", updates, "updates", advice.OFFLINE) as current:
-            for done in range(0, updates, CHUNK):
-                chunk = min(CHUNK, updates - done)
+        with phase(
+            "offline", updates, "updates", advice.OFFLINE, done=self.pretrained
+        ) as current:
+            while self.pretrained < updates:
+                chunk = min(CHUNK, updates - self.pretrained)
                 self._train(chunk, step=0)
+                self.pretrained += chunk
+                after_chunk()
                 current.advance(chunk)
 
     def update(self, step: int, diagnose: bool = False) -> None:
@@ -105,6 +115,7 @@ class Trainer:
     def state(self) -> State:
         return {
             "updates": self.updates,
+            "pretrained": self.pretrained,
             "bonus": self.bonus.state() if self.bonus else {},
             "bonus_values": dict(self.bonus_values),
             "diagnostics": dict(self.diagnostics),
@@ -112,6 +123,7 @@ class Trainer:
 
     def load(self, state: State) -> None:
         self.updates[:] = state["updates"]
+        self.pretrained = state["pretrained"]
         self.bonus_values = dict(state["bonus_values"])
         self.diagnostics = dict(state["diagnostics"])
         if self.bonus:

@@ -1,13 +1,17 @@
 """The configuration of a run: numbers and plug-ins, one field for each flag."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any, Literal, Self
 
 from curriculum.setting import plugins, suggestions
+from curriculum.setting.names import require_folder_name
 from curriculum.types import SOURCES, within
 
 INFINITY = float("inf")
+# what a run without a name is named after
+NAMING = ("planner", "learner", "decay")
 
 
 @dataclass(kw_only=True)
@@ -88,6 +92,8 @@ class Config:
         self._follow_suggestions()
         self._check_ranges()
         self._check_seeds()
+        if self.name:
+            require_folder_name("name", self.name.replace(":", "-"))
         self.source_shares()
         if self.compress_every and not self.techniques:
             self.techniques = tuple(plugins.names("technique"))
@@ -184,13 +190,23 @@ class Config:
 
     def run_name(self) -> str:
         """Return the name of the run's folder."""
-        if self.name:
-            return self.name.replace(":", "-")
-        parts = []
-        for family in ("planner", "learner", "decay"):
-            name = plugins.name_of(family, getattr(self, family))
-            parts.append(Path(name).stem if name.endswith(".py") else name)
-        return "-".join(parts).replace(":", "-")
+        chosen = {
+            family: plugins.name_of(family, getattr(self, family)) for family in NAMING
+        }
+        return folder_name_in({"name": self.name, **chosen})
+
+
+def folder_name_in(settings: Mapping[str, Any]) -> str:
+    """The name of the folder of a run with these settings, as `flat` lists them."""
+    if settings.get("name"):
+        return str(settings["name"]).replace(":", "-")
+    parts = []
+    for family in NAMING:
+        name = str(settings.get(family, ""))
+        parts.append(Path(name).stem if name.endswith(".py") else name)
+    name = "-".join(parts).replace(":", "-")
+    require_folder_name("the name of planner, learner and decay", name)
+    return name
 
 
 def flat(config: Config) -> dict[str, Any]:

@@ -4,6 +4,7 @@ honesty."""
 import hashlib
 import itertools
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from operator import attrgetter
 from pathlib import Path
@@ -12,12 +13,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from curriculum.activity import Phase, listening
 from curriculum.learners.calql import CalQL
 from curriculum.learners.dqn import DQN
 from curriculum.learners.iql import IQL
 from curriculum.learners.sac import SAC
 from curriculum.learners.td3bc import TD3BC
-from curriculum.run import checkpoint, evaluation, evaluator
+from curriculum.run import autosave, checkpoint, evaluation, evaluator
+from curriculum.run import run as run_module
 from curriculum.run.loop import begin, train
 from curriculum.run.run import Run
 from curriculum.setting import plugins
@@ -263,17 +266,107 @@ def test_every_learner_takes_over_from_a_planner_in_a_world_of_boxes(learner: st
     assert all(np.isfinite(value).all() for value in losses.values())
 
 
+def newest(folder: Path) -> Path:
+    return checkpoint.newest(folder / "checkpoints")[0]
+
+
+def stop_after(questions: int) -> Callable[[], bool]:
+    """Ask to stop from this question on."""
+    asked = itertools.count()
+    return lambda: next(asked) >= questions
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Record], Path]:
+    """A run with every phase that was not stopped."""
+    folder = tmp_path_factory.mktemp("whole")
+    return list(train(every_phase(), folder)), folder
+
+
+def every_phase() -> Config:
+    return tiny(
+        pretrain_updates=96,
+        steps=160,
+        eval_every=80,
+        planner_episodes=2,
+        eval_episodes=2,
+    )
+
+
+@pytest.mark.parametrize("questions", [0, 3, 6, 9, 20])
 def test_a_stopped_run_writes_a_checkpoint_where_it_stands_and_goes_on_from_there(
-    tmp_path: Path,
+    tmp_path: Path, whole: tuple[list[Record], Path], questions: int
 ):
-    config, asked = tiny(), itertools.count()
-    whole = list(train(config, tmp_path / "whole"))
-    part = list(train(config, tmp_path / "part", stop=lambda: next(asked) == 21))
-    found = checkpoint.newest(tmp_path / "part" / "checkpoints")[0]
-    # 21 iterations of 8 rows, no multiple of checkpoint_every
-    assert found.name == "step-000000168"
-    rest = list(train(config, tmp_path / "part", found))
-    assert same(part + rest, whole)
+    expected, folder = whole
+    part = list(train(every_phase(), tmp_path, stop=stop_after(questions)))
+    assert len(part) < len(expected)
+    rest = list(train(every_phase(), tmp_path, newest(tmp_path)))
+    assert same(part + rest, expected)
+    assert digest(tmp_path) == digest(folder)
+
+
+# where the phase is when it is interrupted: after so many advances of this name
+@pytest.mark.parametrize(
+    ("name", "advances"),
+    [
+        ("random play", 3),
+        ("planner", 2),
+        ("start", 1),
+        ("start", 5),
+        ("offline", 1),
+        ("offline", 3),
+        ("evaluation", 1),
+        ("evaluation", 150),
+        ("evaluation", 400),
+    ],
+)
+def test_a_run_interrupted_within_a_phase_goes_on_as_if_it_was_not(
+    tmp_path: Path, whole: tuple[list[Record], Path], name: str, advances: int
+):
+    expected, folder = whole
+    seen: list[float] = []
+
+    def show(current: Phase) -> None:
+        if current.name == name and current.share and not current.finished:
+            seen.append(current.share)
+
+    with listening(show, lambda: len(seen) >= advances):
+        part = list(train(every_phase(), tmp_path))
+    assert len(seen) >= advances
+    assert len(part) < len(expected)
+    rest = list(train(every_phase(), tmp_path, newest(tmp_path)))
+    assert same(part + rest, expected)
+    assert digest(tmp_path) == digest(folder)
+
+
+def test_a_long_start_and_offline_phase_write_checkpoints_from_time_to_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, whole: tuple[list[Record], Path]
+):
+    monkeypatch.setattr(autosave, "PAUSE", 0.0)
+    monkeypatch.setattr(autosave, "LARGEST_SHARE", 1e9)
+    monkeypatch.setattr(run_module, "KEPT_CHECKPOINTS", 1_000)
+    records = train(every_phase(), tmp_path)
+    began = [record.kind for record in itertools.islice(records, 2)]
+    assert began == ["baseline", "start"]
+    # 8 steps of 8 rows, 3 chunks of 32 updates, in an order that sorting finds
+    saved = checkpoint.newest(tmp_path / "checkpoints")[::-1]
+    states = [checkpoint.read(path) for path in saved]
+    assert [state["collector"]["start_steps"] for state in states] == [
+        *range(1, 9),
+        *[8] * 3,
+    ]
+    assert [state["trainer"]["pretrained"] for state in states] == [
+        *[0] * 8,
+        *(32, 64, 96),
+    ]
+    monkeypatch.undo()
+    expected, folder = whole
+    for number in (3, 9):
+        copy = tmp_path / str(number)
+        known = states[number]["run"]["records"]
+        rest = list(train(every_phase(), copy, saved[number]))
+        assert same(expected[:known] + rest, expected)
+        assert digest(copy) == digest(folder)
 
 
 def test_a_run_of_n_steps_extended_to_2n_ends_as_one_of_2n(tmp_path: Path):
@@ -454,7 +547,8 @@ def test_the_previous_best_weights_come_back_when_the_learner_falls():
 def test_the_mixed_evaluation_asks_the_planner_only_in_running_episodes():
     run = Run(tiny(decay=plugins.make("decay", "constant", value=1.0), seeds=(0, 1)))
     list(begin(run))
-    values = run.evaluate().values
+    [record] = run.evaluate()
+    values = record.values
     np.testing.assert_array_equal(
         values["eval_mixed/planner_calls"], 4 * values["eval_mixed/mean_ep_length"]
     )

@@ -1,0 +1,36 @@
+"""Files are written beside and renamed: a reader finds the old one or the new one."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """The path of a draft, which replaces `path` at the end of the context.
+
+    After an error, `path` is what it was and the draft is gone."""
+    draft = path.with_name(f".draft-{path.name}")
+    try:
+        yield draft
+        flush(draft)
+        draft.replace(path)
+    except BaseException:
+        draft.unlink(missing_ok=True)
+        raise
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file, whole or not at all."""
+    with replacing(path) as draft:
+        draft.write_text(text)
+
+
+def flush(path: Path) -> None:
+    """Make sure that a file or folder has reached the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,1 +1,0 @@
-"""What TensorBoard shows besides curves: hyperparameters and a page of charts."""
