@@ -27,6 +27,11 @@ class Aborted(Interrupted):
     """The run was asked a second time: it ends at once, without a checkpoint."""
 
 
+def is_stopping() -> bool:
+    """Whether the run is asked to stop."""
+    return _audience.get().stop()
+
+
 @dataclass(kw_only=True, eq=False)
 class Phase:
     """One piece of long work."""

@@ -17,6 +17,7 @@ ROOMS = {  # a room -> the rooms that its files may import, besides its own
     "types": (),
     "activity": (),
     "trust": (),
+    "calls": ("activity",),
     "files": (),
     "setting": ("types", "trust"),
     "envs": ("types",),
@@ -35,11 +36,11 @@ ROOMS = {  # a room -> the rooms that its files may import, besides its own
     "listeners": ("report", "types", "activity", "files"),
     "run": (
         *("setting", "envs", "replay", "learning", "shipping", "report"),
-        *("activity", "types", "files"),
+        *("activity", "calls", "types", "files"),
     ),
     "contract": (
         *("run", "setting", "envs", "replay", "learning", "shipping"),
-        *("activity", "types"),
+        *("activity", "calls", "types"),
     ),
 }
 EXTRA = {  # a file -> rooms that it alone of its room may import
@@ -64,7 +65,7 @@ ONLY = {  # a library -> the places that may import it
     ),
     "stable_baselines3": ("planners/_expert/*", "planners/*"),
     "sb3_contrib": ("planners/_expert/*", "planners/*"),
-    "tensorboard": ("curriculum/listeners/*",),
+    "tensorboard": ("curriculum/listeners/*", "curriculum/listeners/_board/*"),
     "rich": ("curriculum/listeners/*", "curriculum/listeners/_phases/*"),
     "matplotlib": ("curriculum/report/*",),
     "pygame": ("envs/*", "envs/*/*"),

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from curriculum.calls import is_fault
 from curriculum.contract.promises import (
     BrokenPromise,
     ContractError,
@@ -170,7 +171,9 @@ class _Course:
             result = planner.setup(rows, spec_of(self.world), self.seeds)
         except ValueError:
             raise
-        except Exception as error:
+        except BaseException as error:
+            if not is_fault(error):
+                raise
             raise BrokenPromise(
                 f"setup must work before the rows are reset, it raised {error!r}"
             ) from error
@@ -212,7 +215,9 @@ class _Course:
         self.answers = answers
         try:
             self.planner.load(snapshot["planner"])
-        except Exception as error:
+        except BaseException as error:
+            if not is_fault(error):
+                raise
             raise BrokenPromise(
                 f"load must take what state gave, through JSON, it raised {error!r}"
             ) from error
@@ -239,7 +244,9 @@ class _Course:
         start = time.perf_counter()
         try:
             action = self.planner.act(given, rows.copy())
-        except Exception as error:
+        except BaseException as error:
+            if not is_fault(error):
+                raise
             raise BrokenPromise(
                 f"act must answer for any of the rows, it raised {error!r} {where}"
             ) from error

@@ -2,15 +2,14 @@
 
 import copy
 import json
-import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from torch import Tensor
 
+from curriculum.calls import is_fault, origin
 from curriculum.setting import plugins
 from curriculum.types import World
 
@@ -46,16 +45,10 @@ def calling(method: str) -> Iterator[None]:
         yield
     except BrokenPromise:
         raise
-    except Exception as error:
-        raise BrokenPromise(f"{method} raised {error!r}{_origin(error)}") from error
-
-
-def _origin(error: Exception) -> str:
-    """Where an exception was raised: the innermost line outside installed packages."""
-    frames = traceback.extract_tb(error.__traceback__)
-    outside = [frame for frame in frames if "site-packages" not in frame.filename]
-    frame = (outside or frames)[-1]
-    return f" ({Path(frame.filename).name}, line {frame.lineno})"
+    except BaseException as error:
+        if not is_fault(error):
+            raise
+        raise BrokenPromise(f"{method} raised {error!r}{origin(error)}") from error
 
 
 def require(condition: bool, sentence: str) -> None:
@@ -101,7 +94,9 @@ def copied(family: str, plugin: Any) -> Any:
     """Copy a plug-in as a run does before it uses it."""
     try:
         return copy.deepcopy(plugin)
-    except Exception as error:
+    except BaseException as error:
+        if not is_fault(error):
+            raise
         raise BrokenPromise(
             f"a {family} must let itself be copied before setup, it raised {error!r}"
         ) from error

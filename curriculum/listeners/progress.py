@@ -15,7 +15,7 @@ from curriculum.listeners._phases.lines import Lines
 from curriculum.listeners._phases.pace import duration
 from curriculum.types import Listener, Record
 
-RATE = "curriculum/planning_rate"
+RATE = "eval/planning_rate"
 REWARD = "eval/mean_reward"
 SUCCESS = "eval/success_rate"
 CALLS = "planner/calls_total"
@@ -54,18 +54,19 @@ class Progress(Listener):
         self, folder: Path, settings: dict[str, Any], history: list[dict[str, Any]]
     ) -> Self:
         self.steps: int = settings["steps"]
-        self.means = {RATE: 1.0, REWARD: np.nan, SUCCESS: np.nan, CALLS: 0.0}
+        # of the newest evaluation
+        self.means = {RATE: np.nan, REWARD: np.nan, SUCCESS: np.nan, CALLS: np.nan}
         self.printed = -1  # line that was printed last, of `lines`
         return self
 
     def __call__(self, record: Record) -> None:
+        if record.kind != "evaluate":
+            return
         for tag in self.means:
-            if tag in record.values:
-                self.means[tag] = float(np.mean(record.values[tag]))
+            self.means[tag] = float(np.mean(record.values[tag]))
         text = self._text()
         self.display.report(text)
-        if record.kind == "evaluate":
-            self._print(record.step, text)
+        self._print(record.step, text)
 
     def _text(self) -> str:
         success = ""

@@ -6,33 +6,27 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 import yaml
+from tensorboard.compat.proto.summary_pb2 import Summary
 from torch.utils.tensorboard import SummaryWriter
-from torch.utils.tensorboard.summary import hparams
 
+from curriculum.listeners._board import charts, hyperparameters
 from curriculum.listeners._clock import RECORDS, Clock, count_lines
 from curriculum.report import figures
 from curriculum.types import Listener, Record
 
 # shown beside the hyperparameters
 METRICS = (
-    "eval/mean_reward",
-    "eval/success_rate",
-    "eval/score",
-    "planner/calls_total",
     "final/last_score",
     "final/best_score",
+    "eval/mean_reward",
+    "eval/score",
+    "eval/success_rate",
+    "planner/calls_total",
 )
+# TensorBoard opens with the first two groups of the alphabet, which are to be
+# curriculum/ and eval/
+RENAMED = {"buffer": "replay", "compress": "techniques"}
 HIDDEN = ".superseded-"  # begins the names of events of an interrupted run
-# settings that do not affect results
-HOUSEKEEPING = (
-    "name",
-    "runs_dir",
-    "threads",
-    "log_every",
-    "checkpoint_every",
-    "compress_every",
-    "techniques",
-)
 
 
 class _Curve(NamedTuple):
@@ -56,17 +50,22 @@ class Tensorboard(Listener):
         The events of the interrupted run are hidden, and removed once there are new
         ones for as many records."""
         self.folder = folder
+        self.settings = settings
         self.seeds: list[int] = settings["seeds"]
         self.records: list[Record] = []
         self.maps: Record | None = None
         self.writers: list[SummaryWriter] = []
+        self.logged: dict[str, int] = {}  # tag -> step of its newest point
+        self.evaluated = False
+        self.finished = False
         self.clock = Clock(history)
         self.count = len(history)
         self.earlier_count = count_lines(folder / RECORDS)
         self._hide_events()
         for seed in self.seeds:
             writer = SummaryWriter(str(folder / f"seed{seed}"))
-            _log_settings(writer, settings | {"seeds": seed})
+            text = yaml.safe_dump(settings | {"seeds": seed}, sort_keys=False)
+            writer.add_text("config", f"```yaml\n{text}```")
             self.writers.append(writer)
         for line in history:
             values = {
@@ -104,17 +103,49 @@ class Tensorboard(Listener):
 
     def close(self) -> None:
         for writer in self.writers:
+            if self.evaluated:
+                _add(writer, hyperparameters.end(self.finished))
             writer.close()
 
     def _log(self, record: Record, wall_time: float) -> None:
         self.records.append(record)
+        # a tag may be in several records of one step, and has one point there
+        new = {
+            tag: values
+            for tag, values in record.values.items()
+            if self.logged.get(tag) != record.step
+        }
+        self.logged |= dict.fromkeys(new, record.step)
         for index, writer in enumerate(self.writers):
-            for tag, values in record.values.items():
+            for tag, values in new.items():
                 value = values[index]
                 if np.isfinite(value):
                     writer.add_scalar(
-                        tag, value, record.step, walltime=wall_time, new_style=True
+                        _shown(tag),
+                        value,
+                        record.step,
+                        walltime=wall_time,
+                        new_style=True,
                     )
+        if record.kind == "evaluate" and not self.evaluated:
+            self._describe(record)
+        self.finished |= record.kind == "final"
+
+    def _describe(self, evaluation: Record) -> None:
+        """Begin each seed's row of hyperparameters and metrics, which would be blank
+        before the first evaluation."""
+        self.evaluated = True
+        missing = []
+        for tag, values in evaluation.values.items():
+            if not np.isfinite(values).any():
+                missing.append(tag)
+        metrics = [tag for tag in METRICS if tag not in missing]
+        for writer, seed in zip(self.writers, self.seeds, strict=True):
+            chosen = hyperparameters.hyperparameters(self.settings, seed)
+            _add(writer, hyperparameters.experiment(chosen, metrics))
+            _add(writer, hyperparameters.begin(chosen))
+            writer.add_custom_scalars(charts.layout())
+            writer.flush()
 
     # --- figures ---
 
@@ -182,17 +213,13 @@ class Tensorboard(Listener):
         return _Curve(steps, np.array(values, float))
 
 
-def _log_settings(writer: SummaryWriter, settings: dict[str, Any]) -> None:
-    """Log the settings as text and as hyperparameters.
+def _shown(tag: str) -> str:
+    """A tag as TensorBoard shows it."""
+    group, slash, name = tag.partition("/")
+    return f"{RENAMED.get(group, group)}{slash}{name}"
 
-    `SummaryWriter.add_hparams` would make a run of its own for them."""
-    text = yaml.safe_dump(settings, sort_keys=False)
-    writer.add_text("config", f"```yaml\n{text}```")
-    hyperparameters: dict[str, bool | int | float | str] = {}
-    for name, value in settings.items():
-        if name in HOUSEKEEPING or name.startswith("eval_"):
-            continue
-        is_plain = isinstance(value, bool | int | float | str)
-        hyperparameters[name] = value if is_plain else str(value)
-    for summary in hparams(hyperparameters, dict.fromkeys(METRICS, 0.0)):
-        writer._get_file_writer().add_summary(summary)
+
+def _add(writer: SummaryWriter, summary: Summary) -> None:
+    """Write to the run's own file: `SummaryWriter.add_hparams` would make another run
+    of it."""
+    writer._get_file_writer().add_summary(summary)

@@ -1,8 +1,8 @@
 """The text at the end of a run: what was learned, what it cost, where it is."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -11,9 +11,9 @@ NEEDS = {
     "observation": "what the learner sees",
     "state": "the simulator's true state, a privilege",
 }
-LABEL = "<22"  # widths of the columns
-NUMBER = ">8"
-SUCCESS = ">9"
+FAILURES = {"faults": "raised an error", "late": "missed the deadline"}
+LABEL = 22  # width of the first column, at least
+COLUMN = 9  # width of the others
 
 
 def run_table(
@@ -29,64 +29,96 @@ def run_table(
         "",
         *_planner(settings, values, needs),
         f"updates        {updates.mean():,.0f} of each seed's networks",
-        f"time           {elapsed:.0f} s for {settings['steps']:,} steps of each seed",
+        f"time           {elapsed:,.0f} s for {settings['steps']:,} steps of each seed",
         f"files          {folder}",
         f"watch          tensorboard --logdir {folder}",
     ]
     return "\n".join(lines)
 
 
+class _Performance(NamedTuple):
+    """A row of the table: figures of each seed, [P] each."""
+
+    label: str
+    reward: np.ndarray
+    success: np.ndarray  # nan where the world does not report success
+    score: np.ndarray  # nan where the planner is no better than random play
+
+
 def _returns(settings: dict[str, Any], values: Values) -> list[str]:
     """Return, success and score of random play, the planner and the learner."""
-    seeds = len(settings["seeds"])
-    random = values["final/random_reward"][0]
-    planned = values["final/planner_reward"][0]
-    success = values["final/planner_success_rate"][0]
-    is_better = planned > random
-    planner = f"planner {settings['planner']}"
-    episodes = values["final/episodes"][0]
-    measured = values["final/planner_episodes"][0]
-    few = f"   on {measured:.0f} of these episodes" if measured < episodes else ""
-    note = f"{episodes:.0f} episodes, mean of {seeds} seed(s), [lowest]"
-    lines = [
-        f"{_row('', 'return', 'success', 'score')}   {note}",
-        _row("random play", f"{random:.2f}", "", "0.00" if is_better else "-"),
-        *_constant(values),
-        _row(planner, f"{planned:.2f}", _number(success), "1.00" if is_better else "-")
-        + few,
-        _learner("last", values),
+    last = _learner("last", values)
+    # nan where there is no scale of scores
+    zero = 0.0 * last.score
+    rows = [
+        _acting("random play", "random", values, score=zero),
+        *_constant(values, score=np.nan * zero),
+        _acting(f"planner {settings['planner']}", "planner", values, score=zero + 1),
+        last,
         _learner("best", values),
     ]
-    if not is_better:
-        lines.append("the planner is no better than random play: there are no scores")
+    show_success = bool(np.isfinite(rows[-1].success).any())
+    width = max(LABEL, max(len(row.label) for row in rows) + 2)
+    names = ["return", *(["success"] if show_success else []), "score"]
+    titles = "".join(f"{name:>{COLUMN}}" for name in names)
+    lines = [f"{'':{width}}{titles}   {_note(settings, values)}"]
+    for row in rows:
+        columns = [row.reward, *([row.success] if show_success else []), row.score]
+        lines.append(f"{row.label:{width}}{_cells(columns)}")
+    episodes = values["final/episodes"][0]
+    measured = values["final/planner_episodes"][0]
+    if measured < episodes:
+        lines.append(f"the planner and all scores: {measured:.0f} of these episodes")
+    if not np.isfinite(rows[-1].score).any():
+        lines.append("no score: the planner is no better than random play")
     return lines
 
 
-def _constant(values: Values) -> list[str]:
-    """The line of the policy that always heads for the goal, if it was measured."""
+def _note(settings: dict[str, Any], values: Values) -> str:
+    """What the numbers are means of."""
+    episodes = f"{values['final/episodes'][0]:.0f} episodes"
+    seeds = len(settings["seeds"])
+    if seeds == 1:
+        return f"mean of {episodes}"
+    return f"mean of {seeds} seeds, {episodes} each [lowest seed]"
+
+
+def _cells(columns: Sequence[np.ndarray]) -> str:
+    """Means over seeds; where seeds differ also the lowest."""
+    means = "".join(f"{_number(column.mean()):>{COLUMN}}" for column in columns)
+    if all(_is_equal(column) for column in columns):
+        return means
+    lowest = ", ".join(_number(column.min()) for column in columns)
+    return f"{means}   [{lowest}]"
+
+
+def _is_equal(column: np.ndarray) -> bool:
+    """Whether all seeds have the same figure, or none."""
+    return np.array_equal(column, np.full_like(column, column[0]), equal_nan=True)
+
+
+def _acting(label: str, name: str, values: Values, score: np.ndarray) -> _Performance:
+    """Someone who acts without learning, on the episodes of the final evaluation."""
+    reward = values[f"final/{name}_reward"]
+    unknown = np.full(len(reward), np.nan)
+    success = values.get(f"final/{name}_success_rate", unknown)
+    return _Performance(label, reward, success, score)
+
+
+def _constant(values: Values, score: np.ndarray) -> list[_Performance]:
+    """The policy that always heads for the goal, if it was measured."""
     if "final/constant_reward" not in values:
         return []
-    reward = values["final/constant_reward"][0]
-    success = values["final/constant_success_rate"][0]
-    return [_row("constant action", f"{reward:.2f}", _number(success), "")]
+    return [_acting("constant action", "constant", values, score)]
 
 
-def _learner(name: str, values: Values) -> str:
-    reward = values[f"final/{name}_mean_reward"]
-    success = values[f"final/{name}_success_rate"]
-    score = values[f"final/{name}_score"]
-    row = _row(
+def _learner(name: str, values: Values) -> _Performance:
+    return _Performance(
         f"{name} learner alone",
-        f"{reward.mean():.2f}",
-        _number(success.mean()),
-        _number(score.mean()),
+        values[f"final/{name}_mean_reward"],
+        values[f"final/{name}_success_rate"],
+        values[f"final/{name}_score"],
     )
-    lowest = f"{reward.min():.2f}, {_number(success.min())}, {_number(score.min())}"
-    return f"{row}   [{lowest}]"
-
-
-def _row(label: str, reward: str, success: str, score: str) -> str:
-    return f"{label:{LABEL}}{reward:{NUMBER}}{success:{SUCCESS}}{score:{NUMBER}}"
 
 
 def _planner(settings: dict[str, Any], values: Values, needs: str) -> list[str]:
@@ -96,19 +128,27 @@ def _planner(settings: dict[str, Any], values: Values, needs: str) -> list[str]:
     per_call = ""
     if calls.any():
         per_call = f", {1000 * seconds / calls.sum():.2f} ms each"
+    seeds = len(settings["seeds"])
+    each = "" if seeds == 1 else " a seed"
     lines = [
         f"planner        {settings['planner']}, which sees {NEEDS[needs]}",
-        f"planner calls  {calls.mean():,.0f} a seed, {seconds:.1f} s in all{per_call}",
+        f"planner calls  {calls.mean():,.0f}{each}, {seconds:,.1f} s in all{per_call}",
     ]
     failures = []
-    for name in ("faults", "late"):
+    for name, meaning in FAILURES.items():
         count = values[f"planner/{name}_total"]
         if count.any():
-            failures.append(f"{count.mean():,.0f} {name}")
+            failures.append(f"{_count(count.mean())} {meaning}")
     if failures:
-        failed = ", ".join(failures)
-        lines.append(f"in its place   the learner acted: {failed} calls a seed")
+        per_seed = "" if seeds == 1 else "per seed, "
+        failed = " and ".join(failures)
+        lines.append(f"failed calls   {per_seed}{failed}; the learner acted instead")
     return lines
+
+
+def _count(mean: float) -> str:
+    """A mean of counts; never 0, which would say that there were none."""
+    return "fewer than 1" if mean < 0.5 else f"{mean:,.0f}"
 
 
 def variants(values: Values) -> dict[str, dict[str, float]]:

@@ -6,6 +6,7 @@ from curriculum.learning.learner import Learner
 from curriculum.replay.buffer import Buffer
 from curriculum.run import advice
 from curriculum.run.collector import Collector
+from curriculum.run.guard import set_up
 from curriculum.run.mixture import Mixture
 from curriculum.setting import plugins
 from curriculum.setting.config import Config
@@ -75,7 +76,7 @@ def make_collector(
     rows = world.rows(generators, config.rows)
     random = plugins.make("planner", "random")
     mixture = Mixture(
-        planner=planner.setup(rows, spec, config.seeds),
+        planner=set_up(planner, rows, spec, config.seeds),
         learner=learner,
         gate=gate,
         spec=spec,

@@ -13,7 +13,9 @@ from curriculum.activity import Phase, phase
 from curriculum.learning.learner import Learner
 from curriculum.report import statistics
 from curriculum.run import advice
+from curriculum.run.guard import Guard, set_up
 from curriculum.run.mixture import Mixture
+from curriculum.run.planner_use import PlannerUse
 from curriculum.types import Gate, Planner, Rows, Spec, World, stream
 
 # steps after which an evaluation episode of a world without a time limit is stopped
@@ -109,11 +111,41 @@ def play_planner(
     episodes: Sequence[int],
     name: str = "planner",
     hint: str = "",
+    deadline_ms: float = 0.0,
+    use: PlannerUse | None = None,
 ) -> Episodes:
-    """Let a copy of a planner play, [N], as a phase with this name and hint."""
+    """Let a copy of a planner play, [N], as a phase with this name and hint.
+
+    Where it fails or is late, uniformly random actions take its place; its calls are
+    counted in `use`, as those of one seed."""
     rows = evaluation_rows(world, episodes)
-    player = copy.deepcopy(planner).setup(rows, spec, (0,))
-    return play(player.act, rows, name, hint or advice.planner(planner))
+    player = set_up(copy.deepcopy(planner), rows, spec, (0,))
+    alone = _Alone(
+        guard=Guard(player, spec, deadline_ms, instead="random actions take its place"),
+        spec=spec,
+        chance=stream(0, f"in place of the planner {episodes[0]}"),
+        use=PlannerUse(1) if use is None else use,
+    )
+    return play(alone.act, rows, name, hint or advice.planner(planner))
+
+
+class _Alone(NamedTuple):
+    """A planner that plays without a learner."""
+
+    guard: Guard
+    spec: Spec
+    chance: np.random.Generator
+    use: PlannerUse
+
+    def act(self, obs: np.ndarray, now: np.ndarray) -> np.ndarray:
+        answer = self.guard.ask(obs, now)
+        self.use.add(np.array([len(now)]), answer)
+        if answer.action is not None:
+            return answer.action
+        if self.spec.actions:
+            return self.chance.integers(self.spec.actions, size=len(now))
+        drawn = self.chance.uniform(-1, 1, (len(now), self.spec.action_size))
+        return drawn.astype(np.float32)
 
 
 def play_learner(learner: Learner, world: World, episodes: Sequence[int]) -> Episodes:
@@ -138,21 +170,24 @@ def play_mixed(
     episodes: Sequence[int],
     step: int,
     deadline_ms: float = 0.0,
-) -> tuple[Episodes, np.ndarray]:
+    budget: int = 0,
+) -> tuple[Episodes, PlannerUse]:
     """Let learner and planner play together at planning rates [P]; returns episodes
-    [P, N] and the number of planner calls [P].
+    [P, N] and the use of the planner.
 
-    `step` selects the coins that the gate is given."""
+    `step` selects the coins that the gate is given; `budget` is that of this
+    evaluation, for each seed."""
     shape = (len(learner.seeds), len(episodes))
     rows = evaluation_rows(world, episodes, copies=shape[0])
     mixture = Mixture(
-        planner=copy.deepcopy(planner).setup(rows, spec, learner.seeds),
+        planner=set_up(copy.deepcopy(planner), rows, spec, learner.seeds),
         learner=learner,
         gate=copy.deepcopy(gate),
         spec=spec,
         seeds=learner.seeds,
         rows_per_seed=shape[1],
         name=f"mixed evaluation {step}",
+        budget=budget,
         deadline_ms=deadline_ms,
     )
 
@@ -170,7 +205,7 @@ def play_mixed(
 
     hint = advice.mixed(planner)
     episodes_played = play(act, rows, hint=hint).reshape(*shape)
-    return episodes_played, mixture.use.calls
+    return episodes_played, mixture.use
 
 
 def _by_seed(obs: np.ndarray, shape: tuple[int, int]) -> np.ndarray:

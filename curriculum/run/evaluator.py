@@ -93,7 +93,7 @@ class Evaluator:
 
     def evaluate_mixed(self, rate: np.ndarray, step: int) -> dict[str, np.ndarray]:
         """Score planner and learner together at planning rates [P]."""
-        played, calls = play_mixed(
+        played, use = play_mixed(
             self.learner,
             self.planner,
             self.gate,
@@ -103,11 +103,14 @@ class Evaluator:
             range(self.config.eval_episodes),
             step,
             self.config.planner_deadline_ms,
+            self.config.planner_budget,
         )
         figures = self.scores.summary(played)
         values = {f"eval_mixed/{name}": value for name, value in figures.items()}
         values["eval_mixed/planning_rate"] = rate
-        values["eval_mixed/planner_calls"] = calls
+        values["eval_mixed/planner_calls"] = use.calls
+        values["eval_mixed/planner_faults"] = use.faults
+        values["eval_mixed/planner_late"] = use.late
         return values
 
     def finish(self, folder: Path | None) -> dict[str, np.ndarray]:

@@ -3,15 +3,12 @@
 `Mixture.use` counts what the planner is asked for.
 """
 
-import sys
-import time
-import traceback
 from collections.abc import Sequence
 
 import numpy as np
 
 from curriculum.replay.buffer import SOURCE
-from curriculum.run.actions import checked_actions
+from curriculum.run.guard import Guard
 from curriculum.run.planner_use import PlannerUse
 from curriculum.types import Gate, Moment, Planner, Policy, Spec, State, stream
 
@@ -19,9 +16,9 @@ from curriculum.types import Gate, Moment, Planner, Policy, Spec, State, stream
 class Mixture:
     """Acts for P seeds of E rows each; rows are in order of seeds.
 
-    A seed's planner is not asked more than `budget` times. If it raises an error, or
-    takes more than `deadline_ms` per row, the learner acts instead in all rows of that
-    call. A budget or deadline of 0 sets no limit."""
+    A seed's planner is not asked more than `budget` times. If it raises an error, does
+    not return valid actions, or takes more than `deadline_ms` per row, the learner acts
+    instead in all rows of that call. A budget or deadline of 0 sets no limit."""
 
     def __init__(
         self,
@@ -35,12 +32,10 @@ class Mixture:
         budget: int = 0,
         deadline_ms: float = 0.0,
     ):
-        self.planner = planner
+        self.guard = Guard(planner, spec, deadline_ms)
         self.learner = learner
         self.gate = gate
-        self.spec = spec
         self.budget = budget or np.inf
-        self.deadline = (deadline_ms or np.inf) / 1000  # seconds per row
         self.shape = (len(seeds), rows_per_seed)
         self.coins = [stream(seed, name) for seed in seeds]
         self.use = PlannerUse(len(seeds))
@@ -87,44 +82,19 @@ class Mixture:
         return self.use.calls >= self.budget
 
     def plan(self, obs: np.ndarray, rows: np.ndarray) -> np.ndarray | None:
-        """Ask the planner to act in the rows in mask [P, E]; None if it raises an error
-        or is late."""
+        """Ask the planner to act in the rows in mask [P, E]; None if it fails or is
+        late."""
         asked = rows.sum(1)
-        count = int(asked.sum())
-        self.use.calls += asked
-        started = time.perf_counter()
-        try:
-            answer = np.asarray(self.planner.act(obs[rows], np.flatnonzero(rows)))
-        except Exception as error:
-            self._report(error)
-            self.use.faults += asked
-            return None
-        finally:
-            seconds = time.perf_counter() - started
-            self.use.seconds += seconds * asked / count
-        if seconds > self.deadline * count:
-            self.use.late += asked
-            return None
-        return checked_actions(answer, self.spec, count, type(self.planner).__name__)
-
-    def _report(self, error: Exception) -> None:
-        """Print the first error of the planner and where it was raised."""
-        if self.use.faults.any():
-            return
-        place = traceback.extract_tb(error.__traceback__)[-1]
-        print(
-            f"planner {type(self.planner).__name__} raised "
-            f"{type(error).__name__}: {error} ({place.filename}, line {place.lineno}); "
-            "where it does, the learner acts",
-            file=sys.stderr,
-        )
+        answer = self.guard.ask(obs[rows], np.flatnonzero(rows))
+        self.use.add(asked, answer)
+        return answer.action
 
     def state(self) -> State:
         return {
             "use": self.use.state(),
             "coins": [generator.bit_generator.state for generator in self.coins],
             "gate": self.gate.state(),
-            "planner": self.planner.state(),
+            "planner": self.guard.state(),
         }
 
     def load(self, state: State) -> None:
@@ -132,4 +102,4 @@ class Mixture:
         for generator, saved in zip(self.coins, state["coins"], strict=True):
             generator.bit_generator.state = saved
         self.gate.load(state["gate"])
-        self.planner.load(state["planner"])
+        self.guard.load(state["planner"])

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from curriculum.run.guard import Answer
 from curriculum.types import State
 
 
@@ -12,10 +13,23 @@ class PlannerUse:
 
     def __init__(self, seeds: int):
         self.calls = np.zeros(seeds, np.int64)
-        self.faults = np.zeros(seeds, np.int64)  # calls that ended in an error
-        self.late = np.zeros(seeds, np.int64)  # calls that missed the deadline
+        # calls that ended in an error or without valid actions
+        self.faults = np.zeros(seeds, np.int64)
+        # actions that came after the deadline, or were not asked for because an earlier
+        # call still went on
+        self.late = np.zeros(seeds, np.int64)
         # wall time; that of several rows is divided among seeds by their rows
         self.seconds = np.zeros(seeds)
+
+    def add(self, asked: np.ndarray, answer: Answer) -> None:
+        """Count an answer for `asked` [P] rows of each seed."""
+        if answer.failure == "fault":
+            self.faults += asked
+        if answer.failure in ("late", "busy"):
+            self.late += asked
+        if answer.failure != "busy":
+            self.calls += asked
+        self.seconds += answer.seconds * asked / asked.sum()
 
     def values(self) -> dict[str, np.ndarray]:
         """The counts, [P] each."""

@@ -195,10 +195,11 @@ class Run:
         if not self.evaluated:  # otherwise the run was interrupted between the two
             self.evaluated = self.evaluator.evaluate_learner(self.step)
             self.evaluated |= self.collector.mixture.use.values()
-        values = self.evaluated
+        values = dict(self.evaluated)
+        rate = self.planning_rate()
+        values["eval/planning_rate"] = rate
         if self.config.eval_mixed:
-            rate = self.planning_rate()
-            values = values | self.evaluator.evaluate_mixed(rate, self.step)
+            values |= self.evaluator.evaluate_mixed(rate, self.step)
         self.evaluated = {}
         return [self._record("evaluate", values)]
 

@@ -4,6 +4,7 @@ files that nothing enters twice."""
 import csv
 import json
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
+from tensorboard.plugins.hparams.api_pb2 import STATUS_FAILURE, STATUS_SUCCESS
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
 from curriculum.learners.dqn import DQN
@@ -36,9 +38,13 @@ CONFIG = Config(
 
 
 def listen(
-    name: str, folder: Path, history: list[dict[str, Any]], records: Any
+    name: str,
+    folder: Path,
+    history: list[dict[str, Any]],
+    records: Any,
+    config: Config = CONFIG,
 ) -> None:
-    listener = plugins.make("listener", name).open(folder, flat(CONFIG), history)
+    listener = plugins.make("listener", name).open(folder, flat(config), history)
     for record in records:
         listener(record)
     listener.close()
@@ -143,34 +149,87 @@ def test_tensorboard_shows_every_point_once_after_a_resume(logged: Path):
         np.testing.assert_allclose(
             [e.step for e in events.Tensors("eval/mean_reward")], [0, 200, 400]
         )  # environment steps of one seed
+        # in two records of a step where an evaluation follows a report
+        calls = [e.step for e in events.Tensors("planner/calls_total")]
+        assert calls == list(range(0, 401, 40))
 
 
-def test_hyperparameters_stand_in_the_runs_own_file_with_metrics_that_are_really_logged(
-    logged: Path,
-):
-    [folder] = [p for p in logged.iterdir() if p.name == "seed3"]
-    assert [p for p in folder.iterdir() if p.is_dir()] == []  # no sub-run
-    [first] = folder.glob("events.*")
-    found, tags = {}, set()
+def hyperparameters_in(folder: Path) -> dict[str, HParamsPluginData]:
+    """What the HPARAMS page reads of one seed, by tag."""
+    found = {}
     for path in folder.glob("events.*"):
-        tags |= {
-            v.tag
-            for event in EventFileLoader(str(path)).Load()
-            for v in event.summary.value
-        }
-    for event in EventFileLoader(str(first)).Load():
-        for value in event.summary.value:
-            if value.metadata.plugin_data.plugin_name == "hparams":
-                found[value.tag] = HParamsPluginData.FromString(
-                    value.metadata.plugin_data.content
-                )
-    described = found["_hparams_/experiment"].experiment
-    assert [m.name.tag for m in described.metric_infos] == list(METRICS)
-    assert set(METRICS) <= tags
+        for event in EventFileLoader(str(path)).Load():
+            for value in event.summary.value:
+                if value.metadata.plugin_data.plugin_name == "hparams":
+                    content = value.metadata.plugin_data.content
+                    found[value.tag] = HParamsPluginData.FromString(content)
+    return found
+
+
+def test_hyperparameters_stand_in_the_runs_own_file(logged: Path):
+    folder = logged / "seed3"
+    assert [p for p in folder.iterdir() if p.is_dir()] == []  # no sub-run
+    found = hyperparameters_in(folder)
     given = found["_hparams_/session_start_info"].session_start_info.hparams
     assert given["learner"].string_value == "dqn"
     assert given["learner.hidden"].string_value == "[16]"
-    assert given["seeds"].number_value == 3
+    assert given["seed"].number_value == 3
+    assert not {"name", "runs_dir", "log_every", "eval_every", "seeds"} & set(given)
+
+
+def test_the_page_of_hyperparameters_opens_with_what_identifies_a_run(logged: Path):
+    """TensorBoard shows five columns, those that are marked as differing first."""
+    described = hyperparameters_in(logged / "seed3")["_hparams_/experiment"].experiment
+    marked = [column.name for column in described.hparam_infos if column.differs]
+    assert marked == ["env", "planner", "learner", "decay", "seed"]
+    assert len(described.hparam_infos) > 20
+
+
+def test_every_metric_of_a_finished_run_has_values(logged: Path):
+    described = hyperparameters_in(logged / "seed3")["_hparams_/experiment"].experiment
+    assert [m.name.tag for m in described.metric_infos] == list(METRICS)
+    events = EventAccumulator(
+        str(logged / "seed3"), size_guidance={"tensors": 0}
+    ).Reload()
+    assert set(METRICS) <= set(events.Tags()["tensors"])
+
+
+def test_an_aborted_run_is_no_blank_row(tmp_path: Path):
+    records = list(train(CONFIG))
+    first = next(i for i, r in enumerate(records) if r.kind == "evaluate")
+    listen("tensorboard", tmp_path / "early", [], records[:first])
+    assert hyperparameters_in(tmp_path / "early" / "seed3") == {}
+    listen("tensorboard", tmp_path / "late", [], records[: first + 1])
+    listen("tensorboard", tmp_path / "whole", [], records)
+    for name, status in (("late", STATUS_FAILURE), ("whole", STATUS_SUCCESS)):
+        found = hyperparameters_in(tmp_path / name / "seed3")
+        assert "_hparams_/session_start_info" in found
+        assert found["_hparams_/session_end_info"].session_end_info.status == status
+
+
+def test_no_column_for_success_where_the_world_reports_none(tmp_path: Path):
+    nan = [np.nan, np.nan]
+    evaluation = record("evaluate", 0, eval__score=[0.5, 0.6], eval__success_rate=nan)
+    listen("tensorboard", tmp_path, [], [evaluation])
+    found = hyperparameters_in(tmp_path / "seed7")["_hparams_/experiment"].experiment
+    tags = [metric.name.tag for metric in found.metric_infos]
+    assert tags == [tag for tag in METRICS if tag != "eval/success_rate"]
+
+
+def test_tensorboard_opens_with_the_hand_over_and_the_evaluation(tmp_path: Path):
+    """It opens with the first two groups of the alphabet."""
+    config = replace(CONFIG, seeds=(3,), techniques=("quantize",), bonus="rnd")
+    listen("tensorboard", tmp_path, [], train(config), config)
+    events = EventAccumulator(
+        str(tmp_path / "seed3"), size_guidance={"tensors": 0}
+    ).Reload()
+    groups = set()
+    for tag in events.Tags()["tensors"]:
+        plugin = events.SummaryMetadata(tag).plugin_data.plugin_name
+        if plugin == "scalars":
+            groups.add(tag.partition("/")[0])
+    assert sorted(groups)[:2] == ["curriculum", "eval"]
+    assert {"replay", "techniques"} <= groups
 
 
 def test_the_figures_are_drawn_for_every_seed(logged: Path):

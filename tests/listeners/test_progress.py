@@ -3,18 +3,21 @@
 import io
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from rich.console import Console
 
 from curriculum.activity import Phase, listening, phase
+from curriculum.decays.linear import Linear
 from curriculum.learners.dqn import DQN
 from curriculum.listeners._phases.bars import Bars
 from curriculum.listeners._phases.lines import Lines
 from curriculum.listeners._phases.pace import Pace, duration
 from curriculum.listeners.progress import Progress
 from curriculum.run.loop import train
-from curriculum.setting.config import Config
+from curriculum.setting.config import Config, flat
 from curriculum.starts.expert import Expert
 
 CONFIG = Config(
@@ -191,3 +194,21 @@ def test_progress_shows_phases_in_a_notebook_if_asked(
     shown = capsys.readouterr().err
     assert "online: " in shown
     assert " of 80 steps" in shown
+
+
+def test_the_rate_of_an_evaluation_is_that_of_its_own_step(
+    tmp_path: Path, capsys: pytest.CaptureFixture
+):
+    """Reports are rarer than evaluations here."""
+    config = replace(CONFIG, decay=Linear(duration=80), log_every=1_000, eval_every=16)
+    progress = Progress().open(tmp_path, flat(config), [])
+    rates = {}
+    for record in train(config):
+        progress(record)
+        if record.kind == "evaluate":
+            rates[record.step] = record.values["eval/planning_rate"].item()
+    assert rates == pytest.approx({step: 1 - step / 80 for step in range(0, 81, 16)})
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.split("rate ")[1][:4] for line in lines] == [
+        *("1.00", "0.80", "0.60", "0.40", "0.20", "0.00")
+    ]

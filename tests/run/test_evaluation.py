@@ -100,7 +100,7 @@ def test_mixed_play_runs_from_the_learner_alone_to_the_planner_alone(
     learner, world, spec, planner, gate
 ):
     rate = np.array([0.0, 1.0])
-    played, calls = evaluation.play_mixed(
+    played, use = evaluation.play_mixed(
         learner, planner, gate, rate, world, spec, EPISODES, step=0
     )
     learned = evaluation.play_learner(learner, world, EPISODES)
@@ -108,15 +108,15 @@ def test_mixed_play_runs_from_the_learner_alone_to_the_planner_alone(
     for figure, own, others in zip(played, learned, planned, strict=True):
         np.testing.assert_allclose(figure[0], own[0])
         np.testing.assert_allclose(figure[1], others)
-    assert calls.tolist() == [0, planned.length.sum()]
+    assert use.calls.tolist() == [0, planned.length.sum()]
 
 
 @every_kind
 def test_a_mixture_lies_between_the_two(learner, world, spec, planner):
-    played, calls = evaluation.play_mixed(
+    played, use = evaluation.play_mixed(
         learner, planner, Step(), np.full(2, 0.5), world, spec, EPISODES, step=0
     )
-    share = calls / played.length.sum(-1)
+    share = use.calls / played.length.sum(-1)
     np.testing.assert_allclose(share, 0.5, atol=0.1)
     planned = evaluation.play_planner(planner, world, spec, EPISODES).reward.mean()
     learned = evaluation.play_learner(learner, world, EPISODES).reward.mean(-1)

@@ -1,18 +1,23 @@
 """Who acts in which row, what the planner is shown and asked, what it costs, and what
 is refused."""
 
+import signal
+from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any, Self
 
 import numpy as np
 import pytest
 
+from curriculum.activity import Interrupted, listening, phase
 from curriculum.gates.episode import Episode
 from curriculum.gates.horizon import Horizon
 from curriculum.gates.step import Step
 from curriculum.planners.random import Random
 from curriculum.replay.buffer import SOURCE
 from curriculum.run import checkpoint
+from curriculum.run.actions import checked_actions
+from curriculum.run.guard import FIRST_CALLS
 from curriculum.run.mixture import Mixture
 from curriculum.setting import plugins
 from curriculum.types import Gate, Moment, Planner, Spec
@@ -137,7 +142,7 @@ def test_calls_are_counted_for_every_seed():
 def test_the_time_a_planner_takes_is_shared_out_by_rows(monkeypatch):
     moments = iter([10.0, 16.0, 20.0, 21.0])
     monkeypatch.setattr(
-        "curriculum.run.mixture.time",
+        "curriculum.run.guard.time",
         SimpleNamespace(perf_counter=lambda: next(moments)),
     )
     mixture = mixture_of(gate=Chosen(MASK, [[False] * 3, [True] * 3]))
@@ -247,7 +252,7 @@ def test_what_is_no_action_is_refused_in_one_sentence_that_names_the_planner(
 ):
     pattern = message.replace("(", r"\(").replace(")", r"\)")
     with pytest.raises(ValueError, match=f"^planner Wrong {pattern}$"):
-        act(mixture_of(planner=Wrong(action), gate=Chosen(MASK)))
+        checked_actions(np.asarray(action), SPEC, 3, "planner Wrong")
 
 
 @pytest.mark.parametrize(
@@ -339,7 +344,7 @@ def test_what_is_no_box_action_is_refused_in_one_sentence_that_names_the_planner
         "which are scaled to the world's bounds later"
     )
     with pytest.raises(ValueError, match="planner Wrong") as caught:
-        act_in_box(action)
+        checked_actions(np.asarray(action), BOX_SPEC, 3, "planner Wrong")
     assert (
         str(caught.value)
         == f"planner Wrong {message.format(floating=floating, bounds=bounds)}"
@@ -445,7 +450,7 @@ def test_an_answer_after_the_deadline_is_dropped(
 ):
     moments = iter([10.0, 10.0 + seconds])  # for three rows of 20 ms each
     monkeypatch.setattr(
-        "curriculum.run.mixture.time",
+        "curriculum.run.guard.time",
         SimpleNamespace(perf_counter=lambda: next(moments)),
     )
     mixture = limited(gate=Chosen(MASK), deadline_ms=20)
@@ -459,15 +464,120 @@ def test_an_answer_after_the_deadline_is_dropped(
     assert mixture.use.seconds.sum() == pytest.approx(seconds)
 
 
-def test_an_answer_that_cannot_be_an_action_is_no_fault_but_an_error():
-    class Wordless(Actor):
-        def act(self, obs: np.ndarray, rows: np.ndarray) -> Any:
-            return None
+ANSWERS = {
+    "nothing": lambda rows: None,
+    "one too few": lambda rows: np.zeros(len(rows) - 1, np.int64),
+    "too large": lambda rows: np.full(len(rows), 4),
+    "not whole": lambda rows: np.zeros(len(rows)),
+    "nan": lambda rows: np.full(len(rows), np.nan),
+    "ragged": lambda rows: [[0], [0, 1], []],
+}
 
-    with pytest.raises(
-        ValueError, match="planner Wordless must return 3 whole numbers"
+
+class Sometimes(Telling):
+    """Answers with `answer(rows)` whenever row 4 is among those it is asked for."""
+
+    def __init__(self, answer: Callable[[np.ndarray], Any]) -> None:
+        super().__init__()
+        self.answer = answer
+
+    def act(self, obs: np.ndarray, rows: np.ndarray) -> Any:
+        return self.answer(rows) if 4 in rows else super().act(obs, rows)
+
+
+@pytest.mark.parametrize("name", ANSWERS)
+def test_what_is_no_action_is_a_fault_as_an_error_is(
+    name: str, capsys: pytest.CaptureFixture
+):
+    masks = (
+        [[True, False, False], [False] * 3],
+        [[False, True, False], [False, True, False]],
+    )
+    mixture = limited(Sometimes(ANSWERS[name]), Chosen(*masks, *masks))
+    for _ in range(2):
+        assert act(mixture)[0].tolist() == [[1, 0, 0], [0, 0, 0]]
+        action, source = act(mixture)
+        assert not action.any()
+        assert (source == LEARNER).all()
+    assert mixture.use.faults.tolist() == [2, 2]
+    assert mixture.use.calls.tolist() == [4, 2]
+    said = capsys.readouterr().err
+    assert said.count("planner Sometimes") == 1
+    assert said.strip().endswith("; where it does, the learner acts")
+
+
+@pytest.fixture
+def handled() -> Iterator[None]:
+    """Ctrl-C is handled, as in a command: KeyboardInterrupt is not the user's."""
+    before = signal.signal(signal.SIGINT, lambda number, frame: None)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("handled")
+@pytest.mark.parametrize("deadline_ms", [0, 10_000])
+@pytest.mark.parametrize("error", [SystemExit(0), GeneratorExit(), KeyboardInterrupt()])
+def test_a_planner_cannot_end_the_program(error: BaseException, deadline_ms: float):
+    def leave(rows: np.ndarray) -> Any:
+        raise error
+
+    mixture = limited(Sometimes(leave), deadline_ms=deadline_ms)
+    mixture.guard.works = True
+    action, source = act(mixture, rate=1.0)
+    assert not action.any()
+    assert (source == LEARNER).all()
+    assert mixture.use.faults.tolist() == [3, 3]
+
+
+@pytest.mark.parametrize("deadline_ms", [0, 10_000])
+def test_a_planner_does_not_hide_that_the_run_is_asked_to_stop(deadline_ms: float):
+    def ask(rows: np.ndarray) -> Any:
+        with phase("planner", 1, "calls") as current:
+            current.advance()
+
+    mixture = limited(Sometimes(ask), deadline_ms=deadline_ms)
+    with (
+        listening(lambda phase: None, stop=lambda: True),
+        pytest.raises(Interrupted),
     ):
-        act(limited(Wordless(), Chosen(MASK)))
+        act(mixture, rate=1.0)
+
+
+def test_ctrl_c_in_a_notebook_is_the_users():
+    def interrupted(rows: np.ndarray) -> Any:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        act(limited(Sometimes(interrupted)), rate=1.0)
+
+
+def test_a_planner_that_never_works_is_given_up_in_one_sentence():
+    def fail(rows: np.ndarray) -> Any:
+        raise RuntimeError("no map")
+
+    mixture = limited(Sometimes(fail))
+    for _ in range(FIRST_CALLS - 1):
+        act(mixture, rate=1.0)
+    resumed = limited(Sometimes(fail))
+    resumed.load(mixture.state())
+    for tried in (mixture, resumed):
+        with pytest.raises(
+            ValueError,
+            match="^planner Sometimes failed in each of its first 20 calls: planner "
+            r"Sometimes raised RuntimeError: no map \(test_mixture.py, line [0-9]+\); "
+            "mend it, or choose another --planner$",
+        ):
+            act(tried, rate=1.0)
+
+
+def test_a_planner_that_has_worked_once_is_never_given_up():
+    def fail(rows: np.ndarray) -> Any:
+        raise RuntimeError("no map")
+
+    mixture = limited(Sometimes(fail), Chosen(MASK, *[[[True] * 3] * 2] * 30))
+    for _ in range(31):
+        act(mixture)
+    assert mixture.use.faults.tolist() == [90, 90]
 
 
 def test_spent_budgets_and_counted_faults_are_remembered():

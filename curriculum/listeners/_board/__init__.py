@@ -1,0 +1,1 @@
+"""What TensorBoard shows besides curves: hyperparameters and a page of charts."""

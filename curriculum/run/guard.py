@@ -1,0 +1,159 @@
+"""The guard of a planner: whatever it does, only valid actions reach the run."""
+
+import sys
+import time
+from typing import NamedTuple
+
+import numpy as np
+
+from curriculum.calls import described, is_fault, watched
+from curriculum.run.actions import BrokenAnswer, checked_actions
+from curriculum.run.worker import Late, Worker
+from curriculum.types import Planner, Rows, Spec, State
+
+# calls after which a planner that has not given one valid answer is given up
+FIRST_CALLS = 20
+
+
+class Answer(NamedTuple):
+    """What came of asking a planner."""
+
+    action: np.ndarray | None  # None if there was a failure
+    # "": none; "fault": an error, or no valid actions; "late"; "busy": it was not asked
+    # because an earlier call still goes on
+    failure: str
+    seconds: float
+
+
+def set_up(planner: Planner, rows: Rows, spec: Spec, seeds: tuple[int, ...]) -> Planner:
+    """Set up a planner; ValueError says what it raised."""
+    name = f"planner {type(planner).__name__}"
+    try:
+        with watched(name):
+            return planner.setup(rows, spec, seeds)
+    except (ValueError, OSError):
+        raise
+    except BaseException as error:
+        if not is_fault(error):
+            raise
+        raise ValueError(
+            f"{name} cannot be set up, it raised {described(error)}"
+        ) from error
+
+
+class Guard:
+    """Asks a planner that is set up, and survives what it does.
+
+    An answer that takes more than `deadline_ms` per row is dropped; 0 sets no limit.
+    With a deadline the planner acts in a thread of its own: a call that is late goes
+    on, and the planner is not asked again before it has returned. `instead` says who
+    acts where the planner fails.
+
+    Raises ValueError if each of the planner's first calls is a fault."""
+
+    def __init__(
+        self,
+        planner: Planner,
+        spec: Spec,
+        deadline_ms: float = 0.0,
+        instead: str = "the learner acts",
+    ):
+        self.planner = planner
+        self.name = f"planner {type(planner).__name__}"
+        self.spec = spec
+        self.deadline = (deadline_ms or np.inf) / 1000  # seconds per row
+        self.worker = Worker() if deadline_ms else None
+        self.instead = instead
+        self.problem = ""  # the first fault
+        self.faults = 0  # calls before the first valid answer
+        self.works = False  # whether it has given a valid answer
+        self.last_state: State = {}
+
+    def ask(self, obs: np.ndarray, rows: np.ndarray) -> Answer:
+        """Ask for actions in the rows with indices [n], for observations [n, *O] that
+        the planner may keep."""
+        if self.worker and self.worker.busy:
+            return Answer(None, "busy", 0.0)
+        started = time.perf_counter()
+        action = None
+        failure = ""
+        try:
+            action = self._act(obs, rows)
+        except Late:
+            failure = "late"
+        except BaseException as error:
+            if not is_fault(error):
+                raise
+            failure = "fault"
+            self._note(error)
+        seconds = time.perf_counter() - started
+        if action is not None:
+            self.works = True
+            if seconds > self.deadline * len(rows):
+                return Answer(None, "late", seconds)
+        return Answer(action, failure, seconds)
+
+    def _act(self, obs: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        if self.worker:
+            timeout = self.deadline * len(rows)
+            answer: np.ndarray = self.worker.call(
+                self._checked, obs, rows, timeout=timeout
+            )
+            return answer
+        with watched(self.name):
+            return self._checked(obs, rows)
+
+    def _checked(self, obs: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        answer = np.asarray(self.planner.act(obs, rows))
+        return checked_actions(answer, self.spec, len(rows), self.name)
+
+    def _note(self, error: BaseException) -> None:
+        """Print the first fault; give up a planner that has never worked."""
+        self.faults += not self.works
+        if not self.problem:
+            self.problem = f"{self.name} raised {described(error)}"
+            if isinstance(error, BrokenAnswer):
+                self.problem = str(error)
+            print(f"{self.problem}; where it does, {self.instead}", file=sys.stderr)
+        if not self.works and self.faults >= FIRST_CALLS:
+            raise ValueError(
+                f"{self.name} failed in each of its first {FIRST_CALLS} calls: "
+                f"{self.problem}; mend it, or choose another --planner"
+            ) from error
+
+    def state(self) -> State:
+        """Return everything `load` needs to continue exactly from here."""
+        return {
+            "planner": self._planner_state(),
+            "faults": self.faults,
+            "works": self.works,
+        }
+
+    def _planner_state(self) -> State:
+        try:
+            with watched(self.name):
+                self.last_state = self.planner.state()
+        except BaseException as error:
+            if not is_fault(error):
+                raise
+            # a call that goes on may be changing what is read here
+            if not (self.worker and self.worker.busy):
+                raise ValueError(
+                    f"{self.name} cannot be saved: state raised {described(error)}"
+                ) from error
+        return self.last_state
+
+    def load(self, state: State) -> None:
+        """Restore what `state` returned."""
+        self.faults = state["faults"]
+        self.works = state["works"]
+        try:
+            with watched(self.name):
+                self.planner.load(state["planner"])
+        except BaseException as error:
+            if not is_fault(error):
+                raise
+            raise ValueError(
+                f"{self.name} cannot continue: load raised {described(error)}"
+            ) from error
+        self.last_state = state["planner"]

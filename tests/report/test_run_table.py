@@ -1,0 +1,114 @@
+"""The text at the end of a run says what happened, also where things went badly."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from curriculum.report.run_table import run_table
+
+
+def text(seeds: int = 1, **changes: Any) -> str:
+    """The table of a run; changes replace values, with "__" for "/"."""
+    values = {
+        "final/random_reward": -4.0,
+        "final/planner_reward": 6.0,
+        "final/planner_success_rate": 1.0,
+        "final/planner_episodes": 50,
+        "final/episodes": 50,
+        "final/planner_calls": 100,
+        "planner/seconds_total": 0.5,
+        "planner/faults_total": 0,
+        "planner/late_total": 0,
+        "train/n_updates": 2_000,
+        "time/time_elapsed": 60.0,
+    }
+    for name in ("last", "best"):
+        values[f"final/{name}_mean_reward"] = 5.0
+        values[f"final/{name}_success_rate"] = 0.75
+        values[f"final/{name}_score"] = 0.9
+    values |= {tag.replace("__", "/"): value for tag, value in changes.items()}
+    columns = {tag: np.full(seeds, value) for tag, value in values.items()}
+    settings = {
+        "seeds": list(range(seeds)),
+        "planner": "mcts",
+        "steps": 8_000,
+    }
+    return run_table(Path("runs/x"), settings, columns, "state")
+
+
+def line(table: str, label: str) -> list[str]:
+    """The words behind a label."""
+    [found] = [row for row in table.splitlines() if row.startswith(label)]
+    return found.removeprefix(label).split()
+
+
+def test_each_row_has_return_success_and_score():
+    table = text()
+    assert line(table, "random play") == ["-4.00", "-", "0.00"]
+    assert line(table, "planner mcts") == ["6.00", "1.00", "1.00"]
+    assert line(table, "last learner alone") == ["5.00", "0.75", "0.90"]
+    assert "mean of 50 episodes" in table
+    assert "a seed" not in table
+
+
+def test_a_planner_that_was_measured_on_fewer_episodes_is_named():
+    table = text(final__planner_episodes=10)
+    assert "the planner and all scores: 10 of these episodes" in table
+    assert "of these episodes" not in text()
+
+
+def test_a_constant_action_has_a_row_where_it_was_measured():
+    table = text(final__constant_reward=1.5, final__constant_success_rate=0.25)
+    assert line(table, "constant action") == ["1.50", "0.25", "-"]
+    assert "constant" not in text()
+
+
+def test_a_planner_worse_than_random_play_has_no_score():
+    nan = np.nan
+    table = text(
+        final__planner_reward=-5.0, final__last_score=nan, final__best_score=nan
+    )
+    assert line(table, "planner mcts") == ["-5.00", "1.00", "-"]
+    assert line(table, "last learner alone") == ["5.00", "0.75", "-"]
+    assert "no score: the planner is no better than random play" in table
+
+
+def test_a_world_without_success_has_no_column_for_it():
+    nan = np.nan
+    table = text(
+        final__planner_success_rate=nan,
+        final__last_success_rate=nan,
+        final__best_success_rate=nan,
+    )
+    assert "success" not in table
+    assert line(table, "best learner alone") == ["5.00", "0.90"]
+
+
+def test_the_lowest_seed_is_shown_where_seeds_differ():
+    table = text(seeds=3, final__last_mean_reward=[5.0, 3.0, 7.0])
+    assert "mean of 3 seeds, 50 episodes each [lowest seed]" in table
+    assert line(table, "last learner alone")[-3:] == ["[3.00,", "0.75,", "0.90]"]
+    assert "[" not in " ".join(line(table, "random play"))
+    assert line(table, "planner calls")[:3] == ["100", "a", "seed,"]
+
+
+@pytest.mark.parametrize(
+    ("seeds", "faults", "late", "expected"),
+    [
+        (1, 61, 0, "61 raised an error; the learner acted instead"),
+        (1, 0, 2, "2 missed the deadline; the learner acted instead"),
+        (
+            *(2, [61, 63], [0, 0.5]),
+            "per seed, 62 raised an error and fewer than 1 missed the deadline; "
+            "the learner acted instead",
+        ),
+    ],
+)
+def test_failed_calls_are_told_in_plain_words(
+    seeds: int, faults: Any, late: Any, expected: str
+):
+    table = text(seeds=seeds, planner__faults_total=faults, planner__late_total=late)
+    assert " ".join(line(table, "failed calls")) == expected
+    assert "failed calls" not in text()
