@@ -10,8 +10,18 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from numbers import Real
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol, Self
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    ClassVar,
+    NamedTuple,
+    Protocol,
+    Self,
+    get_args,
+    get_type_hints,
+)
 
 import numpy as np
 
@@ -21,6 +31,7 @@ if TYPE_CHECKING:
 
 # who chose an action; the buffer stores the index
 SOURCES = ("expert", "planner", "learner", "random", "dataset")
+INFINITY = float("inf")
 # nested: arrays and tensors are saved as safetensors, everything else as JSON
 State = dict[str, Any]
 
@@ -467,13 +478,29 @@ def stream(seed: int, name: str) -> np.random.Generator:
 
 
 def within(settings: object, low: float, high: float, *names: str) -> None:
-    """Raise ValueError where a field of `settings` lies outside [low, high]."""
+    """Raise ValueError where a field of `settings` is no number in [low, high], or is
+    infinite."""
     for name in names:
         value = getattr(settings, name)
-        if low <= value <= high:
+        if not isinstance(value, Real) or isinstance(value, bool):
+            raise ValueError(f"{name} must be a number, got {value!r}")
+        if low <= value <= high and abs(value) < INFINITY:
             continue
-        if high == float("inf"):
+        if value == high:
+            bounds = "finite"
+        elif high == INFINITY:
             bounds = f"at least {low:g}"
         else:
             bounds = f"between {low:g} and {high:g}"
         raise ValueError(f"{name} must be {bounds}, got {value:g}")
+
+
+def among(settings: object, *names: str) -> None:
+    """Raise ValueError where a field of `settings` is not one of the values that its
+    Literal type lists."""
+    kinds = get_type_hints(type(settings))
+    for name in names:
+        value = getattr(settings, name)
+        choices = get_args(kinds[name])
+        if value not in choices:
+            raise ValueError(f"no {name} {value!r}; there are: {', '.join(choices)}")

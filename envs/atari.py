@@ -20,7 +20,7 @@ from curriculum.envs._atari.emulator import (
 from curriculum.envs._atari.games import find_rom, title_of
 from curriculum.envs._atari.pictures import SIDE
 from curriculum.envs._atari.rows import AtariRows
-from curriculum.types import World, within
+from curriculum.types import World, among, within
 
 
 @dataclass(kw_only=True)
@@ -55,8 +55,7 @@ class Atari(World):
         within(self, 0, 1, "sticky")
         within(self, 1, float("inf"), "frame_skip", "frames")
         within(self, 0, float("inf"), "noop_max", "max_steps")
-        if self.engine not in ("vector", "single"):
-            raise ValueError(f"no engine {self.engine!r}; there are: vector, single")
+        among(self, "engine")
         if find_spec("ale_py"):
             find_rom(self.game)
 

@@ -17,9 +17,9 @@ simulator.
 Lengths are in units of the arena's diameter, which spans [0, 1] from west to east.
 """
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import cached_property
-from typing import ClassVar, Literal, get_args
+from typing import ClassVar, Literal
 
 import gymnasium as gym
 import numpy as np
@@ -48,6 +48,7 @@ from curriculum.envs._cellworld.rules import (
     SUBSTEPS,
 )
 from curriculum.envs._cellworld.worlds import occluded_cells
+from curriculum.types import INFINITY, among, within
 
 
 @dataclass(kw_only=True)
@@ -77,17 +78,8 @@ class BotEvade(Dynamics):
     defaults: ClassVar[dict[str, str]] = {"planner": "tlppo", "learner": "iql"}
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            choices = () if field.name == "rewards" else get_args(field.type)
-            value = getattr(self, field.name)
-            if choices and value not in choices:
-                raise ValueError(
-                    f"no {field.name} {value!r}; there are: {', '.join(choices)}"
-                )
-        if self.max_steps < 0:
-            raise ValueError(
-                f"max_steps must be positive, or 0 for no limit, got {self.max_steps}"
-            )
+        among(self, "predator", "dynamics", "actions")
+        within(self, 0, INFINITY, "max_steps")
         occluded_cells(self.world)
         LinearReward.of(self.rewards)
 

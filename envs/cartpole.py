@@ -8,6 +8,7 @@ import numpy as np
 
 from curriculum.envs._base.native import Dynamics
 from curriculum.envs._base.streams import Random
+from curriculum.types import INFINITY, within
 
 GRAVITY = 9.8  # m/s^2
 CART_MASS = 1.0  # kg
@@ -44,10 +45,7 @@ class CartPole(Dynamics):
     angle_limit: ClassVar[float] = 12 * 2 * np.pi / 360  # 12 degrees
 
     def __post_init__(self):
-        if self.max_steps < 0:
-            raise ValueError(
-                f"max_steps must be positive, or 0 for no limit, got {self.max_steps}"
-            )
+        within(self, 0, INFINITY, "max_steps")
 
     @property
     def observation_space(self) -> gym.spaces.Box:

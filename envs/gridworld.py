@@ -4,8 +4,8 @@ The world is small: successors and observations of all 400 states are tables, an
 is one look-up.
 """
 
-from dataclasses import dataclass, fields
-from typing import ClassVar, Literal, get_args
+from dataclasses import dataclass
+from typing import ClassVar, Literal
 
 import gymnasium as gym
 import numpy as np
@@ -13,6 +13,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from curriculum.envs._base.native import Grid
 from curriculum.envs._base.streams import Random
+from curriculum.types import INFINITY, among, within
 
 SIZE = 10  # rows and columns
 PIXELS = 50  # side of a drawn cell
@@ -62,17 +63,8 @@ class Gridworld(Grid):
     walls: ClassVar[np.ndarray] = WALLS
 
     def __post_init__(self):
-        for field in fields(self):
-            choices = get_args(field.type)
-            value = getattr(self, field.name)
-            if choices and value not in choices:
-                raise ValueError(
-                    f"no {field.name} {value!r}; there are: {', '.join(choices)}"
-                )
-        if self.max_steps < 0:
-            raise ValueError(
-                f"max_steps must be positive, or 0 for no limit, got {self.max_steps}"
-            )
+        among(self, "observation", "start", "motion")
+        within(self, 0, INFINITY, "max_steps")
 
     @property
     def observation_space(self) -> gym.spaces.Box:

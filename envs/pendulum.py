@@ -8,6 +8,7 @@ import numpy as np
 
 from curriculum.envs._base.native import Dynamics
 from curriculum.envs._base.streams import Random
+from curriculum.types import INFINITY, within
 
 SECONDS = 0.05  # duration of a step
 # limits within which the pendulum counts as upright and still
@@ -40,10 +41,7 @@ class Pendulum(Dynamics):
     speed_limit: ClassVar[float] = 8.0  # rad/s
 
     def __post_init__(self):
-        if self.max_steps < 0:
-            raise ValueError(
-                f"max_steps must be positive, or 0 for no limit, got {self.max_steps}"
-            )
+        within(self, 0, INFINITY, "max_steps")
 
     @property
     def observation_space(self) -> gym.spaces.Box:

@@ -1,7 +1,7 @@
 """A point that is pushed through a maze by noisy steps: four tasks and 17 maps."""
 
-from dataclasses import dataclass, fields
-from typing import ClassVar, Literal, get_args
+from dataclasses import dataclass
+from typing import ClassVar, Literal
 
 import gymnasium as gym
 import numpy as np
@@ -10,6 +10,7 @@ from curriculum.envs._base.native import Grid
 from curriculum.envs._base.streams import Random
 from curriculum.envs._pointmass import mazes
 from curriculum.envs._pointmass.picture import draw_maze
+from curriculum.types import INFINITY, among, within
 
 # cells along rows and columns for each action, [2, 5]: stay, left, right, up, down
 PUSHES = np.array([(0, 0, 0, -1, 1), (0, -1, 1, 0, 0)], float)
@@ -50,20 +51,9 @@ class Pointmass(Grid):
 
     def __post_init__(self):
         mazes.load(self.maze)  # ValueError for an unknown name
-        for field in fields(self):
-            choices = get_args(field.type)
-            value = getattr(self, field.name)
-            if choices and value not in choices:
-                raise ValueError(
-                    f"no {field.name} {value!r}; there are: {', '.join(choices)}"
-                )
-        if self.time_limit < OWN_LIMIT:
-            raise ValueError(
-                "time_limit must be steps, -1 for the maze's own or 0 for none, "
-                f"got {self.time_limit}"
-            )
-        if not 0 <= self.noise < np.inf:
-            raise ValueError(f"noise must be finite and at least 0, got {self.noise}")
+        among(self, "reward", "start")
+        within(self, OWN_LIMIT, INFINITY, "time_limit")
+        within(self, 0, INFINITY, "noise")
 
     @property
     def layout(self) -> mazes.Maze:

@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-from curriculum.types import within
+from curriculum.types import among, within
 
 INFINITY = float("inf")
 
@@ -54,10 +54,7 @@ class Hyperparameters:
             raise ValueError(
                 f"hidden must name at least one positive layer width, got {self.hidden}"
             )
-        if self.schedule not in ("constant", "linear", "cosine"):
-            raise ValueError(
-                f"no schedule {self.schedule!r}; there are: constant, linear, cosine"
-            )
+        among(self, "encoder", "schedule")
         is_constant = self.schedule == "constant"
         if is_constant != (self.schedule_updates == 0):
             raise ValueError(

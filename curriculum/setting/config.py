@@ -3,15 +3,15 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, get_type_hints
 
-from curriculum.setting import plugins, suggestions
+from curriculum.setting import plugins, suggestions, values
 from curriculum.setting.names import require_folder_name
-from curriculum.types import SOURCES, within
+from curriculum.types import INFINITY, SOURCES, within
 
-INFINITY = float("inf")
 # what a run without a name is named after
 NAMING = ("planner", "learner", "decay")
+MOST_THREADS = 4_096  # more than any machine has cores
 
 
 @dataclass(kw_only=True)
@@ -89,6 +89,8 @@ class Config:
         return config
 
     def __post_init__(self) -> None:
+        self._check_types()
+        self._check_plugins()
         self._follow_suggestions()
         self._check_ranges()
         self._check_seeds()
@@ -126,8 +128,33 @@ class Config:
             if group:
                 setattr(self, family, plugins.make(family, name, **group))
 
+    def _check_types(self) -> None:
+        """Bring every value to the type of its field."""
+        kinds = get_type_hints(Config)
+        for field in fields(self):
+            value = getattr(self, field.name)
+            try:
+                setattr(self, field.name, values.checked(kinds[field.name], value))
+            except values.Mismatch as problem:
+                raise ValueError(f"{field.name} {problem}") from None
+
+    def _check_plugins(self) -> None:
+        """Check that what is chosen exists and fits its family."""
+        for family in plugins.CHOSEN:
+            choice = getattr(self, family)
+            if choice and (family, choice) != ("bonus", "none"):
+                plugins.check_choice(family, choice)
+        for technique in self.techniques:
+            plugins.check_choice("technique", technique)
+        names = [plugins.name_of("technique", choice) for choice in self.techniques]
+        if len(set(names)) < len(names):
+            raise ValueError(
+                f"techniques must differ from one another, got {' '.join(names)}"
+            )
+
     def _check_ranges(self) -> None:
-        within(self, 1, INFINITY, "steps", "rows", "capacity", "threads")
+        within(self, 1, INFINITY, "steps", "rows", "capacity")
+        within(self, 1, MOST_THREADS, "threads")
         within(self, 1, INFINITY, "eval_every", "eval_episodes")
         within(self, 1, INFINITY, "log_every", "checkpoint_every")
         within(self, 0, INFINITY, "updates_per_step", "pretrain_updates")
@@ -148,6 +175,8 @@ class Config:
         weights: dict[str, float] = {}
         for share in self.shares:
             source, _, weight = share.partition("=")
+            if source in weights:
+                raise ValueError(f"shares names {source} twice, got {given}")
             try:
                 weights[source] = float(weight)
             except ValueError:

@@ -50,11 +50,24 @@ def describe_class(plugin: type) -> Description:
     """Describe an imported class, without help texts."""
     fields: list[Field] = []
     if dataclasses.is_dataclass(plugin):
-        types = get_type_hints(plugin)
+        types = types_of(plugin)
         for field in dataclasses.fields(plugin):
             if field.default is not dataclasses.MISSING:
-                fields.append(Field(field.name, types[field.name], field.default, ""))
+                kind = types.get(field.name, Any)
+                fields.append(Field(field.name, kind, field.default, ""))
     return Description(_first_paragraph(inspect.getdoc(plugin)), tuple(fields))
+
+
+def types_of(plugin: type) -> dict[str, Any]:
+    """The types of a class's fields, as far as their annotations can be read."""
+    try:
+        return get_type_hints(plugin)
+    except (NameError, TypeError, AttributeError):  # names for type checkers only
+        found = {}
+        for field in dataclasses.fields(plugin):
+            if not isinstance(field.type, str):
+                found[field.name] = field.type
+        return found
 
 
 @cache

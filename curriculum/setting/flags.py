@@ -1,24 +1,27 @@
 """Turn a command line and a YAML file into a `Config`, without importing torch.
 
-Two passes: the first finds out which plug-ins are chosen, the second reads all flags,
-those of the chosen plug-ins included.
+Two passes: the first finds out which plug-ins are chosen, the second reads all
+settings, those of the chosen plug-ins included, by the types of their fields.
 """
 
-import contextlib
 import dataclasses
-import io
-import signal
+import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
-import tyro
-import yaml
-
-from curriculum.setting import plugins, suggestions
+from curriculum.setting import (
+    help_text,
+    plugins,
+    settings_file,
+    suggestions,
+    values,
+)
 from curriculum.setting.config import Config
 from curriculum.setting.description import Description, Field, read_class
+from curriculum.setting.spelling import suggestion
+from curriculum.trust import require_trust
 from curriculum.types import World
 
 FAMILIES = plugins.CHOSEN
@@ -37,7 +40,16 @@ EXTRAS = (
         "auto: the newest unfinished run of this name; or the path of a run or a "
         "checkpoint",
     ),
+    Field(
+        "trust",
+        bool,
+        False,
+        "trust files that can run code: zips of Stable-Baselines3, and plug-ins that a "
+        "settings file names",
+    ),
 )
+# a value that names code: module:Class or the path of a .py file
+CODE = re.compile(r"(^|=)[A-Za-z_][\w.]*:[A-Za-z_]|\.py$")
 
 
 class Flag(NamedTuple):
@@ -54,13 +66,21 @@ class CommandLine(NamedTuple):
     resume: str
 
 
+class Text(NamedTuple):
+    """A setting as it was written."""
+
+    words: list[str] | None  # None: null
+    flag: str = ""  # that set it
+    file: str = ""  # that set it
+
+
 class Choices(NamedTuple):
     """The result of the first pass."""
 
     plugins: dict[str, str]  # family -> name
-    # settings by the YAML file and by short names, with underscores for dashes
-    settings: dict[str, Any]
-    # settings that the world suggests and that are not given, by the same names
+    # what is set by file, short names and flags, with underscores for dashes
+    settings: dict[str, Text]
+    # what the world suggests and is not set, by the same names
     suggested: dict[str, Any]
 
 
@@ -75,42 +95,48 @@ def parse(argv: list[str], prog: str = "python -m curriculum.train") -> CommandL
 def read(argv: list[str], prog: str = "python -m curriculum.train") -> CommandLine:
     """Read a command line; ValueError says what is wrong with it."""
     chosen = choices(argv)
-    descriptions = _describe(chosen)
-    for technique in _techniques(argv, chosen.settings):
-        plugins.describe("technique", technique)
-    if asks_for_help(argv):
-        if sys.platform != "win32":
-            # so that `--help | head` ends quietly
-            signal.signal(signal.SIGPIPE, signal.SIG_DFL)
-        print(_list_choices())
-    words = [*_to_words(chosen.settings), *argv]
     own = _with_defaults(_own_fields(), chosen.suggested)
-    options = _read_options(_options_class(descriptions, own), prog, words)
-    return _build(options, chosen.plugins, descriptions)
+    descriptions = _describe(chosen)
+    if asks_for_help(argv):
+        families = [_family_field(family) for family in FAMILIES]
+        help_text.show(prog, [*families, *EXTRAS, *own], descriptions)
+    fields = _fields(own, descriptions)
+    read_values = {name: field.default for name, field in fields.items()}
+    for name, text in chosen.settings.items():
+        field, text = _field_of(fields, name, text, chosen.plugins)
+        read_values[field] = _value(fields[field], text)
+    return _build(read_values, chosen.plugins, descriptions)
 
 
 def choices(argv: list[str]) -> Choices:
-    """Find out which plug-ins a command line and its YAML file choose."""
-    given = _last_values(argv)
-    settings = _read_yaml(given.get("config", ""))
+    """Find out which plug-ins a command line and its YAML file choose.
+
+    Raises ValueError where the file names code and the user trusts no file."""
+    flags = _given_flags(argv)
+    written = _read_file(flags)
     chosen: dict[str, str] = {}
     for family in FAMILIES:
-        written = settings.get(family)
-        if not isinstance(written, str | None):
-            raise ValueError(f"{family} must be one name, got {written!r}")
-        flag = given.get(family)
-        if flag not in (None, written):
+        named = _one_name(written, family)
+        flag = _one_name(flags, family)
+        if flag and flag != named:
             # settings of another plug-in
-            settings = _without_group(settings, family)
-        name = flag or written or str(getattr(Config, family))
+            written = _without_group(written, family)
+        name = flag or named or str(getattr(Config, family))
         chosen[family], implied = plugins.resolve(family, name)
+        source = flags if flag else written
         for field, value in implied.items():
-            settings[f"{family}.{field}"] = value
-    world = _world(argv, settings, chosen["env"])
+            origin = source[family]._replace(words=[value])
+            written[f"{family}.{field}"] = origin
+    settings = {name: text for name, text in written.items() if name not in flags}
+    settings |= flags
+    if not trusts(argv):
+        _require_trust_of_code(settings)
+    for technique in settings.get("techniques", Text([])).words or ():
+        plugins.describe("technique", technique)
+    world = _world(settings, chosen["env"])
     for family, name in plugins.suited(world).items():
         chosen[family] = chosen[family] or name
-    known = settings.keys() | _given_settings(argv)
-    suggested = suggestions.suggested(world, chosen, known)
+    suggested = suggestions.suggested(world, chosen, _names_set(settings))
     return Choices(chosen, settings, suggested)
 
 
@@ -126,13 +152,20 @@ def scan(argv: Sequence[str]) -> list[Flag]:
         elif flags:
             flags[-1].values.append(word)
         else:
-            raise ValueError(f"expected a flag such as --start, got {word!r}")
+            raise ValueError(
+                f"expected a flag such as --start, got {values.shown(word)}"
+            )
     return flags
 
 
 def asks_for_help(argv: Sequence[str]) -> bool:
     """Whether a command line asks for help."""
     return "--help" in argv or "-h" in argv
+
+
+def trusts(argv: Sequence[str]) -> bool:
+    """Whether a command line says that files are trusted."""
+    return Flag("trust", []) in scan(argv)
 
 
 def fail(prog: str, error: object, status: int = 2) -> NoReturn:
@@ -144,64 +177,76 @@ def fail(prog: str, error: object, status: int = 2) -> NoReturn:
 # --- the first pass ---
 
 
-def _last_values(argv: list[str]) -> dict[str, str]:
-    """The last word behind the last appearance of each flag that has a value."""
-    values = {flag.name: flag.values for flag in scan(argv)}
-    return {name: words[-1] for name, words in values.items() if words}
+def _given_flags(argv: Sequence[str]) -> dict[str, Text]:
+    """The last appearance of each flag."""
+    given = {}
+    for flag in scan(argv):
+        if flag.name != "help":
+            name = flag.name.replace("-", "_")
+            given.pop(name, None)  # so that the last flag comes last
+            given[name] = Text(flag.values, flag=f"--{flag.name}")
+    return given
 
 
-def _read_yaml(path: str) -> dict[str, Any]:
+def _read_file(flags: Mapping[str, Text]) -> dict[str, Text]:
+    """The settings of the file that --config names."""
+    path = _one_name(flags, "config")
     if not path:
         return {}
-    if not Path(path).is_file():
-        raise ValueError(f"--config {path}: there is no such file")
-    try:
-        content = yaml.safe_load(Path(path).read_text()) or {}
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        reason = str(error).splitlines()[0]
-        raise ValueError(f"--config {path} is not valid YAML: {reason}") from None
-    is_flat = isinstance(content, dict) and not any(
-        isinstance(value, dict) for value in content.values()
-    )
-    if not is_flat:
-        raise ValueError(
-            f"--config {path} must be a flat list of `flag: value`, "
-            "such as learner.discount: 0.99"
-        )
-    return {str(key).replace("-", "_"): value for key, value in content.items()}
+    written = settings_file.read(Path(path))
+    for extra in EXTRAS:
+        if extra.name in written:
+            raise ValueError(
+                f"--config {path}: {extra.name} is not a setting; "
+                f"give --{extra.name} on the command line"
+            )
+    return {name: Text(words, file=path) for name, words in written.items()}
 
 
-def _without_group(settings: Mapping[str, Any], family: str) -> dict[str, Any]:
+def _one_name(settings: Mapping[str, Text], name: str) -> str:
+    """The one word of a setting, empty if it is not set."""
+    text = settings.get(name)
+    return "" if text is None else _value(Field(name, str, "", ""), text)
+
+
+def _without_group(settings: Mapping[str, Text], family: str) -> dict[str, Text]:
     prefix = f"{family}."
-    return {key: value for key, value in settings.items() if not key.startswith(prefix)}
+    return {key: text for key, text in settings.items() if not key.startswith(prefix)}
 
 
-def _world(argv: Sequence[str], settings: Mapping[str, Any], name: str) -> World:
+def _require_trust_of_code(settings: Mapping[str, Text]) -> None:
+    """Ask for trust in the code that a settings file names."""
+    for name, text in settings.items():
+        family = name.partition(".")[0]
+        if not text.file or family not in (*FAMILIES, "techniques"):
+            continue
+        for word in text.words or ():
+            if CODE.search(word):
+                require_trust(
+                    f"{name}: {values.shown(word)} in the settings file {text.file}"
+                )
+
+
+def _world(settings: Mapping[str, Text], name: str) -> World:
     """Make the world from all of its settings, which decide what suits it."""
-    description = plugins.describe("env", name)
-    own = {key: value for key, value in settings.items() if key.startswith("env.")}
-    words = _to_words(own)
-    for flag in scan(argv):
-        if flag.name.startswith("env."):
-            words += [f"--{flag.name}", *flag.values]
-    options = _read_options(_group("env", description), "", words)
-    return _make("env", name, vars(options.env_fields))
+    fields = {
+        f"env.{field.name}": field for field in plugins.describe("env", name).fields
+    }
+    group: dict[str, Any] = {}
+    for setting, text in settings.items():
+        if setting.startswith("env."):
+            found, text = _field_of(fields, setting, text, {"env": name})
+            group[found.removeprefix("env.")] = _value(fields[found], text)
+    return _make("env", name, group)
 
 
-def _given_settings(argv: Sequence[str]) -> set[str]:
-    """The settings that a command line sets, by their names in a YAML file."""
-    names = {flag.name.replace("-", "_") for flag in scan(argv)}
-    for name in list(names):
+def _names_set(settings: Iterable[str]) -> set[str]:
+    """The names that settings may have: no_eval_mixed sets eval_mixed."""
+    names = set(settings)
+    for name in settings:
         group, dot, field = name.rpartition(".")
         names.add(f"{group}{dot}{field.removeprefix('no_')}")
     return names
-
-
-def _techniques(argv: list[str], settings: Mapping[str, Any]) -> Sequence[str]:
-    for flag in reversed(scan(argv)):
-        if flag.name == "techniques" and flag.values:
-            return flag.values
-    return settings.get("techniques") or ()
 
 
 def _describe(chosen: Choices) -> dict[str, Description]:
@@ -228,121 +273,123 @@ def _with_defaults(
     return tuple(replaced)
 
 
-def _list_choices() -> str:
-    """List every choice of every plug-in flag, one on each line."""
-    lines = ["Choices (each has fields of its own: --learner iql --help):", ""]
-    for family in (*FAMILIES, "technique"):
-        flag = "--techniques" if family == "technique" else f"--{family}"
-        for name in (*plugins.names(family), *plugins.installed(family)):
-            choice = f"{flag} {name}"
-            lines.append(f"  {choice:<25} {plugins.describe(family, name).summary}")
-    lines.append("")
-    return "\n".join(lines)
-
-
 # --- the second pass ---
 
 
-def _to_words(settings: Mapping[str, Any]) -> list[str]:
-    """Write settings as the command line that sets them."""
-    words: list[str] = []
-    for key, value in settings.items():
-        flag = key.replace("_", "-")
-        if isinstance(value, list):
-            words += [f"--{flag}", *map(str, value)]
-        elif value is True:
-            words.append(f"--{flag}")
-        elif value is False:
-            group, dot, name = flag.rpartition(".")
-            words.append(f"--{group}{dot}no-{name}")
-        else:
-            words += [f"--{flag}", str(value)]
-    return words
-
-
-def _options_class(
-    descriptions: Mapping[str, Description], own_fields: Sequence[Field]
-) -> type:
-    """Make a dataclass with every flag: those of the configuration, then one group for
-    each plug-in."""
-    entries = [_family_entry(family) for family in FAMILIES]
-    entries.append(("techniques", tuple[str, ...], dataclasses.field(default=())))
-    entries += [_entry(field) for field in (*EXTRAS, *own_fields)]
+def _fields(
+    own: Sequence[Field], descriptions: Mapping[str, Description]
+) -> dict[str, Field]:
+    """Every setting: those of the configuration, then those of each plug-in."""
+    fields = {field.name: field for field in (*EXTRAS, *own)}
+    for family in FAMILIES:
+        fields[family] = _family_field(family)
     for family, description in descriptions.items():
-        entries.append(_group_entry(family, description))
-    return dataclasses.make_dataclass("Options", entries, kw_only=True)
+        for field in description.fields:
+            fields[f"{family}.{field.name}"] = field
+    return fields
 
 
-def _group(family: str, description: Description) -> type:
-    """Make a dataclass with the flags of one plug-in."""
-    entries = [_group_entry(family, description)]
-    return dataclasses.make_dataclass("Options", entries, kw_only=True)
-
-
-def _group_entry(family: str, description: Description) -> tuple[str, Any, Any]:
-    fields = [_entry(field) for field in description.fields]
-    group = dataclasses.make_dataclass(family, fields, kw_only=True)
-    group.__doc__ = description.summary
-    annotation: Any = Annotated[group, tyro.conf.arg(name=family)]
-    default = dataclasses.field(default_factory=group)
-    return f"{family}_fields", annotation, default
+def _family_field(family: str) -> Field:
+    default = str(getattr(Config, family) or "what suits the world")
+    text = "built in, installed, module:Class or a .py file"
+    return Field(family, str, default, text)
 
 
 def _own_fields() -> list[Field]:
     """The fields of `Config` that neither choose a plug-in nor belong to its group."""
-    elsewhere = {*FAMILIES, "techniques"}
+    elsewhere = set(FAMILIES)
     for family in FAMILIES:
         elsewhere |= {f"{family}_{field.name}" for field in plugins.shared(family)}
     config = read_class(Path(__file__).with_name("config.py"))
-    return [field for field in config.fields if field.name not in elsewhere]
+    fields = []
+    for field in config.fields:
+        if field.name == "techniques":
+            field = dataclasses.replace(field, type=tuple[str, ...])
+        if field.name not in elsewhere:
+            fields.append(field)
+    return fields
 
 
-def _family_entry(family: str) -> tuple[str, Any, Any]:
-    default = str(getattr(Config, family) or "what suits the world")
-    text = "built in, installed, module:Class or a .py file"
-    return _entry(Field(family, str, default, text))
+def _field_of(
+    fields: Mapping[str, Field], name: str, text: Text, chosen: Mapping[str, str]
+) -> tuple[str, Text]:
+    """The name of the field that a setting sets, and the text to read:
+    `--no-eval-mixed` is `--eval-mixed false`."""
+    if name in fields:
+        if text.flag and fields[name].type is bool and not text.words:
+            text = text._replace(words=["true"])
+        return name, text
+    group, dot, last = name.rpartition(".")
+    positive = f"{group}{dot}{last.removeprefix('no_')}"
+    if text.flag and positive in fields and fields[positive].type is bool:
+        if text.words:
+            raise ValueError(f"{text.flag} takes no value, got {' '.join(text.words)}")
+        return positive, text._replace(words=["false"])
+    raise _unknown(fields, name, text, chosen)
 
 
-def _entry(field: Field) -> tuple[str, Any, Any]:
-    annotation: Any = Annotated[field.type, tyro.conf.arg(help=field.help)]
-    return field.name, annotation, dataclasses.field(default=field.default)
+def _unknown(
+    fields: Iterable[str], name: str, text: Text, chosen: Mapping[str, str]
+) -> ValueError:
+    """Make the error for a setting that does not exist."""
+    family, dot, setting = name.partition(".")
+    own = [field for field in fields if "." in field or not dot]
+    what = f"there is no flag {values.shown(text.flag)}"
+    if text.file:
+        what = f"--config {text.file}: there is no setting {values.shown(name)}"
+    if dot and family in chosen:
+        own = [field for field in own if field.startswith(f"{family}.")]
+        what += f" of {family} {chosen[family]}"
+    hint = suggestion(name, own) or _found_elsewhere(fields, family, setting or name)
+    if text.flag:
+        hint = hint.replace("meant ", "meant --").replace("_", "-")
+    return ValueError(what + hint)
 
 
-def _read_options(options: type, prog: str, words: list[str]) -> Any:
-    """Read all flags; ValueError says which one is wrong."""
-    complaint = io.StringIO()
+def _found_elsewhere(fields: Iterable[str], family: str, setting: str) -> str:
+    """Say where a setting exists: in a group, or in other plug-ins of its family."""
+    for field in fields:
+        if field.endswith(f".{setting}"):
+            return f" (perhaps you meant {field})"
+    if family not in FAMILIES:
+        return ""
+    owners = []
+    for name in plugins.names(family):
+        for field in plugins.describe(family, name).fields:
+            if field.name == setting:
+                owners.append(name)
+    return f" (only of {', '.join(owners)})" if owners else ""
+
+
+def _value(field: Field, text: Text) -> Any:
+    """Read the value of a field; ValueError names the setting."""
     try:
-        with contextlib.redirect_stderr(complaint):
-            return tyro.cli(options, prog=prog, args=words)
-    except SystemExit as ending:
-        if ending.code:
-            raise ValueError(_on_one_line(complaint.getvalue())) from None
-        raise  # after --help
-
-
-def _on_one_line(box: str) -> str:
-    """Return what tyro prints in a box as one line: the error, then similar flags."""
-    lines = [line.strip("╭╮╰╯│─ ") for line in box.splitlines()[1:]]
-    message = " ".join(line for line in lines if line)
-    return message.replace(" Argument helptext:", "; it takes")
+        if text.words is None:
+            return values.read_null(field.type)
+        return values.read(field.type, text.words)
+    except values.Mismatch as problem:
+        where = text.flag or f"--config {text.file}: {field.name}"
+        raise ValueError(f"{where} {problem}") from None
 
 
 def _build(
-    options: Any,
+    given: Mapping[str, Any],
     chosen: Mapping[str, str],
     descriptions: Mapping[str, Description],
 ) -> CommandLine:
-    """Make the plug-ins and the configuration."""
+    """Make the plug-ins and the configuration from the values of all fields."""
     settings: dict[str, Any] = dict(chosen)
-    for family in descriptions:
-        group = dict(vars(getattr(options, f"{family}_fields")))
+    for family, description in descriptions.items():
+        group = {
+            field.name: given[f"{family}.{field.name}"] for field in description.fields
+        }
         for field in plugins.shared(family):
             settings[f"{family}_{field.name}"] = group.pop(field.name)
         settings[family] = _make(family, chosen[family], group)
     for config_field in dataclasses.fields(Config):
         if config_field.name not in settings:
-            settings[config_field.name] = getattr(options, config_field.name)
-    return CommandLine(Config(**settings), options.resume)
+            settings[config_field.name] = given[config_field.name]
+    return CommandLine(Config(**settings), given["resume"])
 
 
 def _make(family: str, name: str, settings: Mapping[str, Any]) -> Any:

@@ -8,7 +8,6 @@ name that an installed package gives it in the entry-point group `curriculum.pla
 
 import ast
 import dataclasses
-import difflib
 import importlib
 import importlib.util
 import inspect
@@ -21,8 +20,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal, NamedTuple, NoReturn, overload
 
-from curriculum.setting import adoption, description
+from curriculum.setting import adoption, description, values
 from curriculum.setting.description import Description, Field
+from curriculum.setting.spelling import suggestion
 from curriculum.types import (
     Bonus,
     Decay,
@@ -106,9 +106,9 @@ def name_of(family: str, plugin: object) -> str:
 
 def unknown(what: str, name: str, choices: Sequence[str]) -> ValueError:
     """Make the error for a name that does not exist."""
-    close = difflib.get_close_matches(name, choices, 1)
-    hint = f" (perhaps you meant {close[0]})" if close else ""
-    return ValueError(f"no {what} {name!r}; there are: {', '.join(choices)}{hint}")
+    hint = suggestion(name, choices)
+    listed = ", ".join(choices)
+    return ValueError(f"no {what} {values.shown(name)}; there are: {listed}{hint}")
 
 
 # --- classes and instances ---
@@ -159,9 +159,37 @@ def make(family: str, choice: Any, **settings: Any) -> Any:
     if isinstance(choice, str):
         name, implied = resolve(family, choice)
         return find(family, name)(**implied | settings)
+    check_choice(family, choice)
     if type(choice).__module__.startswith(f"{PACKAGES[family]}."):
         return choice
     return adoption.adopt_instance(family, choice)
+
+
+def check_choice(family: str, choice: Any) -> None:
+    """Raise ValueError where a plug-in is neither a known name nor an instance whose
+    settings have the types of their fields."""
+    if isinstance(choice, str):
+        name, _ = resolve(family, choice)
+        if _is_built_in(family, name):
+            _check_known(family, name)
+        return
+    if isinstance(choice, type):
+        raise ValueError(
+            f"{family} must be a name or an instance, got the class "
+            f"{choice.__name__}; give {choice.__name__}()"
+        )
+    if not dataclasses.is_dataclass(choice):
+        return
+    kinds = description.types_of(type(choice))
+    for field in dataclasses.fields(choice):
+        value = getattr(choice, field.name)
+        if value is field.default or field.name not in kinds:
+            continue
+        try:
+            values.checked(kinds[field.name], value)
+        except values.Mismatch as problem:
+            name = type(choice).__name__
+            raise ValueError(f"{family} {name}: {field.name} {problem}") from None
 
 
 def suited(world: World | str) -> dict[str, str]:
@@ -238,9 +266,11 @@ def _find_foreign(family: str, name: str) -> type:
     try:
         return getattr(module, class_name)
     except AttributeError:
-        classes = ", ".join(_classes(module)) or "none"
+        classes = _classes(module)
+        hint = suggestion(class_name, classes)
         raise ValueError(
-            f"{flag}: {module_name} has no {class_name!r}; its classes: {classes}"
+            f"{flag}: {module_name} has no {class_name!r}; "
+            f"its classes: {', '.join(classes) or 'none'}{hint}"
         ) from None
 
 
