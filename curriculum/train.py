@@ -190,7 +190,8 @@ def _settings(folder: Path, argv: list[str]) -> tuple[Config, Config]:
     from curriculum.run import folders
 
     path = folder / folders.SETTINGS
-    saved, _ = flags.parse(["--config", str(path)], PROG)
+    trust = ["--trust"] if flags.trusts(argv) else []
+    saved, _ = flags.parse(["--config", str(path), *trust], PROG)
     wanted, _ = flags.parse(["--config", str(path), *argv], PROG)
     old = flat(saved)
     changed = []

@@ -11,6 +11,8 @@ from curriculum.types import INFINITY, SOURCES, within
 
 # what a run without a name is named after
 NAMING = ("planner", "learner", "decay")
+# choices that name no plug-in
+UNNAMED = (("planner", ""), ("learner", ""), ("bonus", "none"))
 MOST_THREADS = 4_096  # more than any machine has cores
 
 
@@ -142,7 +144,7 @@ class Config:
         """Check that what is chosen exists and fits its family."""
         for family in plugins.CHOSEN:
             choice = getattr(self, family)
-            if choice and (family, choice) != ("bonus", "none"):
+            if (family, choice) not in UNNAMED:
                 plugins.check_choice(family, choice)
         for technique in self.techniques:
             plugins.check_choice("technique", technique)

@@ -160,9 +160,13 @@ def make(family: str, choice: Any, **settings: Any) -> Any:
         name, implied = resolve(family, choice)
         return find(family, name)(**implied | settings)
     check_choice(family, choice)
-    if type(choice).__module__.startswith(f"{PACKAGES[family]}."):
+    if _is_in_package(family, choice):
         return choice
     return adoption.adopt_instance(family, choice)
+
+
+def _is_in_package(family: str, plugin: object) -> bool:
+    return type(plugin).__module__.startswith(f"{PACKAGES[family]}.")
 
 
 def check_choice(family: str, choice: Any) -> None:
@@ -173,11 +177,15 @@ def check_choice(family: str, choice: Any) -> None:
         if _is_built_in(family, name):
             _check_known(family, name)
         return
+    if choice is None:
+        raise ValueError(f"{family} must be a name or an instance, got None")
     if isinstance(choice, type):
         raise ValueError(
             f"{family} must be a name or an instance, got the class "
             f"{choice.__name__}; give {choice.__name__}()"
         )
+    if not _is_in_package(family, choice):
+        adoption.adopt(family, type(choice))
     if not dataclasses.is_dataclass(choice):
         return
     kinds = description.types_of(type(choice))

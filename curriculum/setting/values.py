@@ -118,7 +118,8 @@ def _read_whole(word: str) -> int:
         raise problem from None
     if not number.is_finite():
         raise problem
-    if abs(number) > LARGEST:
+    # how many digits it has comes first: huge exponents overflow
+    if number.adjusted() > len(str(LARGEST)) or abs(number) > LARGEST:
         raise Mismatch(f"must be smaller than 2**63, got {shown(word)}")
     if number != int(number):
         raise problem

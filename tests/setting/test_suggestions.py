@@ -91,7 +91,7 @@ def test_a_flag_wins_over_a_suggestion(world: str, words: str, name: str, value:
 def test_a_yaml_file_wins_over_a_suggestion(world: str, tmp_path: Path):
     path = tmp_path / "mine.yaml"
     path.write_text(f"env: {world}\nplanner.simulations: 9\neval-episodes: 50\n")
-    found = settings("--config", str(path))
+    found = settings("--config", str(path), "--trust")
     assert (found["planner.simulations"], found["eval_episodes"]) == (9, 50)
     assert found["start.size"] == 77
 
@@ -124,7 +124,7 @@ def test_a_saved_run_repeats_whatever_its_world_suggests_later(
     given = Config(env=plugins.make("env", world), eval_episodes=50, start="none")
     path = tmp_path / "config.yaml"
     path.write_text(yaml.safe_dump(flat(given)))
-    assert settings("--config", str(path)) == flat(given)
+    assert settings("--config", str(path), "--trust") == flat(given)
 
 
 def test_help_shows_what_the_world_suggests(world: str):
