@@ -69,7 +69,7 @@ ONLY = {  # a library -> the places that may import it
     "rich": ("curriculum/listeners/*", "curriculum/listeners/_phases/*"),
     "matplotlib": ("curriculum/report/*",),
     "pygame": ("envs/*", "envs/*/*"),
-    "tyro": ("curriculum/setting/flags.py",),
+    "tyro": ("curriculum/setting/help_text.py",),
 }
 NEVER = {  # modules that `--help` imports -> libraries it must not wait for
     "curriculum.train": ("torch", "matplotlib", "stable_baselines3", "tensorboard"),

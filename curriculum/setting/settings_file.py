@@ -55,12 +55,18 @@ def _text(path: Path) -> str:
 def _events(text: str) -> Iterator[yaml.Event]:
     """The events of a document, without those that settings do not need."""
     for event in yaml.parse(text, Loader=yaml.SafeLoader):
-        line = event.start_mark.line + 1
         if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
-            raise ValueError(f"line {line} has an anchor or an alias; write values out")
+            where = f"line {_line(event)}"
+            raise ValueError(f"{where} has an anchor or an alias; write values out")
         if getattr(event, "tag", None):
-            raise ValueError(f"line {line} has a tag ({event.tag}); leave it out")
+            raise ValueError(f"line {_line(event)} has a tag; leave it out")
         yield event
+
+
+def _line(event: yaml.Event) -> int:
+    mark = event.start_mark
+    assert mark is not None
+    return mark.line + 1
 
 
 def _read_events(events: Iterator[yaml.Event]) -> Written:
@@ -90,8 +96,8 @@ def _read_mapping(events: Iterator[yaml.Event]) -> Written:
             raise _not_flat(key)
         name = key.value.replace("-", "_")
         if name in written:
-            line = key.start_mark.line + 1
-            raise ValueError(f"{name} is set twice, again in line {line}")
+            again = f"again in line {_line(key)}"
+            raise ValueError(f"{name} is set twice, {again}")
         written[name] = _read_value(events, name)
     return written
 
@@ -120,8 +126,7 @@ def _is_null(scalar: yaml.ScalarEvent) -> bool:
 
 
 def _not_flat(event: yaml.Event) -> ValueError:
-    line = event.start_mark.line + 1
     return ValueError(
         "it must be a flat list of `flag: value`, such as learner.discount: 0.99; "
-        f"line {line} is not"
+        f"line {_line(event)} is not"
     )
