@@ -111,11 +111,11 @@ def test_a_wrong_settings_file_is_refused_in_one_sentence(
 def test_text_in_a_file_stays_text(tmp_path: Path):
     path = tmp_path / "mine.yaml"
     path.write_text(
-        "name: --help\ncompile: off\ntechniques: quantize\neval-mixed: no\n"
-        "runs_dir: 'null'\nsteps: 1e3\n"
+        "runs_dir: --help\ncompile: off\ntechniques: quantize\neval-mixed: no\n"
+        "name: 'null'\nsteps: 1e3\n"
     )
     config = flags.read(["--config", str(path)]).config
-    assert (config.name, config.compile, config.runs_dir) == ("--help", "off", "null")
+    assert (config.runs_dir, config.compile, config.name) == ("--help", "off", "null")
     assert (config.techniques, config.steps) == (("quantize",), 1000)
     assert config.eval_mixed is False
 
