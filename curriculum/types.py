@@ -138,8 +138,8 @@ class Deployable(NamedTuple):
     module: nn.Module
     # everything its file holds. Dense layers: "mean", "scale", "<i>.weight" [out, in]
     # and "<i>.bias", with "<i>.weight_scale" [out] beside an int8 weight, "<i>.eps" [1]
-    # where LayerNorm follows, "tanh" [1] for box actions. Any other module: its
-    # state_dict, and "torch" [1]
+    # where LayerNorm follows, "tanh" [1] for box actions, "limit" [1] where normalised
+    # observations are clipped. Any other module: its state_dict, and "torch" [1]
     arrays: dict[str, np.ndarray]
 
 

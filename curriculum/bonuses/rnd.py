@@ -3,15 +3,21 @@
     bonus(s')    = coef * |predictor(s') - target(s')|^2 / sd
     L(predictor) = E[|predictor(s') - target(s')|^2]
 
+As in the paper, observations are normalised by running statistics and clipped to
+[-5, 5]. A feature with useful bounds is scaled by these instead, as for the learner.
+
 Differs from the paper, to fit a replay buffer: the bonus is recomputed for every
 sampled batch, so it never goes stale; `sd` is the running standard deviation of the
-error itself, not of discounted intrinsic returns; the coefficient decays linearly. With
+error itself, not of discounted intrinsic returns, since the transitions of a batch are
+not in order; the coefficient decays linearly. Bonus and reward have one critic, with
+one discount, so the intrinsic return ends with the episode: the paper's second critic,
+whose returns go on over the ends of episodes, would have to be in every learner. With
 n-step rewards, s' is the state n steps later.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Self
+from typing import ClassVar, Self
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +25,9 @@ from torch import Tensor, nn
 from curriculum.learning.learner import Learner
 from curriculum.learning.networks import Network
 from curriculum.types import Batch, Bonus, Spec, State, within
+
+# updates between batches that the running statistics of observations take in
+EVERY = 16
 
 
 @dataclass(kw_only=True)
@@ -49,14 +58,14 @@ class RND(Bonus):
         return self
 
     def reward(self, batch: Batch, step: int) -> tuple[Tensor, dict[str, Tensor]]:
-        normalizer = self.networks.normalizer
-        if self.networks.updates == 0:
-            normalizer.fit([obs.cpu().numpy() for obs in batch.next_obs])
+        present = _present(batch)
+        self._observe(batch, present)
+        networks = self.networks
         with torch.no_grad():
-            obs = normalizer.normalize(batch.next_obs)
-            error = self.networks.prediction_error(obs)  # [P, B]
-        self.networks.update(batch)
-        self.errors.add(error)
+            obs = networks.normalizer.normalize(batch.next_obs)
+            error = networks.prediction_error(obs)  # [P, B]
+        networks.finish_update(networks.step(batch, self.learning_rate, present))
+        self.errors.add(error, present)
         coef = self.coef * max(0.0, 1 - step / self.duration)
         bonus = coef * error / self.errors.deviation().unsqueeze(-1)
         return bonus, {
@@ -66,12 +75,31 @@ class RND(Bonus):
             "coef": torch.full_like(error[:, 0], coef),
         }
 
+    def _observe(self, batch: Batch, present: Tensor) -> None:
+        """Show observations to the normaliser: the first batch of a seed, then one in
+        EVERY."""
+        normalizer = self.networks.normalizer
+        wanted = normalizer.unseen
+        if self.networks.updates % EVERY == 0:
+            wanted[:] = True
+        if wanted.any():
+            obs = batch.next_obs.cpu().numpy()
+            normalizer.add(obs, wanted & (present.cpu().numpy() > 0))
+
     def state(self) -> State:
         return {"networks": self.networks.state(), "errors": self.errors.sums.clone()}
 
     def load(self, state: State) -> None:
         self.networks.load(state["networks"])
         self.errors.sums.copy_(state["errors"])
+
+
+def _present(batch: Batch) -> Tensor:
+    """1 for seeds that the batch has data of, 0 for those whose buffer is empty and
+    whose part of the batch is zeros, [P]."""
+    continues = (batch.discount != 0).any(-1)
+    moves = (batch.next_obs != 0).flatten(1).any(-1)
+    return (continues | moves).float()
 
 
 class _Deviation:
@@ -81,16 +109,17 @@ class _Deviation:
         # count, sum and sum of squares, [3, P]
         self.sums = torch.zeros(3, seeds, dtype=torch.float64, device=device)
 
-    def add(self, numbers: Tensor) -> None:
-        """Take in numbers [P, n]."""
+    def add(self, numbers: Tensor, present: Tensor) -> None:
+        """Take in numbers [P, n] of the seeds that are 1 in `present` [P]."""
         count = torch.full_like(numbers[:, 0], numbers.shape[-1])
         total = numbers.sum(-1)
         squares = numbers.square().sum(-1)
-        self.sums += torch.stack([count, total, squares])
+        self.sums += torch.stack([count, total, squares]) * present
 
     def deviation(self) -> Tensor:
         """Standard deviation [P] of all numbers so far."""
         count, total, squares = self.sums
+        count = count.clamp(min=1)
         variance = squares / count - (total / count) ** 2
         return variance.clamp(min=1e-12).sqrt().float()
 
@@ -98,6 +127,8 @@ class _Deviation:
 @dataclass(kw_only=True)
 class _Distillation(Learner):
     """A predictor that learns the outputs of a random target."""
+
+    obs_limit: ClassVar[float] = 5.0
 
     embedding: int = 32
 

@@ -34,7 +34,8 @@ class Hyperparameters:
     target_every: int = 0
     # largest gradient norm of one network of one seed; 0: no limit
     grad_clip: float = 10.0
-    # map observations to [-1, 1] by their bounds, or standardise them by the first data
+    # map each feature of observations to about [-1, 1], by its bounds, or by the mean
+    # and deviation of all data so far where bounds are missing or far too wide
     normalize_obs: bool = True
     reward_scale: float = 1.0  # factor on rewards
     # also scale rewards so that returns of the start span 1000 (IQL's rule for

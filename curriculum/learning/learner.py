@@ -38,6 +38,8 @@ class Learner(Hyperparameters):
     actor: ClassVar[str] = "policy"
     critic: ClassVar[str] = "q"
     state_value: ClassVar[str] = "value"
+    # largest absolute value of a normalised observation
+    obs_limit: ClassVar[float] = 10.0
 
     # --- what a learner defines ---
 
@@ -126,6 +128,7 @@ class Learner(Hyperparameters):
         self.head: Head = make_head(spec, body, seeds, device)
         self.normalizer = Normalizer(
             normalize_obs=self.normalize_obs,
+            limit=self.obs_limit,
             reward_scale=self.reward_scale,
             scale_returns=self.return_range,
         )
@@ -161,8 +164,11 @@ class Learner(Hyperparameters):
 
     def _weights(self) -> dict[str, Weights]:
         """Everything that training moves."""
-        networks = {f"net/{name}": net.weights for name, net in self.nets.items()}
-        return networks | self.target_networks.weights() | self.optimizer.weights()
+        found = {f"net/{name}": net.weights for name, net in self.nets.items()}
+        found |= self.target_networks.weights()
+        found |= self.optimizer.weights()
+        found["normalizer"] = self.normalizer.weights
+        return found
 
     # --- learning ---
 

@@ -9,6 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from curriculum.learning.scaling import DATA, ObsScale
+from curriculum.learning.weights import Weights
 from curriculum.types import Batch, Spec, State
 
 RETURN_RANGE = 1000  # what `scale_returns` maps the range of returns to
@@ -18,10 +20,13 @@ RETURN_RANGE = 1000  # what `scale_returns` maps the range of returns to
 class Normalizer:
     """Maps observations to about [-1, 1], for each seed on its own, and scales rewards.
 
-    Bounded observations are mapped by their bounds, unbounded ones are standardised by
-    the data that `fit` is given. Images are left to the networks."""
+    `ObsScale` decides feature by feature whether bounds or data set the scale. Images
+    are left to the networks. Mean and scale lie in `weights`, since a policy is worth
+    nothing without those it was trained with: snapshots and checkpoints hold both."""
 
     normalize_obs: bool = True
+    # normalised observations are clipped to [-limit, limit]
+    limit: float = 10.0
     reward_scale: float = 1.0
     # divide rewards by the range of the first returns as well (IQL's rule for
     # locomotion)
@@ -30,37 +35,62 @@ class Normalizer:
     def setup(self, spec: Spec, seeds: int, device: str = "cpu") -> Self:
         """Prepare for observations of this kind and return self."""
         self.images = bool(spec.frames)
+        self.active = self.normalize_obs and not self.images
         size = 1 if self.images else math.prod(spec.obs_shape)
-        self.mean = torch.zeros(seeds, 1, size, device=device)
-        self.scale = torch.ones(seeds, 1, size, device=device)
+        self.weights = Weights([(seeds, 1, size)] * 2, device)
+        self.mean, self.scale = self.weights.blocks
+        self.scale.fill_(1)
         self.reward_factor = torch.full((seeds, 1), self.reward_scale, device=device)
-        low = np.ravel(spec.obs_low)
-        high = np.ravel(spec.obs_high)
-        bounded = bool(np.isfinite(low).all() and np.isfinite(high).all())
-        active = self.normalize_obs and not self.images
-        self.standardizes = active and not bounded
-        if active and bounded:
-            self._use_bounds(low, high)
+        if self.active:
+            self.obs_scale = ObsScale(spec, seeds)
+            self._use_scale(np.ones(seeds, bool))
         return self
 
-    def _use_bounds(self, low: np.ndarray, high: np.ndarray) -> None:
-        lower = torch.as_tensor(low, dtype=torch.float32)
-        upper = torch.as_tensor(high, dtype=torch.float32)
-        self.mean[:] = (upper + lower) / 2
-        self.scale[:] = 2 / (upper - lower).clamp(min=1e-6)
+    def add(self, obs: np.ndarray, present: np.ndarray | None = None) -> None:
+        """Take in observations [P, n, *O] that were collected for the seeds in mask
+        `present` [P]; the scale changes whenever they have doubled."""
+        if not self.active or self.obs_scale.settled:
+            return
+        flat = obs.reshape(*obs.shape[:2], -1)
+        self._use_scale(self.obs_scale.add(flat, present))
+
+    @property
+    def unseen(self) -> np.ndarray:
+        """Seeds whose scale waits for the first observations, [P] bool."""
+        if not self.active or self.obs_scale.settled:
+            return np.zeros(len(self.mean), bool)
+        return self.obs_scale.unseen
+
+    def refresh(self) -> None:
+        """Use all that was added for the scale, now."""
+        if not self.active:
+            return
+        self.obs_scale.refresh()
+        self._use_scale(np.ones(len(self.mean), bool))
 
     def fit(self, obs: Sequence[np.ndarray]) -> None:
-        """Standardise unbounded observations by these, [n, *O] for every seed.
-
-        Seeds with fewer than two observations stay as they are."""
-        if not self.standardizes:
-            return
+        """Take in observations [n, *O] for every seed, and use them now."""
         for seed, own in enumerate(obs):
-            if len(own) < 2:
+            if not len(own):
                 continue
-            flat = torch.as_tensor(own, dtype=torch.float32).flatten(1)
-            self.mean[seed, 0] = flat.mean(0)
-            self.scale[seed, 0] = 1 / flat.std(0).clamp(min=1e-3)
+            present = np.arange(len(obs)) == seed
+            self.add(np.broadcast_to(own, (len(obs), *own.shape)), present)
+        self.refresh()
+
+    def _use_scale(self, seeds: np.ndarray) -> None:
+        """Overwrite mean and scale of the seeds in mask [P]."""
+        for index in np.flatnonzero(seeds):
+            self.mean[index, 0] = torch.from_numpy(self.obs_scale.mean[index])
+            self.scale[index, 0] = torch.from_numpy(self.obs_scale.scale[index])
+
+    def describe(self) -> str:
+        """Say in one line how observations are scaled; empty where they are not."""
+        if not self.active:
+            return ""
+        seeds = range(len(self.mean))
+        kinds = dict.fromkeys(self.obs_scale.describe(seed) for seed in seeds)
+        size = self.mean.shape[-1]
+        return f"{size} features, scaled {' or, by seed, '.join(kinds)}"
 
     def fit_rewards(self, returns: Sequence[np.ndarray]) -> None:
         """Scale rewards by the range of these episodes' returns, an array for every
@@ -81,7 +111,10 @@ class Normalizer:
             return obs
         if obs.dtype != torch.float32 or obs.dim() > 3:
             obs = obs.float().flatten(2)
-        return (obs - self.mean).mul_(self.scale)
+        if not self.active:
+            return obs
+        scaled = (obs - self.mean).mul_(self.scale)
+        return scaled.clamp_(-self.limit, self.limit)
 
     def prepare(self, batch: Batch) -> Batch:
         """Normalise the observations of a batch and scale its rewards and returns."""
@@ -102,37 +135,41 @@ class Normalizer:
             return Scale()
         mean = self.mean[seed, 0].cpu().clone()
         scale = self.scale[seed, 0].cpu().clone()
-        return Normalize(mean, scale)
+        # bounds leave nothing to clip
+        clips = self.active and (self.obs_scale.mode[seed] == DATA).any()
+        return Normalize(mean, scale, self.limit if clips else 0.0)
 
     def state(self) -> State:
-        """Return everything that `load` restores."""
-        return {
-            "mean": self.mean.clone(),
-            "scale": self.scale.clone(),
-            "reward_factor": self.reward_factor.clone(),
-        }
+        """Return everything that `load` restores; `weights` hold the rest."""
+        scale = self.obs_scale.state() if self.active else {}
+        return {"obs_scale": scale, "reward_factor": self.reward_factor.clone()}
 
     def load(self, state: State) -> None:
         """Restore what `state` returned."""
-        self.mean.copy_(state["mean"])
-        self.scale.copy_(state["scale"])
+        if self.active:
+            self.obs_scale.load(state["obs_scale"])
         self.reward_factor.copy_(state["reward_factor"])
 
 
 class Normalize(nn.Module):
-    """(x - mean) * scale, the first layer of an exported policy."""
+    """(x - mean) * scale, clipped to [-limit, limit] unless it is 0: the first layer of
+    an exported policy."""
 
     mean: Tensor
     scale: Tensor
 
-    def __init__(self, mean: Tensor, scale: Tensor):
+    def __init__(self, mean: Tensor, scale: Tensor, limit: float = 0.0):
         super().__init__()
         self.register_buffer("mean", mean)
         self.register_buffer("scale", scale)
+        self.limit = limit
 
     def forward(self, x: Tensor) -> Tensor:
         """Observations [n, *O] -> [n, O]."""
-        return (x.float().flatten(1) - self.mean) * self.scale
+        scaled = (x.float().flatten(1) - self.mean) * self.scale
+        if self.limit:
+            scaled = scaled.clamp(-self.limit, self.limit)
+        return scaled
 
 
 class Scale(nn.Module):

@@ -93,6 +93,7 @@ def make_collector(
         buffer=buffer,
         store=config.store,
         hint=advice.start(start, planner),
+        observe=learner.normalizer.add,
     )
 
 

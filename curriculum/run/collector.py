@@ -20,7 +20,7 @@ class Collector(CollectorProtocol):
 
     `store` is "all", or the source whose transitions enter the buffer. `random` is a
     planner of random actions that is set up for `rows`; `hint` names the flags that
-    make a start shorter."""
+    make a start shorter. `observe` is shown all observations [P, E, *O]."""
 
     def __init__(
         self,
@@ -31,6 +31,7 @@ class Collector(CollectorProtocol):
         buffer: Buffer,
         store: str,
         hint: str = "",
+        observe: Callable[[np.ndarray], None] = lambda obs: None,
     ):
         self.rows = rows
         self.spec = spec
@@ -39,6 +40,7 @@ class Collector(CollectorProtocol):
         self.buffer = buffer
         self.store = store
         self.hint = hint
+        self.observe = observe
         self.shape = mixture.shape  # (P, E)
         self.grid = _grid(rows)
         cells = self.grid.world.cells if self.grid else (0,)
@@ -133,6 +135,7 @@ class Collector(CollectorProtocol):
             planning_rate=rate,
         )
         self.buffer.add(transition, keep)
+        self.observe(transition.obs)
         self.obs = step.obs
         if self.grid:
             cell = self.grid.world.cell(self.grid.rows.state)

@@ -1,6 +1,7 @@
 """A run: its parts, the records they yield, and its checkpoints."""
 
 import copy
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -18,8 +19,6 @@ from curriculum.setting.config import Config
 from curriculum.types import Decay, Record, Start, State, World
 
 KEPT_CHECKPOINTS = 3
-# observations per seed by which learners standardise
-NORMALIZER_OBSERVATIONS = 10_000
 # what precedes the first environment step: methods of `Run`
 BEGINNING = (
     "reset",
@@ -144,10 +143,13 @@ class Run:
         return []
 
     def fit_normalizer(self) -> list[Record]:
-        """Standardise observations and rewards by the data of the start."""
+        """Scale observations and rewards by the data of the start, and say how."""
         normalizer = self.learner.normalizer
-        normalizer.fit(self.buffer.recent_obs(NORMALIZER_OBSERVATIONS))
+        normalizer.refresh()
         normalizer.fit_rewards(self.buffer.episode_returns())
+        described = normalizer.describe()
+        if described:
+            print(f"observations: {described}", file=sys.stderr)
         return []
 
     def pretrain(self) -> list[Record]:

@@ -46,6 +46,8 @@ def deployable(policy: nn.Module) -> Deployable:
         normaliser: Any = next(policy.children())
         arrays = {"mean": array_of(normaliser.mean)}
         arrays["scale"] = array_of(normaliser.scale)
+        if normaliser.limit:
+            arrays["limit"] = np.array([normaliser.limit], np.float32)
         for index, layer in enumerate(layers):
             arrays |= _arrays_of(index, layer)
     broken = [name for name, array in arrays.items() if not np.isfinite(array).all()]
@@ -85,7 +87,9 @@ def load(path: Path) -> Forward:
         )
     _check(path, arrays, _expected_dense(arrays))
     _check_values(path, arrays)
-    return runner(arrays["mean"], arrays["scale"], _layers_in(arrays))
+    limit = arrays["limit"][0] if "limit" in arrays else 0
+    layers = _layers_in(arrays)
+    return runner(arrays["mean"], arrays["scale"], layers, float(limit))
 
 
 def fill(module: nn.Module, path: Path) -> None:
@@ -157,12 +161,12 @@ def _check(path: Path, arrays: Arrays, expected: Expected) -> None:
 
 
 def _check_values(path: Path, arrays: Arrays) -> None:
-    """Raise ValueError where the mark of a dense policy is not 1, or an eps not
-    positive."""
+    """Raise ValueError where the mark of a dense policy is not 1, or an eps or the
+    limit of observations is not positive."""
     for name, array in arrays.items():
         if name == "tanh" and array != MARK:
             raise _not_a_policy(path, name, f"should be 1, it is {array[0]}")
-        if name.endswith(".eps") and array <= 0:
+        if (name == "limit" or name.endswith(".eps")) and array <= 0:
             raise _not_a_policy(path, name, f"should be positive, it is {array[0]}")
 
 
@@ -182,6 +186,8 @@ def _expected_dense(arrays: Arrays) -> Expected:
         expected["tanh"] = ("uint8", (1,))
     expected["mean"] = ("float32", (widths[0],))
     expected["scale"] = ("float32", (widths[0],))
+    if "limit" in arrays:
+        expected["limit"] = ("float32", (1,))
     for index, (inputs, outputs) in enumerate(pairwise(widths)):
         weight = f"{index}.weight"
         rounded = scale_name(weight) in arrays

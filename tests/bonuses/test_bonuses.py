@@ -130,9 +130,12 @@ def test_the_weight_falls_linearly_to_nothing():
 
 def test_the_bonus_is_counted_in_running_standard_deviations_of_each_seeds_error():
     bonus = ready(RND(coef=2.0), (0, 1))
-    normalizer = SimpleNamespace(normalize=lambda obs: obs)
+    normalizer = SimpleNamespace(normalize=lambda obs: obs, unseen=np.zeros(2, bool))
     nothing = SimpleNamespace(
-        normalizer=normalizer, update=lambda batch: None, updates=1
+        normalizer=normalizer,
+        step=lambda batch, learning_rate, present: {},
+        finish_update=lambda losses: None,
+        updates=1,
     )
     bonus.networks = nothing
     for error, expected in [
@@ -168,3 +171,46 @@ def test_the_unit_of_unbounded_observations_does_not_matter():
         atol=1e-4,
         rtol=1e-4,
     )
+
+
+def empty_seed(batch: Batch, seed: int) -> Batch:
+    """A batch of which a seed gets zeros, as from an empty buffer."""
+    columns = [column.clone() for column in batch[:5]]
+    for column in columns:
+        column[seed] = 0
+    return Batch(*columns)
+
+
+def test_a_seed_whose_buffer_is_empty_stays_new():
+    bonus = ready(RND())
+    predictor = bonus.networks.nets["predictor"].weights.blocks[0]
+    before = predictor[1].clone()
+    for number in range(20):
+        reward = bonus.reward(empty_seed(random_batch(number=number), 1), 0)[0]
+        assert reward.isfinite().all()
+    assert torch.equal(predictor[1], before)
+    assert bonus.errors.sums[:, 1].tolist() == [0, 0, 0]
+    batch = random_batch(number=20)
+    bonus.reward(batch, 0)
+    mean = bonus.networks.normalizer.mean[1, 0]
+    torch.testing.assert_close(mean, batch.next_obs[1].mean(0), atol=1e-5, rtol=0)
+    assert not torch.equal(predictor[1], before)
+
+
+def test_the_bonus_follows_observations_that_leave_the_first_ones():
+    bonus = ready(RND(), (0,))
+    give(bonus, range(1), (0,))
+    for number in range(1, 200):
+        batch = random_batch((0,), number)
+        bonus.reward(batch._replace(next_obs=batch.next_obs * 50 + 100), 0)
+    normalizer = bonus.networks.normalizer
+    # 1 batch around 0, and many around 100 with a deviation of 50
+    assert normalizer.mean.mean() == pytest.approx(100, rel=0.2)
+    assert (1 / normalizer.scale).mean() == pytest.approx(50, rel=0.2)
+
+
+def test_observations_are_clipped_to_five_deviations():
+    bonus = ready(RND(), (0,))
+    give(bonus, range(1), (0,))
+    far = torch.full((1, 1, 4), 1e6)
+    assert bonus.networks.normalizer.normalize(far).unique().tolist() == [5]

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from curriculum.activity import Phase, listening
+from curriculum.envs.gym import Gym
 from curriculum.learners.calql import CalQL
 from curriculum.learners.dqn import DQN
 from curriculum.learners.iql import IQL
@@ -291,6 +292,28 @@ def every_phase() -> Config:
         planner_episodes=2,
         eval_episodes=2,
     )
+
+
+def test_a_scale_that_follows_the_data_resumes_exactly(tmp_path: Path, capsys: Any):
+    # two of its four features are unbounded
+    config = tiny(
+        env=Gym(id="CartPole-v1"),
+        planner="random",
+        start="none",
+        steps=320,
+        eval_mixed=False,
+    )
+    whole = list(train(config, tmp_path / "whole"))
+    assert "4 features, scaled 2 by bounds, 2 by data" in capsys.readouterr().err
+    resumed = list(train(config, None, tmp_path / "whole/checkpoints/step-000000160"))
+    assert same(whole[-len(resumed) :], resumed)
+    run = Run(config)
+    list(begin(run))
+    while run.step < 72:
+        collect(run)
+    # the unbounded ones are velocities
+    assert (run.learner.normalizer.scale[0, 0, [1, 3]] != 1).all()
+    assert (run.learner.normalizer.scale[0, 0, [0, 2]] < 3).all()
 
 
 @pytest.mark.parametrize("questions", [0, 3, 6, 9, 20])
