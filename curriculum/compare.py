@@ -34,6 +34,9 @@ def main(argv: list[str] | None = None) -> None:
         print(f"{USAGE}\n\n{__doc__}")
         return
     try:
+        if arms.names_only_finished_runs(argv):
+            compare_finished(argv)
+            return
         with Progress().following() as progress:
             compare(argv, progress)
     except (ValueError, OSError) as error:
@@ -50,7 +53,6 @@ def compare(argv: list[str], progress: Progress) -> Path:
     with phase("setup", 0, "", detail="loading settings and libraries"):
         configs, finished = _read_arms(argv)
     from curriculum.report.curves import read_curve
-    from curriculum.report.tables import comparison
     from curriculum.run import folders
 
     first = next(iter(configs.values()))
@@ -69,11 +71,41 @@ def compare(argv: list[str], progress: Progress) -> Path:
             curves[name] = read_curve(_train_arm(name, config, folder, progress))
             current.report(len(curves))
     curves |= finished
+    _report(curves, folder)
+    return folder
+
+
+def compare_finished(argv: list[str]) -> Path:
+    """Compare the finished runs that a command line names, without training.
+
+    Returns the folder of figure and table."""
+    from curriculum.report.curves import read_curve
+    from curriculum.run import folders
+
+    given = {flag.name: flag.values for flag in flags.scan(argv)}
+    runs = arms.parse(argv).finished
+    curves = {run.name: read_curve(run) for run in runs}
+    if len(curves) < 2:
+        raise ValueError("give at least two runs of different names by --with")
+    _check_seeds(curves, next(iter(curves.values())).seeds)
+    [parent] = given.get("runs-dir") or [str(runs[0].resolve().parents[1])]
+    [name] = given.get("name") or ["compare"]
+    world = runs[0].resolve().parent.name
+    command = {"command": shlex.join([PROG, *argv])}
+    lock = folders.create(Path(parent) / world, name, command, file="compare.yaml")
+    with lock:
+        _report(curves, lock.folder)
+    return lock.folder
+
+
+def _report(curves: Mapping[str, "Curve"], folder: Path) -> None:
+    """Draw the figure, write the table and print it."""
+    from curriculum.report.tables import comparison
+
     _draw(curves, folder / "curves.png")
     table = comparison(curves)
     (folder / "table.md").write_text(table + "\n")
     print(f"\n{table}\n\nfigure  {folder}/curves.png\ntable   {folder}/table.md")
-    return folder
 
 
 def _read_arms(argv: list[str]) -> tuple[dict[str, Config], dict[str, "Curve"]]:

@@ -38,6 +38,7 @@ def main(argv: list[str] | None = None) -> None:
     """Parse flags, find or create the run's folder, train, report."""
     argv = sys.argv[1:] if argv is None else argv
     place = None
+    status = 2  # refused before training
     with signals() as stop, Progress().following(stop) as progress:
         try:
             with phase("setup", 0, "", detail="loading settings and libraries"):
@@ -48,10 +49,13 @@ def main(argv: list[str] | None = None) -> None:
                 place = find_place(config, resume, argv)
             if place is None:  # the run is finished
                 return
+            status = 1  # failed while training
             with place.lock:
                 finished = run(place, stop, progress)
         except (ValueError, OSError) as error:
-            flags.fail(PROG, error, status=1)
+            flags.fail(PROG, error, status)
+        except MemoryError:
+            flags.fail(PROG, "there is not enough memory for this run", status)
         except Interrupted:
             finished = False
     if not finished:

@@ -508,6 +508,23 @@ def test_compare_finds_mistakes_before_it_trains(
     assert os.listdir(tmp_path) == []
 
 
+def test_compare_trains_nothing_where_only_finished_runs_are_given(
+    capsys: pytest.CaptureFixture, finished: Path, tmp_path: Path
+):
+    copies = [tmp_path / "gridworld" / name for name in ("one", "two")]
+    for copied in copies:
+        shutil.copytree(finished, copied)
+    before = everything(tmp_path)
+    compare.main(["--with", *map(str, copies)])
+    assert "| one |" in capsys.readouterr().out
+    added = everything(tmp_path).keys() - before.keys()
+    folder = "gridworld/compare"
+    assert {f"{folder}/curves.png", f"{folder}/table.md"} <= added
+    assert not [name for name in added if "metrics" in name]
+    message = fails(capsys, ["--with", str(copies[0])], compare.main)
+    assert "give at least two runs" in message
+
+
 def test_compare_refuses_arms_with_different_seeds(
     capsys: pytest.CaptureFixture, tmp_path: Path
 ):

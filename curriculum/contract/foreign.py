@@ -9,6 +9,7 @@ from curriculum.contract.decay import check_decay
 from curriculum.contract.gate import check_gate
 from curriculum.contract.learner import check_learner
 from curriculum.contract.planner import check_planner
+from curriculum.contract.resources import check_resources
 from curriculum.contract.start import check_start
 from curriculum.contract.technique import check_technique
 from curriculum.contract.world import check_world
@@ -20,6 +21,7 @@ def check_foreign(config: Config) -> None:
     """Check every plug-in that is not built in, by few calls; raises ContractError.
 
     Planners may be slow: one is asked for about 20 actions."""
+    check_resources(config)
     torch.set_num_threads(config.threads)
     chosen = config.plugged()
     env = chosen["env"]

@@ -33,12 +33,20 @@ def parse(argv: Sequence[str]) -> Arms:
     varied = [flag for flag in settings if _varies(flag)]
     common = [flag for flag in settings if flag not in varied]
     written = dict(_parse_arm(text) for text in _values(given, "arm"))
-    arms = _combine(_product(varied), written) or {"as given": []}
+    arms = _combine(_product(varied), written)
+    if not arms and not names_only_finished_runs(argv):
+        arms = {"as given": []}
     command_lines = {
         name: _command_line(common, settings) for name, settings in arms.items()
     }
     _check_used(common, command_lines)
     return Arms(command_lines, finished)
+
+
+def names_only_finished_runs(argv: Sequence[str]) -> bool:
+    """Whether a command line compares finished runs and trains nothing."""
+    names = {flag.name for flag in flags.scan(argv)}
+    return "with" in names and names <= {"with", "name", "runs-dir"}
 
 
 def _values(given: Sequence[Flag], name: str) -> list[str]:
@@ -136,5 +144,5 @@ def _check_used(
 ) -> None:
     for flag in common:
         word = f"--{flag.name}"
-        if not any(word in words for words in command_lines.values()):
+        if command_lines and not any(word in words for words in command_lines.values()):
             raise ValueError(f"{word}: no arm has a plug-in with such a setting")
