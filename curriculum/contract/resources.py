@@ -8,7 +8,6 @@ from typing import NamedTuple
 
 from curriculum.envs._base.spec import spec_of
 from curriculum.replay.buffer import estimate_bytes
-from curriculum.run.assembly import size_of_start
 from curriculum.setting.config import Config
 
 FLOAT = 4  # bytes
@@ -46,7 +45,7 @@ def _check_threads(threads: int) -> None:
 def _check_batches(config: Config) -> None:
     chosen = config.plugged()
     size = chosen["learner"].batch_size
-    offered = size_of_start(config, chosen["start"]) + config.steps
+    offered = chosen["start"].size + config.rows + config.steps
     most = min(config.capacity, offered)
     if config.updates and size > most:
         raise ValueError(
