@@ -6,7 +6,7 @@ Actions are sticky, and a lost life does not end an episode. The games come with
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
-from typing import ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import gymnasium as gym
 import numpy as np
@@ -18,8 +18,8 @@ from curriculum.envs._atari.emulator import (
     VectorEngine,
 )
 from curriculum.envs._atari.games import find_rom, title_of
-from curriculum.envs._atari.pictures import SIDE
 from curriculum.envs._atari.rows import AtariRows
+from curriculum.envs._base.pictures import SIDE
 from curriculum.types import World, among, within
 
 
@@ -45,16 +45,31 @@ class Atari(World):
     fire_reset: bool = False
     full_actions: bool = False  # all 18 actions instead of those that have an effect
     max_steps: int = 27_000  # steps after which an episode is truncated; 0: never
-    # single: games can be copied, which planners that search need; slower
-    engine: Literal["vector", "single"] = "vector"
+    # the same for evaluations: a policy that never presses FIRE would play on for ever
+    eval_max_steps: int = 3_000
+    # single: games can be copied, which planners that search need; slower than vector;
+    # auto: single for planners that search
+    engine: Literal["auto", "vector", "single"] = "auto"
 
-    defaults: ClassVar[dict[str, str]] = {"planner": "dqn", "learner": "dqn"}
+    # a first result within minutes on two cores: a short search, few pictures
+    defaults: ClassVar[dict[str, Any]] = {
+        "planner": "shooting",
+        "learner": "dqn",
+        "planner.plans": 2,
+        "planner.horizon": 15,
+        "start.size": 1_000,
+        "steps": 5_000,
+        "updates_per_step": 0.1,
+        "capacity": 20_000,
+        "eval_every": 2_500,
+        "eval_episodes": 3,
+    }
     has_success: ClassVar[bool] = False
 
     def __post_init__(self):
         within(self, 0, 1, "sticky")
         within(self, 1, float("inf"), "frame_skip", "frames")
-        within(self, 0, float("inf"), "noop_max", "max_steps")
+        within(self, 0, float("inf"), "noop_max", "max_steps", "eval_max_steps")
         among(self, "engine")
         if find_spec("ale_py"):
             find_rom(self.game)
@@ -93,14 +108,15 @@ class Atari(World):
         self, generators: Sequence[np.random.Generator], rows_per_seed: int = 1
     ) -> AtariRows:
         count = len(generators) * rows_per_seed
-        engine: Engine
-        if self.engine == "vector":
-            engine = VectorEngine(self.preprocessing, count)
-        else:
-            engine = SingleEngine(self.preprocessing, count)
+
+        def make_engine(copyable: bool) -> Engine:
+            if self.engine == "single" or (self.engine == "auto" and copyable):
+                return SingleEngine(self.preprocessing, count)
+            return VectorEngine(self.preprocessing, count)
+
         return AtariRows(
             self,
-            engine,
+            make_engine,
             generators,
             rows_per_seed,
             clip_rewards=self.clip_rewards,
@@ -108,5 +124,12 @@ class Atari(World):
         )
 
     def evaluated(self) -> Self:
-        """The world with whole games and unclipped scores."""
-        return replace(self, clip_rewards=False, episodic_life=False)
+        """The world with whole games, as far as the limit allows, and unclipped
+        scores."""
+        limits = [limit for limit in (self.max_steps, self.eval_max_steps) if limit]
+        return replace(
+            self,
+            clip_rewards=False,
+            episodic_life=False,
+            max_steps=min(limits, default=0),
+        )

@@ -1,11 +1,13 @@
 """Any Gymnasium environment, by its id.
 
 Examples are Hopper-v5, CartPole-v1, MiniGrid-Empty-8x8-v0, PointMaze_UMaze-v3 and
-my_module:My-v0. Observations become flat float32 numbers, box actions lie in [-1, 1].
+my_module:My-v0. Observations become flat float32 numbers, or stacks of grey pictures;
+box actions lie in [-1, 1].
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
@@ -14,7 +16,7 @@ import numpy as np
 from curriculum.envs._gym.rows import GymRows
 from curriculum.envs._gym.source import Facts, Source
 from curriculum.envs._gym.suited import suited
-from curriculum.types import World
+from curriculum.types import World, within
 
 
 @dataclass(kw_only=True)
@@ -22,10 +24,15 @@ class Gym(World):
     """Every row is an environment of its own and is seeded anew for every episode, so a
     seed and the actions since then determine its state."""
 
-    # as for gymnasium.make; my_module:My-v0 imports my_module first
+    # as for gymnasium.make; my_module:My-v0 imports my_module first, my_module:My and
+    # my_file.py:My are classes that are not registered
     id: str = "Hopper-v5"
     # keywords of the environment, such as forward_reward_weight=2 (JSON, or else text)
     options: tuple[str, ...] = ()
+    # parts of a dictionary or tuple to observe, such as achieved_goal; empty: all
+    parts: tuple[str, ...] = ()
+    # last pictures stacked in an observation, of environments that show pictures
+    stack: int = 4
     # steps after which an episode is truncated; -1: the registered number, 0: never
     time_limit: int = -1
     # an episode with at least this return is a success; None: what the environment
@@ -38,11 +45,14 @@ class Gym(World):
                 "time_limit must be steps, -1 for the registered limit or 0 for none, "
                 f"got {self.time_limit}"
             )
+        within(self, 1, float("inf"), "stack")
 
     @property
     def source(self) -> Source:
         """What the environments are made from."""
-        return Source(self.id, tuple(self.options), self.time_limit)
+        return Source(
+            self.id, tuple(self.options), self.time_limit, tuple(self.parts), self.stack
+        )
 
     @property
     def facts(self) -> Facts:
@@ -52,6 +62,10 @@ class Gym(World):
     @property
     def observation_space(self) -> gym.spaces.Box:
         return self.facts.view.box
+
+    @property
+    def frames(self) -> int:
+        return self.facts.view.frames
 
     @property
     def action_space(self) -> gym.spaces.Discrete | gym.spaces.Box:
@@ -79,7 +93,11 @@ class Gym(World):
 
     @property
     def title(self) -> str:
-        return self.id.replace("/", "-").replace(":", "-")
+        module, _, name = self.id.rpartition(":")
+        if module.endswith(".py"):
+            module = Path(module).stem
+        parts = [part for part in (module, name) if part]
+        return "-".join(parts).replace("/", "-")
 
     @property
     def defaults(self) -> dict[str, Any]:

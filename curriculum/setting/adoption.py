@@ -6,6 +6,7 @@ members, so that no other code has to ask which of them a plug-in has.
 """
 
 import inspect
+import sys
 from collections.abc import Callable, Mapping
 from functools import cache
 from importlib import import_module
@@ -74,6 +75,12 @@ def adopt(family: str, plugin: type[Any]) -> type[Any]:
     members = _members(family, plugin)
     protocol: type = getattr(import_module(members.module), members.protocol)
     problem = _problem(plugin, protocol, members)
+    if problem and family == "env" and is_gymnasium(plugin):
+        name = f"{plugin.__module__}:{plugin.__qualname__}"
+        raise ValueError(
+            f"{plugin.__name__} is a Gymnasium environment and no world; "
+            f"give Gym(id={name!r})"
+        )
     if problem:
         where = f"{members.module}.{members.protocol}"
         raise ValueError(f"{family} {plugin.__name__} {problem}; see {where}")
@@ -103,6 +110,12 @@ def adopt_instance(family: str, plugin: T) -> T:
         # a frozen dataclass refuses plain assignment
         object.__setattr__(plugin, "__class__", completed)
     return plugin
+
+
+def is_gymnasium(plugin: type) -> bool:
+    """Whether a class is an environment of Gymnasium, which is not imported here."""
+    gymnasium = sys.modules.get("gymnasium")
+    return gymnasium is not None and issubclass(plugin, gymnasium.Env)
 
 
 def _checked_learner(plugin: type[Any]) -> type[Any]:

@@ -12,7 +12,6 @@ import importlib
 import importlib.util
 import inspect
 import re
-import sys
 from collections.abc import Sequence
 from functools import cache
 from importlib import metadata
@@ -20,6 +19,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal, NamedTuple, NoReturn, overload
 
+from curriculum.modules import import_file
 from curriculum.setting import adoption, description, values
 from curriculum.setting.description import Description, Field
 from curriculum.setting.spelling import suggestion
@@ -78,9 +78,13 @@ def installed(family: str) -> dict[str, metadata.EntryPoint]:
 
 
 def resolve(family: str, name: str) -> Resolved:
-    """Resolve the short name of a plug-in: any id of Gymnasium is an `env`."""
-    if family != "env" or not re.search(r"-v\d+$", name):
+    """Resolve the short name of a plug-in: any id of Gymnasium is an `env`, and so is
+    any class of an environment in a module or file."""
+    if family != "env":
         return Resolved(name, {})
+    if not re.search(r"-v\d+$", name):
+        env_id = _id_of_class(name)
+        return Resolved("gym", {"id": env_id}) if env_id else Resolved(name, {})
     if name.startswith("ALE/"):
         game = name.removeprefix("ALE/").rpartition("-")[0]
         return Resolved("atari", {"game": game})
@@ -250,6 +254,17 @@ def shared(family: str) -> tuple[Field, ...]:
 # --- plug-ins from outside ---
 
 
+def _id_of_class(name: str) -> str:
+    """The id of the Gymnasium environment that a name of an `env` means; empty for a
+    world."""
+    if _is_built_in("env", name):
+        return ""
+    plugin = _find_foreign("env", name)
+    if not (inspect.isclass(plugin) and adoption.is_gymnasium(plugin)):
+        return ""
+    return f"{plugin.__module__}:{plugin.__qualname__}"
+
+
 def _is_built_in(family: str, name: str) -> bool:
     is_path = ":" in name or name.endswith(".py")
     return not is_path and name not in installed(family)
@@ -292,30 +307,12 @@ def _from_file(family: str, path: Path) -> type:
     except (SyntaxError, ValueError) as error:
         raise ValueError(f"{flag}: {error}") from None
     try:
-        module = _import_file(path)
+        module = import_file(path)
     except ModuleNotFoundError as error:
         raise ValueError(
             f"{flag} needs the module {error.name!r}, which is not installed"
         ) from None
     return getattr(module, definition.name)
-
-
-def _import_file(path: Path) -> ModuleType:
-    """Import a file once, as a module whose name is its path."""
-    name = str(path.resolve())
-    if name in sys.modules:
-        return sys.modules[name]
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    try:
-        spec.loader.exec_module(module)
-    except BaseException:
-        del sys.modules[name]
-        raise
-    return module
 
 
 def _refuse_import(flag: str, module: str, error: ModuleNotFoundError) -> NoReturn:

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from curriculum.envs._atari import games
-from curriculum.envs._atari.pictures import SIDE, shrink
+from curriculum.envs._base.pictures import SIDE, shrink
 from curriculum.types import Imagined
 
 UNLIMITED = 10**9  # frames; time limits are applied by the rows

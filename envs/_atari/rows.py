@@ -1,7 +1,8 @@
 """Rows of Atari games."""
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cached_property
 
 import numpy as np
 
@@ -27,21 +28,28 @@ class AtariRows:
     def __init__(
         self,
         world: World,
-        engine: Engine,
+        make_engine: Callable[[bool], Engine],
         generators: Sequence[np.random.Generator],
         rows_per_seed: int,
         *,
         clip_rewards: bool,
         episodic_life: bool,
     ):
+        """`make_engine(copyable)` makes the engine; it is told whether its games are to
+        be copied."""
         self.world = world
-        self.engine = engine
+        self.make_engine = make_engine
         self.streams = Streams(generators, rows_per_seed)
         self.count = len(generators) * rows_per_seed
         self.clip_rewards = clip_rewards
         self.episodic_life = episodic_life
         self.single_observation_space = world.observation_space
         self.single_action_space = world.action_space
+
+    @cached_property
+    def engine(self) -> Engine:
+        """The games, made when they are first needed."""
+        return self.make_engine(False)
 
     def reset(self) -> np.ndarray:
         self._clear()
@@ -160,6 +168,10 @@ class AtariRows:
         self.engine.rest(rows)
 
     def simulator(self) -> Simulator:
+        """Copies of the games; ValueError if the engine cannot make any, or if the
+        games were started by one that cannot."""
+        if "engine" not in vars(self):
+            self.engine = self.make_engine(True)
         if not isinstance(self.engine, SingleEngine):
             raise ValueError(
                 "games of the vector engine cannot be copied: "

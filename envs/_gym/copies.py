@@ -8,7 +8,7 @@ import gymnasium as gym
 import numpy as np
 
 from curriculum.envs._gym.source import Source
-from curriculum.envs._gym.spaces import FlatView
+from curriculum.envs._gym.views import View
 from curriculum.types import Imagined
 
 # attributes that copies share; P: the transition table of Gymnasium's toy-text worlds
@@ -97,7 +97,7 @@ def start_episode(source: Source) -> gym.Env:
     return env
 
 
-def behave_alike(original: gym.Env, other: gym.Env, view: FlatView) -> bool:
+def behave_alike(original: gym.Env, other: gym.Env, view: View) -> bool:
     """Whether two environments give the same results for a few steps with the same
     random numbers."""
     original.unwrapped.np_random = np.random.default_rng(1)

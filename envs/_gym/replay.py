@@ -1,5 +1,7 @@
 """The actions of running episodes, and environments that replay them."""
 
+import copy
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -47,18 +49,20 @@ class ActionHistory:
 
 
 def replay(
-    env: gym.Env, actions: Sequence[Any], seed: int | None = None
-) -> tuple[Any, float]:
-    """Take these actions, in a new episode if `seed` is given; returns the last
-    observation (None if nothing was done) and the return."""
-    observation = None
+    env: gym.Env, actions: Sequence[Any], seed: int | None = None, keep: int = 1
+) -> tuple[list[Any], float]:
+    """Take these actions, in a new episode if `seed` is given; returns the last `keep`
+    observations, as far as there are so many, and the return."""
+    observations: deque[Any] = deque(maxlen=keep)
     total = 0.0
     if seed is not None:
         observation, _ = env.reset(seed=seed)
+        observations.append(copy.deepcopy(observation))
     for action in actions:
         observation, reward, *_ = env.step(action)
+        observations.append(copy.deepcopy(observation))  # the array may be reused
         total += float(reward)
-    return observation, total
+    return list(observations), total
 
 
 @dataclass

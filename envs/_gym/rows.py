@@ -129,8 +129,11 @@ class GymRows:
             past = self.history.of(row, 0, self.time[row])
             actions = self.convert_actions(past)
             seed = int(self.seeds[row])
-            observation, self.returns[row] = replay(env, actions, seed)
-            self.obs[row] = self.view(observation)
+            keep = max(self.view.frames, 1)
+            seen, self.returns[row] = replay(env, actions, seed, keep)
+            self.obs[row] = self.view(seen[0])
+            for observation in seen[1:]:
+                self.view.write(observation, self.obs[row])
         return self.obs
 
     def simulator(self) -> Simulator:

@@ -3,15 +3,20 @@
 import contextlib
 import functools
 import importlib
+import inspect
 import io
 import json
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import gymnasium as gym
+from gymnasium.envs.registration import EnvSpec
 
-from curriculum.envs._gym.spaces import ActionConverter, FlatView
+from curriculum.envs._gym.actions import ActionConverter
+from curriculum.envs._gym.views import View, parts_of, view_of
+from curriculum.modules import import_file
 
 DEFAULT_FPS = 30  # where an environment does not declare it
 LARGEST_GRID_CODE = 10  # of what a MiniGrid cell contains
@@ -47,6 +52,8 @@ class Source(NamedTuple):
     env_id: str
     options: tuple[str, ...] = ()
     time_limit: int = -1  # steps; -1: the registered limit, 0: none
+    parts: tuple[str, ...] = ()  # of observations; empty: all
+    stack: int = 4  # pictures in an observation, if it shows pictures
 
     @property
     def facts(self) -> "Facts":
@@ -96,7 +103,7 @@ class Source(NamedTuple):
 class Facts(NamedTuple):
     """What is known of an environment once it was made."""
 
-    view: FlatView
+    view: View
     actions: ActionConverter
     max_steps: int  # 0: no limit
     success_return: float | None  # of the registry
@@ -112,11 +119,14 @@ def find_facts(source: Source) -> Facts:
     """Make an environment and look at it."""
     env: Any = source.make()
     largest_code = LARGEST_GRID_CODE if source.is_grid else None
-    view = FlatView(env.observation_space, source.env_id, largest_code)
-    if view.text_parts:
-        parts = ", ".join(view.text_parts)
-        message = f"{source.env_id}: text is left out of the observation: {parts}"
+    spaces, text = parts_of(env.observation_space, source.parts, source.env_id)
+    if text:
+        names = ", ".join(text)
+        message = f"{source.env_id}: text is left out of the observation: {names}"
         print(message, file=sys.stderr)
+    view = view_of(
+        spaces, source.env_id, frames=source.stack, largest_code=largest_code
+    )
     limits = [env.spec.max_episode_steps]
     success_return = env.spec.reward_threshold
     if source.is_grid:
@@ -147,6 +157,7 @@ def _info_names(env: gym.Env) -> set[str]:
 def _make(source: Source, keywords: dict[str, Any]) -> gym.Env:
     module, _, name = source.env_id.rpartition(":")
     _import_quietly(module or source.family.module)
+    made: Any = _spec_of_class(module, name) or name
     entry_point = getattr(gym.registry.get(name), "entry_point", None)
     if isinstance(entry_point, str):
         _import_quietly(entry_point.partition(":")[0])
@@ -154,15 +165,26 @@ def _make(source: Source, keywords: dict[str, Any]) -> gym.Env:
     limit = {-1: None, 0: -1}.get(source.time_limit, source.time_limit)
     with _without_mujoco_warnings():
         return gym.make(
-            name, max_episode_steps=limit, disable_env_checker=True, **keywords
+            made, max_episode_steps=limit, disable_env_checker=True, **keywords
         )
 
 
+def _spec_of_class(module: str, name: str) -> EnvSpec | None:
+    """How to make an environment that is given by its class and not by an id."""
+    plugin = getattr(sys.modules.get(module), name, None)
+    if not (inspect.isclass(plugin) and issubclass(plugin, gym.Env)):
+        return None
+    return EnvSpec(name, plugin)
+
+
 def _import_quietly(module: str) -> None:
-    """Import a module without the announcements that packages print."""
+    """Import a module or file without the announcements that packages print."""
     if module and sys.modules.get(module) is None:
         with contextlib.redirect_stderr(io.StringIO()):
-            importlib.import_module(module)
+            if module.endswith(".py"):
+                import_file(Path(module))
+            else:
+                importlib.import_module(module)
 
 
 @contextlib.contextmanager

@@ -1,17 +1,13 @@
-"""Conversion between Gymnasium's spaces and this package's: observations are flat
-float32 numbers, actions are discrete or a flat box in [-1, 1]."""
+"""Observations of Gymnasium's spaces as flat float32 numbers."""
 
-from collections.abc import Iterator
-from typing import Any, NamedTuple, TypeGuard
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import gymnasium as gym
 import numpy as np
 from gymnasium.spaces import utils
 
-from curriculum.envs._base.actions import scale_actions
-
-IMAGE_SIDE = 32  # uint8 boxes with two sides of this many pixels or more are images
-Keys = tuple[str | int, ...]
+from curriculum.envs._gym.pictures import Keys
 
 
 class Part(NamedTuple):
@@ -26,27 +22,29 @@ class FlatView:
     """Observations of a space as flat float32 numbers [O]: parts of a dictionary in
     order of their names, discrete parts one-hot."""
 
-    def __init__(self, space: gym.Space, env_id: str, largest_code: int | None = None):
-        """`largest_code` bounds uint8 boxes that hold codes; ValueError for a space
-        that cannot be flattened."""
-        self.text_parts: list[str] = []  # left out of the observation
+    frames: int = 0  # not a stack of pictures
+
+    def __init__(
+        self, spaces: Mapping[Keys, gym.Space], env_id: str, largest_code: int | None
+    ):
+        """`spaces` are the parts by the keys that lead to them. `largest_code` bounds
+        uint8 boxes that hold codes; ValueError for a space that cannot be flattened."""
         self.parts: list[Part] = []
         lows = []
         highs = []
         start = 0
-        for keys, space_part in _parts(space):
-            if getattr(space_part.dtype, "kind", "") == "U":
-                self.text_parts.append(".".join(map(str, keys)))
-                continue
-            _check(space_part, space, env_id)
-            low, high = _bounds(space_part, largest_code)
+        for keys, space in spaces.items():
+            if not space.is_np_flattenable:
+                raise ValueError(
+                    f"{env_id} shows {space}, but observations must be boxes, "
+                    "discrete, or dicts and tuples of them"
+                )
+            low, high = _bounds(space, largest_code)
             columns = slice(start, start + low.size)
             start = columns.stop
-            self.parts.append(Part(keys, columns, space_part))
+            self.parts.append(Part(keys, columns, space))
             lows.append(low)
             highs.append(high)
-        if not self.parts:
-            raise ValueError(f"{env_id} shows nothing but text: {space}")
         self.box: gym.spaces.Box = gym.spaces.Box(
             np.concatenate(lows), np.concatenate(highs), dtype=np.float32
         )
@@ -71,54 +69,6 @@ class FlatView:
                 out[columns] = np.ravel(value)
 
 
-class ActionConverter:
-    """Converts actions of this package to those that an environment takes.
-
-    Raises ValueError for spaces that are neither discrete nor a bounded box."""
-
-    def __init__(self, space: gym.Space, env_id: str):
-        self.env_space: Any = space
-        self.space: gym.spaces.Discrete | gym.spaces.Box  # of this package
-        if isinstance(space, gym.spaces.Discrete):
-            self.space = gym.spaces.Discrete(int(space.n))
-        elif _is_bounded_box(space):
-            low = space.low.ravel()
-            high = space.high.ravel()
-            self.space = gym.spaces.Box(low, high, dtype=np.float32)
-        else:
-            raise ValueError(
-                f"{env_id} takes actions in {space}, but they must be discrete or "
-                "a box of numbers with finite bounds"
-            )
-
-    def __call__(self, action: np.ndarray) -> Any:
-        """Convert actions [n], or [n, A] in [-1, 1], to a sequence of n."""
-        if isinstance(self.env_space, gym.spaces.Discrete):
-            return (action + int(self.env_space.start)).tolist()
-        scaled = scale_actions(action, self.space).astype(self.env_space.dtype)
-        return scaled.reshape(-1, *self.env_space.shape)
-
-
-def _is_bounded_box(space: gym.Space) -> TypeGuard[gym.spaces.Box]:
-    return (
-        isinstance(space, gym.spaces.Box)
-        and space.is_bounded()
-        and np.issubdtype(space.dtype, np.floating)
-    )
-
-
-def _parts(space: gym.Space, keys: Keys = ()) -> Iterator[tuple[Keys, gym.Space]]:
-    """The spaces inside dictionaries and tuples, with the keys that lead to them."""
-    if isinstance(space, gym.spaces.Dict):
-        for name, part in space.spaces.items():
-            yield from _parts(part, (*keys, name))
-    elif isinstance(space, gym.spaces.Tuple):
-        for index, part in enumerate(space.spaces):
-            yield from _parts(part, (*keys, index))
-    else:
-        yield keys, space
-
-
 def _bounds(
     space: gym.Space, largest_code: int | None
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -130,18 +80,3 @@ def _bounds(
     if largest_code and space.dtype == np.uint8:
         high[:] = largest_code
     return low, high
-
-
-def _check(part: gym.Space, space: gym.Space, env_id: str) -> None:
-    if not part.is_np_flattenable:
-        raise ValueError(
-            f"{env_id} shows {space}, but observations must be boxes, discrete, or "
-            "dicts and tuples of them"
-        )
-    long_sides = [side for side in part.shape or () if side >= IMAGE_SIDE]
-    if part.dtype == np.uint8 and len(long_sides) > 1:
-        raise ValueError(
-            f"{env_id} shows pictures {part.shape}, but observations must be flat "
-            "here: choose an id or options that show numbers, or --env atari for "
-            "Atari games"
-        )

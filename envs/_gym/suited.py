@@ -24,27 +24,41 @@ SEARCH = {
 Q_NETWORK = {
     "planner": "dqn",
     "planner.max_steps": 20_000,
-    "planner.eval_every": 20_000,
+    "planner.eval_every": 10_000,
     "planner.eval_episodes": 20,
 }
 ACTOR_CRITIC = {
     "planner": "sac",
     "planner.max_steps": 6_000,
-    "planner.eval_every": 6_000,
+    "planner.eval_every": 3_000,
     "planner.eval_episodes": 20,
     "planner.batch_size": 64,
 }
 
 
+# drawing pictures and learning from them are slow, and no expert learns within minutes
+PICTURES = {
+    "start.size": 1_000,
+    "steps": 5_000,
+    "updates_per_step": 0.1,
+    "capacity": 20_000,
+    "learner.batch_size": 64,
+    "eval_every": 2_500,
+    "eval_episodes": 2,
+    "eval_mixed": False,
+}
+
+
 def suited(facts: Facts) -> dict[str, Any]:
     """Settings by their names in `config.yaml`."""
-    if isinstance(facts.actions.space, gym.spaces.Box):
-        settings = {"learner": "td3bc", **ACTOR_CRITIC}
-    elif facts.is_grid:
-        settings = {"learner": "iql", **SEARCH}
-    else:
-        settings = {"learner": "iql", **Q_NETWORK}
-    is_long = not facts.max_steps or facts.max_steps >= LONG_EPISODE
-    if is_long:
-        settings.setdefault("eval_episodes", 20)
-    return settings
+    is_box = isinstance(facts.actions.space, gym.spaces.Box)
+    settings: dict[str, Any] = {"learner": "td3bc" if is_box else "iql"}
+    if not facts.max_steps or facts.max_steps >= LONG_EPISODE:
+        settings["eval_episodes"] = 20
+    if facts.view.frames:
+        settings |= {"planner": "random", "planner.episodes": 1, **PICTURES}
+    if facts.is_grid and not is_box:
+        return settings | SEARCH
+    if facts.view.frames:
+        return settings
+    return settings | (ACTOR_CRITIC if is_box else Q_NETWORK)

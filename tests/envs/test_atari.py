@@ -2,6 +2,7 @@
 what happens next."""
 
 import sys
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,8 +12,9 @@ pytest.importorskip(
     "ale_py", reason="needs ale-py 0.12: pip install 'planning-curriculum[atari]'"
 )
 
-from curriculum.envs._atari import games, pictures
+from curriculum.envs._atari import games
 from curriculum.envs._atari import rows as atari_rows
+from curriculum.envs._base import pictures
 from curriculum.envs._base.spec import spec_of
 from curriculum.envs.atari import Atari
 from curriculum.types import stream
@@ -202,7 +204,7 @@ def test_lost_lives_end_episodes_only_if_asked_to():
         step.truncated[0] or step.success[0] for step in games + single_lives
     )
     assert lives.time.tolist() == [199 - lost[-1]]
-    assert lives.world.evaluated() == whole.world
+    assert lives.world.evaluated() == replace(whole.world, max_steps=3_000)
 
 
 def test_training_clips_rewards_and_evaluation_does_not():
@@ -210,7 +212,9 @@ def test_training_clips_rewards_and_evaluation_does_not():
         rows(0, game="Qbert"),
         rows(0, game="Qbert", engine="single", clip_rewards=False),
     )
-    assert clipped.world.evaluated() == Atari(game="Qbert", clip_rewards=False)
+    assert clipped.world.evaluated() == Atari(
+        game="Qbert", clip_rewards=False, max_steps=3_000
+    )
     plan = actions(clipped.world, 60, 1)
     signs, score = (
         np.array([step.reward[0] for step in play(made, plan)])
@@ -298,7 +302,7 @@ def test_actions_stick_in_the_game_but_not_in_its_copies():
 
 def test_the_vector_engine_has_no_copies():
     with pytest.raises(ValueError, match=r"add --env\.engine single"):
-        rows(0).simulator()
+        rows(0, engine="vector").simulator()
 
 
 def test_a_game_is_found_however_it_is_written():
@@ -325,7 +329,7 @@ def test_a_game_is_found_however_it_is_written():
         ({"sticky": 1.5}, "sticky must be between 0 and 1, got 1.5"),
         ({"frames": 0}, "frames must be at least 1, got 0"),
         ({"max_steps": -1}, "max_steps must be at least 0, got -1"),
-        ({"engine": "jax"}, "no engine 'jax'; there are: vector, single"),
+        ({"engine": "jax"}, "no engine 'jax'; there are: auto, vector, single"),
     ],
 )
 def test_fields_that_make_no_sense_are_refused(fields, match):
@@ -343,3 +347,24 @@ def test_a_missing_package_is_one_sentence(monkeypatch):
 def test_emulators_are_silent(capfd):
     rows(0, engine="single")
     assert capfd.readouterr() == ("", "")
+
+
+def test_games_are_copied_only_for_planners_that_ask():
+    made = rows(0)
+    made.reset()
+    assert type(made.engine).__name__ == "VectorEngine"
+    with pytest.raises(ValueError, match=r"add --env\.engine single"):
+        made.simulator()  # too late: the games have begun
+    searched = Atari().rows([stream(seed, "environment") for seed in (0, 1)])
+    simulator = searched.simulator()
+    searched.reset()
+    assert type(searched.engine).__name__ == "SingleEngine"
+    assert len(simulator.states(np.arange(2))) == 2
+
+
+def test_evaluations_end_early_but_not_training():
+    assert Atari().max_steps == 27_000
+    assert Atari().evaluated().max_steps == 3_000
+    assert Atari(max_steps=5).evaluated().max_steps == 5
+    assert Atari(eval_max_steps=0).evaluated().max_steps == 27_000
+    assert Atari(max_steps=0).evaluated().max_steps == 3_000

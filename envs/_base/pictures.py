@@ -1,10 +1,16 @@
-"""Shrinking of grey screens to 84 x 84, equal to OpenCV's to the last bit."""
+"""Pictures in grey, 84 x 84; shrinking equals OpenCV's to the last bit."""
 
 import functools
 
 import numpy as np
 
 SIDE = 84  # of a picture, pixels
+BRIGHTNESS = np.array([0.299, 0.587, 0.114], np.float32)  # of red, green, blue
+
+
+def grey(colours: np.ndarray) -> np.ndarray:
+    """The brightness [...] uint8 of colours [..., 3] uint8 (ITU-R BT.601)."""
+    return np.rint(colours @ BRIGHTNESS).astype(np.uint8)
 
 
 def shrink(screen: np.ndarray) -> np.ndarray:
