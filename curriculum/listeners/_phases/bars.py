@@ -10,7 +10,7 @@ from rich.text import Text
 
 from curriculum.activity import Phase
 from curriculum.listeners._phases.display import Display
-from curriculum.listeners._phases.lines import FIRST
+from curriculum.listeners._phases.lines import FIRST, SETUP
 from curriculum.listeners._phases.pace import Pace, advice, amount, duration
 
 BAR_WIDTH = 30
@@ -61,7 +61,7 @@ class Bars(Display):
             return
         for pace in list(self.running.values()):
             new = pace.phase not in self.announced
-            if new and pace.elapsed(now) >= FIRST:
+            if new and pace.elapsed(now) >= SETUP:
                 self.announced.add(pace.phase)
                 self.say(f"{pace.phase.name}: {pace.phase.detail}")
 

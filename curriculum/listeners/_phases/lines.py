@@ -9,6 +9,7 @@ from curriculum.listeners._phases.display import Display
 from curriculum.listeners._phases.pace import Pace, describe
 
 FIRST = 2.0  # seconds after which a phase is shown
+SETUP = 1.0  # the same for one of unknown length
 ESTIMATE = 5.0  # seconds after which its first estimate is
 NEXT = (15.0, 30.0, 60.0)  # seconds after which it is shown again
 GROWTH = 1.6  # of the interval afterwards
@@ -41,7 +42,8 @@ class Lines(Display):
 
     def begin(self, phase: Phase) -> None:
         again = phase.name in self.names
-        due = NEXT[0] if again else FIRST
+        first = FIRST if phase.total else SETUP
+        due = NEXT[0] if again else first
         lines = PROMPT if again else 0
         self.schedules[phase] = _Schedule(due=due, lines=lines)
 
