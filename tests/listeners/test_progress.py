@@ -2,7 +2,7 @@
 
 import io
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
 from dataclasses import replace
 from pathlib import Path
 
@@ -42,10 +42,10 @@ class Clock:
 class Story:
     """Work that takes known times, and what a display says about it."""
 
-    def __init__(self, capsys: pytest.CaptureFixture):
-        self.capsys = capsys
+    def __init__(self) -> None:
         self.clock = Clock()
-        self.display = Lines(clock=self.clock)
+        self.stream = io.StringIO()
+        self.display = Lines(stream=self.stream, clock=self.clock)
         self.lines: list[tuple[float, str]] = []  # (seconds since the beginning, line)
 
     @contextmanager
@@ -58,13 +58,13 @@ class Story:
         for _ in range(int(2 * seconds)):
             self.clock.now += 0.5
             self.display.tick()
-            said = self.capsys.readouterr().err.splitlines()
+            said = self.stream.getvalue().splitlines()[len(self.lines) :]
             self.lines += [(self.clock.now - 1_000, line) for line in said]
 
 
 @pytest.fixture
-def story(capsys: pytest.CaptureFixture) -> Story:
-    return Story(capsys)
+def story() -> Story:
+    return Story()
 
 
 def test_a_phase_is_named_within_five_seconds_then_estimated(story: Story):
@@ -87,6 +87,21 @@ def test_a_phase_is_named_within_five_seconds_then_estimated(story: Story):
     times = [time for time, _ in story.lines]
     assert times[-1] > 150
     assert len(times) <= 9
+
+
+def test_a_line_is_not_lost_while_messages_of_others_are_suppressed(story: Story):
+    with redirect_stderr(io.StringIO()) as own:
+        display = Lines(clock=story.clock)
+    with redirect_stderr(io.StringIO()) as others:
+        display.say("planner: 50 episodes")
+    assert own.getvalue() == "planner: 50 episodes\n"
+    assert others.getvalue() == ""
+
+
+def test_setup_is_named_after_a_second(story: Story):
+    with story.work("setup", 0, ""):
+        story.wait(3)
+    assert [time for time, _ in story.lines] == [1]
 
 
 def test_a_short_estimate_gives_no_advice(story: Story):

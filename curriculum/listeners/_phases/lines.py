@@ -2,7 +2,7 @@
 
 import sys
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TextIO
 
 from curriculum.activity import Phase
 from curriculum.listeners._phases.display import Display
@@ -33,8 +33,10 @@ class Lines(Display):
     """Prints a line about each phase soon after it began, one with an estimate, and
     then fewer and fewer."""
 
-    def __init__(self, **settings: Any):
+    def __init__(self, stream: TextIO | None = None, **settings: Any):
         super().__init__(**settings)
+        # `sys.stderr` is replaced for a while where messages of others are suppressed
+        self.stream = stream or sys.stderr
         self.began = self.clock()
         self.last_line = self.began
         self.schedules: dict[Phase, _Schedule] = {}
@@ -81,12 +83,12 @@ class Lines(Display):
 
     def say(self, line: str) -> None:
         self.last_line = self.clock()
-        print(line, file=sys.stderr, flush=True)
+        print(line, file=self.stream, flush=True)
 
 
 def _next_due(elapsed: float) -> float:
     """When a phase that is shown now is shown again, in seconds since it began."""
     for due in NEXT:
-        if elapsed < due:
+        if elapsed + FIRST < due:
             return due
     return elapsed * GROWTH
