@@ -75,9 +75,10 @@ class _Audience(NamedTuple):
 
     show: Callable[[Phase], None]
     stop: Callable[[], bool]
+    say: Callable[[str], None]
 
 
-_nobody = _Audience(show=lambda phase: None, stop=lambda: False)
+_nobody = _Audience(lambda phase: None, lambda: False, lambda text: None)
 _audience: ContextVar[_Audience] = ContextVar("audience", default=_nobody)
 
 
@@ -109,14 +110,24 @@ def phase(
         audience.show(current)
 
 
+def announce(text: str) -> None:
+    """Say something about the work to whoever listens; nothing is said in a notebook.
+
+    Warnings are printed to `sys.stderr` instead."""
+    _audience.get().say(text)
+
+
 @contextmanager
 def listening(
-    show: Callable[[Phase], None], stop: Callable[[], bool] = lambda: False
+    show: Callable[[Phase], None],
+    stop: Callable[[], bool] = lambda: False,
+    say: Callable[[str], None] = lambda text: None,
 ) -> Iterator[None]:
     """Show every phase inside this context, and interrupt it once `stop()` is true.
 
-    `show` is called when a phase begins, each time it advances, and when it ends."""
-    token = _audience.set(_Audience(show, stop))
+    `show` is called when a phase begins, each time it advances, and when it ends; `say`
+    with what is announced."""
+    token = _audience.set(_Audience(show, stop, say))
     try:
         yield
     finally:

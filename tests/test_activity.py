@@ -2,7 +2,7 @@
 
 import pytest
 
-from curriculum.activity import Interrupted, Phase, listening, phase
+from curriculum.activity import Interrupted, Phase, announce, listening, phase
 
 
 def test_listeners_see_the_beginning_every_advance_and_the_end():
@@ -48,3 +48,12 @@ def test_the_share_can_differ_from_what_is_counted():
         assert current.share == 0.7
         current.advance()
     assert current.share == 0.5
+
+
+def test_what_is_announced_reaches_listeners_alone(capsys: pytest.CaptureFixture):
+    said: list[str] = []
+    announce("nobody hears this")
+    with listening(lambda current: None, say=said.append):
+        announce("6 features are scaled")
+    assert said == ["6 features are scaled"]
+    assert capsys.readouterr().err == ""

@@ -45,7 +45,7 @@ class Progress(Listener):
         self.display = _make_display()
         self.display.start()
         try:
-            with listening(self.display.show, stop):
+            with listening(self.display.show, stop, self.display.say):
                 yield self
         finally:
             self.display.close()

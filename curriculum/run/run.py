@@ -1,11 +1,11 @@
 """A run: its parts, the records they yield, and its checkpoints."""
 
 import copy
-import sys
 from pathlib import Path
 
 import numpy as np
 
+from curriculum.activity import announce
 from curriculum.envs._base.spec import spec_of
 from curriculum.run import assembly, checkpoint, folders, maps
 from curriculum.run.autosave import Autosave
@@ -149,7 +149,7 @@ class Run:
         normalizer.fit_rewards(self.buffer.episode_returns())
         described = normalizer.describe()
         if described:
-            print(f"observations: {described}", file=sys.stderr)
+            announce(f"observations: {described}")
         return []
 
     def pretrain(self) -> list[Record]:

@@ -19,6 +19,7 @@ import numpy as np
 from gymnasium import spaces
 from stable_baselines3.common.policies import BasePolicy
 
+from curriculum.activity import announce
 from curriculum.planners._expert import progress, storage
 from curriculum.planners._expert.lock import locked
 from curriculum.planners._expert.model import build_policy, check_observations
@@ -59,7 +60,7 @@ def trained_policy(expert: ExpertSettings, rows: Rows) -> BasePolicy:
     folder = _trained_in.get(folder, folder)
     if folder not in _loaded:
         if folder.exists():
-            print(f"{expert.name} was trained before: {folder}", file=sys.stderr)
+            announce(f"{expert.name} was trained before: {folder}")
         else:
             _warn_of_pickles(expert, world)
             _train_into(folder, expert, world)

@@ -1,6 +1,5 @@
 """Training an expert with Stable-Baselines3 until it is good enough."""
 
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +9,7 @@ import numpy as np
 import torch
 from stable_baselines3.common.policies import BasePolicy
 
-from curriculum.activity import Interrupted, Phase, phase
+from curriculum.activity import Interrupted, Phase, announce, phase
 from curriculum.planners._expert import snapshot
 from curriculum.planners._expert.model import build_model
 from curriculum.planners._expert.policies import actions_of, isolated
@@ -60,10 +59,9 @@ def train(expert: ExpertSettings, world: World, folder: Path) -> Trained:
 
     The progress is kept in `folder`: an interrupted training continues exactly. Raises
     NotReached where the goals are not reached."""
-    print(
+    announce(
         f"training {expert.name} in {world} {_goals(expert)}, "
-        f"at most {expert.max_steps:,} steps",
-        file=sys.stderr,
+        f"at most {expert.max_steps:,} steps"
     )
     steps = phase("expert", expert.max_steps, "steps", "--planner.max-steps")
     with steps as current, isolated():
@@ -160,10 +158,9 @@ class Training:
         self.best_policy = saved["best_policy"]
         self.seconds = saved["seconds"]
         steps = self.model.num_timesteps
-        print(
+        announce(
             f"{self.expert.name} was trained for {steps:,} steps before; "
-            f"continuing from {self.progress.folder}",
-            file=sys.stderr,
+            f"continuing from {self.progress.folder}"
         )
 
     def _train(self) -> None:
