@@ -4,26 +4,35 @@
 
 Any flag of `curriculum.train` may take several values, and every combination is an arm;
 `--arm "NAME: FLAGS"` is one by hand; `--with RUN` adds a finished run. All arms share
-seeds and evaluation episodes, so differences are paired.
+seeds and evaluation episodes, so differences are paired. `--resume auto` or `--resume
+FOLDER` continues a comparison that was interrupted.
 """
 
 import re
 import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import yaml
 
 from curriculum import train
-from curriculum.activity import phase
+from curriculum.activity import Interrupted, phase
+from curriculum.files import write_text
 from curriculum.listeners.progress import Progress
 from curriculum.setting import arms, flags
 from curriculum.setting.config import Config, flat
+from curriculum.setting.names import require_folder_name
 
 if TYPE_CHECKING:
     from curriculum.report.curves import Curve
+    from curriculum.run.lock import Lock
 
 PROG = "python -m curriculum.compare"
+DESCRIPTION = "compare.yaml"
+TABLE = "table.md"  # exists once the comparison is finished
+MOST_LETTERS = 100  # of the name of an arm's folder
 USAGE = f"usage: {PROG} [FLAGS OF curriculum.train] [--arm 'NAME: FLAGS'] [--with RUN]"
 
 
@@ -33,46 +42,173 @@ def main(argv: list[str] | None = None) -> None:
     if flags.asks_for_help(argv):
         print(f"{USAGE}\n\n{__doc__}")
         return
-    try:
-        if arms.names_only_finished_runs(argv):
-            compare_finished(argv)
-            return
-        with Progress().following() as progress:
-            compare(argv, progress)
-    except (ValueError, OSError) as error:
-        flags.fail(PROG, error, status=1)
-    except KeyboardInterrupt:
-        message = "stopped; add arms that are finished to another comparison by --with"
-        flags.fail(PROG, message, status=130)
+    found = None
+    with train.signals() as stop, Progress().following(stop) as progress:
+        try:
+            if arms.names_only_finished_runs(argv):
+                compare_finished(argv)
+                return
+            with phase("setup", 0, "", detail="loading settings and libraries"):
+                found = find_comparison(argv)
+            if found is None:  # it is finished
+                return
+            with found.lock:
+                finished = compare(found, stop, progress)
+        except (ValueError, OSError) as error:
+            flags.fail(PROG, error, status=1)
+        except Interrupted:
+            finished = False
+    if not finished:
+        folder = found.lock.folder if found else None
+        flags.fail(PROG, stop.message(PROG, folder), 128 + stop.signal)
 
 
-def compare(argv: list[str], progress: Progress) -> Path:
-    """Train the arms that a command line describes.
+class Comparison(NamedTuple):
+    """What is compared, and where."""
 
-    Returns the folder of runs, figure and table."""
-    with phase("setup", 0, "", detail="loading settings and libraries"):
-        configs, finished = _read_arms(argv)
-    from curriculum.report.curves import read_curve
-    from curriculum.run import folders
+    configs: dict[str, Config]  # of the arms to train, by name
+    folders: dict[str, str]  # of the arms, by name
+    finished: dict[str, "Curve"]  # of the runs given by --with, by name
+    lock: "Lock"  # of the folder
 
+
+def find_comparison(argv: list[str]) -> Comparison | None:
+    """Create the folder of a comparison, or find the one to resume; None if that one is
+    finished."""
+    resume, words = _without_resume(argv)
+    if resume and resume != "auto":
+        if (Path(resume) / TABLE).is_file():
+            print(f"{resume} is finished: nothing to do", file=sys.stderr)
+            return None
+        return _found(Path(resume), [])
+    configs, finished = _read_arms(words)
     first = next(iter(configs.values()))
-    lock = folders.create(
-        train.parent_of(first),
-        first.name or "compare",
-        {"command": shlex.join([PROG, *argv])},
-        file="compare.yaml",
-    )
-    folder = lock.folder
+    parent = train.parent_of(first)
+    name = first.name or "compare"
+    if resume:
+        unfinished = _unfinished(parent, name)
+        if unfinished:
+            return _found(unfinished, words)
+        print(
+            f"{PROG}: no unfinished comparison named {name} in {parent}; starting one",
+            file=sys.stderr,
+        )
+    from curriculum.run.folders import create
+
+    described = {
+        "command": f"{PROG} {shlex.join(words)}",
+        "name": name,
+        "arms": _folder_names(configs),
+    }
+    lock = create(parent, name, described, file=DESCRIPTION)
+    return Comparison(configs, described["arms"], finished, lock)
+
+
+def _without_resume(argv: list[str]) -> tuple[str, list[str]]:
+    """The value of --resume, and the command line without it."""
+    resume = ""
+    words: list[str] = []
+    for flag in flags.scan(argv):
+        if flag.name != "resume":
+            words += [f"--{flag.name}", *flag.values]
+        elif len(flag.values) == 1:
+            resume = flag.values[0]
+        else:
+            raise ValueError("--resume takes one value: auto, or a comparison's folder")
+    if resume and resume != "auto" and words:
+        raise ValueError(
+            f"--resume {resume} continues with the arms it has; "
+            f"leave out {' '.join(words)}"
+        )
+    return resume, words
+
+
+def _unfinished(parent: Path, name: str) -> Path | None:
+    """The newest unfinished comparison of exactly this name."""
+    found = []
+    for path in parent.glob(f"*/{DESCRIPTION}"):
+        unfinished = not (path.parent / TABLE).is_file()
+        if unfinished and _read_description(path).get("name") == name:
+            found.append(path)
+    if not found:
+        return None
+    return max(found, key=lambda path: path.stat().st_mtime_ns).parent
+
+
+def _read_description(path: Path) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(path.read_text())
+    except (OSError, UnicodeDecodeError, yaml.YAMLError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _found(folder: Path, words: list[str]) -> Comparison:
+    """Lock a comparison to be resumed, which has the arms of `words` if these are
+    given."""
+    from curriculum.run.lock import Lock
+
+    described = _read_description(folder / DESCRIPTION)
+    if not isinstance(described.get("arms"), dict):
+        raise ValueError(
+            f"--resume {folder}: no comparison that can be resumed "
+            f"(a folder with {DESCRIPTION}, in which its arms are listed)"
+        )
+    command = f"{PROG} {shlex.join(words)}"
+    if words and command != described["command"]:
+        raise ValueError(
+            f"{folder} compares other arms ({described['command']}); "
+            "give another --name, or leave out --resume"
+        )
+    lock = Lock(folder)
+    try:
+        start = len(shlex.split(PROG))
+        configs, finished = _read_arms(shlex.split(described["command"])[start:])
+        if configs.keys() != described["arms"].keys():
+            raise ValueError(
+                f"{folder}/{DESCRIPTION} lists other arms than its command"
+            )
+    except BaseException:
+        lock.release()
+        raise
+    return Comparison(configs, described["arms"], finished, lock)
+
+
+def _folder_names(names: Iterable[str]) -> dict[str, str]:
+    """The folder of each arm: its name, without what a folder's name must not have."""
+    found: dict[str, str] = {}
+    for name in names:
+        short = re.sub(r"[^\w.-]+", "-", name)[:MOST_LETTERS].rstrip("-. ")
+        require_folder_name(f"the name of the arm {name!r},", short)
+        folder = short
+        number = 1
+        while folder in found.values():
+            number += 1
+            folder = f"{short}-{number}"
+        found[name] = folder
+    return found
+
+
+def compare(comparison: Comparison, stop: train.Stop, progress: Progress) -> bool:
+    """Train the arms that are not finished, and write figure and table; returns whether
+    all of it was done."""
+    from curriculum.report.curves import read_curve
+
+    folder = comparison.lock.folder
     curves: dict[str, Curve] = {}
     hint = "--steps, or leave out arms"
-    with phase("comparison", len(configs), "arms", hint) as current:
-        for name, config in configs.items():
+    with phase("comparison", len(comparison.configs), "arms", hint) as current:
+        for name, config in comparison.configs.items():
             current.report(len(curves), f"now {name}")
-            curves[name] = read_curve(_train_arm(name, config, folder, progress))
+            run = folder / comparison.folders[name]
+            print(f"\narm {name}", file=sys.stderr)
+            if not _train_arm(config, run, stop, progress):
+                return False
+            curves[name] = read_curve(run)
             current.report(len(curves))
-    curves |= finished
+    curves |= comparison.finished
     _report(curves, folder)
-    return folder
+    return True
 
 
 def compare_finished(argv: list[str]) -> Path:
@@ -92,7 +228,7 @@ def compare_finished(argv: list[str]) -> Path:
     [name] = given.get("name") or ["compare"]
     world = runs[0].resolve().parent.name
     command = {"command": shlex.join([PROG, *argv])}
-    lock = folders.create(Path(parent) / world, name, command, file="compare.yaml")
+    lock = folders.create(Path(parent) / world, name, command, file=DESCRIPTION)
     with lock:
         _report(curves, lock.folder)
     return lock.folder
@@ -104,8 +240,28 @@ def _report(curves: Mapping[str, "Curve"], folder: Path) -> None:
 
     _draw(curves, folder / "curves.png")
     table = comparison(curves)
-    (folder / "table.md").write_text(table + "\n")
-    print(f"\n{table}\n\nfigure  {folder}/curves.png\ntable   {folder}/table.md")
+    write_text(folder / TABLE, table + "\n")
+    print(f"\n{table}\n\nfigure  {folder}/curves.png\ntable   {folder}/{TABLE}")
+
+
+def _train_arm(config: Config, run: Path, stop: train.Stop, progress: Progress) -> bool:
+    """Train one arm in the folder `run`, or what is left of it; returns whether it is
+    finished."""
+    from curriculum.run import folders
+    from curriculum.run.lock import Lock
+
+    if (run / folders.SETTINGS).is_file():
+        if folders.is_finished(run):
+            return True
+        found = folders.find(str(run))
+        place = train.Place(config, run, found.checkpoint, found.lock)
+    else:
+        run.mkdir(exist_ok=True)  # it is there if the process was killed here before
+        lock = Lock(run)
+        folders.write(run / folders.SETTINGS, flat(config))
+        place = train.Place(config, run, None, lock, created=True)
+    with place.lock:
+        return train.run(place, stop, progress)
 
 
 def _read_arms(argv: list[str]) -> tuple[dict[str, Config], dict[str, "Curve"]]:
@@ -118,6 +274,9 @@ def _read_arms(argv: list[str]) -> tuple[dict[str, Config], dict[str, "Curve"]]:
         name: flags.parse(words, PROG).config
         for name, words in wanted.command_lines.items()
     }
+    for name, words in wanted.command_lines.items():
+        if "--resume" in words:
+            raise ValueError(f"arm {name}: --resume is a flag of the whole comparison")
     seeds = _shared_seeds(configs)
     finished = {path.name: read_curve(path) for path in wanted.finished}
     _check_seeds(finished, seeds)
@@ -141,18 +300,6 @@ def _check_seeds(finished: Mapping[str, "Curve"], seeds: list[int]) -> None:
                 f"every arm must have the seeds {seeds}; "
                 f"the run {name} given by --with has {curve.seeds}"
             )
-
-
-def _train_arm(name: str, config: Config, folder: Path, progress: Progress) -> Path:
-    """Train one arm; returns the folder of its run."""
-    from curriculum.run import folders
-
-    print(f"\narm {name}", file=sys.stderr)
-    folder_name = re.sub(r"[^\w.-]+", "-", name)
-    lock = folders.create(folder, folder_name, flat(config))
-    place = train.Place(config, lock.folder, None, lock)
-    train.run(place, train.Stop(), progress)
-    return lock.folder
 
 
 def _draw(curves: Mapping[str, "Curve"], path: Path) -> None:

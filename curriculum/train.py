@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from curriculum.activity import Aborted, Interrupted, phase
+from curriculum.calls import ending_calls
 from curriculum.files import write_text
 from curriculum.listeners.progress import Progress
 from curriculum.setting import flags, plugins
@@ -109,7 +110,8 @@ def signals() -> Iterator[Stop]:
     for number in (signal.SIGINT, signal.SIGTERM):
         before[number] = signal.signal(number, stop.catch)
     try:
-        yield stop
+        with ending_calls():
+            yield stop
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

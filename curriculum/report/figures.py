@@ -4,6 +4,7 @@
 evaluations, P seeds. Missing values are nan and are left out.
 """
 
+import pathlib
 from collections.abc import Mapping, Sequence
 from os import PathLike
 from typing import Any, BinaryIO, NamedTuple
@@ -18,6 +19,7 @@ from matplotlib.path import Path
 from matplotlib.ticker import EngFormatter, LogLocator, NullLocator
 from matplotlib.transforms import Affine2D
 
+from curriculum.files import replacing
 from curriculum.report import style
 from curriculum.report.labels import label_points
 from curriculum.report.statistics import bootstrap
@@ -52,7 +54,12 @@ class Variant(NamedTuple):
 def save(figure: Figure, file: str | PathLike | BinaryIO) -> None:
     """Write `figure` at twice the screen's resolution, in the format of the file's
     suffix (a stream: PNG)."""
-    figure.savefig(file, dpi=FILE_DPI)
+    if not isinstance(file, str | PathLike):
+        figure.savefig(file, dpi=FILE_DPI)
+        return
+    path = pathlib.Path(file)
+    with replacing(path) as draft:
+        figure.savefig(draft, dpi=FILE_DPI, format=path.suffix.lstrip(".") or "png")
 
 
 def to_array(figure: Figure) -> np.ndarray:

@@ -7,7 +7,6 @@ need torch, and their file holds their state_dict.
 
 from __future__ import annotations
 
-import os
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +15,7 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors import numpy as safetensors
 
+from curriculum.files import replacing
 from curriculum.shipping.int8 import (
     dequantized,
     quantized,  # noqa: F401 - found here by its name of version 0.1
@@ -65,9 +65,8 @@ def save(policy: Deployable, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     # safetensors writes memory as it lies
     ordered = {name: np.asarray(a, order="C") for name, a in policy.arrays.items()}
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_bytes(safetensors.save(ordered))
-    temporary.replace(path)
+    with replacing(path) as draft:
+        draft.write_bytes(safetensors.save(ordered))
 
 
 def load(path: Path) -> Forward:
