@@ -50,10 +50,11 @@ def fails(capsys: pytest.CaptureFixture, argv: list[str], main=train.main) -> st
 
 
 def everything(folder: Path) -> dict[str, bytes]:
+    """Every file below a folder, without the locks of runs."""
     return {
         str(p.relative_to(folder)): p.read_bytes()
         for p in sorted(folder.rglob("*"))
-        if p.is_file()
+        if p.is_file() and p.name != ".lock"
     }
 
 
@@ -212,6 +213,8 @@ def test_a_damaged_checkpoint_is_refused_and_the_run_left_as_it_was(
     before = everything(run)
     message = fails(capsys, ["--resume", str(run)])
     assert "arrays.safetensors is not what its manifest says" in message
+    older = arrays.parent.with_name("step-000000320")
+    assert f"go on from the newest intact one: --resume {older}" in message
     arrays.write_bytes(content[:100])
     assert "is damaged" in fails(capsys, ["--resume", str(arrays.parent)])
     arrays.write_bytes(content)

@@ -104,6 +104,7 @@ def find(resume: str) -> Found:
     if path.parent.name == "checkpoints" and path.is_dir():
         folder = path.parent.parent
         require_run(folder, resume)
+        checkpoint.read(path, only=["run"])
         return Found(folder, path, Lock(folder))
     require_run(path, resume)
     lock = Lock(path)
