@@ -223,7 +223,8 @@ def compare_finished(argv: list[str]) -> Path:
     curves = {run.name: read_curve(run) for run in runs}
     if len(curves) < 2:
         raise ValueError("give at least two runs of different names by --with")
-    _check_seeds(curves, next(iter(curves.values())).seeds)
+    first = next(iter(curves.values()))
+    _check_pairs(curves, first.seeds, first.episodes)
     [parent] = given.get("runs-dir") or [str(runs[0].resolve().parents[1])]
     [name] = given.get("name") or ["compare"]
     world = runs[0].resolve().parent.name
@@ -279,26 +280,41 @@ def _read_arms(argv: list[str]) -> tuple[dict[str, Config], dict[str, "Curve"]]:
             raise ValueError(f"arm {name}: --resume is a flag of the whole comparison")
     seeds = _shared_seeds(configs)
     finished = {path.name: read_curve(path) for path in wanted.finished}
-    _check_seeds(finished, seeds)
+    first = next(iter(configs.values()))
+    _check_pairs(finished, seeds, first.eval_episodes)
     for config in configs.values():
         check_foreign(config)
     return configs, finished
 
 
 def _shared_seeds(configs: Mapping[str, Config]) -> list[int]:
-    """The seeds of all arms."""
-    distinct = {config.seeds for config in configs.values()}
-    if len(distinct) > 1:
+    """The seeds of all arms; they must share the evaluation episodes as well."""
+    seeds = {config.seeds for config in configs.values()}
+    if len(seeds) > 1:
         raise ValueError("all arms must share their seeds; give --seeds once")
-    return list(distinct.pop())
+    episodes = {config.eval_episodes for config in configs.values()}
+    if len(episodes) > 1:
+        raise ValueError(
+            "all arms must share their evaluation episodes; give --eval-episodes once"
+        )
+    return list(seeds.pop())
 
 
-def _check_seeds(finished: Mapping[str, "Curve"], seeds: list[int]) -> None:
+def _check_pairs(
+    finished: Mapping[str, "Curve"], seeds: list[int], episodes: int
+) -> None:
+    """Raise ValueError for finished runs whose figures cannot be paired with those of
+    the others: other seeds or other final episodes."""
     for name, curve in finished.items():
         if curve.seeds != seeds:
             raise ValueError(
                 f"every arm must have the seeds {seeds}; "
                 f"the run {name} given by --with has {curve.seeds}"
+            )
+        if curve.episodes != episodes:
+            raise ValueError(
+                f"the run {name} given by --with has {curve.episodes} final episodes, "
+                f"the others have {episodes}; all must have as many (--eval-episodes)"
             )
 
 

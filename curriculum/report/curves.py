@@ -26,6 +26,7 @@ class Curve(NamedTuple):
     steps: np.ndarray  # [U] environment steps at each evaluation
     reward: np.ndarray  # [U, P] mean return of each evaluation
     final: Values  # the record "final"
+    episodes: int  # of that record
     # [P] environment step of the first success in collection, nan where there was none
     first_success: np.ndarray
     seconds: float
@@ -62,6 +63,7 @@ def read_curve(run: Path) -> Curve:
         steps=np.array([line["step"] for line in evaluations]),
         reward=np.array(rewards, float),
         final=last["final"],
+        episodes=int(last["final"]["final/episodes"][0]),
         first_success=collected.get("rollout/first_success_step", missing),
         seconds=float(last["time"]["time/time_elapsed"].max()),
         baselines={

@@ -98,7 +98,7 @@ def _planner_return(curve: Curve) -> str:
     """The planner's return on the episodes of the final policies."""
     text = f"{curve.final['final/planner_reward'][0]:.2f}"
     episodes = curve.final["final/planner_episodes"][0]
-    if episodes < curve.final["final/episodes"][0]:
+    if episodes < curve.episodes:
         text += f" ({episodes:.0f} episodes)"
     return text
 

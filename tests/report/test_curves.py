@@ -1,6 +1,7 @@
 """What a comparison reads from the folder of a run, by numbers written by hand."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -111,14 +112,47 @@ def test_a_run_without_the_planner_on_its_final_episodes_is_refused(tmp_path: Pa
         read_curve(run)
 
 
-def compared(*runs: Path, seeds: str = "0 1 2 3 4") -> dict[str, Any]:
-    """What `compare` would print and draw of finished runs, without training."""
-    curves = {run.name: read_curve(run) for run in runs}
-    compare._check_seeds(curves, [int(seed) for seed in seeds.split()])
-    return curves
+def compared(capsys: pytest.CaptureFixture[str], *runs: Path) -> list[list[str]]:
+    """The cells of the tables that `compare` prints of finished runs."""
+    words = [word for run in runs for word in ("--with", str(run))]
+    compare.main([*words, "--runs-dir", str(runs[0].parents[1] / "compared")])
+    printed = capsys.readouterr().out.splitlines()
+    rows = [line for line in printed if line.startswith("| ")]
+    return [line.strip("| ").split(" | ") for line in rows]
 
 
-def test_runs_of_other_seeds_are_not_paired(tmp_path: Path):
-    run = write_run(tmp_path / "a", [1, 2], [0, 2])
-    with pytest.raises(ValueError, match=r"must have the seeds \[0, 1\].*has \[0, 2\]"):
-        compared(run, seeds="0 1")
+def test_compare_subtracts_the_first_run_from_the_others(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    world = tmp_path / "world"
+    low = write_run(world / "low", [1, 2, 3], [0, 1, 2])
+    high = write_run(world / "high", [11, 12, 13], [0, 1, 2])
+    titles, first, second, minus, difference = compared(capsys, low, high)
+    assert [titles[0], first[0], second[0]] == ["arm", "low", "high"]
+    assert [first[1], second[1]] == ["2.00 +- 1.00", "12.00 +- 1.00"]
+    assert minus[0] == "minus low"
+    assert difference[:2] == ["high", "+10.00 [+10.00, +10.00], high wins"]
+
+
+@pytest.mark.parametrize(
+    ("seeds", "episodes", "message"),
+    [
+        ([0, 2], 50.0, r"must have the seeds \[0, 1\].* has \[0, 2\]"),
+        ([0, 1], 20.0, "has 20 final episodes, the others have 50"),
+    ],
+)
+def test_runs_of_other_seeds_or_episodes_are_not_paired(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    seeds: list[int],
+    episodes: float,
+    message: str,
+):
+    world = tmp_path / "world"
+    one = write_run(world / "one", [1, 2], [0, 1])
+    changed: Values = {"final/episodes": [episodes] * 2}
+    other = write_run(world / "other", [1, 2], seeds, final=changed)
+    with pytest.raises(SystemExit):
+        compared(capsys, one, other)
+    assert re.search(message, capsys.readouterr().err)
+    assert not (tmp_path / "compared").exists()

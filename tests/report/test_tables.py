@@ -17,13 +17,13 @@ def curve(final: list[float], first_success: list[float] | None = None) -> Curve
         "planner_calls": np.full(len(final), 1234.0),
         "planner_reward": np.full(len(final), 9.5),
         "planner_episodes": np.full(len(final), 50.0),
-        "episodes": np.full(len(final), 50.0),
     }
     return Curve(
         seeds=seeds,
         steps=np.array([0, 10]),
         reward=np.stack([np.zeros(len(final)), last]),
         final={f"final/{tag}": value for tag, value in values.items()},
+        episodes=50,
         first_success=np.array(first_success or [np.nan] * len(final)),
         seconds=12.4,
         baselines={"random": 0.0, "planner": 8.5},
