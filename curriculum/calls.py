@@ -25,12 +25,20 @@ def is_fault(error: BaseException) -> bool:
 
     A plug-in must not end the program: SystemExit, GeneratorExit and KeyboardInterrupt
     are faults. KeyboardInterrupt is the user's where nothing else handles Ctrl-C, as in
-    a notebook."""
+    a notebook, and where the handler raised it."""
     if isinstance(error, Interrupted):
         return False
     if isinstance(error, KeyboardInterrupt):
-        return signal.getsignal(signal.SIGINT) is not signal.default_int_handler
+        handler = signal.getsignal(signal.SIGINT)
+        return handler is not signal.default_int_handler and not _raised(handler, error)
     return True
+
+
+def _raised(handler: object, error: BaseException) -> bool:
+    """Whether a handler of signals raised an exception."""
+    function = getattr(handler, "__func__", handler)
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    return any(f.f_code is getattr(function, "__code__", None) for f in frames[-1:])
 
 
 def origin(error: BaseException) -> str:

@@ -219,7 +219,7 @@ class _Course:
             if not is_fault(error):
                 raise
             raise BrokenPromise(
-                f"load must take what state gave, through JSON, it raised {error!r}"
+                f"load must take what state gave, it raised {error!r}"
             ) from error
 
     def _draw(self) -> np.ndarray:

@@ -10,8 +10,9 @@ import numpy as np
 from torch import Tensor
 
 from curriculum.calls import is_fault, origin
+from curriculum.run.nested import Unstorable, join, require_storable, split
 from curriculum.setting import plugins
-from curriculum.types import World
+from curriculum.types import State, World
 
 
 class ContractError(ValueError):
@@ -102,19 +103,14 @@ def copied(family: str, plugin: Any) -> Any:
         ) from error
 
 
-def stored(state: Any, where: str = "state()") -> Any:
-    """Return a state as a checkpoint restores it: arrays unchanged, everything else
-    through JSON."""
-    if isinstance(state, np.ndarray | np.generic | Tensor):
-        return copy.deepcopy(state)
-    if isinstance(state, dict) and all(isinstance(key, str) for key in state):
-        return {key: stored(value, f"{where}[{key!r}]") for key, value in state.items()}
+def stored(state: Any, where: str = "state()") -> State:
+    """Return a state as a checkpoint restores it."""
     try:
-        return json.loads(json.dumps(state))
-    except (TypeError, ValueError) as error:
-        raise BrokenPromise(
-            f"{where} must be nested dicts of arrays and JSON values, but {error}"
-        ) from None
+        require_storable(state, where)
+    except Unstorable as error:
+        raise BrokenPromise(str(error)) from None
+    arrays, rest = split(copy.deepcopy(state))
+    return join(arrays.__getitem__, json.loads(json.dumps(rest)))
 
 
 def equal(a: Any, b: Any) -> bool:

@@ -15,9 +15,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
-from torch import Tensor, from_numpy
+from torch import Tensor
 
 from curriculum.files import flush
+from curriculum.run.nested import join, split
 from curriculum.types import State
 
 FORMAT = 3
@@ -25,8 +26,6 @@ ARRAYS = "arrays.safetensors"
 REST = "state.json"
 MANIFEST = "manifest.json"
 NAME = re.compile(r"step-(\d+)(?:-(\d+))?")
-# key that marks, in `state.json`, where an array or a tensor belongs
-KIND = ""
 
 
 class Loaded(NamedTuple):
@@ -73,7 +72,7 @@ def write(folder: Path, state: State) -> Path:
 
 def _write_draft(draft: Path, state: State) -> None:
     draft.mkdir(parents=True)
-    arrays, rest = _split(state)
+    arrays, rest = split(state, "state")
     save_file(arrays, draft / ARRAYS)
     (draft / REST).write_text(json.dumps({"format": FORMAT, "state": rest}))
     manifest = {path.name: _entry(path) for path in sorted(draft.iterdir())}
@@ -122,7 +121,7 @@ def read(folder: Path, only: Sequence[str] = ()) -> State:
         if only:
             rest = {name: rest[name] for name in only}
         with safe_open(folder / ARRAYS, framework="numpy") as arrays:
-            return _join(arrays, rest)
+            return join(arrays.get_tensor, rest)
     except (
         KeyError,
         TypeError,
@@ -242,41 +241,7 @@ def _kind(value: Any) -> str:
     return f"{array.dtype}{list(value.shape)}"
 
 
-# --- arrays in and out of a nested state ---
-
-
 def _array(value: np.ndarray | Tensor) -> np.ndarray:
     if isinstance(value, Tensor):
         value = value.detach().cpu().numpy()
     return np.ascontiguousarray(value)
-
-
-def _split(state: State, prefix: str = "") -> tuple[dict[str, np.ndarray], State]:
-    """Separate the arrays, named by their path, from the rest of a nested state."""
-    arrays: dict[str, np.ndarray] = {}
-    rest: State = {}
-    for key, value in state.items():
-        if isinstance(value, dict):
-            inner, rest[key] = _split(value, f"{prefix}{key}/")
-            arrays |= inner
-        elif isinstance(value, np.ndarray | Tensor):
-            arrays[prefix + key] = _array(value).reshape(value.shape)
-            rest[key] = {KIND: "tensor" if isinstance(value, Tensor) else "array"}
-        else:
-            rest[key] = value
-    return arrays, rest
-
-
-def _join(arrays: Any, rest: State, prefix: str = "") -> State:
-    """Undo `_split`; `arrays` is an open safetensors file."""
-    state: State = {}
-    for key, value in rest.items():
-        if not isinstance(value, dict):
-            state[key] = value
-        elif KIND not in value:
-            state[key] = _join(arrays, value, f"{prefix}{key}/")
-        else:
-            array = arrays.get_tensor(prefix + key)
-            tensor = value[KIND] == "tensor"
-            state[key] = from_numpy(array.copy()) if tensor else array
-    return state

@@ -1,5 +1,6 @@
 """The evaluations of a run: both ends of the scale, the learner alone and mixed."""
 
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from curriculum.learning.weights import Snapshot
 from curriculum.run import advice
 from curriculum.run.deployment import write_policies
 from curriculum.run.evaluation import (
+    FREE_RUN,
     Episodes,
     Scale,
     final_episodes,
@@ -20,6 +22,7 @@ from curriculum.run.evaluation import (
     play_planner,
     summary,
 )
+from curriculum.run.planner_use import PlannerUse
 from curriculum.run.scores import Scores
 from curriculum.setting import plugins
 from curriculum.setting.config import Config
@@ -45,7 +48,8 @@ class Evaluator:
         """Measure random play and the planner, the ends of the scale of scores."""
         episodes = range(self.config.eval_episodes)
         random = self._play_random(episodes)
-        planned = self._play_planner(episodes)
+        use = PlannerUse(1)
+        planned = self._play_planner(episodes, use)
         self.scores.set_scale(random, planned)
         if self.decay.listens:
             self.scores.require_scale()
@@ -54,6 +58,9 @@ class Evaluator:
             "eval/planner_reward": self.scores.ceiling,
             "eval/planner_success_rate": planned.success.mean(),
             "eval/planner_ep_length": planned.length.mean(),
+            "eval/planner_calls": use.calls[0],
+            "eval/planner_faults": use.faults[0],
+            "eval/planner_late": use.late[0],
         }
         return self._same_for_all(values)
 
@@ -68,10 +75,34 @@ class Evaluator:
             hint=advice.EVALUATION,
         )
 
-    def _play_planner(self, episodes: Sequence[int]) -> Episodes:
+    def _play_planner(self, episodes: Sequence[int], use: PlannerUse) -> Episodes:
         """Let the planner play these episodes, or as many as the settings allow."""
-        measured = episodes[: self.config.planner_episodes or None]
-        return play_planner(self.planner, self.world, self.spec, measured)
+        played = play_planner(
+            self.planner,
+            self.world,
+            self.spec,
+            episodes[: self._planner_episodes()],
+            deadline_ms=self.config.planner_deadline_ms,
+            use=use,
+        )
+        if use.faults.any() or use.late.any():
+            print(
+                f"planner {plugins.name_of('planner', self.planner)}: "
+                f"{use.faults[0]:,} faults and {use.late[0]:,} late answers in "
+                f"{use.calls[0]:,} calls; random actions took their place",
+                file=sys.stderr,
+            )
+        return played
+
+    def _planner_episodes(self) -> int:
+        """How many episodes measure the planner: as many as the settings say, or as the
+        budget pays for if they are long, at least one."""
+        if self.config.planner_episodes:
+            return self.config.planner_episodes
+        if not self.config.planner_budget:
+            return self.config.eval_episodes
+        longest = self.world.evaluated().max_steps or FREE_RUN
+        return max(self.config.planner_budget // longest, 1)
 
     def _same_for_all(self, values: Mapping[str, float]) -> dict[str, np.ndarray]:
         """Values that all seeds share, [P] each."""
@@ -120,7 +151,7 @@ class Evaluator:
         Scores are means over the episodes that the planner played."""
         episodes = final_episodes(self.config.eval_episodes)
         random = self._play_random(episodes)
-        planned = self._play_planner(episodes)
+        planned = self._play_planner(episodes, PlannerUse(1))
         scored = len(planned.reward)
         scale = Scale(
             floor=float(random.reward[:scored].mean()),

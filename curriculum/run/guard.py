@@ -8,6 +8,7 @@ import numpy as np
 
 from curriculum.calls import described, is_fault, watched
 from curriculum.run.actions import BrokenAnswer, checked_actions
+from curriculum.run.nested import require_storable
 from curriculum.run.worker import Late, Worker
 from curriculum.types import Planner, Rows, Spec, State
 
@@ -141,6 +142,7 @@ class Guard:
                 raise ValueError(
                     f"{self.name} cannot be saved: state raised {described(error)}"
                 ) from error
+        require_storable(self.last_state, f"{self.name}: state()")
         return self.last_state
 
     def load(self, state: State) -> None:

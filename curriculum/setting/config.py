@@ -36,12 +36,14 @@ class Config:
     techniques: tuple[Any, ...] = ()
 
     # actions that each seed may ask the planner for, those of the start included; then
-    # the learner acts alone; 0: no limit
+    # the learner acts alone. Evaluations are counted apart, each has this budget again;
+    # 0: no limit
     planner_budget: int = 0
     # time limit for the planner's action in one row; if it is missed, the learner acts;
     # 0: no limit
     planner_deadline_ms: float = 0.0
-    # episodes that measure the planner's own return; 0: as many as --eval-episodes
+    # episodes that measure the planner's own return; 0: as many as --eval-episodes, or
+    # as the budget pays for
     planner_episodes: int = 0
 
     # environment steps of each seed, those of the start not included
