@@ -22,6 +22,7 @@ from curriculum.planners._search.rollouts import Outcome, discounted_return, rol
 from curriculum.planners._search.tree import Trees, most_visited, ucb1
 from curriculum.planners.mcts import MCTS
 from curriculum.planners.mppi import MPPI
+from curriculum.planners.shooting import Shooting
 from curriculum.planners.shortest_path import ShortestPath
 from curriculum.planners.swing_up import SwingUp
 from curriculum.run.evaluation import play_planner
@@ -200,6 +201,19 @@ def test_exploration_is_worked_out_by_hand():
         assert path.actions.tolist() == [[chosen]]
 
 
+@pytest.mark.parametrize(
+    ("visits", "means", "chosen"),
+    [((10, 2), (1, 5), 0), ((2, 10), (5, 1), 1), ((6, 6), (1, 5), 1)],
+)
+def test_the_action_tried_most_is_taken_and_of_equals_the_better(visits, means, chosen):
+    trees = Trees(np.full((1, 2, 2), 0.5))
+    trees.children_visits[0, 0] = visits
+    trees.children_returns[0, 0] = np.multiply(visits, means)
+    trees.lowest[0] = 1
+    trees.highest[0] = 5
+    assert most_visited(trees).tolist() == [chosen]
+
+
 def test_every_simulation_adds_one_node_below_the_one_it_left():
     trees = Trees(np.random.default_rng(0).random((3, 31, 2)))
     for _ in range(30):
@@ -249,6 +263,46 @@ def test_a_kept_plan_is_shifted_and_its_end_filled_or_held(hold_last, end):
     # kept as they were
     assert plans.actions.tolist() == [[1, 2, 3]] * 5
     assert plans.left(np.array([1, 4]), hold_last).tolist() == [expected[1], [0, 0, 0]]
+
+
+# --- shooting ---
+
+
+# 3 * discount against 1
+@pytest.mark.parametrize(("discount", "best"), [(0.99, 1), (0.2, 0)])
+def test_shooting_takes_the_plan_with_the_largest_discounted_return(discount, best):
+    planner = Shooting(plans=64, horizon=4, discount=discount)
+    assert first(planner, Patience()).tolist() == [best] * 20
+
+
+def test_shooting_begins_the_best_plan_that_it_tried_and_keeps_it(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    rng = np.random.default_rng(0)
+    tried: list[np.ndarray] = []
+    paid: list[np.ndarray] = []
+
+    def pay(simulator, state, actions, *_):
+        tried.append(actions)
+        paid.append(rng.integers(4, size=actions.shape).astype(float))
+        return Outcome(paid[-1], np.zeros(len(actions), bool))
+
+    monkeypatch.setattr(curriculum.planners._search.rollouts, "rollout", pay)
+    actor, rows = ready(Shooting(plans=3, horizon=4, discount=0.5), Still(), each=30)
+    action = actor.act(rows.obs, np.arange(30))
+    plans = []
+    for row in range(30):
+        worth = []
+        for plan in range(4):
+            a, b, c, d = paid[0][4 * row + plan]
+            worth.append(a + b / 2 + c / 4 + d / 8)
+        plans.append(tried[0][4 * row + int(np.argmax(worth))].tolist())
+    assert action.tolist() == [plan[0] for plan in plans]
+    assert len({tuple(plan) for plan in plans}) > 3
+    rows.time[:] = 1
+    actor.act(rows.obs, np.arange(30))
+    left = tried[1].reshape(30, 4, 4)[:, 0].tolist()
+    assert left == [[*plan[1:], plan[-1]] for plan in plans]
 
 
 # --- path integrals ---

@@ -10,7 +10,9 @@ import pytest
 from curriculum.envs._base.native import NativeRows
 from curriculum.envs._cellworld.cells import cellworld
 from curriculum.envs._cellworld.columns import COLUMN, COLUMNS
-from curriculum.envs._cellworld.lattice import GOAL, START
+from curriculum.envs._cellworld.lattice import CELLS as CELL_COUNT
+from curriculum.envs._cellworld.lattice import GOAL, SPACING, START
+from curriculum.envs._cellworld.rules import PREY_SPEED, STEP_SECONDS
 from curriculum.envs._cellworld.worlds import WORLDS
 from curriculum.envs.botevade import BotEvade
 from curriculum.envs.gridworld import Gridworld
@@ -20,6 +22,11 @@ from curriculum.planners._tlppo.belief import (
     cell_of_square,
     shifted,
 )
+from curriculum.planners._tlppo.options import Prey
+from curriculum.planners._tlppo.predators import Chase, Predators
+from curriculum.planners._tlppo.scenarios import Rollouts, Weights
+from curriculum.planners._tlppo.search import Search
+from curriculum.planners._tlppo.tree import Tree
 from curriculum.planners.tlppo import TLPPO
 from curriculum.run.evaluation import evaluation_rows, play
 from curriculum.types import Spec, stream
@@ -328,3 +335,131 @@ def test_random_and_greedy_search_still_find_the_goal(exploration):
     rows = rows_of(0, each=1, max_steps=60)
     planner = TLPPO(exploration=exploration).setup(rows, spec_of(rows), (0,))
     assert play(planner.act, rows).success.all()
+
+
+# --- predators of a rollout ---
+
+
+def chase(name: str, cells_per_step: int = 3) -> Chase:
+    """A predator that need not turn, at this speed."""
+    speed = cells_per_step * SPACING / STEP_SECONDS
+    return Chase(cells=cellworld(WORLDS[name]), speed=speed, gain=1e6)
+
+
+def predators(model: Chase, cell: int, destination: int) -> Predators:
+    return Predators(
+        cell=np.array([[cell]]),
+        destination=np.array([[destination]]),
+        heading=model.bearing[[[cell * CELL_COUNT + destination]]],
+        progress=np.full((1, 1), 0.5, np.float32),
+        survival=np.ones((1, 1), np.float32),
+    )
+
+
+def apart(model: Chase, first: int, second: int) -> float:
+    return float(np.hypot(*(model.cells.xy[first] - model.cells.xy[second])))
+
+
+def test_a_predator_chases_the_prey_that_it_sees():
+    model = chase("00_00")  # nothing is in the way
+    west = int(model.cells.nearest(np.array([[0.2, 0.5]]))[0])
+    middle = int(model.cells.nearest(np.array([[0.5, 0.5]]))[0])
+    moved, _ = model.step(predators(model, middle, west), np.array([[GOAL]]))
+    assert moved.destination[0, 0] == GOAL
+    assert apart(model, moved.cell[0, 0], GOAL) < apart(model, middle, GOAL) - SPACING
+
+
+def test_a_predator_goes_on_where_it_does_not_see_the_prey():
+    model = chase("21_05")
+    hidden = np.argwhere(
+        ~model.cells.visible & (model.cells.next_hop >= 0) & (np.arange(331) != GOAL)
+    )
+    cell, prey = next((a, b) for a, b in hidden if model.cells.next_hop[a, GOAL] >= 0)
+    moved, _ = model.step(predators(model, cell, GOAL), np.array([[prey]]))
+    assert moved.destination[0, 0] == GOAL
+    assert moved.cell[0, 0] == model.ahead[3 * CELL_COUNT**2 + cell * CELL_COUNT + GOAL]
+
+
+def test_a_predator_catches_in_passing():
+    model = chase("00_00", cells_per_step=8)
+    model.__dict__["visible"] = np.zeros(CELL_COUNT**2, bool)  # blind: it runs past
+    middle = int(model.cells.nearest(np.array([[0.3, 0.5]]))[0])
+    moved, caught = model.step(predators(model, middle, GOAL), np.array([[middle]]))
+    assert model.danger[moved.cell[0, 0] * CELL_COUNT + middle] == 0  # far behind
+    assert caught.tolist() == [1]
+    assert moved.survival.tolist() == [[0]]
+
+
+# --- values of a tree ---
+
+
+def known(discount: float = 0.25) -> Tree:
+    """A tree of two options: rewards -1 and -2 on their ways, -8 and -4 later."""
+    prey = Prey(
+        cell=np.array([START]),
+        xy=np.zeros((1, 2)),
+        heading=np.zeros(1),
+        time=np.zeros(1, np.int64),
+        over=np.zeros(1, bool),
+    )
+    root = Rollouts(prey, predators(chase("00_00"), START, GOAL))
+    tree = Tree(root, nodes=2, options=2, discount=discount)
+    record(tree, node=0, reward=(-1, -2), later=(-8, -4), root=root)
+    return tree
+
+
+def record(tree: Tree, node: int, reward: Any, later: Any, root: Rollouts) -> None:
+    twice = np.zeros(2, np.int64)
+    tree.record(
+        twice,
+        twice + node,
+        np.arange(2),
+        np.array(reward, float),
+        np.array(later, float),
+        root.at(twice),
+    )
+
+
+@pytest.mark.parametrize(
+    ("discount", "values"), [(0.25, [-7, -5]), (0, [-9, -6]), (1, [-1, -2])]
+)
+def test_what_comes_after_the_way_is_discounted_once(discount, values):
+    assert known(discount).value[0, 0].tolist() == values
+
+
+# a node below the second option, whose best is better than what was known, or worse
+@pytest.mark.parametrize(("best", "value"), [(-1, -2.75), (-6, -5)])
+def test_the_best_that_is_known_after_an_option_is_backed_up(best, value):
+    tree = known()
+    node = tree.add(np.array([0]), np.array([0]), np.array([1]))
+    ends = tree.ends_of(np.array([0]), np.array([0]), np.array([1]))
+    record(tree, node=1, reward=(best, -9), later=(0, 0), root=ends)
+    tree.back_up(np.array([0]), node)
+    assert tree.value[0, 0].tolist() == [-7, value]
+    assert tree.visits[0, 0].tolist() == [1, 2]
+
+
+@pytest.mark.parametrize(("distance", "target"), [(0.9, 7), (1.1, 5)])
+def test_a_point_within_one_step_is_left_out_of_the_way(distance, target):
+    """The best option leads to cell 5, the best one after it to cell 7."""
+    step = PREY_SPEED * STEP_SECONDS
+    model: Any = SimpleNamespace(
+        options=SimpleNamespace(targets=np.array([5, 7])), cells=CELLS
+    )
+    search = Search(
+        scenarios=model,
+        allowed=np.ones((CELL_COUNT, 2), bool),
+        simulations=1,
+        depth=1,
+        exploration=1.0,
+        discount=0.1,
+        weights=Weights(0, 0),
+    )
+    tree: Any = SimpleNamespace(
+        size=np.array([2]),
+        value=np.array([[[-1.0, -2.0], [-2.0, -1.0]]]),
+        child=np.array([[[1, -1], [-1, -1]]]),
+    )
+    xy = CELLS.xy[[5]] + [[distance * step, 0]]
+    root: Any = SimpleNamespace(prey=SimpleNamespace(cell=np.array([5]), xy=xy))
+    assert search._best(tree, root).tolist() == [target]
