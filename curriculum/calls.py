@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from curriculum.activity import Interrupted
+from curriculum.activity import Aborted, Interrupted
 
 PATIENCE = 4.0  # seconds that a call may go on after the command was asked to stop
 LAST_PATIENCE = 3.0  # seconds more, after which the process ends
@@ -87,7 +87,7 @@ _current = _Current()
 
 @contextmanager
 def watched(name: str) -> Iterator[None]:
-    """Make a call that ends, by Interrupted, if it goes on for long after a signal."""
+    """Make a call that ends, by Aborted, if it goes on for long after a signal."""
     before = _current.name
     _current.number += 1
     _current.name = name
@@ -122,7 +122,7 @@ def ending_calls(
 
 def _interrupt(number: int, frame: object) -> None:
     if _current.name:
-        raise Interrupted
+        raise Aborted
 
 
 class _Watch(threading.Thread):

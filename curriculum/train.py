@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from curriculum.activity import Aborted, Interrupted, phase
-from curriculum.calls import ending_calls
+from curriculum.calls import ending_calls, without_exits
 from curriculum.files import write_text
 from curriculum.listeners.progress import Progress
 from curriculum.setting import flags, plugins
@@ -104,7 +104,8 @@ class Stop:
 
 @contextmanager
 def signals() -> Iterator[Stop]:
-    """Collect SIGINT and SIGTERM instead of ending the process."""
+    """Collect SIGINT and SIGTERM instead of ending the process; calls of plug-ins that
+    hang are ended."""
     stop = Stop()
     before = {}
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -317,10 +318,11 @@ def _listen(
             opened.append(listener.open(folder, settings, history))
             stack.callback(opened[-1].close)
         try:
-            for record in records:
-                for listener in opened:
-                    listener(record)
-                last[record.kind] = record.values
+            with without_exits():
+                for record in records:
+                    for listener in opened:
+                        listener(record)
+                    last[record.kind] = record.values
         except Exception:
             _keep_traceback(folder / "error.txt")
             raise

@@ -1,6 +1,7 @@
 """A call of a plug-in that never returns is ended soon after a signal, and none ends
 the program on its own."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -119,3 +120,74 @@ def test_ctrl_c_is_the_users_where_nothing_handles_it_or_the_handler_raised_it()
         assert is_fault(raised(by_signal=False))
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+# --- in a whole run ---
+
+PLANNERS = """
+import time
+import numpy as np
+from curriculum.types import Planner
+
+class Leaving(Planner):
+    def setup(self, rows, spec, seeds):
+        self.number = 0
+        return self
+
+    def act(self, obs, rows):
+        self.number += 1
+        if self.number % 10 == 0:
+            raise {error}
+        return np.zeros(len(rows), np.int64)
+
+class Hanging(Leaving):
+    def act(self, obs, rows):
+        self.number += 1
+        if self.number > 150:
+            print("hanging", flush=True)
+            time.sleep(600)
+        return np.zeros(len(rows), np.int64)
+"""
+TINY = "--learner bc --learner.hidden 8 --eval-episodes 2 --no-eval-mixed --steps 3000"
+
+
+def command(folder: Path, name: str, error: str = "None") -> subprocess.Popen[str]:
+    """Train with a planner of `PLANNERS`."""
+    (folder / "bad.py").write_text(PLANNERS.replace("{error}", error))
+    words = [sys.executable, "-m", "curriculum.train", *TINY.split()]
+    words += ["--planner", f"bad:{name}", "--start", "none"]
+    words += ["--runs-dir", str(folder / "runs"), "--decay", "constant"]
+    return subprocess.Popen(
+        words,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=Path(__file__).parents[1],
+        env=os.environ | {"PYTHONPATH": str(folder)},
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("error", ["SystemExit(0)", "KeyboardInterrupt", "ValueError"])
+def test_a_run_goes_on_where_a_planner_raises_anything(error: str, tmp_path: Path):
+    process = command(tmp_path, "Leaving", error)
+    out, err = process.communicate(timeout=300)
+    assert process.returncode == 0, err
+    assert "where it does, the learner acts" in err
+    assert "last learner alone" in out
+
+
+@pytest.mark.slow
+def test_sigterm_ends_a_run_whose_planner_hangs_within_seconds(tmp_path: Path):
+    process = command(tmp_path, "Hanging")
+    assert process.stdout
+    try:
+        while process.stdout.readline() != "hanging\n":
+            assert process.poll() is None
+        process.send_signal(signal.SIGTERM)
+        _, err = process.communicate(timeout=30)
+    finally:
+        process.kill()
+    assert process.returncode == 128 + signal.SIGTERM
+    assert "Traceback" not in err
+    assert "stopped by SIGTERM" in err

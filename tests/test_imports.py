@@ -18,6 +18,7 @@ ROOMS = {  # a room -> the rooms that its files may import, besides its own
     "activity": (),
     "trust": (),
     "calls": ("activity",),
+    "nested": ("types",),
     "files": (),
     "modules": (),
     "setting": ("types", "trust", "modules"),
@@ -37,11 +38,11 @@ ROOMS = {  # a room -> the rooms that its files may import, besides its own
     "listeners": ("report", "types", "activity", "files"),
     "run": (
         *("setting", "envs", "replay", "learning", "shipping", "report"),
-        *("activity", "calls", "types", "files"),
+        *("activity", "calls", "nested", "types", "files"),
     ),
     "contract": (
         *("run", "setting", "envs", "replay", "learning", "shipping"),
-        *("activity", "calls", "types"),
+        *("activity", "calls", "nested", "types"),
     ),
 }
 EXTRA = {  # a file -> rooms that it alone of its room may import
@@ -53,7 +54,8 @@ GROUND = ("curriculum/_commands.py", "curriculum/_renamed.py")  # import nothing
 MOST_FLOORS = 6
 ONLY = {  # a library -> the places that may import it
     "torch": (
-        *("curriculum/types.py", "curriculum/replay/*", "curriculum/learning/*"),
+        *("curriculum/types.py", "curriculum/nested.py"),
+        *("curriculum/replay/*", "curriculum/learning/*"),
         *("curriculum/learners/*", "curriculum/bonuses/*", "curriculum/shipping/*"),
         *("curriculum/techniques/*", "curriculum/run/*", "curriculum/contract/*"),
         "curriculum/listeners/tensorboard.py",

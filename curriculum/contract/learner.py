@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from curriculum.calls import is_fault
 from curriculum.contract.batches import copy_of, random_batch, random_obs
 from curriculum.contract.promises import (
     BrokenPromise,
@@ -226,9 +227,11 @@ def _check_resumes(
     other = _Course(learner, first.spec, first.seeds)
     try:
         other.learner.load(middle)
-    except Exception as error:
+    except BaseException as error:
+        if not is_fault(error):
+            raise
         raise BrokenPromise(
-            f"load must take what state returned, through JSON, it raised {error!r}"
+            f"load must take what state returned, it raised {error!r}"
         ) from error
     other.updates = updates
     other.update(first.updates - updates)

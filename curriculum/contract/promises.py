@@ -10,7 +10,7 @@ import numpy as np
 from torch import Tensor
 
 from curriculum.calls import is_fault, origin
-from curriculum.run.nested import Unstorable, join, require_storable, split
+from curriculum.nested import Unstorable, join, require_storable, split
 from curriculum.setting import plugins
 from curriculum.types import State, World
 

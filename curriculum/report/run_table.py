@@ -11,7 +11,7 @@ NEEDS = {
     "observation": "what the learner sees",
     "state": "the simulator's true state, a privilege",
 }
-FAILURES = {"faults": "raised an error", "late": "missed the deadline"}
+FAILURES = {"faults": "gave no valid action", "late": "missed the deadline"}
 LABEL = 22  # width of the first column, at least
 COLUMN = 9  # width of the others
 

@@ -18,7 +18,7 @@ from safetensors.numpy import save_file
 from torch import Tensor
 
 from curriculum.files import flush
-from curriculum.run.nested import join, split
+from curriculum.nested import join, split
 from curriculum.types import State
 
 FORMAT = 3

@@ -6,9 +6,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from curriculum.activity import Aborted, Interrupted
 from curriculum.calls import described, is_fault, watched
+from curriculum.nested import require_storable
 from curriculum.run.actions import BrokenAnswer, checked_actions
-from curriculum.run.nested import require_storable
 from curriculum.run.worker import Late, Worker
 from curriculum.types import Planner, Rows, Spec, State
 
@@ -82,6 +83,9 @@ class Guard:
             action = self._act(obs, rows)
         except Late:
             failure = "late"
+        except Interrupted:
+            # no checkpoint now: the planner is in the middle of a call
+            raise Aborted from None
         except BaseException as error:
             if not is_fault(error):
                 raise

@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 
 from curriculum.activity import Aborted, Interrupted, phase
+from curriculum.calls import without_exits
 from curriculum.run import advice, checkpoint, folders
 from curriculum.run.run import Run
 from curriculum.setting.config import Config
@@ -44,7 +45,8 @@ def prepare(
 ) -> Run:
     """Set up a run, at the checkpoint `resume` if one is given; writes nothing."""
     torch.set_num_threads(config.threads)
-    with phase("setup", 0, "", detail="making the world, the planner and the learner"):
+    detail = "making the world, the planner and the learner"
+    with phase("setup", 0, "", detail=detail), without_exits():
         run = Run(config, folder)
         if resume:
             run.load(checkpoint.read(resume))
@@ -62,12 +64,15 @@ def advance(run: Run, stop: Callable[[], bool] = lambda: False) -> Iterator[Reco
                 if stop():
                     run.save()
                     return
-                run.take_step()
+                with without_exits():
+                    run.take_step()
                 # `stop` is asked above, where a checkpoint can be written
                 current.report(run.step)
                 if not (yield from _do_pending(run, stop)):
                     return
-        yield from run.finish()
+        with without_exits():
+            records = run.finish()
+        yield from records
     except Aborted:
         raise
     except Interrupted:
@@ -89,7 +94,8 @@ def _do_pending(
     while run.pending:
         name = run.pending[0]
         try:
-            records = getattr(run, name)()
+            with without_exits():
+                records = getattr(run, name)()
         except Aborted:
             raise
         except Interrupted:

@@ -97,11 +97,11 @@ def test_the_lowest_seed_is_shown_where_seeds_differ():
 @pytest.mark.parametrize(
     ("seeds", "faults", "late", "expected"),
     [
-        (1, 61, 0, "61 raised an error; the learner acted instead"),
+        (1, 61, 0, "61 gave no valid action; the learner acted instead"),
         (1, 0, 2, "2 missed the deadline; the learner acted instead"),
         (
             *(2, [61, 63], [0, 0.5]),
-            "per seed, 62 raised an error and fewer than 1 missed the deadline; "
+            "per seed, 62 gave no valid action and fewer than 1 missed the deadline; "
             "the learner acted instead",
         ),
     ],

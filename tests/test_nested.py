@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import torch
 
+from curriculum.nested import Unstorable, join, require_storable, split
 from curriculum.run import checkpoint
 from curriculum.run.guard import Guard
-from curriculum.run.nested import Unstorable, join, require_storable, split
 from curriculum.types import Planner, Spec
 
 SPEC = Spec((1,), "float32", np.zeros(1), np.ones(1), actions=4)
