@@ -106,8 +106,8 @@ class Drawn:
             is_whole = self.rng.random() < 0.8 or not array.size
             return array if is_whole else array.reshape(-1)[0]
         if kind == 8:
-            types = [torch.bool, torch.bfloat16, torch.float16, torch.int64]
-            return torch.zeros(size).to(types[self.rng.integers(4)])
+            tensors = [torch.bool, torch.bfloat16, torch.float16, torch.int64]
+            return torch.zeros(size).to(tensors[self.rng.integers(4)])
         return [None, 3, 0.1, float("nan"), "a/b", b"x", True][self.rng.integers(7)]
 
 
@@ -144,6 +144,12 @@ class Remembering(Planner):
 
     def __init__(self, remembered: Any) -> None:
         self.remembered = remembered
+
+    def setup(self, rows: Any, spec: Spec, seeds: tuple[int, ...]) -> Any:
+        return self
+
+    def act(self, obs: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        return np.zeros(len(rows), np.int64)
 
     def state(self) -> Any:
         return self.remembered

@@ -35,6 +35,9 @@ class Patient(Planner):
         self.allowed = threading.Event()
         self.asked = 0
 
+    def setup(self, rows: Any, spec: Spec, seeds: tuple[int, ...]) -> Any:
+        return self
+
     def act(self, obs: np.ndarray, rows: np.ndarray) -> np.ndarray:
         self.asked += 1
         self.allowed.wait(10)
