@@ -57,12 +57,14 @@ class Atari(World):
         "learner": "dqn",
         "planner.plans": 2,
         "planner.horizon": 15,
+        "planner.episodes": 1,
         "start.size": 1_000,
         "steps": 5_000,
         "updates_per_step": 0.1,
         "capacity": 20_000,
         "eval_every": 2_500,
         "eval_episodes": 3,
+        "eval_mixed": False,
     }
     has_success: ClassVar[bool] = False
 

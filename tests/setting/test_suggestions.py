@@ -194,3 +194,10 @@ def test_options_of_a_yaml_file_decide_too(tmp_path: Path):
         "sac",
         "td3bc",
     )
+
+
+def test_a_search_in_long_games_plays_one_episode_before_training():
+    pytest.importorskip("ale_py", reason="needs ale-py")
+    found = settings("--env", "ALE/Breakout-v5")
+    assert (found["planner"], found["planner.episodes"]) == ("shooting", 1)
+    assert found["eval_mixed"] is False
