@@ -24,6 +24,7 @@ from curriculum.listeners.progress import Progress
 from curriculum.setting import arms, flags
 from curriculum.setting.config import Config, flat
 from curriculum.setting.names import require_folder_name
+from curriculum.trust import require_trust, trusting_words
 
 if TYPE_CHECKING:
     from curriculum.report.curves import Curve
@@ -43,7 +44,8 @@ def main(argv: list[str] | None = None) -> None:
         print(f"{USAGE}\n\n{__doc__}")
         return
     found = None
-    with train.signals() as stop, Progress().following(stop) as progress:
+    trust = trusting_words(argv)
+    with train.signals() as stop, Progress().following(stop) as progress, trust:
         try:
             if arms.names_only_finished_runs(argv):
                 compare_finished(argv)
@@ -105,10 +107,12 @@ def find_comparison(argv: list[str]) -> Comparison | None:
 
 
 def _without_resume(argv: list[str]) -> tuple[str, list[str]]:
-    """The value of --resume, and the command line without it."""
+    """The value of --resume, and the command line without it and --trust."""
     resume = ""
     words: list[str] = []
     for flag in flags.scan(argv):
+        if flag == flags.Flag("trust", []):
+            continue
         if flag.name != "resume":
             words += [f"--{flag.name}", *flag.values]
         elif len(flag.values) == 1:
@@ -163,7 +167,9 @@ def _found(folder: Path, words: list[str]) -> Comparison:
     lock = Lock(folder)
     try:
         start = len(shlex.split(PROG))
-        configs, finished = _read_arms(shlex.split(described["command"])[start:])
+        own = shlex.split(described["command"])[start:]
+        _require_trust_of_code(own, folder / DESCRIPTION)
+        configs, finished = _read_arms(own)
         if configs.keys() != described["arms"].keys():
             raise ValueError(
                 f"{folder}/{DESCRIPTION} lists other arms than its command"
@@ -172,6 +178,14 @@ def _found(folder: Path, words: list[str]) -> Comparison:
         lock.release()
         raise
     return Comparison(configs, described["arms"], finished, lock)
+
+
+def _require_trust_of_code(words: Iterable[str], path: Path) -> None:
+    """Ask for trust in the code that the command in a file names."""
+    for word in words:
+        # module:Class or the path of a file, also inside the flags of an arm
+        if re.search(r"\S:\S|\.py\b|--trust", word):
+            require_trust(f"{word} in {path}", word)
 
 
 def _folder_names(names: Iterable[str]) -> dict[str, str]:

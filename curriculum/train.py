@@ -21,6 +21,7 @@ from curriculum.listeners.progress import Progress
 from curriculum.setting import flags, plugins
 from curriculum.setting.config import Config, flat
 from curriculum.setting.names import require_folder_name
+from curriculum.trust import trusting_words
 from curriculum.types import Listener, Record
 
 if TYPE_CHECKING:
@@ -40,7 +41,8 @@ def main(argv: list[str] | None = None) -> None:
     argv = sys.argv[1:] if argv is None else argv
     place = None
     status = 2  # refused before training
-    with signals() as stop, Progress().following(stop) as progress:
+    trust = trusting_words(argv)
+    with signals() as stop, Progress().following(stop) as progress, trust:
         try:
             with phase("setup", 0, "", detail="loading settings and libraries"):
                 config, resume = flags.parse(argv, PROG)
@@ -197,9 +199,9 @@ def _settings(folder: Path, argv: list[str]) -> tuple[Config, Config]:
     from curriculum.run import folders
 
     path = folder / folders.SETTINGS
-    trust = ["--trust"] if flags.trusts(argv) else []
-    saved, _ = flags.parse(["--config", str(path), *trust], PROG)
-    wanted, _ = flags.parse(["--config", str(path), *argv], PROG)
+    with trusting_words(argv):
+        saved, _ = flags.parse(["--config", str(path)], PROG)
+        wanted, _ = flags.parse(["--config", str(path), *argv], PROG)
     old = flat(saved)
     changed = []
     for key, value in flat(wanted).items():

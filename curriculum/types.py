@@ -297,6 +297,13 @@ class Planner(Protocol):
     # report names
     needs: ClassVar[str] = "observation"
 
+    def check_world(self, world: World) -> None:
+        """Raise ValueError where this planner cannot act in `world`.
+
+        It is called before a run begins. A planner that does not define it is set up
+        for one row instead: define it where `setup` takes long."""
+        return
+
     def setup(self, rows: Rows, spec: Spec, seeds: tuple[int, ...]) -> Self:
         """Prepare for `rows` (in order of `seeds`, equally many each) and return
         self."""

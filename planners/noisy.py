@@ -9,7 +9,7 @@ import numpy as np
 
 from curriculum.planners._generators import SeedGenerators
 from curriculum.setting import plugins
-from curriculum.types import Planner, Rows, Spec, State, within
+from curriculum.types import Planner, Rows, Spec, State, World, within
 
 # types of values that a setting of a type accepts; other types accept only themselves
 ACCEPTED: dict[Any, tuple[type, ...]] = {
@@ -38,6 +38,9 @@ class Noisy(Planner):
     @property
     def needs(self) -> str:  # type: ignore[override]
         return self._make_other().needs
+
+    def check_world(self, world: World) -> None:
+        self._make_other().check_world(world)
 
     def setup(self, rows: Rows, spec: Spec, seeds: tuple[int, ...]) -> Self:
         self.other = self._make_other().setup(rows, spec, seeds)

@@ -38,7 +38,7 @@ ROOMS = {  # a room -> the rooms that its files may import, besides its own
     "listeners": ("report", "types", "activity", "files"),
     "run": (
         *("setting", "envs", "replay", "learning", "shipping", "report"),
-        *("activity", "calls", "nested", "types", "files"),
+        *("activity", "calls", "trust", "nested", "types", "files"),
     ),
     "contract": (
         *("run", "setting", "envs", "replay", "learning", "shipping"),

@@ -6,6 +6,7 @@ import torch
 
 from curriculum.contract.bonus import check_bonus
 from curriculum.contract.decay import check_decay
+from curriculum.contract.fit import check_fit
 from curriculum.contract.gate import check_gate
 from curriculum.contract.learner import check_learner
 from curriculum.contract.planner import check_planner
@@ -18,7 +19,8 @@ from curriculum.setting.config import Config
 
 
 def check_foreign(config: Config) -> None:
-    """Check every plug-in that is not built in, by few calls; raises ContractError.
+    """Check every plug-in that is not built in, by few calls, and whether planner and
+    learner fit the world; raises ContractError or another ValueError.
 
     Planners may be slow: one is asked for about 20 actions."""
     check_resources(config)
@@ -43,6 +45,7 @@ def check_foreign(config: Config) -> None:
         technique = plugins.make("technique", choice)
         if _is_foreign(technique):
             check_technique(technique, env)
+    check_fit(config)
 
 
 def _is_foreign(plugin: object) -> bool:

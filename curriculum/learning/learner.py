@@ -106,6 +106,15 @@ class Learner(Hyperparameters):
 
     # --- setup ---
 
+    def check_actions(self, spec: Spec) -> None:
+        """Raise ValueError where this learner cannot learn actions of this kind."""
+        kind = "discrete" if spec.actions else "box"
+        if kind not in self.kinds:
+            raise ValueError(
+                f"{type(self).__name__} takes {self.kinds[0]} actions, this world's "
+                f"are {kind}; choose another --learner"
+            )
+
     def setup(
         self,
         spec: Spec,
@@ -114,12 +123,7 @@ class Learner(Hyperparameters):
         precision: Precision = "fp32",
     ) -> Self:
         """Draw the networks of every seed from its own streams and return self."""
-        kind = "discrete" if spec.actions else "box"
-        if kind not in self.kinds:
-            raise ValueError(
-                f"{type(self).__name__} takes {self.kinds[0]} actions, this world's "
-                f"are {kind}; choose another --learner"
-            )
+        self.check_actions(spec)
         retain_freed_memory()
         self.seeds = seeds
         self.device = device

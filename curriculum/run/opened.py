@@ -17,6 +17,7 @@ from curriculum.run import checkpoint, folders
 from curriculum.run.evaluation import Scale, final_episodes, play_learner, score
 from curriculum.setting import flags
 from curriculum.setting.config import Config
+from curriculum.trust import Untrusted, trusting
 from curriculum.types import Spec, State, World
 
 Which = Literal["last", "best"]
@@ -81,9 +82,9 @@ class OpenedRun:
     `loaded` says which entries of the checkpoint were loaded. Policies are "last", at
     that checkpoint, or "best" by the evaluations up to it."""
 
-    def __init__(self, folder: Path):
+    def __init__(self, folder: Path, trust: bool = False):
         self.folder = Path(folder)
-        self.config = _config(self.folder)
+        self.config = _config(self.folder, trust)
         self.seeds = self.config.seeds
         self.checkpoint, state = _newest_intact(self.folder)
         _require_same_seeds(self.checkpoint, state["seeds"], self.seeds)
@@ -189,12 +190,15 @@ class OpenedRun:
             self.learner.restore(self.weights["last"], everyone)
 
 
-def _config(folder: Path) -> Config:
+def _config(folder: Path, trust: bool) -> Config:
     path = folder / "config.yaml"
     if not path.is_file():
         raise ValueError(f"{folder} is not a run: it has no config.yaml")
     try:
-        return flags.read(["--config", str(path)]).config
+        with trusting(trust):
+            return flags.read(["--config", str(path)]).config
+    except Untrusted:
+        raise
     except ValueError as error:
         raise ValueError(f"{path} is damaged or was edited: {error}") from None
 

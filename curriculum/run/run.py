@@ -85,7 +85,7 @@ class Run:
         self.autosave = Autosave(self.save)
 
     @staticmethod
-    def open(folder: Path | str) -> OpenedRun:
+    def open(folder: Path | str, trust: bool = False) -> OpenedRun:
         """Open a finished or interrupted run without training it.
 
             run = Run.open("runs/gridworld/shortest_path-dqn-exponential")
@@ -94,8 +94,10 @@ class Run:
             scores = run.metrics("evaluate").values["eval/score"]  # [records, seeds]
 
         The newest intact checkpoint is loaded; neither a buffer nor a planner is set
-        up. ValueError says what is wrong with a folder that holds no such run."""
-        return OpenedRun(Path(folder))
+        up. ValueError says what is wrong with a folder that holds no such run. Its
+        settings may name plug-ins, which run code: these are imported only with
+        `trust`."""
+        return OpenedRun(Path(folder), trust)
 
     def planning_rate(self) -> np.ndarray:
         """Share of actions that the planner takes now, [P]: 0 once a seed's budget is

@@ -32,7 +32,10 @@ PROTOCOLS: Mapping[str, Members] = {
         ("defaults", "has_success", "frames", "fps", "title", "evaluated"),
     ),
     "planner": Members(
-        "curriculum.types", "Planner", ("setup", "act"), ("needs", "state", "load")
+        "curriculum.types",
+        "Planner",
+        ("setup", "act"),
+        ("needs", "check_world", "state", "load"),
     ),
     "decay": Members(
         "curriculum.types", "Decay", ("rate",), ("listens", "observe", "state", "load")

@@ -5,7 +5,6 @@ settings, those of the chosen plug-ins included, by the types of their fields.
 """
 
 import dataclasses
-import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -21,7 +20,7 @@ from curriculum.setting import (
 from curriculum.setting.config import Config
 from curriculum.setting.description import Description, Field, read_class
 from curriculum.setting.spelling import suggestion
-from curriculum.trust import require_trust
+from curriculum.trust import require_trust, trusting_words
 from curriculum.types import World
 
 FAMILIES = plugins.CHOSEN
@@ -48,8 +47,6 @@ EXTRAS = (
         "settings file names",
     ),
 )
-# a value that names code: module:Class or the path of a .py file
-CODE = re.compile(r"(^|=)[A-Za-z_][\w.]*:[A-Za-z_]|\.py$")
 
 
 class Flag(NamedTuple):
@@ -129,7 +126,7 @@ def choices(argv: list[str]) -> Choices:
             written[f"{family}.{field}"] = origin
     settings = {name: text for name, text in written.items() if name not in flags}
     settings |= flags
-    if not trusts(argv):
+    with trusting_words(argv):
         _require_trust_of_code(settings)
     for technique in settings.get("techniques", Text([])).words or ():
         plugins.describe("technique", technique)
@@ -161,11 +158,6 @@ def scan(argv: Sequence[str]) -> list[Flag]:
 def asks_for_help(argv: Sequence[str]) -> bool:
     """Whether a command line asks for help."""
     return "--help" in argv or "-h" in argv
-
-
-def trusts(argv: Sequence[str]) -> bool:
-    """Whether a command line says that files are trusted."""
-    return Flag("trust", []) in scan(argv)
 
 
 def fail(prog: str, error: object, status: int = 2) -> NoReturn:
@@ -215,16 +207,16 @@ def _without_group(settings: Mapping[str, Text], family: str) -> dict[str, Text]
 
 
 def _require_trust_of_code(settings: Mapping[str, Text]) -> None:
-    """Ask for trust in the code that a settings file names."""
+    """Ask for trust in the code that a settings file names, and the user does not."""
     for name, text in settings.items():
         family = name.partition(".")[0]
         if not text.file or family not in (*FAMILIES, "techniques"):
             continue
         for word in text.words or ():
-            if CODE.search(word):
-                require_trust(
-                    f"{name}: {values.shown(word)} in the settings file {text.file}"
-                )
+            # module:Class or the path of a file, also inside name=value
+            if ":" in word or word.endswith(".py"):
+                what = f"{name}: {values.shown(word)} in the settings file {text.file}"
+                require_trust(what, word)
 
 
 def _world(settings: Mapping[str, Text], name: str) -> World:

@@ -1,16 +1,16 @@
 """Experts: planners that ask a policy of Stable-Baselines3."""
 
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import torch
 from stable_baselines3.common.policies import BasePolicy
 
-from curriculum.planners._expert.cache import trained_policy
+from curriculum.planners._expert.cache import check, trained_policy
 from curriculum.planners._expert.policies import actions_of
 from curriculum.planners._expert.settings import ExpertSettings
 from curriculum.planners._generators import SeedGenerators
-from curriculum.types import Planner, Rows, Spec, State
+from curriculum.types import Planner, Rows, Spec, State, World
 
 
 class Expert(Planner):
@@ -42,12 +42,17 @@ class Expert(Planner):
                 action[own] = asked.reshape(-1, *action.shape[1:])
         return action
 
+    def _seen(self, obs: np.ndarray) -> Any:
+        """What the policy sees of observations [n, *O]."""
+        return obs
+
     def _ask(self, obs: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+        seen = self._seen(obs)
         if self.deterministic:
-            return actions_of(self.asked, obs)
+            return actions_of(self.asked, seen)
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(int(generator.integers(2**63)))
-            return actions_of(self.asked, obs, deterministic=False)
+            return actions_of(self.asked, seen, deterministic=False)
 
     def state(self) -> State:
         return {"generators": self.generators.state()}
@@ -58,6 +63,9 @@ class Expert(Planner):
 
 class TrainedExpert(Expert, ExpertSettings):
     """An expert that is trained in the world it acts in, once for each setting."""
+
+    def check_world(self, world: World) -> None:
+        check(self, world)
 
     def policy(self, rows: Rows, spec: Spec) -> BasePolicy:
         return trained_policy(self, rows)

@@ -1,7 +1,7 @@
 """Policies of Stable-Baselines3: read from zips, checked against a world, and asked.
 
-Zips of that library are the only files in this package that hold pickles, which can run
-any code when they are read: give `--planner sb3` none whose author you do not trust.
+Zips of that library and files of VecNormalize are the only files that this package
+unpickles. Pickles can run any code, so they are read only if the user trusts them.
 """
 
 import json
@@ -19,7 +19,15 @@ from stable_baselines3.common.policies import ActorCriticPolicy, BasePolicy
 from stable_baselines3.common.save_util import load_from_pkl, load_from_zip_file
 from stable_baselines3.common.vec_env import VecNormalize
 
-from curriculum.types import Spec
+from curriculum.envs._base.spec import spec_of
+from curriculum.planners._expert.observations import (
+    View,
+    described,
+    same_kind,
+    view_for,
+)
+from curriculum.trust import require_trust
+from curriculum.types import Spec, World
 
 # entries of a zip that acting needs; the others are not unpickled
 NEEDED = (
@@ -32,7 +40,9 @@ NEEDED = (
 
 
 def actions_of(
-    policy: BasePolicy, obs: np.ndarray, deterministic: bool = True
+    policy: BasePolicy,
+    obs: np.ndarray | dict[str, np.ndarray],
+    deterministic: bool = True,
 ) -> np.ndarray:
     """A policy's actions [n], or [n, *A] scaled from its own bounds to [-1, 1]."""
     action, _ = policy.predict(obs, deterministic=deterministic)
@@ -44,12 +54,9 @@ def actions_of(
 def read_policy(path: Path) -> BasePolicy:
     """Read the policy in a zip of any algorithm, and unpickle only what acting needs.
 
-    Raises ValueError where the file does not exist or cannot be read."""
-    if not path.is_file():
-        raise ValueError(
-            f"there is no file {path}; "
-            "give the zip that a model of Stable-Baselines3 was saved to"
-        )
+    Raises ValueError where it does not exist, is not trusted or cannot be read."""
+    require_zip(path)
+    require_trust(f"the zip {path}")
     try:
         return _read_zip(path)
     except Exception as error:  # unpickling may raise anything
@@ -57,6 +64,22 @@ def read_policy(path: Path) -> BasePolicy:
         raise ValueError(
             f"{path} is not a zip that this version of Stable-Baselines3 can read "
             f"({reason})"
+        ) from None
+
+
+def require_zip(path: Path) -> None:
+    """Raise ValueError where a file does not exist or is no zip of the library."""
+    if not path.is_file():
+        raise ValueError(
+            f"there is no file {path}; "
+            "give the zip that a model of Stable-Baselines3 was saved to"
+        )
+    try:
+        with zipfile.ZipFile(path) as archive:
+            archive.getinfo("data")
+    except (zipfile.BadZipFile, KeyError, OSError):
+        raise ValueError(
+            f"{path} is not a zip that a model of Stable-Baselines3 was saved to"
         ) from None
 
 
@@ -84,43 +107,51 @@ def _read_zip(path: Path) -> BasePolicy:
     return policy
 
 
-def read_normalizer(path: Path) -> VecNormalize:
+def read_normalizer(path: Path, seen: spaces.Space) -> VecNormalize:
     """Read the statistics that VecNormalize saved, a pickle.
 
-    Raises ValueError where the file does not exist or holds something else."""
+    Raises ValueError where the file does not exist, is not trusted, holds something
+    else, or was saved for other observations than `seen`."""
     if not path.is_file():
         raise ValueError(
             f"there is no file {path}; give the one that VecNormalize saved"
         )
+    require_trust(f"the file {path}")
     try:
         found = load_from_pkl(path)
     except Exception as error:  # unpickling may raise anything
+        reason = f"{type(error).__name__}: {error}".split("\n")[0]
         raise ValueError(
-            f"{path} is not a file that VecNormalize saved "
-            f"({type(error).__name__}: {error})"
+            f"{path} is not a file that VecNormalize saved ({reason})"
         ) from None
     if not isinstance(found, VecNormalize):
         raise ValueError(
             f"{path} holds a {type(found).__name__}, "
             "not the VecNormalize that a model was trained with"
         )
+    if not same_kind(seen, found.observation_space):
+        raise ValueError(
+            f"{path} was saved for observations {found.observation_space}, "
+            f"the model sees {seen}; give the file that was saved with the model"
+        )
     return found
 
 
-def check_fits(policy: BasePolicy, spec: Spec, path: str) -> None:
-    """Raise ValueError where the policy read from `path` does not fit a world."""
+def check_fits(policy: BasePolicy, world: World, path: str) -> View:
+    """What the policy read from `path` sees of a world; ValueError where it does not
+    fit."""
     if isinstance(policy, RecurrentActorCriticPolicy):
         raise ValueError(
             f"{path} holds a policy with memory, which sb3 cannot ask; "
             "train one without"
         )
-    seen = policy.observation_space
-    same_kind = (seen.dtype == np.uint8) == (spec.obs_dtype == "uint8")
-    if seen.shape != spec.obs_shape or not same_kind:
+    view = view_for(policy.observation_space, world)
+    if view is None:
         raise ValueError(
-            f"{path} was trained on observations {seen}, this world gives "
-            f"{spec.obs_dtype} {list(spec.obs_shape)}; train one in this world"
+            f"{path} was trained on observations {policy.observation_space}, "
+            f"this world gives {described(world)}; train one in this world"
         )
+    spec = spec_of(world)
     if not _acts_in(policy.action_space, spec):
         if spec.actions:
             wanted = f"one of {spec.actions}"
@@ -130,6 +161,7 @@ def check_fits(policy: BasePolicy, spec: Spec, path: str) -> None:
             f"{path} was trained to act in {policy.action_space}, "
             f"this world takes {wanted}; train one in this world"
         )
+    return view
 
 
 def _acts_in(space: spaces.Space, spec: Spec) -> bool:

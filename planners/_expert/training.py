@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from stable_baselines3.common.policies import BasePolicy
 
-from curriculum.activity import Interrupted, Phase, announce, phase
+from curriculum.activity import Aborted, Interrupted, Phase, announce, phase
 from curriculum.planners._expert import snapshot
 from curriculum.planners._expert.model import build_model
 from curriculum.planners._expert.policies import actions_of, isolated
@@ -69,6 +69,8 @@ def train(expert: ExpertSettings, world: World, folder: Path) -> Trained:
         try:
             training.run()
             return training.result()
+        except Aborted:  # anywhere, perhaps within an update
+            raise
         except Interrupted:
             training.save()
             raise

@@ -23,6 +23,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecMonitor, VecNormali
 
 from curriculum.activity import Interrupted, listening
 from curriculum.envs._base.native import Dynamics, NativeRows
+from curriculum.envs._gym import native
 from curriculum.envs.cartpole import CartPole
 from curriculum.envs.gridworld import Gridworld
 from curriculum.envs.gym import Gym
@@ -43,6 +44,7 @@ from curriculum.planners.qrdqn import QRDQN
 from curriculum.planners.sac import SAC
 from curriculum.planners.sb3 import SB3
 from curriculum.planners.tqc import TQC
+from curriculum.trust import Untrusted, trusting
 from curriculum.types import Spec, stream
 
 SHORT: dict[str, Any] = {
@@ -160,6 +162,12 @@ def set_up(planner: Any, world: Any, *seeds: int, each: int = 2) -> Any:
     return planner.setup(
         rows_of(world, *seeds, each=each), spec_of(world), seeds or (0,)
     )
+
+
+def trusted(planner: Any, world: Any, *seeds: int, each: int = 2) -> Any:
+    """Set up a planner that reads files of the library."""
+    with trusting():
+        return set_up(planner, world, *seeds, each=each)
 
 
 def kept(cache: Path) -> dict[str, Any]:
@@ -982,7 +990,7 @@ def test_a_zip_of_any_algorithm_acts_as_the_library_does_scaled_to_our_bounds(
     name, tmp_path
 ):
     theirs, world = saved_by(tmp_path / "model.zip", name), THEIRS[name][1]()
-    actor = set_up(SB3(path=str(tmp_path / "model.zip")), world, each=5)
+    actor = trusted(SB3(path=str(tmp_path / "model.zip")), world, each=5)
     obs = (
         np.random.default_rng(0)
         .normal(size=(5, *world.observation_space.shape))
@@ -1008,7 +1016,7 @@ def test_a_zip_runs_no_code_that_acting_does_not_need(tmp_path, monkeypatch):
         return read[-1]
 
     monkeypatch.setattr(stable_baselines3.common.save_util.cloudpickle, "loads", loads)
-    set_up(SB3(path=str(tmp_path / "model.zip")), Bounds())
+    trusted(SB3(path=str(tmp_path / "model.zip")), Bounds())
     # the network's class and the two spaces; the other settings are plain JSON
     assert len(read) == 3
 
@@ -1023,7 +1031,7 @@ def test_observations_are_normalised_with_the_statistics_of_training(tmp_path):
     statistics.mean = np.array([1.0, -1])
     statistics.var = np.array([4.0, 0.25])
     normalize.save(str(tmp_path / "normalize.pkl"))
-    actor = set_up(
+    actor = trusted(
         SB3(
             path=str(tmp_path / "model.zip"), normalize=str(tmp_path / "normalize.pkl")
         ),
@@ -1041,7 +1049,7 @@ def test_observations_are_normalised_with_the_statistics_of_training(tmp_path):
 
 def refusal(path: Any, world: Any, **fields: Any) -> str:
     with pytest.raises(ValueError, match=r".") as caught:
-        set_up(SB3(path=str(path), **fields), world)
+        trusted(SB3(path=str(path), **fields), world)
     assert "\n" not in str(caught.value)
     return (
         str(caught.value)
@@ -1098,21 +1106,21 @@ def test_what_is_no_zip_of_the_library_is_refused_with_a_sentence(tmp_path):
         ValueError,
         match=r"^sb3 needs the zip of a saved model: --planner\.path model\.zip$",
     ):
-        set_up(SB3(), Count())
+        trusted(SB3(), Count())
     given = (
         "there is no file model.zip; "
         "give the zip that a model of Stable-Baselines3 was saved to"
     )
     assert refusal(tmp_path / "none.zip", Count()) == given
     (tmp_path / "text.zip").write_text("hello")
-    unread = (
-        "model.zip is not a zip that this version of Stable-Baselines3 can read "
-        "(BadZipFile: File is not a zip file)"
-    )
+    unread = "model.zip is not a zip that a model of Stable-Baselines3 was saved to"
     assert refusal(tmp_path / "text.zip", Count()) == unread
     shutil.make_archive(str(tmp_path / "other"), "zip", tmp_path, "text.zip")
-    assert "KeyError: \"There is no item named 'data'" in refusal(
-        tmp_path / "other.zip", Count()
+    assert refusal(tmp_path / "other.zip", Count()) == unread
+    (tmp_path / "data").write_text("{}")
+    shutil.make_archive(str(tmp_path / "empty"), "zip", tmp_path, "data")
+    assert refusal(tmp_path / "empty.zip", Count()).startswith(
+        "model.zip is not a zip that this version of Stable-Baselines3 can read (KeyErr"
     )
     saved_by(tmp_path / "model.zip", "DQN")
     at = tmp_path / "text.zip"
@@ -1135,6 +1143,213 @@ def test_a_policy_with_memory_is_refused(tmp_path):
     assert refusal(tmp_path / "model.zip", world).startswith(
         "model.zip holds a policy with memory"
     )
+
+
+def test_nothing_is_unpickled_before_the_user_trusts_it(tmp_path, monkeypatch):
+    """Neither when a run is checked nor when it begins."""
+    path, statistics = tmp_path / "model.zip", tmp_path / "vecnormalize.pkl"
+    saved_by(path, "SAC")
+    statistics.write_bytes(b"cos\nsystem\n(S'touch owned'\ntR.")
+    monkeypatch.chdir(tmp_path)
+
+    def refuse(*_: Any, **__: Any) -> Any:
+        raise AssertionError("unpickled")
+
+    with monkeypatch.context() as patched:
+        for target in ("pickle.load", "pickle.loads", "torch.load"):
+            patched.setattr(target, refuse)
+        cloudpickle = stable_baselines3.common.save_util.cloudpickle
+        patched.setattr(cloudpickle, "loads", refuse)
+        for normalize in ("", str(statistics)):
+            planner = SB3(path=str(path), normalize=normalize)
+            with pytest.raises(Untrusted, match=r"^the zip .* give --trust"):
+                planner.check_world(Bounds())
+            with pytest.raises(Untrusted, match=r"^the zip .* give --trust"):
+                set_up(planner, Bounds())
+    with pytest.raises(Untrusted, match=r"vecnormalize\.pkl can run any code"):
+        policies.read_normalizer(statistics, Bounds().observation_space)
+    assert not (tmp_path / "owned").exists()
+
+
+# --- zips of models that were trained in an environment itself ---
+
+
+class Ordered(gym.Env):
+    """Shows how many steps are left in a given space; the last action is shown too."""
+
+    metadata: ClassVar[dict[str, Any]] = {"render_modes": []}
+
+    def __init__(self, kind: str = "dict"):
+        self.kind = kind
+        spaces = gym.spaces
+        self.observation_space = {
+            "dict": spaces.Dict(
+                {
+                    "position": spaces.Box(-9, 9, (2, 2), np.float32),
+                    "level": spaces.Discrete(3),
+                    "flags": spaces.MultiBinary(3),
+                    "wheels": spaces.MultiDiscrete([2, 3]),
+                }
+            ),
+            "discrete": spaces.Discrete(5),
+            "shifted": spaces.Dict(
+                {
+                    "level": spaces.Discrete(3, start=2),
+                    "inner": spaces.Dict({"wheels": spaces.MultiDiscrete([2, 3])}),
+                }
+            ),
+            "matrix": spaces.Box(-9, 9, (2, 3), np.float64),
+            "mixed": spaces.Dict(
+                {
+                    "picture": spaces.Box(0, 255, (8, 8, 3), np.uint8),
+                    "direction": spaces.Discrete(4),
+                    "mission": spaces.Text(9),
+                }
+            ),
+        }[kind]
+        self.action_space = spaces.Discrete(3)
+
+    def reset(self, *, seed: Any = None, options: Any = None) -> Any:
+        super().reset(seed=seed)
+        self.time = 0
+        self.observation_space.seed(int(self.np_random.integers(2**31)))
+        return self.observation_space.sample(), {}
+
+    def step(self, action: Any) -> Any:
+        self.time += 1
+        return self.observation_space.sample(), float(action), False, self.time > 5, {}
+
+
+for kind in ("dict", "discrete", "shifted", "matrix", "mixed"):
+    gym.register(f"Ordered-{kind}-v0", Ordered, kwargs={"kind": kind})
+
+
+NATIVE = {
+    "PPO on a dictionary": ("dict", stable_baselines3.PPO, "MultiInputPolicy"),
+    "DQN on a dictionary": ("dict", stable_baselines3.DQN, "MultiInputPolicy"),
+    "DQN on a number": ("discrete", stable_baselines3.DQN, "MlpPolicy"),
+    "PPO on a number": ("discrete", stable_baselines3.PPO, "MlpPolicy"),
+    "PPO on a matrix": ("matrix", stable_baselines3.PPO, "MlpPolicy"),
+}
+
+
+def trained_in(env: gym.Env, algorithm: Any, policy: str, path: Path) -> Any:
+    """A model that was trained for a few steps in an environment, and saved."""
+    settings: dict[str, Any] = {"n_steps": 16, "batch_size": 8}
+    if algorithm is stable_baselines3.DQN:
+        settings = {"learning_starts": 4, "buffer_size": 50}
+    with policies.isolated():
+        theirs = algorithm(policy, env, device="cpu", seed=1, **settings)
+        theirs.learn(32)
+    theirs.save(path)
+    return theirs
+
+
+def native_and_flat(env: gym.Env, view: Any, number: int) -> tuple[list[Any], Any]:
+    """Observations as the environment gives them, and as our world does."""
+    given = [env.reset(seed=seed)[0] for seed in range(number)]
+    return given, np.stack([view(one) for one in given])
+
+
+@pytest.mark.parametrize("name", NATIVE)
+def test_a_model_sees_what_its_environment_gives(name, tmp_path):
+    kind, algorithm, policy = NATIVE[name]
+    path = tmp_path / "model.zip"
+    theirs = trained_in(gym.make(f"Ordered-{kind}-v0"), algorithm, policy, path)
+    world = Gym(id=f"Ordered-{kind}-v0")
+    planner = SB3(path=str(path))
+    with trusting():
+        planner.check_world(world)
+    actor = trusted(planner, world, each=12)
+    env = gym.make(f"Ordered-{kind}-v0")
+    given, flat = native_and_flat(env, world.facts.view, 12)
+    expected = [int(theirs.predict(one, deterministic=True)[0]) for one in given]
+    assert actor.act(flat, np.arange(12)).tolist() == expected
+    assert len(set(expected)) > 1 or "DQN" in name
+
+
+def test_a_model_that_was_trained_on_one_part_sees_that_part(tmp_path):
+    class Picture(gym.ObservationWrapper):
+        def __init__(self, env: gym.Env):
+            super().__init__(env)
+            self.observation_space: Any = env.observation_space["picture"]  # type: ignore[index]
+
+        def observation(self, observation: Any) -> Any:
+            return observation["picture"]
+
+    path = tmp_path / "model.zip"
+    env = gym.make("Ordered-mixed-v0")
+    theirs = trained_in(Picture(env), stable_baselines3.PPO, "MlpPolicy", path)
+    world = Gym(id="Ordered-mixed-v0")
+    actor = trusted(SB3(path=str(path)), world, each=12)
+    given, flat = native_and_flat(env, world.facts.view, 12)
+    expected = [
+        int(theirs.predict(one["picture"], deterministic=True)[0]) for one in given
+    ]
+    assert actor.act(flat, np.arange(12)).tolist() == expected
+
+
+@pytest.mark.parametrize("kind", ["dict", "discrete", "shifted", "matrix", "mixed"])
+def test_flat_observations_are_restored_exactly(kind):
+    world = Gym(id=f"Ordered-{kind}-v0")
+    view = world.facts.view
+    given, flat = native_and_flat(gym.make(f"Ordered-{kind}-v0"), view, 9)
+    restored = native.native_observations(view, flat)
+    for index, one in enumerate(given):
+        require_equal(restored, one, native.native_space(view), index)
+
+
+def require_equal(restored: Any, one: Any, space: gym.Space, index: int) -> None:
+    """An observation of a batch is as the environment gave it, but for its text."""
+    if isinstance(space, gym.spaces.Dict):
+        assert restored.keys() == space.keys()
+        for name, part in space.items():
+            require_equal(restored[name], one[name], part, index)
+        return
+    expected = np.asarray(one)
+    assert restored[index].shape == expected.shape
+    assert restored[index].dtype == expected.dtype
+    # float64 is rounded to float32, as policies do
+    np.testing.assert_array_equal(restored[index], expected.astype(np.float32))
+
+
+def test_statistics_normalise_what_the_environment_gives(tmp_path):
+    env = VecNormalize(
+        DummyVecEnv([lambda: gym.make("Ordered-dict-v0")]),
+        norm_obs_keys=["position"],
+        clip_obs=2.0,
+    )
+    path, statistics = tmp_path / "model.zip", tmp_path / "vecnormalize.pkl"
+    theirs = trained_in(env, stable_baselines3.PPO, "MultiInputPolicy", path)  # type: ignore[arg-type]
+    env.save(str(statistics))
+    world = Gym(id="Ordered-dict-v0")
+    actor = trusted(SB3(path=str(path), normalize=str(statistics)), world, each=12)
+    given, flat = native_and_flat(gym.make("Ordered-dict-v0"), world.facts.view, 12)
+    expected = []
+    for one in given:
+        seen = env.normalize_obs({name: np.array([part]) for name, part in one.items()})
+        expected.append(int(theirs.predict(seen, deterministic=True)[0][0]))
+    assert actor.act(flat, np.arange(12)).tolist() == expected
+    other = VecNormalize(DummyVecEnv([lambda: gym.make("Ordered-matrix-v0")]))
+    other.save(str(statistics))
+    with pytest.raises(ValueError, match="was saved for observations Box"):
+        trusted(SB3(path=str(path), normalize=str(statistics)), world)
+
+
+@pytest.mark.parametrize(
+    "place",
+    ["vecnormalize.pkl", "model_vecnormalize_9_steps.pkl", "x/vecnormalize.pkl"],
+)
+def test_statistics_that_lie_beside_a_zip_are_hinted_at(place, tmp_path, capsys):
+    saved_by(tmp_path / "model.zip", "SAC")
+    planner = SB3(path=str(tmp_path / "model.zip"))
+    with trusting():
+        planner.check_world(Bounds())
+        assert capsys.readouterr().err == ""
+        (tmp_path / place).parent.mkdir(exist_ok=True)
+        (tmp_path / place).touch()
+        planner.check_world(Bounds())
+    assert f"--planner.normalize {tmp_path / place}" in capsys.readouterr().err
 
 
 # --- learning ---

@@ -1,0 +1,28 @@
+"""Whether planner and learner fit the world of a run, asked before the run begins."""
+
+import copy
+
+from curriculum.envs._base.spec import spec_of
+from curriculum.setting.config import Config
+from curriculum.types import Planner, World, stream
+
+
+def check_fit(config: Config) -> None:
+    """Raise ValueError where the planner or the learner cannot be used in the world.
+
+    Nothing is trained and nothing is written."""
+    chosen = config.plugged()
+    world = chosen["env"]
+    chosen["learner"].check_actions(spec_of(world))
+    planner = chosen["planner"]
+    if type(planner).check_world is Planner.check_world:
+        _set_up(copy.deepcopy(planner), world)
+    else:
+        planner.check_world(world)
+
+
+def _set_up(planner: Planner, world: World) -> None:
+    """Set a planner up for one row."""
+    rows = world.rows([stream(0, "check")])
+    rows.reset()
+    planner.setup(rows, spec_of(world), (0,))
