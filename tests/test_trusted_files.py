@@ -32,6 +32,7 @@ TINY = {
     "env": "cartpole",
     "learner": "bc",
     "learner.hidden": [4],
+    "learner.batch_size": 8,
     "start.size": 32,
     "steps": 8,
     "eval_episodes": 1,

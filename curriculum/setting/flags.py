@@ -111,6 +111,8 @@ def choices(argv: list[str]) -> Choices:
     Raises ValueError where the file names code and the user trusts no file."""
     flags = _given_flags(argv)
     written = _read_file(flags)
+    with trusting_words(argv):
+        _require_trust_of_code(written, flags)
     chosen: dict[str, str] = {}
     for family in FAMILIES:
         named = _one_name(written, family)
@@ -126,8 +128,6 @@ def choices(argv: list[str]) -> Choices:
             written[f"{family}.{field}"] = origin
     settings = {name: text for name, text in written.items() if name not in flags}
     settings |= flags
-    with trusting_words(argv):
-        _require_trust_of_code(settings)
     for technique in settings.get("techniques", Text([])).words or ():
         plugins.describe("technique", technique)
     world = _world(settings, chosen["env"])
@@ -206,12 +206,17 @@ def _without_group(settings: Mapping[str, Text], family: str) -> dict[str, Text]
     return {key: text for key, text in settings.items() if not key.startswith(prefix)}
 
 
-def _require_trust_of_code(settings: Mapping[str, Text]) -> None:
-    """Ask for trust in the code that a settings file names, and the user does not."""
-    for name, text in settings.items():
+def _require_trust_of_code(
+    written: Mapping[str, Text], flags: Mapping[str, Text]
+) -> None:
+    """Ask for trust in the code that a settings file names, and flags do not replace."""
+    chosen = {family: _one_name(flags, family) for family in FAMILIES}
+    for name, text in written.items():
         family = name.partition(".")[0]
-        if not text.file or family not in (*FAMILIES, "techniques"):
+        if family not in (*FAMILIES, "techniques") or name in flags:
             continue
+        if chosen.get(family) and chosen[family] != _one_name(written, family):
+            continue  # a setting of another plug-in
         for word in text.words or ():
             # module:Class or the path of a file, also inside name=value
             if ":" in word or word.endswith(".py"):
