@@ -209,7 +209,7 @@ def _without_group(settings: Mapping[str, Text], family: str) -> dict[str, Text]
 def _require_trust_of_code(
     written: Mapping[str, Text], flags: Mapping[str, Text]
 ) -> None:
-    """Ask for trust in the code that a settings file names, and flags do not replace."""
+    """Ask for trust in code that a settings file names and flags do not replace."""
     chosen = {family: _one_name(flags, family) for family in FAMILIES}
     for name, text in written.items():
         family = name.partition(".")[0]
