@@ -6,6 +6,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from curriculum.report.records import read_records
+
 Values = dict[str, np.ndarray]  # tag -> [P]
 # what a comparison needs of the record "final"
 FINAL = (
@@ -35,11 +37,20 @@ class Curve(NamedTuple):
 
 
 def read_curve(run: Path) -> Curve:
-    """Read the folder of a run; ValueError if it is none or not finished."""
+    """Read the folder of a run; ValueError if it is none, not finished or damaged."""
     path = run / "metrics.jsonl"
     if not path.is_file():
         raise ValueError(f"{run} is no run: it has no metrics.jsonl")
-    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    lines = read_records(path)
+    try:
+        return _curve(run, lines)
+    except (KeyError, IndexError, TypeError, OSError, RecursionError) as error:
+        raise ValueError(f"the records of {run} are damaged: {error!r:.100}") from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{run}/result.json is damaged: {error}") from None
+
+
+def _curve(run: Path, lines: list[dict[str, Any]]) -> Curve:
     last = {line["kind"]: _arrays(line["values"]) for line in lines}
     if "final" not in last:
         raise ValueError(

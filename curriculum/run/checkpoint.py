@@ -125,6 +125,9 @@ def read(folder: Path, only: Sequence[str] = ()) -> State:
     except (
         KeyError,
         TypeError,
+        AttributeError,
+        RecursionError,
+        UnicodeDecodeError,
         json.JSONDecodeError,
         SafetensorError,
         OSError,

@@ -25,6 +25,7 @@ import numpy as np
 import yaml
 
 from curriculum.files import flush, write_text
+from curriculum.report.records import read_records
 from curriculum.run import checkpoint
 from curriculum.run.lock import InUse, Lock
 from curriculum.setting.config import folder_name_in
@@ -239,12 +240,7 @@ def set_aside_later(folder: Path, resumed: Path) -> None:
 def records(folder: Path) -> list[dict[str, Any]]:
     """All records in `metrics.jsonl`, without a last line that was not written to its
     end."""
-    return _read_records(folder / RECORDS)
-
-
-def _read_records(path: Path) -> list[dict[str, Any]]:
-    lines = path.read_text().splitlines(keepends=True) if path.is_file() else []
-    return [json.loads(line) for line in lines if line.endswith("\n")]
+    return read_records(folder / RECORDS)
 
 
 def history(folder: Path, resumed: Path | None) -> list[dict[str, Any]]:
@@ -252,7 +248,7 @@ def history(folder: Path, resumed: Path | None) -> list[dict[str, Any]]:
     if resumed is None:
         return []
     known = checkpoint.read(resumed, only=["run"])["run"]["records"]
-    found = _read_records(folder / RESUMED_RECORDS)
+    found = read_records(folder / RESUMED_RECORDS)
     if len(found) < known:
         found = records(folder)
     if len(found) < known:
