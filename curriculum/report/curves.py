@@ -44,7 +44,7 @@ def read_curve(run: Path) -> Curve:
     lines = read_records(path)
     try:
         return _curve(run, lines)
-    except (KeyError, IndexError, TypeError, OSError, RecursionError) as error:
+    except (LookupError, TypeError, OverflowError, OSError, RecursionError) as error:
         raise ValueError(f"the records of {run} are damaged: {error!r:.100}") from None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"{run}/result.json is damaged: {error}") from None

@@ -1,5 +1,6 @@
 """A run that is opened to be used: no training, no buffer, no planner."""
 
+import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -15,7 +16,7 @@ from curriculum.learning.learner import Learner
 from curriculum.learning.weights import Snapshot
 from curriculum.run import checkpoint, folders
 from curriculum.run.evaluation import Scale, final_episodes, play_learner, score
-from curriculum.setting import flags
+from curriculum.setting import flags, values
 from curriculum.setting.config import Config
 from curriculum.trust import Untrusted, trusting
 from curriculum.types import Spec, State, World
@@ -142,6 +143,8 @@ class OpenedRun:
         random play and the planner on those episodes, otherwise to their returns at the
         start of the run."""
         scale = self.scale
+        if episodes is not None:
+            episodes = _checked_episodes(episodes)
         if episodes is None:
             episodes = final_episodes(self.config.eval_episodes)
             if self.finished:
@@ -236,6 +239,20 @@ def _require_same_seeds(path: Path, found: list[int], seeds: tuple[int, ...]) ->
         )
 
 
+def _checked_episodes(episodes: Sequence[int]) -> tuple[int, ...]:
+    """The episode seeds; ValueError unless they are whole numbers of at least 0."""
+    try:
+        checked: tuple[int, ...] = values.checked(tuple[int, ...], episodes)
+    except values.Mismatch as problem:
+        raise ValueError(f"episodes {problem}") from None
+    if not checked or min(checked) < 0:
+        raise ValueError(
+            "episodes must be at least one whole number, none below 0, "
+            f"got {values.shown(episodes)}"
+        )
+    return checked
+
+
 def _device(config: Config) -> str:
     """The run's device, or the CPU on a machine without it."""
     available = config.device == "cpu" or torch.cuda.is_available()
@@ -246,7 +263,7 @@ def _device(config: Config) -> str:
 def _threads(count: int) -> Iterator[None]:
     """Use as many threads as the run did, so that results are the same."""
     before = torch.get_num_threads()
-    torch.set_num_threads(count)
+    torch.set_num_threads(min(count, os.cpu_count() or 1))
     try:
         yield
     finally:

@@ -137,6 +137,8 @@ def _layers_in(arrays: Arrays) -> list[Layer]:
 
 
 def _read(path: Path) -> Arrays:
+    if not path.is_file():
+        raise ValueError(f"{path} is not a policy: there is no such file")
     try:
         return safetensors.load(path.read_bytes())
     # KeyError: a type that numpy does not have

@@ -29,6 +29,8 @@ def runner(
     def forward(obs: np.ndarray) -> np.ndarray:
         x = np.asarray(obs, np.float32)
         is_batch = x.ndim > 1 and prod(x.shape[1:]) == mean.size
+        if not is_batch and x.size != mean.size:
+            raise _wrong_shape(mean.size, x.shape)
         x = x.reshape((-1, mean.size) if is_batch else mean.size)
         x = (x - mean) * scale
         if limit:
@@ -58,6 +60,13 @@ def require_numbers(output: np.ndarray) -> None:
     raise ValueError(
         "the policy gives numbers that are not finite: its observation holds such "
         "numbers or very large ones"
+    )
+
+
+def _wrong_shape(numbers: int, shape: tuple[int, ...]) -> ValueError:
+    return ValueError(
+        f"an observation has {numbers} numbers, a batch has one more axis in front; "
+        f"got shape {shape}"
     )
 
 

@@ -52,7 +52,7 @@ WORDS = (
         "é" * 50,
     ),
     *("x" * 5000, "9" * 5000, "auto", "iql", "dqn", "mcts", "gym", "CartPole-v1"),
-    *("expert", "linear", "quantize", "../..", "/dev/zero", "canary:Canary", "a=b"),
+    *("expert", "linear", "quantize", "../..", "/dev/zero", "a=b"),
     *("learner=1", "fixed", "rnd", "%s%n", "{}", "[]", "!!python/name:os.system"),
 )
 EXTREMES = (b"\x00", b"\xff", b"{", b"[", b'"', b"NaN", b"1e999", b"-1", b"null", b": ")
@@ -147,9 +147,8 @@ class Inputs:
         for _ in range(self.random.randint(1, 4)):
             at = self.random.randrange(len(lines))
             name = lines[at].split(":")[0]
-            word = self.random.choice(
-                [*WORDS, "&a 1", "*a", "!!int 3", str(self.canary)]
-            )
+            odd = ("&a 1", "*a", "!!int 3", "canary:Canary", str(self.canary))
+            word = self.random.choice([*WORDS, *odd])
             changes = [f"{name}: {word}", f"{name}: [{word}]", f"{name}: {{a: {word}}}"]
             changes += [lines[at] * 2, "", word, f"- {word}", f"{name}:\n- {word}"]
             lines[at] = self.random.choice(changes)

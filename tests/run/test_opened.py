@@ -91,6 +91,21 @@ def test_a_policy_acts_as_the_file_of_its_seed(finished, which):
         assert np.ndim(policy.act(obs[0])) == 0
 
 
+@pytest.mark.parametrize(
+    ("episodes", "says"),
+    [
+        ([], "at least one whole number"),
+        ([-1], "none below 0"),
+        (5, "episodes must be a list of whole numbers, got 5"),
+        (["a"], "episodes must be a whole number, got 'a'"),
+    ],
+)
+def test_episodes_that_cannot_be_played_are_refused(finished, episodes, says):
+    run = Run.open(finished)
+    with pytest.raises(ValueError, match=says):
+        run.evaluate(episodes)
+
+
 def test_what_a_run_does_not_have_is_named(finished):
     run = Run.open(finished)
     with pytest.raises(ValueError, match=r"^no seed 0; there are: 3, 5$"):
@@ -181,15 +196,15 @@ def test_a_folder_without_a_run_is_named_in_one_sentence(tmp_path: Path):
         ("steps: 0", "steps"),
         ("stepps: 100", "stepps"),
         ("learner: nobody", "nobody"),
-        ("learner: [iql, dqn]", "one name"),
+        ("learner: [iql, dqn]", "takes one value"),
         ("gate: ./gone.py", "gone.py"),
         ("seeds: []", "seeds"),
         ("seeds: {3: 5}", "flat list"),
         ("seeds: [3", "not valid YAML"),
-        ("env: cartpole", "Unrecognized options: --env."),
+        ("env: cartpole", "there is no setting .env."),
         ("learner.hidden: [8]", "does not fit"),
         ("seeds: [4, 6]", "seeds 3, 5, config.yaml has 4, 6"),
-        ("\udcff", "not valid YAML"),
+        ("\udcff", "not UTF-8"),
     ],
 )
 def test_a_damaged_or_edited_configuration_is_refused_in_one_sentence(

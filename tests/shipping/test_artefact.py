@@ -15,6 +15,7 @@ from curriculum.learning.normalizer import Normalize
 from curriculum.shipping.artefact import deployable, fill, load, save
 from curriculum.shipping.int8 import quantized
 from curriculum.shipping.layers import Layer, Unsupported, assemble, dense
+from curriculum.shipping.numpy_runner import runner
 from curriculum.techniques.quantize import Quantize
 
 # LayerNorm's eps or 0 for none, whether it ends in Tanh
@@ -528,3 +529,14 @@ def test_numbers_that_are_not_finite_are_not_deployed():
         ValueError, match=r"not finite cannot be deployed; they are in first\.weight"
     ):
         deployable(policy)
+
+
+def test_what_is_no_policy_or_no_observation_is_named(tmp_path: Path):
+    with pytest.raises(ValueError, match="nope is not a policy: there is no such file"):
+        load(tmp_path / "nope")
+    layer = Layer(np.ones((2, 3), np.float32), np.zeros(2, np.float32))
+    policy = runner(np.zeros(3, np.float32), np.ones(3, np.float32), [layer])
+    assert policy(np.zeros((5, 3))).shape == (5, 2)
+    for shape in [(), (2,), (4,), (3, 2)]:
+        with pytest.raises(ValueError, match="an observation has 3 numbers"):
+            policy(np.zeros(shape))
