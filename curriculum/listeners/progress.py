@@ -1,5 +1,6 @@
 """Progress: bars on a terminal, plain lines elsewhere."""
 
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -91,7 +92,8 @@ class Progress(Listener):
 
 
 def _make_display() -> Display:
-    if not sys.stderr.isatty():
+    is_dumb = os.environ.get("TERM") in ("dumb", "unknown")
+    if is_dumb or not sys.stderr.isatty():
         return Lines()
     from curriculum.listeners._phases.bars import Bars
 

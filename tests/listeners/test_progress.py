@@ -227,3 +227,16 @@ def test_the_rate_of_an_evaluation_is_that_of_its_own_step(
     assert [line.split("rate ")[1][:4] for line in lines] == [
         *("1.00", "0.80", "0.60", "0.40", "0.20", "0.00")
     ]
+
+
+@pytest.mark.parametrize(
+    ("is_terminal", "term", "expected"),
+    [(True, "xterm", Bars), (True, "dumb", Lines), (False, "xterm", Lines)],
+)
+def test_bars_need_a_terminal_that_can_move_the_cursor(
+    monkeypatch: pytest.MonkeyPatch, is_terminal: bool, term: str, expected: type
+):
+    monkeypatch.setenv("TERM", term)
+    monkeypatch.setattr("sys.stderr.isatty", lambda: is_terminal)
+    with Progress().following() as progress:
+        assert type(progress.display) is expected
