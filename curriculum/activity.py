@@ -132,3 +132,19 @@ def listening(
         yield
     finally:
         _audience.reset(token)
+
+
+@contextmanager
+def overhearing(hear: Callable[[Phase], None]) -> Iterator[None]:
+    """Let `hear` see every phase inside this context, before the listener does."""
+    audience = _audience.get()
+
+    def show(current: Phase) -> None:
+        hear(current)
+        audience.show(current)
+
+    token = _audience.set(audience._replace(show=show))
+    try:
+        yield
+    finally:
+        _audience.reset(token)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import yaml
 
 from curriculum import train
-from curriculum.activity import Interrupted, phase
+from curriculum.activity import Interrupted, Phase, overhearing, phase
 from curriculum.files import write_text
 from curriculum.listeners.progress import Progress
 from curriculum.setting import arms, flags
@@ -210,12 +210,20 @@ def compare(comparison: Comparison, stop: train.Stop, progress: Progress) -> boo
 
     folder = comparison.lock.folder
     curves: dict[str, Curve] = {}
+    total = len(comparison.configs)
     hint = "--steps, or leave out arms"
-    with phase("comparison", len(comparison.configs), "arms", hint) as current:
+
+    def hear(inner: Phase) -> None:
+        """Count what is done of the present arm, too."""
+        if inner.name == "online":
+            current.share = (len(curves) + inner.share) / total
+
+    with phase("comparison", total, "arms", hint) as current, overhearing(hear):
         for name, config in comparison.configs.items():
             current.report(len(curves), f"now {name}")
             run = folder / comparison.folders[name]
-            print(f"\narm {name}", file=sys.stderr)
+            number = len(curves) + 1
+            print(f"\narm {number} of {total}: {name}", file=sys.stderr)
             if not _train_arm(config, run, stop, progress):
                 return False
             curves[name] = read_curve(run)

@@ -2,7 +2,14 @@
 
 import pytest
 
-from curriculum.activity import Interrupted, Phase, announce, listening, phase
+from curriculum.activity import (
+    Interrupted,
+    Phase,
+    announce,
+    listening,
+    overhearing,
+    phase,
+)
 
 
 def test_listeners_see_the_beginning_every_advance_and_the_end():
@@ -57,3 +64,14 @@ def test_what_is_announced_reaches_listeners_alone(capsys: pytest.CaptureFixture
         announce("6 features are scaled")
     assert said == ["6 features are scaled"]
     assert capsys.readouterr().err == ""
+
+
+def test_phases_can_be_overheard_on_their_way_to_the_listener():
+    seen: list[str] = []
+    with (
+        listening(lambda current: seen.append("listener")),
+        overhearing(lambda current: seen.append(current.name)),
+        phase("online", total=10, unit="steps"),
+    ):
+        pass
+    assert seen == ["online", "listener"] * 2

@@ -51,8 +51,11 @@ def describe(pace: Pace, now: float) -> str:
     parts = [amount(phase), phase.detail]
     if left is not None:
         parts.append(f"about {duration(left)} left")
-    elif phase.total and pace.elapsed(now) > RECENT:
-        parts.append(f"no estimate after {duration(pace.elapsed(now))}")
+    elif pace.elapsed(now) > RECENT:
+        passed = duration(pace.elapsed(now))
+        parts.append(
+            f"no estimate after {passed}" if phase.total else f"{passed} so far"
+        )
     text = ", ".join(part for part in parts if part)
     return f"{phase.name}: {text}{advice(pace, now)}"
 
