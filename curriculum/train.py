@@ -259,7 +259,20 @@ def run(place: Place, stop: Stop, progress: Progress | None = None) -> bool:
         return False
     folders.finish(folder, settings, last)
     _report(config, folder, settings, last)
+    _require_healthy(config, last)
     return True
+
+
+def _require_healthy(config: Config, last: Last) -> None:
+    """Raise ValueError, at the very end, if some seeds were stopped."""
+    flags_of_seeds = last["final"].get("final/stopped", ())
+    pairs = zip(config.seeds, flags_of_seeds, strict=False)
+    stopped = [str(seed) for seed, was_stopped in pairs if was_stopped]
+    if stopped:
+        raise ValueError(
+            f"seeds that were stopped: {', '.join(stopped)}; their results are those "
+            "of their last good policy, the other seeds have finished"
+        )
 
 
 def _announce_memory(config: Config, folder: Path) -> None:

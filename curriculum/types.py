@@ -502,6 +502,15 @@ def within(settings: object, low: float, high: float, *names: str) -> None:
         raise ValueError(f"{name} must be {bounds}, got {value:g}")
 
 
+def at_most(settings: object, high: float, *names: str) -> None:
+    """Raise ValueError where a field of `settings` is so large that numbers overflow or
+    an update never ends."""
+    for name in names:
+        value = getattr(settings, name)
+        if not value <= high:
+            raise ValueError(f"{name} must be at most {high:,g}, got {value:,g}")
+
+
 def among(settings: object, *names: str) -> None:
     """Raise ValueError where a field of `settings` is not one of the values that its
     Literal type lists."""

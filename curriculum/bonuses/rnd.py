@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 from curriculum.learning.learner import Learner
 from curriculum.learning.networks import Network
-from curriculum.types import Batch, Bonus, Spec, State, within
+from curriculum.types import Batch, Bonus, Spec, State, at_most, within
 
 # updates between batches that the running statistics of observations take in
 EVERY = 16
@@ -44,7 +44,10 @@ class RND(Bonus):
     learning_rate: float = 3e-3
 
     def __post_init__(self) -> None:
-        within(self, 0, float("inf"), "coef", "learning_rate")
+        within(self, 0, float("inf"), "coef")
+        at_most(self, 1e6, "coef")
+        within(self, 0, float("inf"), "learning_rate")
+        at_most(self, 100, "learning_rate")
         within(self, 1, float("inf"), "duration", "embedding", "width")
 
     def setup(self, spec: Spec, seeds: tuple[int, ...], device: str = "cpu") -> Self:

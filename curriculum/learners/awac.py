@@ -20,7 +20,7 @@ from torch import Tensor
 from curriculum.learning.learner import Learner
 from curriculum.learning.networks import Network
 from curriculum.learning.values import Values
-from curriculum.types import Batch, within
+from curriculum.types import Batch, at_most, within
 
 
 @dataclass(kw_only=True)
@@ -36,6 +36,7 @@ class AWAC(Learner):
     def __post_init__(self) -> None:
         super().__post_init__()
         within(self, 1e-6, float("inf"), "temperature")
+        at_most(self, 1e6, "temperature")
 
     def build(self) -> dict[str, Network]:
         return {"q": self.head.critic(members=2), "policy": self.head.actor()}

@@ -13,8 +13,10 @@ actions that a cloned policy finds at least `threshold` times as likely as its
 likeliest; Huber error.
 
 Differs from the papers: discrete actions have two critics, too, instead of double Q and
-one trunk for critic and clone. Acting decodes the same latents at every state, so that
-the policy is deterministic.
+one trunk for critic and clone. Box actions: acting decodes the same `samples` latents
+at every state, where the paper draws 10 new ones (and 100 in its code) each time, so
+that the policy is deterministic, equal to its exported file, and the same in every
+evaluation; the targets of the critics draw new ones.
 
 Shapes: P seeds, K = 2 critics, N candidates, B batch.
 """
@@ -28,7 +30,7 @@ from torch import Tensor, nn
 from curriculum.learning.behaviour import behaviour_model
 from curriculum.learning.learner import Learner
 from curriculum.learning.networks import Network
-from curriculum.types import Batch, within
+from curriculum.types import Batch, at_most, within
 
 
 @dataclass(kw_only=True)
@@ -47,6 +49,7 @@ class BCQ(Learner):
         super().__post_init__()
         within(self, 0, 1, "care", "threshold")
         within(self, 1, float("inf"), "samples")
+        at_most(self, 10_000, "samples")
         within(self, 0, 2, "reach")
 
     def build(self) -> dict[str, Network]:

@@ -24,7 +24,7 @@ from torch import Tensor
 
 from curriculum.learning.learner import Learner
 from curriculum.learning.networks import Network
-from curriculum.types import Batch, within
+from curriculum.types import Batch, at_most, within
 
 
 @dataclass(kw_only=True)
@@ -45,7 +45,9 @@ class CQL(Learner):
     def __post_init__(self) -> None:
         super().__post_init__()
         within(self, 0, float("inf"), "alpha")
+        at_most(self, 1e6, "alpha")
         within(self, 1, float("inf"), "quantiles", "samples")
+        at_most(self, 10_000, "quantiles", "samples")
 
     def build(self) -> dict[str, Network]:
         critic = self.head.critic(self.head.default_critics, self.quantiles)

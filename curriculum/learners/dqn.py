@@ -20,7 +20,7 @@ from torch import Tensor
 
 from curriculum.learning.learner import Learner
 from curriculum.learning.networks import Network
-from curriculum.types import Batch, within
+from curriculum.types import Batch, at_most, within
 
 
 @dataclass(kw_only=True)
@@ -39,6 +39,7 @@ class DQN(Learner):
     def __post_init__(self) -> None:
         super().__post_init__()
         within(self, 1, float("inf"), "quantiles")
+        at_most(self, 10_000, "quantiles")
 
     def build(self) -> dict[str, Network]:
         return {"q": self.head.critic(quantiles=self.quantiles)}

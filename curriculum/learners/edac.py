@@ -22,7 +22,7 @@ from torch import Tensor
 from curriculum.learning.learner import Learner
 from curriculum.learning.networks import Network
 from curriculum.learning.values import Values
-from curriculum.types import Batch, within
+from curriculum.types import Batch, at_most, within
 
 
 @dataclass(kw_only=True)
@@ -40,7 +40,9 @@ class EDAC(Learner):
     def __post_init__(self) -> None:
         super().__post_init__()
         within(self, 2, float("inf"), "critics")
+        at_most(self, 10_000, "critics")
         within(self, 0, float("inf"), "diversity")
+        at_most(self, 1e6, "diversity")
         if self.layer_norm:
             raise ValueError(
                 "edac needs the gradients of its critics with respect to actions, "

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from curriculum.learning.learner import Learner
 from curriculum.learning.networks import Network
-from curriculum.types import Batch, within
+from curriculum.types import Batch, at_most, within
 
 MAX_WEIGHT = 100.0  # of a transition in the policy's loss, as in the authors' code
 
@@ -42,6 +42,7 @@ class IQL(Learner):
         super().__post_init__()
         within(self, 0, 1, "expectile")
         within(self, 0, float("inf"), "temperature")
+        at_most(self, 1e6, "temperature")
 
     def build(self) -> dict[str, Network]:
         return {

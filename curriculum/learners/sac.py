@@ -10,9 +10,10 @@ networks. M, a random subset of the critics, is REDQ's (Chen et al. 2021, arXiv
 start's data, this is RLPD (Ball et al. 2023, arXiv 2302.02948), the reference for
 online learning from prior data.
 
-Differs from RLPD: network widths, and one update per batch. Discrete actions, an
-extension after Christodoulou (2019, arXiv 1910.07207): expectations over actions and
-the entropy H are exact.
+Differs from RLPD: network widths, one update per batch, and the target entropy, which
+is -1 for each number of an action as in SAC; RLPD's -1/2 is `target_entropy_scale` 0.5.
+Discrete actions, an extension after Christodoulou (2019, arXiv 1910.07207):
+expectations over actions and the entropy H are exact.
 
 Shapes: P seeds, K critics, B batch.
 """
@@ -27,7 +28,7 @@ from torch import Tensor
 from curriculum.learning.learner import Learner
 from curriculum.learning.networks import Network, Scalar
 from curriculum.learning.values import Values
-from curriculum.types import Batch, within
+from curriculum.types import Batch, at_most, within
 
 
 @dataclass(kw_only=True)
@@ -43,11 +44,16 @@ class SAC(Learner):
     # number of random critics whose minimum is the target: more are more pessimistic
     subset: int = 2
     entropy_backup: bool = True  # whether the target includes entropy
+    # factor on the target entropy, which is -1 for each number of a box action: less
+    # keeps the policy more random; RLPD's is 0.5
+    target_entropy_scale: float = 1.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
         within(self, 1, float("inf"), "critics")
+        at_most(self, 10_000, "critics")
         within(self, 1, self.critics, "subset")
+        within(self, 0, 100, "target_entropy_scale")
 
     def build(self) -> dict[str, Network]:
         return {
@@ -91,7 +97,8 @@ class SAC(Learner):
 
     def temperature_loss(self, entropy: Tensor, temperature: Tensor) -> Tensor:
         """Lowers the temperature where entropy exceeds its target, [P]."""
-        spare_entropy = entropy - self.head.target_entropy
+        target = self.target_entropy_scale * self.head.target_entropy
+        spare_entropy = entropy - target
         return temperature * spare_entropy.mean(-1)
 
     def act(self, obs: np.ndarray, explore: bool = False) -> np.ndarray:

@@ -23,7 +23,7 @@ from torch import Tensor
 from curriculum.learning.learner import Learner
 from curriculum.learning.networks import Network
 from curriculum.learning.values import Values
-from curriculum.types import Batch, within
+from curriculum.types import Batch, at_most, within
 
 
 @dataclass(kw_only=True)
@@ -41,6 +41,7 @@ class TD3BC(Learner):
     def __post_init__(self) -> None:
         super().__post_init__()
         within(self, 0, float("inf"), "alpha", "target_noise", "noise_limit")
+        at_most(self, 1e6, "alpha", "target_noise", "noise_limit")
         within(self, 1, float("inf"), "delay")
 
     @property

@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-from curriculum.types import among, within
+from curriculum.types import among, at_most, within
 
 INFINITY = float("inf")
 
@@ -47,10 +47,17 @@ class Hyperparameters:
 
     def __post_init__(self) -> None:
         within(self, 0, 1, "discount", "polyak", "exploration")
-        within(self, 0, INFINITY, "learning_rate", "grad_clip")
+        within(self, 0, INFINITY, "learning_rate")
+        at_most(self, 100, "learning_rate")
+        within(self, 0, INFINITY, "grad_clip")
+        at_most(self, 1e9, "grad_clip")
         within(self, 0, INFINITY, "schedule_updates", "target_every")
         within(self, 1e-9, INFINITY, "reward_scale")
-        within(self, 1, INFINITY, "batch_size", "n_step")
+        at_most(self, 1e9, "reward_scale")
+        within(self, 1, INFINITY, "batch_size")
+        at_most(self, 1_000_000, "batch_size")
+        within(self, 1, INFINITY, "n_step")
+        at_most(self, 100_000, "n_step")
         if not self.hidden or min(self.hidden) < 1:
             raise ValueError(
                 f"hidden must name at least one positive layer width, got {self.hidden}"

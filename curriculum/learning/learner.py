@@ -224,6 +224,20 @@ class Learner(Hyperparameters):
         self.head.noise.load(noise)
         return values
 
+    def problems(self) -> dict[int, str]:
+        """Which seeds, by index, have an infinite loss or weights that are not finite,
+        and what it is."""
+        found = {}
+        for name, loss in self.last_losses.items():
+            for index in torch.nonzero(loss.isinf()).flatten().tolist():
+                found[index] = f"its loss {name!r} is infinite"
+        for name, weights in self.weights.members.items():
+            sums = [block.reshape(len(block), -1).sum(-1) for block in weights.blocks]
+            total = torch.stack(sums).sum(0)  # [P]
+            for index in torch.nonzero(~total.isfinite()).flatten().tolist():
+                found.setdefault(index, f"numbers of {name!r} are not finite")
+        return found
+
     # --- acting ---
 
     def act(self, obs: np.ndarray, explore: bool = False) -> np.ndarray:

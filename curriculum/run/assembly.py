@@ -23,7 +23,16 @@ def set_up_learner(config: Config, chosen: Learner, spec: Spec) -> Learner:
 
 
 def allocate_buffer(config: Config, learner: Learner, spec: Spec) -> Buffer:
-    """Allocate the replay buffer with the columns that the learner needs."""
+    """Allocate the replay buffer with the columns that the learner needs; ValueError if
+    it cannot hold what one update takes."""
+    for name in ("batch_size", "n_step"):
+        wanted = getattr(learner, name)
+        if wanted > config.capacity:
+            flag = name.replace("_", "-")
+            raise ValueError(
+                f"the buffer holds {config.capacity:,} transitions, an update would "
+                f"need {wanted:,}; lower --learner.{flag} or raise --capacity"
+            )
     empty = Buffer(
         capacity=config.capacity,
         sampling=config.sampling,

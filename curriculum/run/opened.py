@@ -18,6 +18,7 @@ from curriculum.run import checkpoint, folders
 from curriculum.run.evaluation import Scale, final_episodes, play_learner, score
 from curriculum.setting import flags, values
 from curriculum.setting.config import Config
+from curriculum.shipping.numpy_runner import require_numbers
 from curriculum.trust import Untrusted, trusting
 from curriculum.types import Spec, State, World
 
@@ -73,6 +74,7 @@ class ActingPolicy:
             )
         with torch.inference_mode():
             output = self.module(torch.as_tensor(batch)).numpy()
+        require_numbers(output)
         action = output.argmax(-1) if self.spec.actions else output
         return action[0] if single else action
 

@@ -11,6 +11,7 @@ from curriculum.run import assembly, checkpoint, folders, maps
 from curriculum.run.autosave import Autosave
 from curriculum.run.deployment import measure_compressed
 from curriculum.run.evaluator import Evaluator
+from curriculum.run.health import Health
 from curriculum.run.opened import OpenedRun
 from curriculum.run.scores import Scores
 from curriculum.run.stopwatch import Stopwatch
@@ -19,6 +20,8 @@ from curriculum.setting.config import Config
 from curriculum.types import Decay, Record, Start, State, World
 
 KEPT_CHECKPOINTS = 3
+# kinds of records that measure training; a stopped seed has no such values any more
+MEASURED = ("collect", "update", "evaluate")
 # what precedes the first environment step: methods of `Run`
 BEGINNING = (
     "reset",
@@ -39,6 +42,7 @@ class Run:
         chosen = copy.deepcopy(config.plugged())
         self.config = config
         self.folder = folder
+        self.health = Health(config.seeds)
         self.world: World = chosen["env"]
         self.start: Start = chosen["start"]
         self.decay: Decay = chosen["decay"]
@@ -51,6 +55,7 @@ class Run:
             buffer=self.buffer,
             bonus=assembly.set_up_bonus(config, chosen["bonus"], self.spec),
             start_size=assembly.size_of_start(config, self.start),
+            health=self.health,
         )
         # the evaluator needs a planner and a gate that were not set up
         self.collector = assembly.make_collector(
@@ -128,6 +133,8 @@ class Run:
             self.pending.append("evaluate")
         if self.due(self.config.compress_every):
             self.pending.append("compress")
+        if self.pending:
+            self.trainer.check()
         if self.due(self.config.checkpoint_every) or self.autosave.is_due:
             self.pending.append("save")
 
@@ -166,7 +173,15 @@ class Run:
         """A record of this moment; counted, so that a resumed run knows which records
         were written."""
         self.records += 1
+        if kind in MEASURED and not self.health.healthy.all():
+            values = {tag: self._of_healthy(value) for tag, value in values.items()}
         return Record(kind, self.step, values)
+
+    def _of_healthy(self, value: np.ndarray) -> np.ndarray:
+        """Values [P], with nan for stopped seeds; counts stay where they stopped."""
+        if not np.issubdtype(value.dtype, np.floating):
+            return value
+        return np.where(self.health.healthy, value, np.nan)
 
     def measure_scale(self) -> list[Record]:
         """Measure random play and the planner."""
@@ -233,6 +248,8 @@ class Run:
             "final/best_step": self.scores.best_step,
         }
         values |= self.evaluator.finish(self.folder)
+        if not self.health.healthy.all():
+            values["final/stopped"] = ~self.health.healthy
         return [*records, self._record("final", values)]
 
     # --- checkpoints ---
@@ -267,6 +284,7 @@ class Run:
             "buffer": self.buffer.state(),
             "collector": self.collector.state(),
             "trainer": self.trainer.state(),
+            "health": self.health.state(),
             "decay": self.decay.state(),
             "scores": self.scores.state(),
             "stopwatch": self.stopwatch.state(),
@@ -290,6 +308,7 @@ class Run:
         self.buffer.load(state["buffer"])
         self.collector.load(state["collector"])
         self.trainer.load(state["trainer"])
+        self.health.load(state["health"])
         self.decay.load(state["decay"])
         self.scores.load(state["scores"])
         self.stopwatch.load(state["stopwatch"], self.step)

@@ -10,10 +10,12 @@ from curriculum.learning import engine
 from curriculum.learning.learner import Learner
 from curriculum.replay.buffer import Buffer
 from curriculum.run import advice
+from curriculum.run.health import Health
 from curriculum.setting.config import Config
 from curriculum.types import Batch, Bonus, State
 
 CHUNK = 32  # batches sampled at once while pretraining
+CHECK_EVERY = 1_024  # updates between checks of health while pretraining
 
 
 class Trainer:
@@ -28,6 +30,7 @@ class Trainer:
         buffer: Buffer,
         bonus: Bonus | None,
         start_size: int,
+        health: Health,
     ):
         mode, _ = engine.choose(
             config.compile, config.device, config.precision, config.updates
@@ -37,6 +40,9 @@ class Trainer:
         self.buffer = buffer
         self.bonus = bonus
         self.start_size = start_size
+        self.health = health
+        # the last state of every seed in which all numbers were finite
+        self.good = learner.snapshot()
         self.steps = config.steps
         self.rows = config.rows
         self.updates_per_step = config.updates_per_step
@@ -59,6 +65,8 @@ class Trainer:
                 chunk = min(CHUNK, updates - self.pretrained)
                 self._train(chunk, step=0)
                 self.pretrained += chunk
+                if self.pretrained % CHECK_EVERY == 0 or self.pretrained == updates:
+                    self.check()
                 after_chunk()
                 current.advance(chunk)
 
@@ -68,6 +76,24 @@ class Trainer:
         earned = int(step * self.updates_per_step)
         earned_before = int((step - self.rows) * self.updates_per_step)
         self._train(earned - earned_before, step, diagnose)
+
+    def check(self) -> None:
+        """Stop seeds whose losses or weights are not finite, and return them to their
+        last good state.
+
+        The others keep their present state as a good one. Stopped seeds are updated
+        like the others, which costs nothing and changes no other seed, but each check
+        returns them to that state. Raises ValueError once every seed was stopped."""
+        healthy = self.health.healthy
+        problems = self.learner.problems()
+        for index, problem in problems.items():
+            if healthy[index]:
+                updates = self.updates[index]
+                self.health.stop(index, f"{problem} after {updates:,} updates")
+        self.learner.update_snapshot(self.good, healthy)
+        if not healthy.all():
+            self.learner.restore(self.good, ~healthy)
+            self.health.require_any()
 
     def _train(self, updates: int, step: int, diagnose: bool = False) -> None:
         learner = self.learner
@@ -115,6 +141,7 @@ class Trainer:
     def state(self) -> State:
         return {
             "updates": self.updates,
+            "good": self.good,
             "pretrained": self.pretrained,
             "bonus": self.bonus.state() if self.bonus else {},
             "bonus_values": dict(self.bonus_values),
@@ -123,6 +150,8 @@ class Trainer:
 
     def load(self, state: State) -> None:
         self.updates[:] = state["updates"]
+        for name, weights in self.good.items():
+            weights.copy_(state["good"][name])
         self.pretrained = state["pretrained"]
         self.bonus_values = dict(state["bonus_values"])
         self.diagnostics = dict(state["diagnostics"])

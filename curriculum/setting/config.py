@@ -7,7 +7,7 @@ from typing import Any, Literal, Self, get_type_hints
 
 from curriculum.setting import plugins, suggestions, values
 from curriculum.setting.names import require_folder_name
-from curriculum.types import INFINITY, SOURCES, within
+from curriculum.types import INFINITY, SOURCES, at_most, within
 
 # what a run without a name is named after
 NAMING = ("planner", "learner", "decay")
@@ -161,7 +161,9 @@ class Config:
         within(self, 1, MOST_THREADS, "threads")
         within(self, 1, INFINITY, "eval_every", "eval_episodes")
         within(self, 1, INFINITY, "log_every", "checkpoint_every")
-        within(self, 0, INFINITY, "updates_per_step", "pretrain_updates")
+        within(self, 0, INFINITY, "updates_per_step")
+        at_most(self, 1_000, "updates_per_step")
+        within(self, 0, INFINITY, "pretrain_updates")
         within(self, 0, INFINITY, "compress_every", "planner_budget")
         within(self, 0, INFINITY, "planner_deadline_ms", "planner_episodes")
 
