@@ -92,18 +92,22 @@ class Normalizer:
         size = self.mean.shape[-1]
         return f"{size} features, scaled {' or, by seed, '.join(kinds)}"
 
-    def fit_rewards(self, returns: Sequence[np.ndarray]) -> None:
+    def fit_rewards(self, returns: Sequence[np.ndarray]) -> np.ndarray:
         """Scale rewards by the range of these episodes' returns, an array for every
         seed, if `scale_returns` says so.
 
-        Seeds whose returns have no range stay as they are."""
+        Seeds whose returns have no range stay as they are; returns the mask of those
+        that are scaled as they should be, [P]."""
+        fitted = np.ones(len(returns), bool)
         if not self.scale_returns:
-            return
+            return fitted
         for seed, own in enumerate(returns):
             if len(own) < 2 or np.ptp(own) == 0:
+                fitted[seed] = False
                 continue
             factor = self.reward_scale * RETURN_RANGE / float(np.ptp(own))
             self.reward_factor[seed] = factor
+        return fitted
 
     def normalize(self, obs: Tensor) -> Tensor:
         """Turn observations [P, B, *O] into [P, B, O]; images stay as they are."""

@@ -15,6 +15,12 @@ from curriculum.types import Bonus, Gate, Planner, Spec, Start, Technique, World
 
 def set_up_learner(config: Config, chosen: Learner, spec: Spec) -> Learner:
     """Set up the networks of all seeds on the device of the configuration."""
+    start = plugins.make("start", config.start)
+    if chosen.return_range and start.size == 0:
+        raise ValueError(
+            "--learner.return-range scales rewards by the returns of the start, and "
+            "this one is empty; choose another start or set --learner.reward-scale"
+        )
     if config.device == "cuda" and not torch.cuda.is_available():
         raise ValueError(
             "this machine has no CUDA device that torch can use; choose --device cpu"

@@ -1,6 +1,7 @@
 """A run: its parts, the records they yield, and its checkpoints."""
 
 import copy
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -155,7 +156,15 @@ class Run:
         """Scale observations and rewards by the data of the start, and say how."""
         normalizer = self.learner.normalizer
         normalizer.refresh()
-        normalizer.fit_rewards(self.buffer.episode_returns())
+        fitted = normalizer.fit_rewards(self.buffer.episode_returns())
+        for seed, has_range in zip(self.config.seeds, fitted, strict=True):
+            if not has_range:
+                print(
+                    f"seed {seed}: rewards are not scaled by the range of returns, the "
+                    "start holds no two episodes of different returns; raise "
+                    "--start.size",
+                    file=sys.stderr,
+                )
         described = normalizer.describe()
         if described:
             announce(f"observations: {described}")

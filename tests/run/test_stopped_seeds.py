@@ -241,3 +241,16 @@ def test_the_target_entropy_of_rlpd_is_half_of_that_of_sac():
         learner.setup(spec_of(plugins.make("env", "pendulum")), (0,))
         loss = learner.temperature_loss(entropy, temperature)
         assert loss.tolist() == [expected]
+
+
+def test_a_range_of_returns_needs_a_start():
+    learner = DQN(hidden=(4,), return_range=True)
+    with pytest.raises(ValueError, match="this one is empty"):
+        Run(Config(learner=learner, start="none"))
+
+
+def test_a_start_without_a_range_of_returns_is_announced(capsys: Any):
+    learner = DQN(hidden=(4,), batch_size=16, return_range=True)
+    ready(learner=learner, start=Random(size=8), seeds=(3,))
+    said = capsys.readouterr().err
+    assert "seed 3: rewards are not scaled by the range of returns" in said
