@@ -345,16 +345,16 @@ def _unknown(
 
 def _found_elsewhere(fields: Iterable[str], family: str, setting: str) -> str:
     """Say where a setting exists: in a group, or in other plug-ins of its family."""
-    for field in fields:
-        if field.endswith(f".{setting}"):
-            return f" (perhaps you meant {field})"
+    for name in fields:
+        if name.endswith(f".{setting}"):
+            return f" (perhaps you meant {name})"
     if family not in FAMILIES:
         return ""
     owners = []
     for name in plugins.names(family):
-        for field in plugins.describe(family, name).fields:
-            if field.name == setting:
-                owners.append(name)
+        own = plugins.describe(family, name).fields
+        if setting in [field.name for field in own]:
+            owners.append(name)
     return f" (only of {', '.join(owners)})" if owners else ""
 
 
@@ -380,8 +380,8 @@ def _build(
         group = {
             field.name: given[f"{family}.{field.name}"] for field in description.fields
         }
-        for field in plugins.shared(family):
-            settings[f"{family}_{field.name}"] = group.pop(field.name)
+        for shared in plugins.shared(family):
+            settings[f"{family}_{shared.name}"] = group.pop(shared.name)
         settings[family] = _make(family, chosen[family], group)
     for config_field in dataclasses.fields(Config):
         if config_field.name not in settings:

@@ -192,9 +192,8 @@ def test_config_refuses_values_of_another_type(settings: dict[str, Any], says: s
 
 
 def test_config_takes_numbers_of_numpy_and_any_sequence(tmp_path: Path):
-    config = Config(
-        steps=np.int64(40), seeds=range(2), updates_per_step=1, runs_dir=tmp_path
-    )
+    given: dict[str, Any] = {"steps": np.int64(40), "seeds": range(2)}
+    config = Config(**given, updates_per_step=1, runs_dir=tmp_path)  # type: ignore[arg-type]
     assert type(config.steps) is int
     assert config.seeds == (0, 1)
     assert type(config.updates_per_step) is float
