@@ -42,6 +42,8 @@ class Phase:
     hint: str = ""  # the flags to lower where it takes too long
     done: float = 0.0
     share: float = 0.0  # of the work that is done
+    # whether `share` is an estimate that is made anew each time, and may stand still
+    share_is_estimate: bool = False
     detail: str = ""  # the newest figures, as text
     finished: bool = False
 
@@ -65,6 +67,7 @@ class Phase:
             self.detail = detail
         if share is not None:
             self.share = share
+            self.share_is_estimate = True
         elif self.total:
             self.share = done / self.total
         _audience.get().show(self)

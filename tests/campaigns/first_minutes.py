@@ -5,8 +5,8 @@
 
 Each command runs in an empty folder, with a pipe for its output, until its first
 evaluation is shown. Right are a first line within 5 seconds, an estimate soon after,
-and the evaluation within 3 minutes on two idle cores; on a busy machine look at the time
-that the command had on a CPU.
+and the evaluation within 3 minutes on two idle cores. On a busy machine, look at
+the CPU time.
 """
 
 import argparse

@@ -148,6 +148,18 @@ def test_an_estimate_follows_a_change_of_pace():
     assert pace.left(clock.now) == pytest.approx(20 * 130 / 67, rel=0.05)
 
 
+def test_an_estimated_share_that_stands_still_gives_no_endless_wait():
+    """As while three long episodes go on without an end."""
+    clock = Clock()
+    current = Phase(name="planner", total=3, unit="episodes")
+    pace = Pace(current, clock.now)
+    for _ in range(100):
+        clock.now += 1
+        current.update(0, share=0.25)
+        pace.measure(clock.now)
+    assert pace.left(clock.now) == pytest.approx(300)
+
+
 def test_a_resumed_phase_is_estimated_by_its_own_pace():
     clock = Clock()
     resumed = Phase(name="online", total=100, unit="steps", done=90, share=0.9)

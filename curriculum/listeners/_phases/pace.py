@@ -32,8 +32,13 @@ class Pace:
 
     def left(self, now: float) -> float | None:
         """Estimate the seconds that are left, by the pace in the second half of the
-        time so far; None as long as nothing is done."""
+        time so far; None as long as nothing is done.
+
+        Differences of shares that are estimates are no pace: those are compared with
+        the whole time."""
         share = self.phase.share
+        if self.phase.share_is_estimate and share > 0:
+            return self.elapsed(now) * (1 - share) / share
         horizon = now - max(self.elapsed(now) / 2, RECENT)
         begin, share_then = self.samples[0]
         for moment, share_at in self.samples:
