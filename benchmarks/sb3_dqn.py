@@ -31,7 +31,7 @@ from curriculum.run import folders
 from curriculum.run.evaluation import (
     Episodes,
     Scale,
-    evaluation_rows,
+    evaluation_door,
     final_episodes,
     play,
     play_planner,
@@ -76,7 +76,8 @@ def greedy(model: DQN, world: Gridworld, episodes: range) -> Episodes:
         with torch.inference_mode():
             return model.q_net(torch.from_numpy(obs)).argmax(-1).numpy()
 
-    return play(act, evaluation_rows(world, episodes))
+    with evaluation_door(world, episodes) as door:
+        return play(act, door)
 
 
 def measure_scale(world: Gridworld, episodes: range) -> Scale:

@@ -265,8 +265,8 @@ def run(place: Place, stop: Stop, progress: Progress | None = None) -> bool:
 
 def _require_healthy(config: Config, last: Last) -> None:
     """Raise ValueError, at the very end, if some seeds were stopped."""
-    flags_of_seeds = last["final"].get("final/stopped", ())
-    pairs = zip(config.seeds, flags_of_seeds, strict=False)
+    flags_of_seeds = last["final"]["final/stopped"]
+    pairs = zip(config.seeds, flags_of_seeds, strict=True)
     stopped = [str(seed) for seed, was_stopped in pairs if was_stopped]
     if stopped:
         raise ValueError(

@@ -109,7 +109,8 @@ class Step(NamedTuple):
     # [N, *O] the result of the action: the true last observation where the episode is
     # over
     next_obs: np.ndarray
-    success: np.ndarray  # [N] bool
+    # [N] bool: an episode is a success if its last step is one
+    success: np.ndarray
 
 
 class Imagined(NamedTuple):
@@ -159,7 +160,8 @@ class World(Protocol):
 
     @property
     def has_success(self) -> bool:
-        """Whether rows report success."""
+        """Whether rows report success, as far as the world knows before it is
+        played."""
         return True
 
     @property
@@ -215,6 +217,11 @@ class Rows(Protocol):
     obs: np.ndarray  # [N, *O] to act on now
     time: np.ndarray  # [N] steps since each episode began
 
+    @property
+    def reports_success(self) -> np.ndarray:
+        """Rows that have said whether an episode was a success, [N] bool."""
+        return np.full(self.count, self.world.has_success)
+
     def reset(self) -> np.ndarray:
         """Start an episode in every row; returns observations [N, *O]."""
         ...
@@ -244,6 +251,11 @@ class Rows(Protocol):
     def picture(self, row: int) -> np.ndarray:
         """Draw a row, [height, width, 3] uint8."""
         ...
+
+    def close(self) -> None:
+        """Free what the environments hold, such as files and windows, and close their
+        simulators; they are not used again."""
+        return
 
 
 class Simulator(Protocol):

@@ -36,7 +36,7 @@ class Gym(World):
     # steps after which an episode is truncated; -1: the registered number, 0: never
     time_limit: int = -1
     # an episode with at least this return is a success; None: what the environment
-    # reports, else the registered threshold
+    # reports in the last step (is_success or success), else the registered threshold
     success_return: float | None = None
 
     def __post_init__(self):
@@ -106,12 +106,13 @@ class Gym(World):
     def rows(
         self, generators: Sequence[np.random.Generator], rows_per_seed: int = 1
     ) -> GymRows:
-        reports_success = self.success_return is None and self.facts.reports_success
+        reads_infos = self.success_return is None
+        reports_always = reads_infos and self.facts.reports_success
         return GymRows(
             self,
             self.source,
             generators,
             rows_per_seed,
-            success_return=None if reports_success else self.threshold,
-            reports_success=reports_success,
+            success_return=None if reports_always else self.threshold,
+            reads_infos=reads_infos,
         )

@@ -2,6 +2,7 @@
 
 import copy
 
+from curriculum.envs._base.door import Door
 from curriculum.envs._base.spec import spec_of
 from curriculum.setting.config import Config
 from curriculum.types import Planner, World, stream
@@ -23,6 +24,6 @@ def check_fit(config: Config) -> None:
 
 def _set_up(planner: Planner, world: World) -> None:
     """Set a planner up for one row."""
-    rows = world.rows([stream(0, "check")])
-    rows.reset()
-    planner.setup(rows, spec_of(world), (0,))
+    with Door(world.rows([stream(0, "check")])) as door:
+        door.reset()
+        planner.setup(door.rows, spec_of(world), (0,))

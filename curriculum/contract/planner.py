@@ -2,8 +2,10 @@
 
 import copy
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, fields, is_dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,6 +20,7 @@ from curriculum.contract.promises import (
     stored,
     world_name,
 )
+from curriculum.envs._base.door import close_rows
 from curriculum.envs._base.spec import spec_of
 from curriculum.setting import plugins
 from curriculum.types import Planner, Rows, State, World, stream
@@ -71,11 +74,23 @@ def check_planner(
         raise ValueError(f"steps must be at least 2, got {steps}")
     world = plugins.make("env", env)
     plugin = plugins.make("planner", planner)
+    with ExitStack() as opened:
+        first = partial(_Course, plugin, world, seeds, rows_per_seed, opened)
+        return _check(plugin, world, first, steps, deadline_ms)
+
+
+def _check(
+    plugin: Planner,
+    world: World,
+    begin: Callable[..., "_Course"],
+    steps: int,
+    deadline_ms: float | None,
+) -> Report:
     name = plugins.name_of("planner", plugin)
     broken: list[str] = []
     try:
         broken += _check_fields(plugin)
-        first = _Course(plugin, world, seeds, rows_per_seed, is_watched=True)
+        first = begin(is_watched=True)
         first.play(steps // 2)
         middle = first.snapshot()
         first.play(steps - steps // 2)
@@ -145,6 +160,7 @@ class _Course:
         world: World,
         seeds: Sequence[int],
         rows_per_seed: int,
+        opened: ExitStack,
         is_watched: bool = False,
     ):
         self.world = world
@@ -152,7 +168,9 @@ class _Course:
         self.rows_per_seed = rows_per_seed
         self.is_watched = is_watched
         generators = [stream(seed, "environment") for seed in seeds]
+        self.opened = opened
         self.rows: Rows = world.rows(generators, rows_per_seed)
+        opened.callback(close_rows, self.rows)
         self.generators = [stream(seed, "contract") for seed in seeds]
         self.veil: _Veil | None = None
         if is_watched and planner.needs == "observation":
@@ -318,7 +336,9 @@ class _Veil:
 
 
 def _check_repeats(first: _Course, planner: Planner, middle: State) -> None:
-    again = _Course(planner, first.world, first.seeds, first.rows_per_seed)
+    again = _Course(
+        planner, first.world, first.seeds, first.rows_per_seed, first.opened
+    )
     again.play(len(first.answers))
     _require_same(
         first.answers,
@@ -328,7 +348,9 @@ def _check_repeats(first: _Course, planner: Planner, middle: State) -> None:
 
 
 def _check_alone(first: _Course, planner: Planner, middle: State) -> None:
-    alone = _Course(planner, first.world, first.seeds[-1:], first.rows_per_seed)
+    alone = _Course(
+        planner, first.world, first.seeds[-1:], first.rows_per_seed, first.opened
+    )
     alone.play(len(first.answers))
     _require_same(
         [answer[-first.rows_per_seed :] for answer in first.answers],
@@ -338,7 +360,9 @@ def _check_alone(first: _Course, planner: Planner, middle: State) -> None:
 
 
 def _check_resumes(first: _Course, planner: Planner, middle: State) -> None:
-    other = _Course(planner, first.world, first.seeds, first.rows_per_seed)
+    other = _Course(
+        planner, first.world, first.seeds, first.rows_per_seed, first.opened
+    )
     other.restore(middle, first.answers[: middle["step"]])
     other.play(len(first.answers) - middle["step"])
     remedy = "load must restore what state gave"
@@ -354,7 +378,9 @@ def _check_resumes(first: _Course, planner: Planner, middle: State) -> None:
 
 def _check_other_rows(first: _Course, planner: Planner, middle: State) -> None:
     """Set the planner that has played up for more rows."""
-    more = _Course(planner, first.world, first.seeds, first.rows_per_seed + 2)
+    more = _Course(
+        planner, first.world, first.seeds, first.rows_per_seed + 2, first.opened
+    )
     more.planner = first.planner
     more.setup(more.planner)
     try:

@@ -1,6 +1,7 @@
 """The promises of worlds and their rows."""
 
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +18,7 @@ from curriculum.contract.promises import (
     stored,
     world_name,
 )
+from curriculum.envs._base.door import close_rows
 from curriculum.setting import plugins
 from curriculum.types import Rows, State, Step, World, stream
 
@@ -55,14 +57,14 @@ def check_world(
     name = world_name(world)
     with checking("env", world):
         _check_spaces(world)
-        first = _Course(world, seeds, rows_per_seed)
-        first.run(steps // 2)
-        with calling("save"):
-            middle = stored(first.rows.save(), "save()")
-        first.run(steps - steps // 2)
-        _check_repeats(first)
-        _check_alone(first)
-        _check_resumes(first, middle, steps // 2)
+        with closing(_Course(world, seeds, rows_per_seed)) as first:
+            first.run(steps // 2)
+            with calling("save"):
+                middle = stored(first.rows.save(), "save()")
+            first.run(steps - steps // 2)
+            _check_repeats(first)
+            _check_alone(first)
+            _check_resumes(first, middle, steps // 2)
     ends = [step.terminated | step.truncated for step in first.played]
     rewards = [step.reward for step in first.played]
     return WorldReport(name, steps, int(np.sum(ends)), float(np.mean(rewards)))
@@ -113,6 +115,10 @@ class _Course:
         with calling("reset"):
             obs = self.rows.reset()
         self._check_obs("reset", obs)
+
+    def close(self) -> None:
+        with calling("close"):
+            close_rows(self.rows)
 
     def run(self, steps: int) -> None:
         for _ in range(steps):
@@ -174,8 +180,8 @@ class _Course:
 
 
 def _check_repeats(first: _Course) -> None:
-    again = _Course(first.world, first.seeds, first.rows_per_seed)
-    again.run(len(first.played))
+    with closing(_Course(first.world, first.seeds, first.rows_per_seed)) as again:
+        again.run(len(first.played))
     require(
         equal(first.played, again.played),
         "the same seeds must bring the same episodes, a second run differs",
@@ -183,8 +189,9 @@ def _check_repeats(first: _Course) -> None:
 
 
 def _check_alone(first: _Course) -> None:
-    alone = _Course(first.world, first.seeds[-1:], first.rows_per_seed)
-    alone.run(len(first.played))
+    last = first.seeds[-1:]
+    with closing(_Course(first.world, last, first.rows_per_seed)) as alone:
+        alone.run(len(first.played))
     among = [
         tuple(field[-first.rows_per_seed :] for field in step) for step in first.played
     ]
@@ -195,12 +202,15 @@ def _check_alone(first: _Course) -> None:
 
 
 def _check_resumes(first: _Course, middle: State, step: int) -> None:
-    other = _Course(first.world, first.seeds, first.rows_per_seed)
-    with calling("load"):
-        obs = other.rows.load(middle)
-    require(equal(obs, first.played[step - 1].obs), "load must return the observations")
-    other.played = first.played[:step]
-    other.run(len(first.played) - step)
+    with closing(_Course(first.world, first.seeds, first.rows_per_seed)) as other:
+        with calling("load"):
+            obs = other.rows.load(middle)
+        require(
+            equal(obs, first.played[step - 1].obs),
+            "load must return the observations",
+        )
+        other.played = first.played[:step]
+        other.run(len(first.played) - step)
     require(
         equal(first.played, other.played),
         "rows must continue exactly after load, a resumed run differs",

@@ -1,12 +1,16 @@
 """The parts of a run, set up from its configuration."""
 
+from contextlib import ExitStack
+
 import torch
 
+from curriculum.envs._base.door import Door
 from curriculum.learning.learner import Learner
 from curriculum.replay.buffer import Buffer
 from curriculum.run import advice
 from curriculum.run.collector import Collector
 from curriculum.run.guard import set_up
+from curriculum.run.health import Health
 from curriculum.run.mixture import Mixture
 from curriculum.setting import plugins
 from curriculum.setting.config import Config
@@ -85,31 +89,37 @@ def make_collector(
     start: Start,
     learner: Learner,
     buffer: Buffer,
+    health: Health,
 ) -> Collector:
     """Make the environments, and set up those who act in them."""
     generators = [stream(seed, "environment") for seed in config.seeds]
     rows = world.rows(generators, config.rows)
     random = plugins.make("planner", "random")
-    mixture = Mixture(
-        planner=set_up(planner, rows, spec, config.seeds),
-        learner=learner,
-        gate=gate,
-        spec=spec,
-        seeds=config.seeds,
-        rows_per_seed=config.rows,
-        budget=config.planner_budget,
-        deadline_ms=config.planner_deadline_ms,
-    )
-    return Collector(
-        rows=rows,
-        spec=spec,
-        mixture=mixture,
-        random=random.setup(rows, spec, config.seeds),
-        buffer=buffer,
-        store=config.store,
-        hint=advice.start(start, planner),
-        observe=learner.normalizer.add,
-    )
+    with ExitStack() as on_failure:
+        on_failure.callback(Door(rows).close)
+        mixture = Mixture(
+            planner=set_up(planner, rows, spec, config.seeds),
+            learner=learner,
+            gate=gate,
+            spec=spec,
+            seeds=config.seeds,
+            rows_per_seed=config.rows,
+            budget=config.planner_budget,
+            deadline_ms=config.planner_deadline_ms,
+        )
+        collector = Collector(
+            rows=rows,
+            spec=spec,
+            mixture=mixture,
+            random=random.setup(rows, spec, config.seeds),
+            buffer=buffer,
+            store=config.store,
+            hint=advice.start(start, planner),
+            health=health,
+            observe=learner.normalizer.add,
+        )
+        on_failure.pop_all()
+    return collector
 
 
 def make_techniques(config: Config) -> list[Technique]:

@@ -1,14 +1,17 @@
 """Collection: plays in the run's environments and stores the transitions."""
 
+import sys
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
 
 from curriculum.activity import phase
+from curriculum.envs._base.door import Door
 from curriculum.envs._base.native import Grid, NativeRows
 from curriculum.replay.buffer import SOURCE, Buffer
 from curriculum.replay.layout import Transition
+from curriculum.run.health import Health
 from curriculum.run.ledger import Ledger
 from curriculum.run.mixture import Mixture
 from curriculum.types import SOURCES, Planner, Rows, Spec, State
@@ -30,10 +33,14 @@ class Collector(CollectorProtocol):
         random: Planner,
         buffer: Buffer,
         store: str,
+        health: Health,
         hint: str = "",
         observe: Callable[[np.ndarray], None] = lambda obs: None,
     ):
         self.rows = rows
+        self.health = health
+        owners = [f"seed {seed}" for seed in health.seeds]
+        self.door = Door(rows, owners, health.stop)
         self.spec = spec
         self.mixture = mixture
         self.random = random
@@ -44,13 +51,20 @@ class Collector(CollectorProtocol):
         self.shape = mixture.shape  # (P, E)
         self.grid = _grid(rows)
         cells = self.grid.world.cells if self.grid else (0,)
-        self.ledger = Ledger(*self.shape, cells, rows.world.has_success)
+        self.ledger = Ledger(*self.shape, cells)
+        # resumes after which a seed's rows were not as they had been saved, [P]
+        self.inexact_resumes = np.zeros(self.shape[0], np.int64)
         self.start_steps = 0  # taken for the start so far, of all rows
         self.begin_start()
 
     def reset(self) -> None:
         """Start an episode in every row."""
-        self.obs = self.rows.reset()
+        self.obs = self.door.reset()
+        self.health.require_any()
+
+    def close(self) -> None:
+        """Close the environments."""
+        self.door.close()
 
     def begin_start(self, after_step: Callable[[], None] = lambda: None) -> None:
         """Begin to fill the buffer, or begin again: the first steps of `play_planner`
@@ -61,14 +75,16 @@ class Collector(CollectorProtocol):
         self.after_step = after_step
 
     def play_planner(self, transitions: int) -> None:
-        everywhere = np.ones(self.shape, bool)
         for _ in self._start(transitions):
             obs = self._by_seed(self.obs)
-            action = self.mixture.plan(obs, everywhere)
-            if action is None:
+            healthy = self._healthy_rows()
+            answer = self.mixture.plan(obs, healthy)
+            if answer is None:
                 action = self.mixture.learner.act(obs, explore=True)
                 self._play(action, "learner")
             else:
+                action = np.zeros((*self.shape, *answer.shape[1:]), answer.dtype)
+                action[healthy] = answer
                 self._play(action, "expert")
 
     def play_random(self, transitions: int) -> None:
@@ -108,7 +124,9 @@ class Collector(CollectorProtocol):
         rates [P], the learner elsewhere."""
         obs = self._by_seed(self.obs)
         age = self.rows.time.reshape(self.shape)
-        action, source = self.mixture.act(obs, age, rate, explore=True)
+        action, source = self.mixture.act(
+            obs, age, rate, explore=True, playing=self._healthy_rows()
+        )
         keep = None if self.store == "all" else source == SOURCE[self.store]
         rates = np.repeat(rate[:, None], self.shape[1], 1)
         transition, success = self._step(action, source, rates, keep)
@@ -122,8 +140,15 @@ class Collector(CollectorProtocol):
         keep: np.ndarray | None,
     ) -> tuple[Transition, np.ndarray]:
         """Step the world with `action` [P, E] or [P, E, A] and store the transitions in
-        mask `keep` [P, E]; also returns the successes [P, E]."""
-        step = self.rows.step(action.reshape(-1, *action.shape[2:]))
+        mask `keep` [P, E], without those of stopped seeds; also returns the successes
+        [P, E].
+
+        Raises ValueError once every seed was stopped."""
+        step = self.door.step(action.reshape(-1, *action.shape[2:]))
+        healthy = self._healthy_rows()
+        if not healthy.all():
+            self.health.require_any()
+            keep = healthy if keep is None else keep & healthy
         transition = Transition(
             obs=self._by_seed(self.obs),
             action=action,
@@ -142,9 +167,24 @@ class Collector(CollectorProtocol):
             self.ledger.visit(cell.reshape(self.shape))
         return transition, step.success.reshape(self.shape)
 
+    def _healthy_rows(self) -> np.ndarray:
+        """Rows of the seeds that were not stopped, [P, E] bool."""
+        healthy = self.health.healthy
+        if not healthy.all():
+            self.door.exclude(~healthy)
+        return healthy[:, None].repeat(self.shape[1], 1)
+
     def _by_seed(self, obs: np.ndarray) -> np.ndarray:
         """Observations [N, *O] as [P, E, *O]."""
         return obs.reshape(*self.shape, *self.spec.obs_shape)
+
+    def episode_values(self) -> dict[str, np.ndarray]:
+        """Averages over recent episodes, [P] each."""
+        knows_success: np.ndarray = self.door.knows_success.reshape(self.shape)[:, 0]
+        values = self.ledger.values(knows_success)
+        if self.inexact_resumes.any():
+            values["rollout/inexact_resumes"] = self.inexact_resumes.copy()
+        return values
 
     def buffer_values(self) -> dict[str, np.ndarray]:
         """Size of the buffer, and the shares of sources in it and in recent batches,
@@ -166,13 +206,32 @@ class Collector(CollectorProtocol):
             "mixture": self.mixture.state(),
             "ledger": self.ledger.state(),
             "start_steps": self.start_steps,
+            "inexact_resumes": self.inexact_resumes,
         }
 
     def load(self, state: State) -> None:
-        self.obs = self.rows.load(state["rows"])
+        differing = self.door.load(state["rows"])
+        self.obs = self.door.obs
         self.mixture.load(state["mixture"])
         self.ledger.load(state["ledger"])
         self.start_steps = state["start_steps"]
+        self.inexact_resumes[:] = state["inexact_resumes"]
+        self.inexact_resumes += differing.reshape(self.shape).any(1)
+        if differing.any():
+            self._announce_inexact(differing)
+
+    def _announce_inexact(self, differing: np.ndarray) -> None:
+        """Print that the world did not come back as it was.
+
+        Not an error: transitions from here on are as true as ever, only the run is not
+        the one that was interrupted. It is counted in the records, too."""
+        print(
+            f"world {self.door.name} replays differently: {differing.sum()} of "
+            f"{self.rows.count} rows did not come back as they were saved, so this run "
+            "continues, but not exactly; draw all random numbers of the world from the "
+            "generator that reset(seed=...) seeds",
+            file=sys.stderr,
+        )
 
 
 class GridRows(NamedTuple):

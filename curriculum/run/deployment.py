@@ -1,5 +1,6 @@
 """Policies leave a run: written as files, compressed, and measured."""
 
+import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,7 +11,7 @@ import torch
 from curriculum.activity import phase
 from curriculum.learning.learner import Learner
 from curriculum.replay.buffer import Buffer
-from curriculum.run.evaluation import Episodes, evaluation_rows, play
+from curriculum.run.evaluation import Episodes, evaluation_door, play
 from curriculum.shipping.artefact import deployable, save
 from curriculum.shipping.compression import Act, measure
 from curriculum.types import Spec, Technique, World
@@ -41,7 +42,9 @@ def measure_compressed(
     folder = folder or Path(tempfile.mkdtemp())
 
     def play_episodes(act: Act) -> Episodes:
-        return play(act, evaluation_rows(world, episodes))
+        owners = ("compressed policy",)
+        with evaluation_door(world, episodes, owners, _announce) as door:
+            return play(act, door)
 
     results = []
     with phase("compression", len(learner.seeds), "seeds", HINT) as current:
@@ -64,3 +67,8 @@ def measure_compressed(
             column = [result[variant][name] for result in results]
             values[f"compress/{variant}/{name}"] = np.array(column)
     return values
+
+
+def _announce(owner: int, problem: str) -> None:
+    """Print why the return of a compressed policy is nan."""
+    print(problem, file=sys.stderr)

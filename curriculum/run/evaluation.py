@@ -10,13 +10,14 @@ from typing import NamedTuple
 import numpy as np
 
 from curriculum.activity import Phase, phase
+from curriculum.envs._base.door import Door, Stop
 from curriculum.learning.learner import Learner
 from curriculum.report import statistics
 from curriculum.run import advice
 from curriculum.run.guard import Guard, set_up
 from curriculum.run.mixture import Mixture
 from curriculum.run.planner_use import PlannerUse
-from curriculum.types import Gate, Planner, Rows, Spec, World, stream
+from curriculum.types import Gate, Planner, Spec, World, stream
 
 # steps after which an evaluation episode of a world without a time limit is stopped
 FREE_RUN = 1_000
@@ -38,46 +39,47 @@ class Episodes(NamedTuple):
 
 def play(
     act: Callable[[np.ndarray, np.ndarray], np.ndarray],
-    rows: Rows,
+    door: Door,
     name: str = "evaluation",
     hint: str = advice.EVALUATION,
 ) -> Episodes:
-    """Play one episode in every row, as a phase with this name and hint.
+    """Play one episode in every row behind a door, as a phase with this name and hint.
 
     `act(obs, indices)` chooses actions for observations [n, *O] of the rows with
-    indices [n], those that are still playing."""
-    with phase(name, rows.count, "episodes", hint) as current:
-        return _play(act, rows, current)
+    indices [n], those that are still playing. Rows that the door stops return nan."""
+    with phase(name, door.rows.count, "episodes", hint) as current:
+        return _play(act, door, current)
 
 
 def _play(
-    act: Callable[[np.ndarray, np.ndarray], np.ndarray], rows: Rows, current: Phase
+    act: Callable[[np.ndarray, np.ndarray], np.ndarray], door: Door, current: Phase
 ) -> Episodes:
-    obs = rows.reset()
+    rows = door.rows
+    obs = door.reset()
     reward = np.zeros(rows.count)
     length = np.zeros(rows.count, np.int64)
     success = np.zeros(rows.count)
-    playing = np.ones(rows.count, bool)
+    playing = ~door.stopped
     space = rows.single_action_space
     action = np.zeros((rows.count, *(space.shape or ())), space.dtype)
     limit = rows.world.max_steps or FREE_RUN
     for time in range(limit):
+        if not playing.any():
+            break
         now = np.flatnonzero(playing)
         action[now] = act(obs[now], now)
-        step = rows.step(action)
+        step = door.step(action)
         obs = step.obs
         reward[now] += step.reward[now]
         length[now] += 1
         success[now] = step.success[now]
-        playing &= ~(step.terminated | step.truncated)
+        playing &= ~(step.terminated | step.truncated | door.stopped)
         over = rows.count - int(playing.sum())
         share = _share(rows.count, over, int(length.sum()), limit - time - 1)
         current.update(over, share=share)
-        if not playing.any():
-            break
-        rows.rest(~playing)
-    if not rows.world.has_success:
-        success[:] = np.nan
+        door.rest(~playing)
+    reward[door.stopped] = np.nan
+    success[door.stopped | ~door.knows_success] = np.nan
     return Episodes(reward, length, success)
 
 
@@ -97,11 +99,19 @@ def final_episodes(count: int) -> range:
     return range(FIRST_FINAL_EPISODE, FIRST_FINAL_EPISODE + count)
 
 
-def evaluation_rows(world: World, episodes: Sequence[int], copies: int = 1) -> Rows:
-    """One row for every episode seed; the whole set follows `copies` times."""
-    seeds = list(episodes) * copies
+def evaluation_door(
+    world: World,
+    episodes: Sequence[int],
+    owners: Sequence[str] = ("",),
+    stop: Stop | None = None,
+) -> Door:
+    """One row for every episode seed, for each owner, behind a door; close it.
+
+    Environments are made anew for every evaluation: what some of them keep from one
+    episode to the next would make a resumed run differ."""
+    seeds = list(episodes) * len(owners)
     generators = [stream(seed, "evaluation") for seed in seeds]
-    return world.evaluated().rows(generators)
+    return Door(world.evaluated().rows(generators), owners, stop)
 
 
 def play_planner(
@@ -118,15 +128,16 @@ def play_planner(
 
     Where it fails or is late, uniformly random actions take its place; its calls are
     counted in `use`, as those of one seed."""
-    rows = evaluation_rows(world, episodes)
-    player = set_up(copy.deepcopy(planner), rows, spec, (0,))
-    alone = _Alone(
-        guard=Guard(player, spec, deadline_ms, instead="random actions take its place"),
-        spec=spec,
-        chance=stream(0, f"in place of the planner {episodes[0]}"),
-        use=PlannerUse(1) if use is None else use,
-    )
-    return play(alone.act, rows, name, hint or advice.planner(planner))
+    with evaluation_door(world, episodes, (name,)) as door:
+        player = set_up(copy.deepcopy(planner), door.rows, spec, (0,))
+        instead = "random actions take its place"
+        alone = _Alone(
+            guard=Guard(player, spec, deadline_ms, instead=instead),
+            spec=spec,
+            chance=stream(0, f"in place of the planner {episodes[0]}"),
+            use=PlannerUse(1) if use is None else use,
+        )
+        return play(alone.act, door, name, hint or advice.planner(planner))
 
 
 class _Alone(NamedTuple):
@@ -148,16 +159,28 @@ class _Alone(NamedTuple):
         return drawn.astype(np.float32)
 
 
-def play_learner(learner: Learner, world: World, episodes: Sequence[int]) -> Episodes:
-    """Let the learner of every seed play alone, [P, N]."""
+def play_learner(
+    learner: Learner,
+    world: World,
+    episodes: Sequence[int],
+    stop: Stop | None = None,
+) -> Episodes:
+    """Let the learner of every seed play alone, [P, N].
+
+    A seed whose episodes meet a number that is not finite returns nan; `stop` is told
+    its index and why, without it this raises ValueError."""
     shape = (len(learner.seeds), len(episodes))
-    rows = evaluation_rows(world, episodes, copies=shape[0])
+    with evaluation_door(world, episodes, _owners(learner), stop) as door:
 
-    def act(obs: np.ndarray, now: np.ndarray) -> np.ndarray:
-        action = learner.act(_by_seed(rows.obs, shape))
-        return _in_rows(action)[now]
+        def act(obs: np.ndarray, now: np.ndarray) -> np.ndarray:
+            action = learner.act(_by_seed(door.obs, shape))
+            return _in_rows(action)[now]
 
-    return play(act, rows).reshape(*shape)
+        return play(act, door).reshape(*shape)
+
+
+def _owners(learner: Learner) -> list[str]:
+    return [f"evaluation of seed {seed}" for seed in learner.seeds]
 
 
 def play_mixed(
@@ -171,6 +194,7 @@ def play_mixed(
     step: int,
     deadline_ms: float = 0.0,
     budget: int = 0,
+    stop: Stop | None = None,
 ) -> tuple[Episodes, PlannerUse]:
     """Let learner and planner play together at planning rates [P]; returns episodes
     [P, N] and the use of the planner.
@@ -178,33 +202,33 @@ def play_mixed(
     `step` selects the coins that the gate is given; `budget` is that of this
     evaluation, for each seed."""
     shape = (len(learner.seeds), len(episodes))
-    rows = evaluation_rows(world, episodes, copies=shape[0])
-    mixture = Mixture(
-        planner=set_up(copy.deepcopy(planner), rows, spec, learner.seeds),
-        learner=learner,
-        gate=copy.deepcopy(gate),
-        spec=spec,
-        seeds=learner.seeds,
-        rows_per_seed=shape[1],
-        name=f"mixed evaluation {step}",
-        budget=budget,
-        deadline_ms=deadline_ms,
-    )
-
-    def act(obs: np.ndarray, now: np.ndarray) -> np.ndarray:
-        playing = np.zeros(rows.count, bool)
-        playing[now] = True
-        action, _ = mixture.act(
-            _by_seed(rows.obs, shape),
-            rows.time.reshape(shape),
-            rate,
-            explore=False,
-            playing=playing.reshape(shape),
+    with evaluation_door(world, episodes, _owners(learner), stop) as door:
+        mixture = Mixture(
+            planner=set_up(copy.deepcopy(planner), door.rows, spec, learner.seeds),
+            learner=learner,
+            gate=copy.deepcopy(gate),
+            spec=spec,
+            seeds=learner.seeds,
+            rows_per_seed=shape[1],
+            name=f"mixed evaluation {step}",
+            budget=budget,
+            deadline_ms=deadline_ms,
         )
-        return _in_rows(action)[now]
 
-    hint = advice.mixed(planner)
-    episodes_played = play(act, rows, hint=hint).reshape(*shape)
+        def act(obs: np.ndarray, now: np.ndarray) -> np.ndarray:
+            playing = np.zeros(door.rows.count, bool)
+            playing[now] = True
+            action, _ = mixture.act(
+                _by_seed(door.obs, shape),
+                door.rows.time.reshape(shape),
+                rate,
+                explore=False,
+                playing=playing.reshape(shape),
+            )
+            return _in_rows(action)[now]
+
+        hint = advice.mixed(planner)
+        episodes_played = play(act, door, hint=hint).reshape(*shape)
     return episodes_played, mixture.use
 
 

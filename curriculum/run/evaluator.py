@@ -22,7 +22,9 @@ from curriculum.run.evaluation import (
     play_planner,
     summary,
 )
+from curriculum.run.health import Health
 from curriculum.run.planner_use import PlannerUse
+from curriculum.run.repeats import announce_chance
 from curriculum.run.scores import Scores
 from curriculum.setting import plugins
 from curriculum.setting.config import Config
@@ -43,9 +45,11 @@ class Evaluator:
     gate: Gate
     decay: Decay
     scores: Scores
+    health: Health
 
     def measure_scale(self) -> dict[str, np.ndarray]:
         """Measure random play and the planner, the ends of the scale of scores."""
+        announce_chance(self.world)
         episodes = range(self.config.eval_episodes)
         random = self._play_random(episodes)
         use = PlannerUse(1)
@@ -113,7 +117,7 @@ class Evaluator:
         """Score the learner alone, keep the best weights, and show the scores to the
         decay, which may restore the best weights."""
         episodes = range(self.config.eval_episodes)
-        played = play_learner(self.learner, self.world, episodes)
+        played = play_learner(self.learner, self.world, episodes, self.health.stop)
         figures = self.scores.summary(played)
         self.scores.keep_best(self.learner, figures["mean_reward"], step)
         if self.decay.listens:
@@ -135,6 +139,7 @@ class Evaluator:
             step,
             self.config.planner_deadline_ms,
             self.config.planner_budget,
+            self.health.stop,
         )
         figures = self.scores.summary(played)
         values = {f"eval_mixed/{name}": value for name, value in figures.items()}
@@ -180,7 +185,7 @@ class Evaluator:
     ) -> dict[str, np.ndarray]:
         self.learner.restore(weights, np.ones(len(self.config.seeds), bool))
         episodes = final_episodes(self.config.eval_episodes)
-        played = play_learner(self.learner, self.world, episodes)
+        played = play_learner(self.learner, self.world, episodes, self.health.stop)
         if folder:
             write_policies(self.learner, folder, name)
         figures = summary(played, scale)

@@ -24,10 +24,7 @@ class Ledger:
     """Follows P seeds of E rows each, in a world with `cells` (height, width), or (0,)
     where it has none."""
 
-    def __init__(
-        self, seeds: int, rows: int, cells: tuple[int, ...], has_success: bool = True
-    ):
-        self.has_success = has_success
+    def __init__(self, seeds: int, rows: int, cells: tuple[int, ...]):
         # of the running episodes, [P, E]
         self.returns = np.zeros((seeds, rows))
         self.lengths = np.zeros((seeds, rows), np.int64)
@@ -68,12 +65,13 @@ class Ledger:
         seeds = np.arange(len(cell))
         np.add.at(counts, (seeds[:, None], cell), 1)
 
-    def values(self) -> dict[str, np.ndarray]:
-        """Averages over the window, [P] each; restarts the count of who acted."""
+    def values(self, knows_success: np.ndarray | bool = True) -> dict[str, np.ndarray]:
+        """Averages over the window, [P] each; restarts the count of who acted.
+
+        `knows_success` [P]: seeds whose world reports success."""
         means = np.array([_means(window) for window in self.windows])
         reward, length, success = means.T
-        if not self.has_success:
-            success = np.full(len(means), np.nan)
+        success = np.where(knows_success, success, np.nan)
         share = self.planner_actions / np.maximum(self.actions, 1)
         self.planner_actions[:] = 0
         self.actions[:] = 0

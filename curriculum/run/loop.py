@@ -7,6 +7,7 @@ two of them and wherever one of them is interrupted.
 """
 
 from collections.abc import Callable, Generator, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import torch
@@ -43,18 +44,24 @@ def train(
 def prepare(
     config: Config, folder: Path | None = None, resume: Path | None = None
 ) -> Run:
-    """Set up a run, at the checkpoint `resume` if one is given; writes nothing."""
+    """Set up a run, at the checkpoint `resume` if one is given; writes nothing.
+
+    `advance` closes its environments, or `Run.close`."""
     torch.set_num_threads(config.threads)
     detail = "making the world, the planner and the learner"
-    with phase("setup", 0, "", detail=detail), without_exits():
-        run = Run(config, folder)
-        if resume:
-            run.load(checkpoint.read(resume))
+    with ExitStack() as on_failure:
+        with phase("setup", 0, "", detail=detail), without_exits():
+            run = Run(config, folder)
+            on_failure.callback(run.close)
+            if resume:
+                run.load(checkpoint.read(resume))
+        on_failure.pop_all()
     return run
 
 
 def advance(run: Run, stop: Callable[[], bool] = lambda: False) -> Iterator[Record]:
-    """Take a run from where it is to its end, or until `stop()` is true."""
+    """Take a run from where it is to its end, or until `stop()` is true, and close its
+    environments."""
     try:
         if not (yield from _do_pending(run, stop)):
             return
@@ -78,6 +85,8 @@ def advance(run: Run, stop: Callable[[], bool] = lambda: False) -> Iterator[Reco
     except Interrupted:
         # within a step, or within the last evaluation: the newest checkpoint counts
         return
+    finally:
+        run.close()
 
 
 def begin(run: Run) -> Iterator[Record]:

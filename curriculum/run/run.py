@@ -43,11 +43,11 @@ class Run:
         chosen = copy.deepcopy(config.plugged())
         self.config = config
         self.folder = folder
-        self.health = Health(config.seeds)
         self.world: World = chosen["env"]
         self.start: Start = chosen["start"]
         self.decay: Decay = chosen["decay"]
         self.spec = spec_of(self.world)
+        self.health = Health(config.seeds)
         self.learner = assembly.set_up_learner(config, chosen["learner"], self.spec)
         self.buffer = assembly.allocate_buffer(config, self.learner, self.spec)
         self.trainer = Trainer(
@@ -68,6 +68,7 @@ class Run:
             start=self.start,
             learner=self.learner,
             buffer=self.buffer,
+            health=self.health,
         )
         self.scores = Scores(self.learner)
         self.evaluator = Evaluator(
@@ -79,6 +80,7 @@ class Run:
             learner=self.learner,
             decay=self.decay,
             scores=self.scores,
+            health=self.health,
         )
         self.techniques = assembly.make_techniques(config)
         self.stopwatch = Stopwatch()
@@ -205,7 +207,7 @@ class Run:
     def report(self) -> list[Record]:
         """Report collection, updates and time since the last report."""
         seeds = len(self.config.seeds)
-        values = self.collector.ledger.values()
+        values = self.collector.episode_values()
         values["rollout/exploration_rate"] = np.full(seeds, self.learner.exploration)
         values["curriculum/planning_rate"] = self.planning_rate()
         values |= self.collector.mixture.use.values()
@@ -257,9 +259,12 @@ class Run:
             "final/best_step": self.scores.best_step,
         }
         values |= self.evaluator.finish(self.folder)
-        if not self.health.healthy.all():
-            values["final/stopped"] = ~self.health.healthy
+        values["final/stopped"] = ~self.health.healthy
         return [*records, self._record("final", values)]
+
+    def close(self) -> None:
+        """Close the environments."""
+        self.collector.close()
 
     # --- checkpoints ---
 
@@ -313,11 +318,11 @@ class Run:
         self.records = state["run"]["records"]
         self.pending = list(state["run"]["pending"])
         self.evaluated = dict(state["run"]["evaluated"])
+        self.health.load(state["health"])
         self.learner.load(state["learner"])
         self.buffer.load(state["buffer"])
         self.collector.load(state["collector"])
         self.trainer.load(state["trainer"])
-        self.health.load(state["health"])
         self.decay.load(state["decay"])
         self.scores.load(state["scores"])
         self.stopwatch.load(state["stopwatch"], self.step)

@@ -8,7 +8,7 @@ import numpy as np
 
 from curriculum.envs._atari.emulator import Engine, SingleEngine
 from curriculum.envs._base.streams import Streams
-from curriculum.types import Simulator, State, Step, World
+from curriculum.types import Rows, Simulator, State, Step, World
 
 # steps after which the next episode of a row gets a new seed; loading the game again
 # takes 0.2 s
@@ -18,7 +18,7 @@ ENLARGEMENT = 3  # screen pixels to picture pixels
 HISTORY = 1_000  # steps by which the memory of actions grows
 
 
-class AtariRows:
+class AtariRows(Rows):
     """Rows of one Atari game.
 
     A row draws a seed for its emulator when its first episode begins, and again when

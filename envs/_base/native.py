@@ -14,7 +14,7 @@ import numpy as np
 
 from curriculum.envs._base.actions import scale_actions, scaled_space
 from curriculum.envs._base.streams import Random, Streams
-from curriculum.types import Imagined, State, Step, World
+from curriculum.types import Imagined, Rows, State, Step, World
 
 
 class Dynamics(World, Protocol):
@@ -97,7 +97,7 @@ class Navigable(Dynamics, Protocol):
         ...
 
 
-class NativeRows:
+class NativeRows(Rows):
     """Rows of a native world."""
 
     def __init__(
@@ -176,7 +176,11 @@ class NativeRows:
         return self.obs
 
     def rest(self, rows: np.ndarray) -> None:
-        """Do nothing: stepping all rows in one batch is as fast as stepping some."""
+        """Stepping all rows in one batch is as fast as stepping some: begin anew only
+        where a state is not finite, which a world may not survive."""
+        broken = np.flatnonzero(rows & ~np.isfinite(self.state).all(1))
+        if broken.size:
+            self._restart(broken)
 
     def simulator(self) -> NativeSimulator:
         return NativeSimulator(self)

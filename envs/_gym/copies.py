@@ -7,7 +7,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
-from curriculum.envs._gym.source import Source
+from curriculum.envs._gym.source import Source, close
 from curriculum.envs._gym.views import View
 from curriculum.types import Imagined
 
@@ -85,6 +85,8 @@ def _problem(source: Source) -> str:
             return ""
     except Exception as error:  # third-party code may raise anything
         return repr(error)
+    finally:
+        close(original)  # not the copy: the two may share what they hold
     return "copies behave differently"
 
 

@@ -18,8 +18,8 @@ import numpy as np
 
 from curriculum.envs._base.native import rollout
 from curriculum.envs._gym.copies import behave_alike, start_episode
-from curriculum.envs._gym.source import Source
-from curriculum.types import Imagined, Simulator
+from curriculum.envs._gym.source import Source, close
+from curriculum.types import Imagined
 
 # wrappers that change neither actions, rewards nor ends
 TRANSPARENT = (
@@ -30,7 +30,7 @@ TRANSPARENT = (
 MAX_POLE_ANGLE = 0.2  # rad, of InvertedPendulum
 
 
-def simulator(source: Source, envs: Sequence[gym.Env]) -> Simulator:
+def simulator(source: Source, envs: Sequence[gym.Env]) -> Copies:
     """The fastest simulator that is exact for these environments."""
     judge = JUDGES.get(_class_name(envs[0]))
     if judge and _is_transparent(envs[0]):
@@ -52,12 +52,21 @@ class PhysicsCopies:
         self.spare = source.make()
         self.spare.reset(seed=1)
         original = start_episode(source)
-        _write_state(self.spare, _read_state(original))
-        if not behave_alike(original, self.spare, source.facts.view):
+        try:
+            _write_state(self.spare, _read_state(original))
+            is_whole = behave_alike(original, self.spare, source.facts.view)
+        finally:
+            close(original)
+        if not is_whole:
+            self.close()
             raise ValueError(
                 f"{source.env_id} has state outside MuJoCo; "
                 "choose a planner that needs no simulator"
             )
+
+    def close(self) -> None:
+        """Close the spare environment."""
+        close(self.spare)
 
     def states(self, rows: np.ndarray) -> np.ndarray:
         return np.stack([_read_state(self.envs[row]) for row in rows])
@@ -104,7 +113,8 @@ class LocomotionCopies:
         self.envs = envs
         self.judge = judge
         self.convert_actions = source.facts.actions
-        env: Any = source.make().unwrapped
+        self.spare = source.make()
+        env: Any = self.spare.unwrapped
         self.env = env
         self.model = env.model
         self.data = env.data
@@ -115,6 +125,10 @@ class LocomotionCopies:
         positions_end = 1 + self.model.nq  # the first number is the time
         self.positions = slice(1, positions_end)
         self.velocities = slice(positions_end, positions_end + self.model.nv)
+
+    def close(self) -> None:
+        """Close the spare environment."""
+        close(self.spare)
 
     def states(self, rows: np.ndarray) -> np.ndarray:
         state = np.empty((len(rows), self.size))
@@ -160,6 +174,9 @@ class LocomotionCopies:
         self, state: np.ndarray, actions: np.ndarray, rng: np.random.Generator
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         return rollout(self.step, state, actions, rng)
+
+
+Copies = PhysicsCopies | LocomotionCopies
 
 
 # --- reward and termination, as the environments compute them ---

@@ -10,7 +10,7 @@ import gymnasium as gym
 import numpy as np
 
 from curriculum.envs._gym import rendering
-from curriculum.envs._gym.source import Source
+from curriculum.envs._gym.source import Source, close
 
 CAPACITY = 64  # steps per row that a history first has space for
 
@@ -61,7 +61,7 @@ def replay(
     for action in actions:
         observation, reward, *_ = env.step(action)
         observations.append(copy.deepcopy(observation))  # the array may be reused
-        total += float(reward)
+        total += np.asarray(reward).item()
     return list(observations), total
 
 
@@ -107,3 +107,9 @@ class Screens:
         if facts.is_mujoco:
             return rendering.render_mujoco(screen.env)
         return np.asarray(screen.env.render())
+
+    def close(self) -> None:
+        """Close the second environments."""
+        for screen in self.screens.values():
+            close(screen.env)
+        self.screens.clear()

@@ -1,28 +1,32 @@
 """Rows of Gymnasium environments, one environment a row.
 
 Environments are never asked for their state: a seed and the actions since then restore
-it, and these are what `save` returns.
+it, and these are what `save` returns. Environments are not used for a second set of
+rows: some of them, such as LunarLander, keep things that a reset does not remove.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
+import gymnasium as gym
 import numpy as np
 
 from curriculum.envs._base.actions import scaled_space
+from curriculum.envs._base.door import RowError, WorldError
 from curriculum.envs._gym import physics
 from curriculum.envs._gym.copies import DeepCopies
 from curriculum.envs._gym.replay import ActionHistory, Screens, replay
-from curriculum.envs._gym.source import Source
-from curriculum.types import Simulator, State, Step, World
+from curriculum.envs._gym.source import Source, close
+from curriculum.types import Rows, Simulator, State, Step, World
 
 SEEDS = 2**31  # episodes get seeds below this number
 
 
-class GymRows:
+class GymRows(Rows):
     """Rows of a Gymnasium environment.
 
-    An episode is a success if the environment reports it, or else if its return is at
-    least `success_return`."""
+    A step is a success if the environment reports it, where `reads_infos`, or else if
+    the episode ends here with a return of at least `success_return`."""
 
     def __init__(
         self,
@@ -32,7 +36,7 @@ class GymRows:
         rows_per_seed: int,
         *,
         success_return: float | None,
-        reports_success: bool,
+        reads_infos: bool,
     ):
         self.world = world
         self.source = source
@@ -40,13 +44,26 @@ class GymRows:
         self.rows_per_seed = rows_per_seed
         self.count = len(self.generators) * rows_per_seed
         self.success_return = np.inf if success_return is None else success_return
-        self.reports_success = reports_success
+        self.reads_infos = reads_infos
+        self.has_reported = np.zeros(self.count, bool)
         self.view = source.facts.view
         self.convert_actions = source.facts.actions
         self.single_observation_space = self.view.box
         self.single_action_space = scaled_space(self.convert_actions.space)
-        self.envs = [source.make() for _ in range(self.count)]
         self.screens = Screens(source)
+        self.simulators: list[physics.Copies] = []
+        self.envs: list[gym.Env] = []
+        try:
+            for _ in range(self.count):
+                self.envs.append(source.make())
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def reports_success(self) -> np.ndarray:
+        """Some environments report success only when an episode ends."""
+        return self.has_reported | self.world.has_success
 
     def reset(self) -> np.ndarray:
         self.seeds = np.zeros(self.count, np.int64)  # of the episodes
@@ -64,8 +81,11 @@ class GymRows:
         self.seeds[row] = seed
         self.time[row] = 0
         self.returns[row] = 0
-        observation, _ = self.envs[row].reset(seed=seed)
-        return self.view(observation)
+        try:
+            observation, _ = self.envs[row].reset(seed=seed)
+            return self.view(observation)
+        except Exception as error:  # third-party code may raise anything
+            raise RowError(row) from error
 
     def rest(self, rows: np.ndarray) -> None:
         self.resting = rows.copy()
@@ -75,37 +95,49 @@ class GymRows:
         reward = np.zeros(self.count)
         terminated = np.zeros(self.count, bool)
         truncated = np.zeros(self.count, bool)
-        reported = np.zeros(self.count, bool)
+        reported: list[Any] = [None] * self.count
         next_obs = self.obs.copy()  # of resting rows
         chosen = self.convert_actions(action)
         for row in np.flatnonzero(~self.resting).tolist():
-            observation, gain, ended, cut, info = self.envs[row].step(chosen[row])
-            self.view.write(observation, next_obs[row])
-            reward[row] = gain
-            terminated[row] = ended
-            truncated[row] = cut
-            if self.reports_success:
-                reported[row] = info.get("is_success", info.get("success", False))
+            try:
+                observation, gain, ended, cut, info = self.envs[row].step(chosen[row])
+                self.view.write(observation, next_obs[row])
+                reward[row] = number("reward", gain)
+                terminated[row] = flag("terminated", ended)
+                truncated[row] = flag("truncated", cut)
+                if self.reads_infos:
+                    reported[row] = info.get("is_success", info.get("success"))
+            except Exception as error:  # third-party code may raise anything
+                raise RowError(row) from error
         truncated &= ~terminated
         finished = terminated | truncated
-        self.time += 1
+        self.time += ~self.resting
         self.returns += reward
-        success = reported
-        if not self.reports_success:
-            success = finished & (self.returns >= self.success_return)
+        success = self._successes(reported, finished)
         self.obs = next_obs
         if finished.any():
             self.obs = next_obs.copy()
             for row in np.flatnonzero(finished).tolist():
                 self.obs[row] = self._begin(row)
+        with np.errstate(over="ignore"):  # infinite rewards stop at the door
+            reward = reward.astype(np.float32)
         return Step(
             obs=self.obs,
-            reward=reward.astype(np.float32),
+            reward=reward,
             terminated=terminated,
             truncated=truncated,
             next_obs=next_obs,
             success=success,
         )
+
+    def _successes(self, reported: list[Any], finished: np.ndarray) -> np.ndarray:
+        """Which steps are successes, [N] bool; None: not reported."""
+        success = finished & (self.returns >= self.success_return)
+        for row, value in enumerate(reported):
+            if value is not None:
+                self.has_reported[row] = True
+                success[row] = flag("is_success", value)
+        return success
 
     def save(self) -> State:
         generators = [g.bit_generator.state for g in self.generators]
@@ -114,6 +146,11 @@ class GymRows:
             "time": self.time.copy(),
             "actions": self.history.save(self.time),
             "generators": generators,
+            "has_reported": self.has_reported.copy(),
+            # these two follow from the others, unless an environment draws random
+            # numbers that its seed does not determine
+            "obs": self.obs.copy(),
+            "returns": self.returns.copy(),
         }
 
     def load(self, saved: State) -> np.ndarray:
@@ -124,24 +161,59 @@ class GymRows:
             generator.bit_generator.state = state
         self.seeds = saved["seeds"].copy()
         self.time = saved["time"].copy()
+        self.has_reported = saved["has_reported"].copy()
         self.history.load(saved["actions"])
         for row, env in enumerate(self.envs):
             past = self.history.of(row, 0, self.time[row])
             actions = self.convert_actions(past)
             seed = int(self.seeds[row])
             keep = max(self.view.frames, 1)
-            seen, self.returns[row] = replay(env, actions, seed, keep)
-            self.obs[row] = self.view(seen[0])
-            for observation in seen[1:]:
-                self.view.write(observation, self.obs[row])
+            try:
+                seen, self.returns[row] = replay(env, actions, seed, keep)
+                self.obs[row] = self.view(seen[0])
+                for observation in seen[1:]:
+                    self.view.write(observation, self.obs[row])
+            except Exception as error:  # third-party code may raise anything
+                raise RowError(row) from error
         return self.obs
 
     def simulator(self) -> Simulator:
-        if self.source.facts.is_mujoco:
-            return physics.simulator(self.source, self.envs)
-        return DeepCopies(self.source, self.envs)
+        if not self.source.facts.is_mujoco:
+            return DeepCopies(self.source, self.envs)
+        simulator = physics.simulator(self.source, self.envs)
+        self.simulators.append(simulator)
+        return simulator
+
+    def close(self) -> None:
+        for simulator in self.simulators:
+            simulator.close()
+        self.screens.close()
+        for env in self.envs:
+            close(env)
 
     def picture(self, row: int) -> np.ndarray:
         seed = int(self.seeds[row])
         time = int(self.time[row])
         return self.screens.picture(row, seed, time, self.history)
+
+
+def number(name: str, value: Any) -> float:
+    """A number that an environment hands over; arrays of one element are numbers.
+
+    WorldError for anything else."""
+    if isinstance(value, float | int | np.generic):
+        return value  # type: ignore[return-value]
+    array = np.asarray(value)
+    if array.size != 1 or array.dtype.kind not in "biuf":
+        raise WorldError(f"{name} must be a number, got {value!r:.80}")
+    return array.item()
+
+
+def flag(name: str, value: Any) -> bool:
+    """Like `number`: a bool, or a number that is 0 or 1."""
+    if isinstance(value, bool | np.bool_):
+        return bool(value)
+    given = number(name, value)
+    if given not in (0, 1):
+        raise WorldError(f"{name} must be True or False, got {value!r:.80}")
+    return bool(given)

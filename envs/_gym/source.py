@@ -7,6 +7,7 @@ import inspect
 import io
 import json
 import sys
+import traceback
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,6 +22,7 @@ from curriculum.modules import import_file
 DEFAULT_FPS = 30  # where an environment does not declare it
 LARGEST_GRID_CODE = 10  # of what a MiniGrid cell contains
 GRID_SUCCESS_RETURN = 0.05  # MiniGrid: every path to the goal returns at least 0.1
+SUCCESS_INFOS = ("is_success", "success")
 RESERVED_OPTIONS = {
     "render_mode": "pictures are drawn for single rows",
     "max_episode_steps": "use time_limit",
@@ -116,8 +118,15 @@ class Facts(NamedTuple):
 
 @functools.lru_cache(maxsize=64)
 def find_facts(source: Source) -> Facts:
-    """Make an environment and look at it."""
-    env: Any = source.make()
+    """Make an environment, look at it, and close it."""
+    env = source.make()
+    try:
+        return _look_at(env, source)
+    finally:
+        close(env)
+
+
+def _look_at(env: Any, source: Source) -> Facts:
     largest_code = LARGEST_GRID_CODE if source.is_grid else None
     spaces, text = parts_of(env.observation_space, source.parts, source.env_id)
     if text:
@@ -138,7 +147,7 @@ def find_facts(source: Source) -> Facts:
         actions=ActionConverter(env.action_space, source.env_id),
         max_steps=min((int(limit) for limit in limits if limit), default=0),
         success_return=None if success_return is None else float(success_return),
-        reports_success=not _info_names(env).isdisjoint({"is_success", "success"}),
+        reports_success=not _info_names(env, source).isdisjoint(SUCCESS_INFOS),
         is_mujoco=type(data).__module__.startswith("mujoco"),
         is_grid=source.is_grid,
         fps=int(env.metadata.get("render_fps") or DEFAULT_FPS),
@@ -146,12 +155,27 @@ def find_facts(source: Source) -> Facts:
     )
 
 
-def _info_names(env: gym.Env) -> set[str]:
-    """The names of the infos that an environment reports."""
-    env.action_space.seed(0)
-    _, first_info = env.reset(seed=0)
-    _, _, _, _, info = env.step(env.action_space.sample())
-    return {*first_info, *info}
+def close(env: gym.Env) -> None:
+    """Close an environment; what its `close` raises is of no use to anyone."""
+    with contextlib.suppress(Exception):
+        env.close()
+
+
+def _info_names(env: gym.Env, source: Source) -> set[str]:
+    """The names of the infos that an environment reports in its first step.
+
+    ValueError if it does not work as Gymnasium's environments do."""
+    try:
+        env.action_space.seed(0)
+        _, first_info = env.reset(seed=0)
+        _, _, _, _, info = env.step(env.action_space.sample())
+        return {*first_info, *info}
+    except Exception as error:  # third-party code may raise anything
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        raise ValueError(
+            f"{source.env_id} cannot be reset and stepped as Gymnasium's environments: "
+            f"{type(error).__name__}: {error} ({place.filename}, line {place.lineno})"
+        ) from error
 
 
 def _make(source: Source, keywords: dict[str, Any]) -> gym.Env:

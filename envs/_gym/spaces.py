@@ -7,6 +7,7 @@ import gymnasium as gym
 import numpy as np
 from gymnasium.spaces import utils
 
+from curriculum.envs._base.door import WorldError, converted
 from curriculum.envs._gym.pictures import Keys
 
 
@@ -61,12 +62,30 @@ class FlatView:
             value = observation
             for key in keys:
                 value = value[key]
-            if not isinstance(space, gym.spaces.Box):
-                out[columns] = utils.flatten(space, value)
-            elif len(space.shape) == 1:
-                out[columns] = value
+            if isinstance(space, gym.spaces.Box):
+                out[columns] = _flat_box(value, space, keys)
+            elif isinstance(space, gym.spaces.Discrete):
+                out[columns] = 0
+                out[columns.start + _index(value, space)] = 1
             else:
-                out[columns] = np.ravel(value)
+                out[columns] = utils.flatten(space, value)
+
+
+def _flat_box(value: Any, space: gym.spaces.Box, keys: Keys) -> np.ndarray:
+    """The numbers of a box; axes of length 1 may differ from those declared."""
+    array = np.asarray(value)
+    if array.shape != space.shape:
+        part = f" {'.'.join(map(str, keys))}" if keys else ""
+        array = converted(f"observation{part}", array, space.shape, array.dtype)
+    return array.ravel()
+
+
+def _index(value: Any, space: gym.spaces.Discrete) -> int:
+    """The position of a discrete observation."""
+    index = np.asarray(value).item() - int(space.start)
+    if index != int(index) or not 0 <= index < space.n:
+        raise WorldError(f"observation {value!r} is not in {space}")
+    return int(index)
 
 
 def _bounds(

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,6 +11,7 @@ import torch
 from stable_baselines3.common.policies import BasePolicy
 
 from curriculum.activity import Aborted, Interrupted, Phase, announce, phase
+from curriculum.envs._base.door import Door
 from curriculum.planners._expert import snapshot
 from curriculum.planners._expert.model import build_model
 from curriculum.planners._expert.policies import actions_of, isolated
@@ -64,8 +66,8 @@ def train(expert: ExpertSettings, world: World, folder: Path) -> Trained:
         f"at most {expert.max_steps:,} steps"
     )
     steps = phase("expert", expert.max_steps, "steps", "--planner.max-steps")
-    with steps as current, isolated():
-        training = Training(expert, world, folder, current)
+    with steps as current, isolated(), _open_rows(expert, world) as env:
+        training = Training(expert, world, env, folder, current)
         try:
             training.run()
             return training.result()
@@ -76,6 +78,12 @@ def train(expert: ExpertSettings, world: World, folder: Path) -> Trained:
             raise
 
 
+def _open_rows(expert: ExpertSettings, world: World) -> closing[RowsEnv]:
+    """The environments of a training, closed at its end."""
+    generator = stream(expert.seed, f"{expert.name} expert")
+    return closing(RowsEnv(world.rows([generator], expert.rows)))
+
+
 class Training:
     """One training of an expert.
 
@@ -83,16 +91,19 @@ class Training:
     updates that follow."""
 
     def __init__(
-        self, expert: ExpertSettings, world: World, folder: Path, current: Phase
+        self,
+        expert: ExpertSettings,
+        world: World,
+        env: RowsEnv,
+        folder: Path,
+        current: Phase,
     ):
         self.expert = expert
         self.world = world
         self.phase = current
-        generator = stream(expert.seed, f"{expert.name} expert")
-        rows = world.rows([generator], expert.rows)
-        self.model: Any = build_model(expert, RowsEnv(rows))
+        self.model: Any = build_model(expert, env)
         _, self.callback = self.model._setup_learn(expert.max_steps)
-        self.progress = Progress(folder, self.model, rows)
+        self.progress = Progress(folder, self.model, env.rows)
         self.level = Level(0, -np.inf, None)  # in the newest evaluation
         self.best = self.level
         self.best_policy: State = {}
@@ -241,22 +252,23 @@ def measure(
     `report` is called after every step."""
     world = world.evaluated()
     generators = [stream(episode, "expert evaluation") for episode in episodes]
-    rows = world.rows(generators)
-    obs = rows.reset()
-    playing = np.ones(rows.count, bool)
-    reward = np.zeros(rows.count)
-    success = np.zeros(rows.count, bool)
-    for _ in range(world.max_steps or FREE_RUN):
-        step = rows.step(actions_of(policy, obs))
-        reward += np.where(playing, step.reward, 0)
-        success = np.where(playing, step.success, success)
-        playing &= ~(step.terminated | step.truncated)
-        obs = step.obs
-        report()
-        if not playing.any():
-            break
-        rows.rest(~playing)
-    success_rate = float(success.mean()) if world.has_success else None
+    with Door(world.rows(generators), ("expert evaluation",)) as door:
+        obs = door.reset()
+        playing = np.ones(door.rows.count, bool)
+        reward = np.zeros(door.rows.count)
+        success = np.zeros(door.rows.count, bool)
+        for _ in range(world.max_steps or FREE_RUN):
+            step = door.step(actions_of(policy, obs))
+            reward += np.where(playing, step.reward, 0)
+            success = np.where(playing, step.success, success)
+            playing &= ~(step.terminated | step.truncated)
+            obs = step.obs
+            report()
+            if not playing.any():
+                break
+            door.rest(~playing)
+        reports_success = door.knows_success.any()
+    success_rate = float(success.mean()) if reports_success else None
     return Level(steps, float(reward.mean()), success_rate)
 
 

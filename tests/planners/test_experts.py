@@ -881,7 +881,7 @@ def test_a_world_that_gives_no_numbers_ends_training_with_a_sentence(tmp_path):
             following, reward, over = super().step(state, action, rng)
             return following, np.where(state[:, 0] >= 2, np.nan, reward), over
 
-    with pytest.raises(ValueError, match=r"Broken.* gave a reward that is not finite"):
+    with pytest.raises(ValueError, match=r"Broken gave the reward"):
         set_up(DQN(**SHORT, cache=str(tmp_path)), Broken())
     assert list(tmp_path.iterdir()) == []
 

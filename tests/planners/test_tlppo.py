@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from curriculum.envs._base.door import Door
 from curriculum.envs._base.native import NativeRows
 from curriculum.envs._cellworld.cells import cellworld
 from curriculum.envs._cellworld.columns import COLUMN, COLUMNS
@@ -28,7 +29,7 @@ from curriculum.planners._tlppo.scenarios import Rollouts, Weights
 from curriculum.planners._tlppo.search import Search
 from curriculum.planners._tlppo.tree import Tree
 from curriculum.planners.tlppo import TLPPO
-from curriculum.run.evaluation import evaluation_rows, play
+from curriculum.run.evaluation import evaluation_door, play
 from curriculum.types import Spec, stream
 
 CELLS = cellworld(WORLDS["21_05"])
@@ -301,11 +302,11 @@ def successes(
     """Success and steps of the planner, and success of always going straight for the
     goal, on the same episodes."""
     world = BotEvade(**fields)
-    rows = evaluation_rows(world, range(episodes))
-    planned = play(TLPPO().setup(rows, spec_of(rows), (0,)).act, rows)
-    rows = evaluation_rows(world, range(episodes))
+    door = evaluation_door(world, range(episodes))
+    planned = play(TLPPO().setup(door.rows, spec_of(door.rows), (0,)).act, door)
+    door = evaluation_door(world, range(episodes))
     straight = play(
-        lambda obs, now: world.shortest_path(np.zeros((len(now), len(COLUMNS)))), rows
+        lambda obs, now: world.shortest_path(np.zeros((len(now), len(COLUMNS)))), door
     )
     return planned.success, planned.length, straight.success
 
@@ -334,7 +335,7 @@ def test_it_beats_going_straight_against_an_equal_predator():
 def test_random_and_greedy_search_still_find_the_goal(exploration):
     rows = rows_of(0, each=1, max_steps=60)
     planner = TLPPO(exploration=exploration).setup(rows, spec_of(rows), (0,))
-    assert play(planner.act, rows).success.all()
+    assert play(planner.act, Door(rows)).success.all()
 
 
 # --- predators of a rollout ---

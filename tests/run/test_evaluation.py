@@ -50,7 +50,7 @@ class Twisting:
 def alone(world: Any, policy, episode: int) -> tuple[float, int, bool]:
     """Return, length and success of one episode of one row, its policy told the true
     state."""
-    rows: Any = evaluation.evaluation_rows(world, [episode])
+    rows: Any = evaluation.evaluation_door(world, [episode]).rows
     rows.reset()
     total, length, over = 0.0, 0, False
     while not over:

@@ -157,7 +157,7 @@ def test_a_checkpoint_remembers_who_was_stopped_and_the_last_good_state():
 
 def test_the_command_ends_with_a_sentence_that_names_stopped_seeds():
     config = Config(seeds=(3, 5))
-    command._require_healthy(config, {"final": {"final/last_score": [1, 1]}})
+    command._require_healthy(config, {"final": {"final/stopped": [0, 0]}})
     with pytest.raises(ValueError, match="seeds that were stopped: 5;"):
         command._require_healthy(config, {"final": {"final/stopped": [0, 1]}})
 

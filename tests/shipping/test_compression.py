@@ -13,7 +13,7 @@ from torch import nn
 from curriculum.envs._base.native import Dynamics
 from curriculum.envs._base.spec import spec_of
 from curriculum.learning.normalizer import Normalize
-from curriculum.run.evaluation import evaluation_rows, play
+from curriculum.run.evaluation import evaluation_door, play
 from curriculum.shipping.artefact import deployable, save
 from curriculum.shipping.compression import latency_us, measure, refusals, table
 from curriculum.shipping.layers import Layer, Unsupported, assemble, dense
@@ -301,7 +301,7 @@ class Line(Dynamics):
 
 def played_in(world: Any, episodes: Any) -> tuple[Any, Any]:
     """What `measure` needs to know of a world, and how it plays there."""
-    return spec_of(world), lambda act: play(act, evaluation_rows(world, episodes))
+    return spec_of(world), lambda act: play(act, evaluation_door(world, episodes))
 
 
 class Doubled(nn.Module):
