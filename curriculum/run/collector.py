@@ -23,7 +23,8 @@ class Collector(CollectorProtocol):
 
     `store` is "all", or the source whose transitions enter the buffer. `random` is a
     planner of random actions that is set up for `rows`; `hint` names the flags that
-    make a start shorter. `observe` is shown all observations [P, E, *O]."""
+    make a start shorter. `observe` is shown all observations [P, E, *O]
+    and the mask of seeds [P] to which they belong."""
 
     def __init__(
         self,
@@ -35,7 +36,7 @@ class Collector(CollectorProtocol):
         store: str,
         health: Health,
         hint: str = "",
-        observe: Callable[[np.ndarray], None] = lambda obs: None,
+        observe: Callable[[np.ndarray, np.ndarray], None] = lambda obs, healthy: None,
     ):
         self.rows = rows
         self.health = health
@@ -160,7 +161,7 @@ class Collector(CollectorProtocol):
             planning_rate=rate,
         )
         self.buffer.add(transition, keep)
-        self.observe(transition.obs)
+        self.observe(transition.obs, self.health.healthy)
         self.obs = step.obs
         if self.grid:
             cell = self.grid.world.cell(self.grid.rows.state)

@@ -534,9 +534,11 @@ def test_best_is_scored_again_on_episodes_that_did_not_choose_it(
 ):
     used: list[set[int]] = []
 
-    def watched(learner: Any, world: Any, episodes: range) -> evaluation.Episodes:
+    def watched(
+        learner: Any, world: Any, episodes: range, stop: Any = None
+    ) -> evaluation.Episodes:
         used.append(set(episodes))
-        return evaluation.play_learner(learner, world, episodes)
+        return evaluation.play_learner(learner, world, episodes, stop)
 
     monkeypatch.setattr(evaluator, "play_learner", watched)
     records = list(train(tiny()))
