@@ -97,13 +97,14 @@ def find_comparison(argv: list[str]) -> Comparison | None:
         )
     from curriculum.run.folders import create
 
+    arm_folders = _folder_names(configs)
     described = {
         "command": f"{PROG} {shlex.join(words)}",
         "name": name,
-        "arms": _folder_names(configs),
+        "arms": arm_folders,
     }
     lock = create(parent, name, described, file=DESCRIPTION)
-    return Comparison(configs, described["arms"], finished, lock)
+    return Comparison(configs, arm_folders, finished, lock)
 
 
 def _without_resume(argv: list[str]) -> tuple[str, list[str]]:
