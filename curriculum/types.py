@@ -503,9 +503,10 @@ def within(settings: object, low: float, high: float, *names: str) -> None:
         value = getattr(settings, name)
         if not isinstance(value, Real) or isinstance(value, bool):
             raise ValueError(f"{name} must be a number, got {value!r}")
-        if low <= value <= high and abs(value) < INFINITY:
+        number = float(value)
+        if low <= number <= high and abs(number) < INFINITY:
             continue
-        if value == high:
+        if number == high:
             bounds = "finite"
         elif high == INFINITY:
             bounds = f"at least {low:g}"

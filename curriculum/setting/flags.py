@@ -171,7 +171,7 @@ def fail(prog: str, error: object, status: int = 2) -> NoReturn:
 
 def _given_flags(argv: Sequence[str]) -> dict[str, Text]:
     """The last appearance of each flag."""
-    given = {}
+    given: dict[str, Text] = {}
     for flag in scan(argv):
         if flag.name != "help":
             name = flag.name.replace("-", "_")

@@ -189,7 +189,8 @@ def check_choice(family: str, choice: Any) -> None:
             f"{choice.__name__}; give {choice.__name__}()"
         )
     if not _is_in_package(family, choice):
-        adoption.adopt(family, type(choice))
+        kind: Any = type(choice)
+        adoption.adopt(family, kind)
     if not dataclasses.is_dataclass(choice):
         return
     kinds = description.types_of(type(choice))

@@ -25,13 +25,14 @@ class PictureView:
         self.is_bytes = space.dtype == np.uint8
         shape = space.shape
         self.is_sequence = len(shape) == 4  # of pictures, the newest last
-        self.channel_axis = _channel_axis(shape[-3:])
-        if self.channel_axis is None:
+        channel_axis = _channel_axis(shape[-3:])
+        if channel_axis is None:
             raise ValueError(
                 f"{env_id} shows pictures {shape}, but pictures must be [height, "
                 "width], [height, width, 1 or 3] or [channels, height, width]: "
                 "register it with a wrapper that shows one of these"
             )
+        self.channel_axis = channel_axis
         self.box: gym.spaces.Box = gym.spaces.Box(
             0, 255, (frames, SIDE, SIDE), np.uint8
         )

@@ -195,10 +195,11 @@ def _make(source: Source, keywords: dict[str, Any]) -> gym.Env:
 
 def _spec_of_class(module: str, name: str) -> EnvSpec | None:
     """How to make an environment that is given by its class and not by an id."""
-    plugin = getattr(sys.modules.get(module), name, None)
+    plugin: Any = getattr(sys.modules.get(module), name, None)
     if not (inspect.isclass(plugin) and issubclass(plugin, gym.Env)):
         return None
-    return EnvSpec(name, plugin)
+    entry_point: Any = plugin
+    return EnvSpec(name, entry_point)
 
 
 def _import_quietly(module: str) -> None:

@@ -48,7 +48,10 @@ def described(world: World) -> str:
 
 def flat_view(world: World) -> FlatView | None:
     """How a world flattens the observations of an environment, if it does."""
-    return world.facts.view if isinstance(world, Gym) else None
+    if not isinstance(world, Gym):
+        return None
+    view = world.facts.view
+    return view if isinstance(view, FlatView) else None
 
 
 def same_kind(seen: spaces.Space, given: spaces.Space) -> bool:

@@ -17,6 +17,7 @@ import shutil
 import signal
 import sys
 import tempfile
+import traceback
 import tracemalloc
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -250,10 +251,8 @@ def finding(read: Callable[[], Any]) -> str:
         if ending.code not in (0, 1, 2):
             return f"ended by {ending.code!r}"
     except BaseException as error:
-        place = error.__traceback__
-        while place and place.tb_next:
-            place = place.tb_next
-        where = f"{Path(place.tb_frame.f_code.co_filename).name}:{place.tb_lineno}"
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        where = f"{Path(place.filename).name}:{place.lineno}"
         return f"{type(error).__name__} in {where}: {str(error)[:100]}"
     used = tracemalloc.get_traced_memory()[1] - before
     return f"{used / 1e6:.0f} MB" if used > SPARE_BYTES else ""

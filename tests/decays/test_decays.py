@@ -8,7 +8,7 @@ import pytest
 
 from curriculum.decays.performance import Performance
 from curriculum.run import checkpoint
-from curriculum.run.evaluation import score
+from curriculum.run.evaluation import Scale, score
 from curriculum.setting import plugins
 from curriculum.types import Decay
 
@@ -355,7 +355,7 @@ def test_performance_asks_the_same_of_negative_returns():
     for floor, ceiling in ((0, 1), (-100, -20), (-3, 5)):
         reward = floor + level * (ceiling - floor)
         np.testing.assert_array_equal(
-            follow(gated(), score(reward, floor, ceiling)), between
+            follow(gated(), score(reward, Scale(floor, ceiling))), between
         )
 
 

@@ -13,7 +13,7 @@ FINITE = [  # space, first action, second action, last action, number of actions
     (spaces.Discrete(3, start=5), 5, 6, 7, 3),
     (spaces.MultiDiscrete([2, 3]), [0, 0], [0, 1], [1, 2], 6),
     (spaces.MultiDiscrete([2, 3], start=[1, -1]), [1, -1], [1, 0], [2, 1], 6),
-    (spaces.MultiDiscrete([[2, 2], [1, 2]]), [[0, 0], [0, 0]], None, None, 8),
+    (spaces.MultiDiscrete(np.array([[2, 2], [1, 2]])), [[0, 0], [0, 0]], None, None, 8),
     (spaces.MultiBinary(3), [0, 0, 0], [0, 0, 1], [1, 1, 1], 8),
     (spaces.MultiBinary((2, 2)), [[0, 0], [0, 0]], [[0, 0], [0, 1]], None, 16),
     (spaces.Box(-1, 1, (2,), np.int32), [-1, -1], [-1, 0], [1, 1], 9),

@@ -1177,8 +1177,6 @@ def test_nothing_is_unpickled_before_the_user_trusts_it(tmp_path, monkeypatch):
 class Ordered(gym.Env):
     """Shows how many steps are left in a given space; the last action is shown too."""
 
-    metadata: ClassVar[dict[str, Any]] = {"render_modes": []}
-
     def __init__(self, kind: str = "dict"):
         self.kind = kind
         spaces = gym.spaces
@@ -1221,7 +1219,8 @@ class Ordered(gym.Env):
 
 
 for kind in ("dict", "discrete", "shifted", "matrix", "mixed"):
-    gym.register(f"Ordered-{kind}-v0", Ordered, kwargs={"kind": kind})
+    entry_point: Any = Ordered
+    gym.register(f"Ordered-{kind}-v0", entry_point, kwargs={"kind": kind})
 
 
 NATIVE = {
@@ -1292,7 +1291,7 @@ def test_a_model_that_was_trained_on_one_part_sees_that_part(tmp_path):
 @pytest.mark.parametrize("kind", ["dict", "discrete", "shifted", "matrix", "mixed"])
 def test_flat_observations_are_restored_exactly(kind):
     world = Gym(id=f"Ordered-{kind}-v0")
-    view = world.facts.view
+    view: Any = world.facts.view
     given, flat = native_and_flat(gym.make(f"Ordered-{kind}-v0"), view, 9)
     restored = native.native_observations(view, flat)
     for index, one in enumerate(given):
