@@ -67,7 +67,8 @@ class TLPPO(Planner):
                 f"--env botevade; {world} is not one"
             )
         within(self, 1, np.inf, "simulations", "scenarios", "depth")
-        within(self, 0, np.inf, "exploration")
+        if self.exploration != np.inf:  # then the search is random
+            within(self, 0, np.inf, "exploration")
         within(self, 0, 1, "discount")
         self.rows = rows
         self.world = world

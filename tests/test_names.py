@@ -81,6 +81,7 @@ def test_files_of_the_user_do_not_hide_ours(tmp_path: Path):
     (tmp_path / "envs" / "mine.py").write_text(f'{mine}    """A world."""\n')
     words = "--env ./envs/mine.py --planner random --learner bc --steps 16 --rows 2"
     small = "--start.size 32 --eval-every 16 --eval-episodes 2 --learner.hidden 8"
+    small += " --learner.batch-size 16"
     flags = [*words.split(), *small.split(), "--runs-dir", "out"]
     done = python("-m", "curriculum.train", *flags, cwd=tmp_path)
     assert done.returncode == 0, done.stderr

@@ -27,7 +27,7 @@ def refused(capsys: pytest.CaptureFixture, run, words: list[str]) -> str:
         ("--rows 1e12 --capacity 2e12", "of memory, this machine has"),
         ("--eval-episodes 1e12", "for evaluation: lower --eval-episodes"),
         ("--threads 4000", "the cores of this machine, got 4000"),
-        ("--learner.batch-size 1e9", "a batch of 1,000,000,000 transitions never"),
+        ("--learner.batch-size 1e6", "a batch of 1,000,000 transitions never"),
     ],
 )
 def test_a_run_that_is_too_large_is_refused_before_anything_is_written(

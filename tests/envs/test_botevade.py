@@ -580,7 +580,7 @@ def test_rewards_are_weighted_fields_and_offsets():
             "between the first cell, 0, and the last, 330; got 0,5",
         ),
         ({"predator": "slower"}, "no predator 'slower'; there are: slow, fast, equal"),
-        ({"max_steps": -1}, "max_steps must be positive, or 0 for no limit, got -1"),
+        ({"max_steps": -1}, "max_steps must be at least 0, got -1"),
     ],
 )
 def test_impossible_settings_are_refused(fields, message):

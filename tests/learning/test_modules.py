@@ -141,7 +141,9 @@ def test_modules_train(kind: str):
     assert (learner.last_losses[critic] < 0.7 * first).all()
     for name, vector in learner.snapshot().items():
         assert vector.isfinite().all()
-        assert not torch.equal(vector, before[name]), name
+        # the scale of observations moves with the data, not with updates
+        if name != "normalizer":
+            assert not torch.equal(vector, before[name]), name
     assert learner.value(some_obs(3)).shape == (3, 20)
 
 
