@@ -44,6 +44,7 @@ def main(argv: list[str] | None = None) -> None:
         print(f"{USAGE}\n\n{__doc__}")
         return
     found = None
+    status = 2  # refused before training
     trust = trusting_words(argv)
     with train.signals() as stop, Progress().following(stop) as progress, trust:
         try:
@@ -54,10 +55,11 @@ def main(argv: list[str] | None = None) -> None:
                 found = find_comparison(argv)
             if found is None:  # it is finished
                 return
+            status = 1  # failed while training
             with found.lock:
                 finished = compare(found, stop, progress)
         except (ValueError, OSError) as error:
-            flags.fail(PROG, error, status=1)
+            flags.fail(PROG, error, status)
         except Interrupted:
             finished = False
     if not finished:

@@ -40,10 +40,11 @@ def command(
 
 
 def fails(capsys: pytest.CaptureFixture, argv: list[str], main=train.main) -> str:
-    """Run a command that must fail, in one readable message and without a traceback."""
+    """Run a command that must be refused before training, in one readable message and
+    without a traceback."""
     with pytest.raises(SystemExit) as exit_:
         main(argv)
-    assert exit_.value.code not in (0, None)
+    assert exit_.value.code == 2
     message = capsys.readouterr().err
     assert "Traceback" not in message
     return message
