@@ -52,3 +52,8 @@ def test_it_is_refused_in_a_sentence_and_nothing_is_written(
 def test_an_expert_is_not_trained_to_be_checked(monkeypatch):
     monkeypatch.setattr(cache, "train", None)
     check_foreign(Config(env="cartpole", planner="dqn"))
+
+
+def test_a_search_in_an_atari_game_fits_without_a_choice_of_engine():
+    pytest.importorskip("ale_py")
+    check_foreign(Config(env="ALE/Breakout-v5", planner="shooting", learner="bc"))

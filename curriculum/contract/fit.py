@@ -23,7 +23,6 @@ def check_fit(config: Config) -> None:
 
 
 def _set_up(planner: Planner, world: World) -> None:
-    """Set a planner up for one row."""
+    """Set a planner up for one row, before its first reset as in a run."""
     with Door(world.rows([stream(0, "check")])) as door:
-        door.reset()
         planner.setup(door.rows, spec_of(world), (0,))
