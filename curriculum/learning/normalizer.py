@@ -90,7 +90,7 @@ class Normalizer:
         seeds = range(len(self.mean))
         kinds = dict.fromkeys(self.obs_scale.describe(seed) for seed in seeds)
         size = self.mean.shape[-1]
-        return f"{size} features, scaled {' or, by seed, '.join(kinds)}"
+        return f"{size} features scaled: {' or, by seed, '.join(kinds)}"
 
     def fit_rewards(self, returns: Sequence[np.ndarray]) -> np.ndarray:
         """Scale rewards by the range of these episodes' returns, an array for every

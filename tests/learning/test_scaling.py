@@ -270,16 +270,16 @@ def test_old_weights_come_back_with_the_scale_they_were_trained_with():
 @pytest.mark.parametrize(
     ("bounds", "data", "expected"),
     [
-        ((1, 1), uniform(600, 2), "2 features, scaled 2 by bounds"),
+        ((1, 1), uniform(600, 2), "2 features scaled: 2 by bounds"),
         (
             (1, 1_000, np.inf, np.inf),
             np.hstack([uniform(600, 3), np.full((600, 1), 3.0)]),
-            "4 features, scaled 1 by bounds, 2 by data, 1 constant",
+            "4 features scaled: 1 by bounds, 2 by data, 1 constant",
         ),
         (
             (1, np.inf),
             np.empty((0, 2)),
-            "2 features, scaled 1 by bounds, 1 by data once there are some",
+            "2 features scaled: 1 by bounds, 1 by data once there are some",
         ),
     ],
 )

@@ -310,7 +310,7 @@ def test_a_scale_that_follows_the_data_resumes_exactly(tmp_path: Path):
     list(begin(run))
     while run.step < 72:
         collect(run)
-    described = "4 features, scaled 2 by bounds, 2 by data"
+    described = "4 features scaled: 2 by bounds, 2 by data"
     assert run.learner.normalizer.describe() == described
     # the unbounded ones are velocities
     assert (run.learner.normalizer.scale[0, 0, [1, 3]] != 1).all()
