@@ -10,6 +10,7 @@ processes on one folder: exactly one must work.
 """
 
 import argparse
+import csv
 import json
 import os
 import random
@@ -113,6 +114,13 @@ def timeless(path: Path) -> list:
     return found
 
 
+def evaluations(path: Path) -> list[dict[str, str]]:
+    """Rows of progress.csv without measured latencies."""
+    with path.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    return [{t: v for t, v in row.items() if not t.endswith("_us")} for row in rows]
+
+
 def problems_of(folder: Path, seen: Counter) -> list[str]:
     """What is wrong with a folder after a kill; `seen` counts its records so far."""
     found = []
@@ -136,8 +144,11 @@ def differences(whole: Path, other: Path) -> list[str]:
     found = []
     for path in sorted(whole.rglob("*")):
         mate = other / path.relative_to(whole)
-        compared = path.name == "progress.csv" or path.name.startswith("policy-")
-        if path.name == "metrics.jsonl":
+        compared = path.name.startswith("policy-")
+        if path.name == "progress.csv":
+            if not mate.is_file() or evaluations(path) != evaluations(mate):
+                found.append(f"{mate} differs")
+        elif path.name == "metrics.jsonl":
             if not mate.is_file() or timeless(path) != timeless(mate):
                 found.append(f"{mate} differs")
         elif compared and "compressed" not in path.parts:
