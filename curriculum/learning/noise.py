@@ -86,12 +86,18 @@ class Noise:
         return {"generators": torch.stack(states)}
 
     def load(self, state: State) -> None:
-        """Restore what `state` returned."""
+        """Restore what `state` returned; ValueError if it is no state of generators."""
         states = torch.as_tensor(state["generators"])
         for generator, saved in zip(self.generators, states, strict=True):
-            # set_state reads from the start of the storage, so it needs a copy, not a
-            # view
-            generator.set_state(saved.clone())
+            try:
+                # set_state reads from the start of the storage, so it needs a copy, not
+                # a view
+                generator.set_state(saved.clone())
+            except RuntimeError as error:
+                raise ValueError(
+                    f"the checkpoint holds no state of random generators ({error}); "
+                    "resume from another one"
+                ) from None
 
 
 def _generator(seed: int, device: str) -> torch.Generator:

@@ -70,3 +70,10 @@ def test_replayed_numbers_come_in_order_and_move_no_generator():
     assert noise.uniform(3) is second
     assert not noise.replaying
     assert torch.equal(noise.normal(2), Noise((0,)).normal(2))
+
+
+def test_a_damaged_state_is_refused_in_a_sentence():
+    noise = Noise((0,), "cpu")
+    damaged = {"generators": noise.state()["generators"] * 0 + 7}
+    with pytest.raises(ValueError, match="no state of random generators"):
+        noise.load(damaged)
