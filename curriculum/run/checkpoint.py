@@ -22,6 +22,7 @@ from curriculum.nested import join, split
 from curriculum.types import State
 
 FORMAT = 3
+MOST_LETTERS = 200  # of the reason why a checkpoint cannot be read
 ARRAYS = "arrays.safetensors"
 REST = "state.json"
 MANIFEST = "manifest.json"
@@ -132,8 +133,10 @@ def read(folder: Path, only: Sequence[str] = ()) -> State:
         SafetensorError,
         OSError,
     ) as error:
+        # an error may quote the damaged file at any length
+        reason = str(error)[:MOST_LETTERS]
         raise ValueError(
-            f"checkpoint {folder} is damaged ({error}); resume from another one"
+            f"checkpoint {folder} is damaged ({reason}); resume from another one"
         ) from None
 
 

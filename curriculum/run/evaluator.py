@@ -172,7 +172,14 @@ class Evaluator:
         }
         if isinstance(self.world, Navigable):
             constant = plugins.make("planner", "constant")
-            fixed = play_planner(constant, self.world, self.spec, episodes)
+            fixed = play_planner(
+                constant,
+                self.world,
+                self.spec,
+                episodes,
+                name="evaluation",
+                hint=advice.EVALUATION,
+            )
             values["final/constant_reward"] = fixed.reward.mean()
             values["final/constant_success_rate"] = fixed.success.mean()
         last = self.learner.snapshot()

@@ -283,3 +283,10 @@ def test_discarding_a_new_run_keeps_its_checkpoints(tmp_path: Path):
     shutil.rmtree(run / "checkpoints")
     folders.discard(run)
     assert not run.exists()
+
+
+def test_the_reason_why_a_checkpoint_is_damaged_is_short(tmp_path: Path):
+    folder = checkpoint.write(tmp_path / "step-1", {"run": {"step": 1}})
+    with pytest.raises(ValueError, match="is damaged") as refused:
+        checkpoint.read(folder, only=["x" * 5_000])
+    assert len(str(refused.value)) < 400 + len(str(folder))
