@@ -9,7 +9,9 @@ are listed at the end: a survivor is a missing test, or code that changes nothin
 
 import argparse
 import ast
+import concurrent.futures
 import json
+import queue
 import random
 import re
 import shutil
@@ -196,22 +198,23 @@ def tests_of(path: str) -> list[str]:
     return [str(file)] if (ROOT / file).is_file() else ["tests/test_cli.py"]
 
 
-def survives(mutant: Mutant, tree: Path, jobs: int) -> bool:
-    """Whether the default tests pass with the bug in `tree`, a copy of the source."""
+def survives(mutant: Mutant, tree: Path, rooms_only: bool) -> bool:
+    """Whether the default tests, or only those of its room, pass with the bug in
+    `tree`, a copy of the source."""
     path = tree / mutant.path
     original = path.read_text()
     lines = original.splitlines(keepends=True)
     lines[mutant.line - 1] = mutant.after + "\n"
     path.write_text("".join(lines))
     try:
-        own = tests_of(mutant.path)
-        return _passes(tree, own, jobs) and _passes(tree, ["tests"], jobs)
+        own = _passes(tree, tests_of(mutant.path))
+        return own and (rooms_only or _passes(tree, ["tests"]))
     finally:
         path.write_text(original)
 
 
-def _passes(tree: Path, tests: list[str], jobs: int) -> bool:
-    command = [sys.executable, "-m", "pytest", "-q", "-x", "-n", str(jobs), *tests]
+def _passes(tree: Path, tests: list[str]) -> bool:
+    command = [sys.executable, "-m", "pytest", "-q", "-x", "-n", "0", *tests]
     try:
         ended = subprocess.run(
             command, cwd=tree, capture_output=True, timeout=SECONDS, check=False
@@ -227,29 +230,46 @@ def main() -> None:
     parser.add_argument("--mutants", type=int, default=120)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--skip", type=int, default=0, help="bugs done before")
-    parser.add_argument("--jobs", type=int, default=2, help="processes of pytest")
+    parser.add_argument("--workers", type=int, default=2, help="bugs tested at once")
+    parser.add_argument(
+        "--rooms-only", action="store_true", help="run only the tests of a bug's room"
+    )
     parser.add_argument("--out", type=Path, default=Path("mutants.json"))
     options = parser.parse_args()
     chosen = sample(options.mutants, options.seed)[options.skip :]
     survivors: list[str] = []
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
-        tree = Path(folder) / "tree"
-        ignore = shutil.ignore_patterns(".git", ".venv", "runs", "__pycache__")
-        shutil.copytree(ROOT, tree, symlinks=True, ignore=ignore)
-        for number, mutant in enumerate(chosen, 1):
-            alive = survives(mutant, tree, options.jobs)
-            if alive:
-                survivors.append(str(mutant))
-            word = "SURVIVED" if alive else "killed"
-            minutes = (time.monotonic() - began) / 60
-            print(
-                f"{number}/{len(chosen)} {minutes:.0f} min {word} {mutant}", flush=True
-            )
-            result = {"tested": number, "survivors": survivors}
-            options.out.write_text(json.dumps(result, indent=1))
+        trees = queue.SimpleQueue[Path]()
+        for worker in range(options.workers):
+            trees.put(_copy(Path(folder) / str(worker)))
+
+        def test(mutant: Mutant) -> bool:
+            tree = trees.get()
+            try:
+                return survives(mutant, tree, options.rooms_only)
+            finally:
+                trees.put(tree)
+
+        with concurrent.futures.ThreadPoolExecutor(options.workers) as pool:
+            for number, alive in enumerate(pool.map(test, chosen), 1):
+                mutant = chosen[number - 1]
+                if alive:
+                    survivors.append(str(mutant))
+                word = "SURVIVED" if alive else "killed"
+                minutes = (time.monotonic() - began) / 60
+                done = f"{number}/{len(chosen)} {minutes:.0f} min"
+                print(f"{done} {word} {mutant}", flush=True)
+                result = {"tested": number, "survivors": survivors}
+                options.out.write_text(json.dumps(result, indent=1))
     share = 1 - len(survivors) / len(chosen)
     print(f"{share:.1%} of {len(chosen)} killed; survivors:", *survivors, sep="\n  ")
+
+
+def _copy(tree: Path) -> Path:
+    ignore = shutil.ignore_patterns(".git", ".venv", "runs", "__pycache__")
+    shutil.copytree(ROOT, tree, symlinks=True, ignore=ignore)
+    return tree
 
 
 if __name__ == "__main__":
