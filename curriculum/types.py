@@ -79,14 +79,19 @@ class Batch(NamedTuple):
 
 
 class Episode(NamedTuple):
-    """One episode of a data set, T steps."""
+    """One episode of a data set, T steps.
+
+    An episode that neither terminated nor was truncated goes on where its recording
+    ends."""
 
     observation: np.ndarray  # [T, *O]
-    action: np.ndarray  # [T] int64, or [T, A] float32 in [-1, 1]
-    reward: np.ndarray  # [T] float32
+    action: np.ndarray  # [T] int64, or [T, A] float in [-1, 1]
+    reward: np.ndarray  # [T] float
     next_observation: np.ndarray  # [T, *O], the true last observation at the end
     terminated: bool  # the episode truly ended
     truncated: bool  # it was cut short
+    # [T] uint8: who acted, an index into the names of the data set; None: unknown
+    source: np.ndarray | None = None
 
 
 class Record(NamedTuple):

@@ -28,6 +28,7 @@ ROOMS = {  # a room -> the rooms that its files may import, besides its own
     "gates": ("types",),
     "starts": ("types",),
     "formats": ("types",),
+    "data": ("types", "files"),
     "replay": ("types",),
     "learning": ("types",),
     "learners": ("learning", "types"),
@@ -37,7 +38,7 @@ ROOMS = {  # a room -> the rooms that its files may import, besides its own
     "report": ("types", "files"),
     "listeners": ("report", "types", "activity", "files"),
     "run": (
-        *("setting", "envs", "replay", "learning", "shipping", "report"),
+        *("setting", "envs", "replay", "learning", "shipping", "report", "data"),
         *("activity", "calls", "trust", "nested", "types", "files"),
     ),
     "contract": (
