@@ -603,6 +603,30 @@ def test_environments_that_cannot_be_copied_are_refused():
         rows_of(Gym(id="LunarLander-v3"), generators(0)).simulator()
 
 
+def test_copies_that_earn_other_rewards_are_refused(monkeypatch):
+    class Forgetful(Toy):
+        """Rewards are counted from the start; a copy begins to count anew."""
+
+        steps = 0
+
+        def reset(self, *, seed=None, options=None):
+            super().reset(seed=seed)
+            return np.zeros(2, np.float32), {}
+
+        def step(self, action):
+            self.steps += 1
+            return np.zeros(2, np.float32), float(self.steps), False, False, {}
+
+        def __deepcopy__(self, memo):
+            return Forgetful(self.observation_space, self.action_space)
+
+    made: Any = functools.partial(Forgetful, BOX, BOX)
+    spec = gym.envs.registration.EnvSpec("Toy-v0", made)
+    monkeypatch.setitem(gym.registry, "Toy-v0", spec)
+    with pytest.raises(ValueError, match="copies behave differently"):
+        rows_of(Gym(id="Toy-v0"), generators(0)).simulator()
+
+
 # --- Hopper ---
 
 

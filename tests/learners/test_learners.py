@@ -728,16 +728,17 @@ def test_networks_learn_from_normalised_observations():
 
 def test_a_return_range_scales_every_seeds_returns_to_a_thousand():
     learner = make("iql", return_range=True, reward_scale=2.0)
-    learner.normalizer.fit_rewards(
+    fitted = learner.normalizer.fit_rewards(
         [np.array([1.0, 5.0, 3.0]), np.array([-10.0, -10.0]), np.array([7.0])]
     )
     # seeds 1 and 2 have no range
+    assert fitted.tolist() == [True, False, False]
     assert learner.normalizer.reward_factor.tolist() == [[500], [2], [2]]
     again = make("iql", return_range=True, reward_scale=2.0)
     again.load(learner.state())
     assert again.normalizer.reward_factor.tolist() == [[500], [2], [2]]
     off = make("iql", reward_scale=2.0)
-    off.normalizer.fit_rewards([np.array([1.0, 5.0])] * 3)
+    assert off.normalizer.fit_rewards([np.array([1.0, 5.0])] * 3).all()
     assert off.normalizer.reward_factor.tolist() == [[2]] * 3
 
 
