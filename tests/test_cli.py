@@ -229,6 +229,15 @@ def test_other_settings_cannot_be_smuggled_into_a_resumed_run(
     assert "learner.discount 0.5" in message
 
 
+def test_a_finished_run_is_left_as_it_is(capsys: pytest.CaptureFixture, finished: Path):
+    before = everything(finished)
+    train.main(["--resume", str(finished)])
+    assert "is finished: nothing to do" in capsys.readouterr().err
+    message = fails(capsys, ["--resume", str(finished), "--steps", "48"])
+    assert "a run of 400 steps, which cannot become one of 48" in message
+    assert everything(finished) == before
+
+
 def test_a_finished_run_can_be_extended(finished: Path, tmp_path: Path):
     run = tmp_path / "run"
     shutil.copytree(finished, run)
@@ -491,6 +500,17 @@ def test_compare_writes_one_figure_and_one_table_and_names_no_winner_without_evi
     assert "no winner" in text
     assert (folder / "curves.png").stat().st_size > 10_000
     assert text.strip() in capsys.readouterr().out
+    # interrupted before its table was written, it goes on and trains nothing again
+    (folder / "table.md").unlink()
+    before = everything(folder)
+    compare.main(["--resume", str(folder)])
+    after = everything(folder)
+    assert after.pop("table.md") == text.encode()
+    assert after.keys() == before.keys()
+    policies = [name for name in after if name.endswith(".safetensors")]
+    assert {name: after[name] for name in policies} == {
+        name: before[name] for name in policies
+    }
 
 
 @pytest.mark.parametrize(

@@ -44,7 +44,13 @@ def _check_threads(threads: int) -> None:
 
 def _check_batches(config: Config) -> None:
     chosen = config.plugged()
-    size = chosen["learner"].batch_size
+    learner = chosen["learner"]
+    size = learner.batch_size
+    if learner.n_step > config.capacity:
+        raise ValueError(
+            f"the buffer holds {config.capacity:,} transitions, a window of n-step "
+            f"rewards takes {learner.n_step:,}; lower --learner.n-step"
+        )
     offered = chosen["start"].size + config.rows + config.steps
     most = min(config.capacity, offered)
     if config.updates and size > most:
