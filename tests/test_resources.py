@@ -28,7 +28,7 @@ def refused(capsys: pytest.CaptureFixture, run, words: list[str]) -> str:
         ("--eval-episodes 1e12", "for evaluation: lower --eval-episodes"),
         ("--threads 4000", "the cores of this machine, got 4000"),
         ("--learner.batch-size 1e6", "a batch of 1,000,000 transitions never"),
-        ("--learner.n-step 1e9", "lower --learner.n-step"),
+        ("--learner.n-step 900 --capacity 800", "lower --learner.n-step"),
     ],
 )
 def test_a_run_that_is_too_large_is_refused_before_anything_is_written(
