@@ -4,7 +4,7 @@ import pytest
 
 from curriculum import train
 from curriculum.contract import check_foreign
-from curriculum.planners._expert import cache
+from curriculum.planners._expert import training
 from curriculum.setting.config import Config
 
 
@@ -50,7 +50,7 @@ def test_it_is_refused_in_a_sentence_and_nothing_is_written(
 
 
 def test_an_expert_is_not_trained_to_be_checked(monkeypatch):
-    monkeypatch.setattr(cache, "train", None)
+    monkeypatch.setattr(training, "train", None)
     check_foreign(Config(env="cartpole", planner="dqn"))
 
 

@@ -1,13 +1,17 @@
 """Experts: planners that ask a policy of Stable-Baselines3."""
 
+from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 import torch
 from stable_baselines3.common.policies import BasePolicy
 
-from curriculum.planners._expert.cache import check, trained_policy
-from curriculum.planners._expert.policies import actions_of
+from curriculum.planners._expert import snapshot, storage, training
+from curriculum.planners._expert.cache import trained_policy
+from curriculum.planners._expert.goals import Trained
+from curriculum.planners._expert.model import build_policy, check_world
+from curriculum.planners._expert.policies import actions_of, isolated
 from curriculum.planners._expert.settings import ExpertSettings
 from curriculum.planners._generators import SeedGenerators
 from curriculum.types import Planner, Rows, Spec, State, World
@@ -65,7 +69,25 @@ class TrainedExpert(Expert, ExpertSettings):
     """An expert that is trained in the world it acts in, once for each setting."""
 
     def check_world(self, world: World) -> None:
-        check(self, world)
+        self.check(world)
 
     def policy(self, rows: Rows, spec: Spec) -> BasePolicy:
         return trained_policy(self, rows)
+
+    def check(self, world: World) -> None:
+        super().check(world)
+        check_world(self, world)
+
+    def train(self, world: World, folder: Path) -> Trained:
+        return training.train(self, world, folder)
+
+    def restore(self, weights: dict[str, np.ndarray], rows: Rows) -> BasePolicy:
+        with isolated():  # a new network draws weights
+            policy = build_policy(
+                self, rows.single_observation_space, rows.single_action_space
+            )
+        expected = training.acting(snapshot.arrays_of(policy.state_dict()))
+        storage.require_same(expected, weights)
+        policy.load_state_dict(snapshot.tensors_of(weights), strict=False)
+        policy.set_training_mode(False)
+        return policy

@@ -10,6 +10,7 @@ from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.vec_env import VecEnv
 
 from curriculum.planners._expert.settings import ExpertSettings
+from curriculum.types import World
 
 
 def build_model(expert: ExpertSettings, env: VecEnv) -> OffPolicyAlgorithm:
@@ -48,9 +49,22 @@ def build_policy(
     return policy_class(observations, actions, lambda _: 0.0, **_network(expert))
 
 
-def check_observations(expert: ExpertSettings, space: spaces.Space) -> None:
-    """Raise ValueError where the algorithm has no network for observations."""
-    _policy_name(expert, space)
+def check_world(expert: ExpertSettings, world: World) -> None:
+    """Raise ValueError where the algorithm takes other actions, or has no network for
+    the observations."""
+    discrete = isinstance(world.action_space, spaces.Discrete)
+    if discrete != expert.discrete:
+        if expert.discrete:
+            needed = "discrete"
+            others = "sac, tqc or crossq"
+        else:
+            needed = "box"
+            others = "dqn or qrdqn"
+        raise ValueError(
+            f"{expert.name} needs {needed} actions, those of {world} are "
+            f"{world.action_space}; choose {others}"
+        )
+    _policy_name(expert, world.observation_space)
 
 
 def _policy_name(expert: ExpertSettings, space: spaces.Space) -> str:

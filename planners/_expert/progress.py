@@ -14,9 +14,9 @@ from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 
 from curriculum.planners._expert import snapshot, storage
 from curriculum.planners._expert.lock import LOCK
+from curriculum.planners._expert.storage import MANIFEST
 from curriculum.types import Rows, State
 
-MANIFEST = "training.json"
 COLUMNS = (
     "observations",
     "next_observations",

@@ -15,6 +15,7 @@ from curriculum.types import State
 
 # key that marks, in JSON, where an array belongs; its value is the array's name
 ARRAY = "array\0"
+MANIFEST = "training.json"  # names the other files of an interrupted training
 REST = "state"  # entry of a file's metadata: what is no array, as JSON
 LARGEST_JSON = 16_000_000  # bytes of a JSON file that is still read
 
@@ -123,6 +124,23 @@ def read_state(folder: Path, entry: Any) -> State:
         return _with_arrays(json.loads(rest), arrays)
     except (ValueError, KeyError) as error:
         raise Damaged(f"{folder} holds a damaged state ({error})") from None
+
+
+def require_same(expected: dict[str, np.ndarray], found: dict[str, np.ndarray]) -> None:
+    """Raise Damaged where names, shapes or dtypes of weights are not as expected, or
+    numbers are not finite."""
+    if expected.keys() != found.keys():
+        different = sorted(expected.keys() ^ found.keys())
+        raise Damaged(f"other weights: {', '.join(different)}")
+    for name, array in expected.items():
+        other = found[name]
+        if array.shape != other.shape or array.dtype != other.dtype:
+            raise Damaged(
+                f"{name} is {other.dtype}{list(other.shape)}, "
+                f"expected {array.dtype}{list(array.shape)}"
+            )
+        if not np.isfinite(other).all():
+            raise Damaged(f"{name} holds numbers that are not finite")
 
 
 def _verified(folder: Path, entry: Any) -> Path:

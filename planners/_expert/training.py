@@ -4,15 +4,16 @@ import time
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
 from stable_baselines3.common.policies import BasePolicy
 
 from curriculum.activity import Aborted, Interrupted, Phase, announce, phase
-from curriculum.envs._base.door import Door
-from curriculum.planners._expert import snapshot
+from curriculum.planners._expert import levels, snapshot
+from curriculum.planners._expert.goals import Trained
+from curriculum.planners._expert.levels import Level, NotReached
 from curriculum.planners._expert.model import build_model
 from curriculum.planners._expert.policies import actions_of, isolated
 from curriculum.planners._expert.progress import Progress
@@ -20,39 +21,8 @@ from curriculum.planners._expert.settings import ExpertSettings
 from curriculum.planners._expert.vec_env import RowsEnv
 from curriculum.types import State, World, stream
 
-# steps after which an episode of a world without a time limit is stopped
-FREE_RUN = 1_000
 SAVE_EVERY = 30  # seconds between saves of the progress
-# evaluations of a training without a goal, which only choose the best policy
-EVALUATIONS_WITHOUT_GOAL = 20
-
-
-class NotReached(ValueError):
-    """Training has ended without an expert that is good enough."""
-
-
-class Level(NamedTuple):
-    """How good an expert was in an evaluation."""
-
-    steps: int  # environment steps that it had been trained for
-    mean_return: float
-    success_rate: float | None  # None where the world does not report success
-
-    def __str__(self) -> str:
-        performance = f"a return of {self.mean_return:.4g} after {self.steps:,} steps"
-        if self.success_rate is None:
-            return performance
-        return f"success {self.success_rate:.2f} and {performance}"
-
-
-class Trained(NamedTuple):
-    """A trained policy and its levels."""
-
-    policy: BasePolicy
-    reached: Level  # in the evaluation that ended training or was the best
-    # on as many other episodes: chance helped to choose `reached`, this one is unbiased
-    other_episodes: Level
-    seconds: float  # of training, interruptions not included
+ACTING = ("actor.", "q_net.", "quantile_net.")  # names of the weights that act
 
 
 def train(expert: ExpertSettings, world: World, folder: Path) -> Trained:
@@ -62,7 +32,7 @@ def train(expert: ExpertSettings, world: World, folder: Path) -> Trained:
     The progress is kept in `folder`: an interrupted training continues exactly. Raises
     NotReached where the goals are not reached."""
     announce(
-        f"training {expert.name} in {world} {_goals(expert)}, "
+        f"training {expert.name} in {world} {expert.described()}, "
         f"at most {expert.max_steps:,} steps"
     )
     steps = phase("expert", expert.max_steps, "steps", "--planner.max-steps")
@@ -129,14 +99,10 @@ class Training:
 
     def result(self) -> Trained:
         """The policy that training gives; NotReached where it is not good enough."""
-        if not _reaches_goals(self.expert, self.level):
-            raise NotReached(
-                f"{self.expert.name} should train {_goals(self.expert)} in "
-                f"{self.world}, but has {self.level}; "
-                "raise --planner.max-steps, ask for less, or choose another planner"
-            )
+        if not self.expert.are_reached(self.level):
+            raise NotReached(self.expert.missed(self.world, self.level))
         reached = self.level
-        if not _has_goals(self.expert):
+        if not self.expert.has_goals:
             reached = self.best
             weights = snapshot.tensors_of(self.best_policy)
             self.model.policy.load_state_dict(weights)
@@ -144,7 +110,8 @@ class Training:
         others = self.measure(range(episodes, 2 * episodes))
         others = others._replace(steps=reached.steps)
         seconds = self.seconds + time.perf_counter() - self.began
-        return Trained(self.model.policy, reached, others, seconds)
+        weights = acting(snapshot.arrays_of(self.model.policy.state_dict()))
+        return Trained(weights, reached, others, seconds)
 
     def measure(self, episodes: range) -> Level:
         """Evaluate the policy as it is now."""
@@ -213,23 +180,21 @@ class Training:
         """Whether training is over, or crossed a multiple of the interval, since the
         last evaluation."""
         steps = self.model.num_timesteps
-        every = self.expert.eval_every
-        if not _has_goals(self.expert):
-            every = max(every, self.expert.max_steps // EVALUATIONS_WITHOUT_GOAL)
+        every = self.expert.evaluated_every
         if self._steps_are_used_up():
             return self.level.steps < steps
         return steps // every > self.level.steps // every
 
     def _take_in(self, level: Level) -> None:
         self.level = level
-        if not _has_goals(self.expert) and level.mean_return >= self.best.mean_return:
+        if not self.expert.has_goals and level.mean_return >= self.best.mean_return:
             self.best = level
             self.best_policy = snapshot.arrays_of(self.model.policy.state_dict())
 
     def _is_finished(self) -> bool:
         if self._steps_are_used_up():
             return True
-        return _has_goals(self.expert) and _reaches_goals(self.expert, self.level)
+        return self.expert.has_goals and self.expert.are_reached(self.level)
 
     def _steps_are_used_up(self) -> bool:
         return self.model.num_timesteps >= self.expert.max_steps
@@ -247,47 +212,14 @@ def measure(
     steps: int,
     report: Callable[[], None] = lambda: None,
 ) -> Level:
-    """Play `episodes` greedily; their random streams are used for nothing else.
+    """Let `policy` play `episodes` greedily."""
 
-    `report` is called after every step."""
-    world = world.evaluated()
-    generators = [stream(episode, "expert evaluation") for episode in episodes]
-    with Door(world.rows(generators), ("expert evaluation",)) as door:
-        obs = door.reset()
-        playing = np.ones(door.rows.count, bool)
-        reward = np.zeros(door.rows.count)
-        success = np.zeros(door.rows.count, bool)
-        for _ in range(world.max_steps or FREE_RUN):
-            step = door.step(actions_of(policy, obs))
-            reward += np.where(playing, step.reward, 0)
-            success = np.where(playing, step.success, success)
-            playing &= ~(step.terminated | step.truncated)
-            obs = step.obs
-            report()
-            if not playing.any():
-                break
-            door.rest(~playing)
-        reports_success = door.knows_success.any()
-    success_rate = float(success.mean()) if reports_success else None
-    return Level(steps, float(reward.mean()), success_rate)
+    def act(obs: np.ndarray) -> np.ndarray:
+        return actions_of(policy, obs)
+
+    return levels.measure(act, world, episodes, steps, report)
 
 
-def _has_goals(expert: ExpertSettings) -> bool:
-    return expert.until_success > 0 or expert.until_return is not None
-
-
-def _reaches_goals(expert: ExpertSettings, level: Level) -> bool:
-    if expert.until_success and (level.success_rate or 0) < expert.until_success:
-        return False
-    return expert.until_return is None or level.mean_return >= expert.until_return
-
-
-def _goals(expert: ExpertSettings) -> str:
-    goals = []
-    if expert.until_success:
-        goals.append(f"success {expert.until_success:g}")
-    if expert.until_return is not None:
-        goals.append(f"a return of {expert.until_return:g}")
-    if not goals:
-        return "without a goal"
-    return f"until {' and '.join(goals)}"
+def acting(weights: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The weights that act; critics and target networks are not kept."""
+    return {name: array for name, array in weights.items() if name.startswith(ACTING)}

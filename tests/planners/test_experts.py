@@ -186,13 +186,13 @@ def forgetful(monkeypatch: pytest.MonkeyPatch):
 def trainings(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """The worlds that were trained in."""
     worlds: list[Any] = []
-    train = cache.train
+    train = training.train
 
     def counted(planner: Any, world: Any, folder: Path) -> Any:
         worlds.append(world)
         return train(planner, world, folder)
 
-    monkeypatch.setattr(cache, "train", counted)
+    monkeypatch.setattr(training, "train", counted)
     return worlds
 
 
@@ -338,10 +338,10 @@ def test_without_a_goal_the_best_policy_of_all_evaluations_is_kept(
     trained = training.train(DQN(**quick), Count(), tmp_path)
     assert trained.reached == training.Level(24, 7, None)
     assert trained.other_episodes == training.Level(24, 4, None)
-    kept_weights = trained.policy.state_dict()
     for index, evaluated in enumerate(weights):
         same = all(
-            torch.equal(evaluated[name], kept_weights[name]) for name in kept_weights
+            np.array_equal(evaluated[name], array)
+            for name, array in trained.weights.items()
         )
         # evaluations at 8, 16, ..., 40 steps, then that of the policy that was kept
         assert same == (index in (2, 5))
@@ -374,12 +374,11 @@ def test_the_same_settings_train_the_same_expert_however_the_global_generators_s
     kind, world, tmp_path
 ):
     first, second, other = (
-        training.train(kind(**SHORT, seed=seed), world, tmp_path).policy
+        training.train(kind(**SHORT, seed=seed), world, tmp_path).weights
         for seed in (0, 0, 1)
     )
-    weights, again, others = (policy.state_dict() for policy in (first, second, other))
-    assert all(torch.equal(weights[name], again[name]) for name in weights)
-    assert not all(torch.equal(weights[name], others[name]) for name in weights)
+    assert all(np.array_equal(first[name], second[name]) for name in first)
+    assert not all(np.array_equal(first[name], other[name]) for name in first)
 
 
 def test_global_generators_and_threads_are_left_as_they_were(tmp_path):
@@ -835,7 +834,7 @@ def test_who_waited_for_an_expert_does_not_train_it_again(tmp_path, monkeypatch)
     monkeypatch.setattr(lock.time, "sleep", wait)
     other = contextlib.ExitStack()
     other.enter_context(lock.locked(folder.with_name(f".{folder.name}.training")))
-    monkeypatch.setattr(cache, "train", None)
+    monkeypatch.setattr(training, "train", None)
     set_up(planner, CartPole())
     assert list(tmp_path.iterdir()) == [folder]
 
@@ -890,9 +889,19 @@ def test_a_world_that_gives_no_numbers_ends_training_with_a_sentence(tmp_path):
 
 
 @every_kind
-def test_an_expert_acts_as_the_trained_model_predicts(kind, world, tmp_path):
+def test_an_expert_acts_as_the_trained_model_predicts(
+    kind, world, tmp_path, monkeypatch
+):
+    built = []
+    build = training.build_model
+
+    def remember(*arguments: Any) -> Any:
+        built.append(build(*arguments))
+        return built[-1]
+
+    monkeypatch.setattr(training, "build_model", remember)
     actor = set_up(kind(**SHORT, cache=str(tmp_path / "cache")), world, 0, 1)
-    theirs = training.train(kind(**SHORT), world, tmp_path / "again").policy
+    theirs = built[0].policy
     obs = (
         np.random.default_rng(0)
         .normal(size=(4, *world.observation_space.shape))

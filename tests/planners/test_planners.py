@@ -45,6 +45,8 @@ PLAYED = [  # planners and worlds they fit
     ("sac", Pendulum),
     ("tqc", Pendulum),
     ("crossq", Pendulum),
+    ("ars", Gridworld),
+    ("ars", Pendulum),
 ]
 EXPERTS = {"dqn", "qrdqn", "sac", "tqc", "crossq"}
 BRIEF = {
@@ -57,6 +59,13 @@ BRIEF = {
 }
 QUICK: dict[str, dict[str, Any]] = {  # settings with which slow ones are tested here
     **{name: BRIEF | {"cache": tempfile.mkdtemp()} for name in EXPERTS},
+    "ars": {
+        "max_steps": 1,
+        "eval_every": 1,
+        "eval_episodes": 2,
+        "directions": 2,
+        "cache": tempfile.mkdtemp(),
+    },
     "mcts": {"simulations": 4, "rollouts": 2, "horizon": 4},
     "shooting": {"horizon": 4},
     "mppi": {"samples": 4, "horizon": 4},
