@@ -8,7 +8,7 @@ import numpy as np
 
 from curriculum.envs._base.spec import spec_of
 from curriculum.planners._ars import search
-from curriculum.planners._ars.linear import Linear
+from curriculum.planners._ars.linear import Linear, policy_of
 from curriculum.planners._ars.settings import ARSSettings
 from curriculum.planners._expert import storage
 from curriculum.planners._expert.cache import trained_policy
@@ -46,11 +46,9 @@ class ARS(Planner, ARSSettings):
 
     def restore(self, weights: dict[str, np.ndarray], rows: Rows) -> Linear:
         spec = spec_of(rows.world)
-        size = spec.obs_shape[0]
-        expected = {
-            "matrix": np.zeros((spec.actions or spec.action_size, size)),
-            "mean": np.zeros(size),
-            "deviation": np.zeros(size),
-        }
-        storage.require_same(expected, weights)
-        return search.policy_of(weights, bool(spec.actions))
+        zeros = np.zeros((spec.actions or spec.action_size, *spec.obs_shape))
+        discrete = bool(spec.actions)
+        ones = np.ones(spec.obs_shape)
+        untrained = Linear(zeros, ones, ones, discrete)
+        storage.require_same(untrained.weights, weights)
+        return policy_of(weights, discrete)

@@ -50,6 +50,7 @@ class Linear(NamedTuple):
     mean: np.ndarray  # [O] float64
     deviation: np.ndarray  # [O] float64
     discrete: bool
+    bias: np.ndarray | float = 0.0  # [A]
 
     def act(self, obs: np.ndarray) -> np.ndarray:
         """Actions [n] int64 or [n, A] float32 for observations [n, O].
@@ -57,7 +58,30 @@ class Linear(NamedTuple):
         The action for an observation does not depend on the others."""
         normalised = (obs - self.mean) / self.deviation
         # not a matrix product: its rounding depends on n
-        output = (self.matrix * normalised[:, None, :]).sum(-1)
+        output = (self.matrix * normalised[:, None, :]).sum(-1) + self.bias
         if self.discrete:
             return output.argmax(-1)
         return output.clip(-1, 1).astype(np.float32)
+
+    @property
+    def weights(self) -> dict[str, np.ndarray]:
+        """What the policy's file holds, float32: the arrays of a dense policy (see
+        `curriculum.types.Deployable`) with one layer."""
+        return {
+            "mean": self.mean.astype(np.float32),
+            "scale": (1 / self.deviation).astype(np.float32),
+            "0.weight": self.matrix.astype(np.float32),
+            "0.bias": np.zeros(len(self.matrix), np.float32) + np.float32(self.bias),
+        }
+
+
+def policy_of(weights: dict[str, np.ndarray], discrete: bool) -> Linear:
+    """The policy with the weights of a file."""
+    exact = {name: array.astype(np.float64) for name, array in weights.items()}
+    return Linear(
+        exact["0.weight"],
+        exact["mean"],
+        1 / exact["scale"],
+        discrete,
+        exact["0.bias"],
+    )

@@ -17,7 +17,7 @@ import numpy as np
 from curriculum.activity import Aborted, Interrupted, Phase, announce, phase
 from curriculum.envs._base.door import Door
 from curriculum.envs._base.spec import spec_of
-from curriculum.planners._ars.linear import Linear, Statistics
+from curriculum.planners._ars.linear import Linear, Statistics, policy_of
 from curriculum.planners._ars.settings import ARSSettings
 from curriculum.planners._expert import storage
 from curriculum.planners._expert.goals import Trained
@@ -145,7 +145,7 @@ class Search:
             while not self._is_finished():
                 self._iterate()
                 if self._evaluation_is_due():
-                    self._take_in(self._measure(self._first_episodes()))
+                    self._evaluate()
                 before = self.state()
                 if time.perf_counter() - self.saved > SAVE_EVERY:
                     self._save(before)
@@ -167,13 +167,8 @@ class Search:
             reached = self.best
             weights = self.best_policy
         count = settings.eval_episodes
-        others = measure(
-            policy_of(weights, self.discrete).act,
-            self.world,
-            range(count, 2 * count),
-            reached.steps,
-            self._report,
-        )
+        others = self._measure(weights, range(count, 2 * count))
+        others = others._replace(steps=reached.steps)
         seconds = self.seconds + time.perf_counter() - self.began
         return Trained(weights, reached, others, seconds)
 
@@ -236,11 +231,16 @@ class Search:
 
     # --- evaluation ---
 
-    def _first_episodes(self) -> range:
-        return range(self.settings.eval_episodes)
+    def _evaluate(self) -> None:
+        """Measure the policy as it would be kept."""
+        weights = self._weights()
+        self.level = self._measure(weights, range(self.settings.eval_episodes))
+        if self.level.mean_return >= self.best.mean_return:
+            self.best = self.level
+            self.best_policy = weights
 
-    def _measure(self, episodes: range) -> Level:
-        act = self._policy(self.matrix).act
+    def _measure(self, weights: dict[str, np.ndarray], episodes: range) -> Level:
+        act = policy_of(weights, self.discrete).act
         return measure(act, self.world, episodes, self.steps, self._report)
 
     def _evaluation_is_due(self) -> bool:
@@ -250,12 +250,6 @@ class Search:
         if self._steps_are_used_up():
             return True
         return self.steps // every > self.level.steps // every
-
-    def _take_in(self, level: Level) -> None:
-        self.level = level
-        if level.mean_return >= self.best.mean_return:
-            self.best = level
-            self.best_policy = self._weights()
 
     def _is_finished(self) -> bool:
         if not self.level.steps:
@@ -279,12 +273,8 @@ class Search:
         return Linear(matrix, statistics.mean, statistics.deviation, self.discrete)
 
     def _weights(self) -> dict[str, np.ndarray]:
-        policy = self._policy(self.matrix)
-        return {
-            "matrix": policy.matrix,
-            "mean": policy.mean,
-            "deviation": policy.deviation,
-        }
+        """The policy as it is kept."""
+        return self._policy(self.matrix).weights
 
     def state(self) -> State:
         """Everything that an interrupted search needs to continue exactly."""
@@ -324,8 +314,3 @@ class Search:
             f"{self.settings.name} was trained for {self.steps:,} steps before; "
             f"continuing from {self.progress.folder}"
         )
-
-
-def policy_of(weights: dict[str, np.ndarray], discrete: bool) -> Linear:
-    """The policy with the weights that are kept."""
-    return Linear(weights["matrix"], weights["mean"], weights["deviation"], discrete)

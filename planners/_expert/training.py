@@ -104,8 +104,8 @@ class Training:
         reached = self.level
         if not self.expert.has_goals:
             reached = self.best
-            weights = snapshot.tensors_of(self.best_policy)
-            self.model.policy.load_state_dict(weights)
+            best = snapshot.tensors_of(self.best_policy)
+            self.model.policy.load_state_dict(best)
         episodes = self.expert.eval_episodes
         others = self.measure(range(episodes, 2 * episodes))
         others = others._replace(steps=reached.steps)

@@ -17,7 +17,7 @@ from curriculum.envs._base.spec import spec_of
 from curriculum.envs.cartpole import CartPole
 from curriculum.envs.gym import Gym
 from curriculum.planners._ars import search
-from curriculum.planners._ars.linear import Linear, Statistics
+from curriculum.planners._ars.linear import Linear, Statistics, policy_of
 from curriculum.planners._expert import cache, storage
 from curriculum.planners._expert.levels import Level
 from curriculum.planners.ars import ARS
@@ -174,6 +174,15 @@ def test_of_discrete_actions_the_one_with_the_highest_number_is_taken():
     assert policy.act(obs).tolist() == [0, 1, 2]
 
 
+def test_a_kept_policy_is_the_same_up_to_rounding():
+    rng = np.random.default_rng(0)
+    mean, deviation = rng.normal(size=4), 0.5 + rng.random(4)
+    policy = Linear(rng.normal(size=(2, 4)), mean, deviation, False)
+    obs = rng.normal(size=(5, 4)).astype(np.float32)
+    kept = policy_of(policy.weights, False)
+    np.testing.assert_allclose(kept.act(obs), policy.act(obs), atol=1e-6)
+
+
 # --- when it ends ---
 
 
@@ -283,15 +292,15 @@ def test_what_is_kept_acts_as_the_search_left_it(tmp_path, monkeypatch):
     again = set_up(copy.deepcopy(planner), Follow())
     trained = search.train(planner, Follow(), tmp_path)
     obs = np.linspace(-1, 1, 5, dtype=np.float32)[:, None]
-    expected = search.policy_of(trained.weights, False).act(obs)
+    expected = policy_of(trained.weights, False).act(obs)
     np.testing.assert_array_equal(again.act(obs, np.arange(5)), expected)
 
 
 @pytest.mark.parametrize(
     ("name", "array", "reason"),
     [
-        ("matrix", np.zeros((1, 2)), r"matrix is float64\[1, 2\]"),
-        ("mean", np.array([np.nan]), "mean holds numbers that are not finite"),
+        ("0.bias", np.zeros(2, np.float32), r"0.bias is float32\[2\]"),
+        ("mean", np.array([np.nan], np.float32), "mean holds numbers that are not"),
         ("other", np.zeros(1), "other weights: other"),
     ],
 )

@@ -105,8 +105,8 @@ def play(rows: NativeRows, actor, steps: int) -> np.ndarray:
 
 
 def test_every_planner_is_tested_in_some_world():
-    # which test_experts.py plays
-    assert {name for name, _ in PLAYED} == set(plugins.names("planner")) - {"sb3"}
+    elsewhere = {"sb3", "policy"}  # in test_experts.py and test_policy.py
+    assert {name for name, _ in PLAYED} == set(plugins.names("planner")) - elsewhere
 
 
 @every_match
