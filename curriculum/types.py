@@ -94,6 +94,24 @@ class Episode(NamedTuple):
     source: np.ndarray | None = None
 
 
+class SharedData(NamedTuple):
+    """Transitions of a data set that all seeds of a run share, N in M episodes: views
+    of its files."""
+
+    name: str  # of the data set, for messages
+    spec: Spec
+    # [R, *O] the observations of an episode and the one after its last step; of stacked
+    # frames, every image once: the first stack, then the newest image of each later one
+    obs: np.ndarray
+    action: np.ndarray  # [N] int64, or [N, A] in [-1, 1]
+    reward: np.ndarray  # [N]
+    length: np.ndarray  # [M] int64: transitions of each episode
+    terminated: np.ndarray  # [M] bool: the episode truly ended
+    truncated: np.ndarray  # [M] bool: it was cut short
+    first_episode: int  # its number in the data set
+    checksums: dict[str, str]  # SHA-256 of every file, by column
+
+
 class Record(NamedTuple):
     """One report of a training run; listeners see nothing else."""
 
@@ -411,10 +429,24 @@ class Buffer(Protocol):
 class Start(Protocol):
     """What the buffer is filled with before training."""
 
-    # transitions per seed that `fill` adds, rounded up to a step of all rows
-    size: int
     # whether `fill` asks the planner for every one of them
     asks_planner: ClassVar[bool] = False
+
+    @property
+    def size(self) -> int:
+        """Transitions of each seed before training: those that `fill` adds, rounded up
+        to a step of all rows, or those of `data`."""
+        ...
+
+    def data(self) -> SharedData | None:
+        """The data set that all seeds share; ValueError says why it cannot be used.
+
+        Its contents are not read, see `verify`."""
+        return None
+
+    def verify(self) -> None:
+        """Read the data set; ValueError says which file is damaged."""
+        return
 
     def fill(self, collector: Collector, buffer: Buffer) -> None:
         """Add the first transitions."""

@@ -26,7 +26,7 @@ ROOMS = {  # a room -> the rooms that its files may import, besides its own
     "planners": ("envs", "types", "activity", "trust"),
     "decays": ("types",),
     "gates": ("types",),
-    "starts": ("types",),
+    "starts": ("types", "data"),
     "formats": ("types",),
     "data": ("types", "files"),
     "replay": ("types",),

@@ -4,17 +4,23 @@ import copy
 
 from curriculum.envs._base.door import Door
 from curriculum.envs._base.spec import spec_of
+from curriculum.replay.shared import require_fit
 from curriculum.setting.config import Config
 from curriculum.types import Planner, World, stream
 
 
 def check_fit(config: Config) -> None:
-    """Raise ValueError where the planner or the learner cannot be used in the world.
+    """Raise ValueError where the planner, the learner or the data of the start cannot
+    be used in the world.
 
     Nothing is trained and nothing is written."""
     chosen = config.plugged()
     world = chosen["env"]
-    chosen["learner"].check_actions(spec_of(world))
+    spec = spec_of(world)
+    chosen["learner"].check_actions(spec)
+    data = chosen["start"].data()
+    if data:
+        require_fit(data, spec)
     planner = chosen["planner"]
     if type(planner).check_world is Planner.check_world:
         _set_up(copy.deepcopy(planner), world)

@@ -46,13 +46,16 @@ def _check_batches(config: Config) -> None:
     chosen = config.plugged()
     learner = chosen["learner"]
     size = learner.batch_size
-    if learner.n_step > config.capacity:
+    data = chosen["start"].data()
+    shared = len(data.reward) if data else 0
+    held = config.capacity + shared
+    if learner.n_step > held:
         raise ValueError(
-            f"the buffer holds {config.capacity:,} transitions, a window of n-step "
-            f"rewards takes {learner.n_step:,}; lower --learner.n-step"
+            f"the buffer holds {held:,} transitions, a window of n-step rewards takes "
+            f"{learner.n_step:,}; lower --learner.n-step"
         )
     offered = chosen["start"].size + config.rows + config.steps
-    most = min(config.capacity, offered)
+    most = min(held, offered)
     if config.updates and size > most:
         raise ValueError(
             f"a batch of {size:,} transitions never fills: the buffer will hold at "
@@ -82,8 +85,9 @@ def needs(config: Config) -> list[Need]:
     obs = math.prod(spec.obs_shape)
     inner = sum(a * b for a, b in pairwise(learner.hidden))
     weights = (0 if spec.frames else obs * learner.hidden[0]) + inner
+    data = chosen["start"].data()
     buffer = estimate_bytes(
-        spec, seeds, config.capacity, config.rows, config.sampling, learner.needs
+        spec, seeds, config.capacity, config.rows, config.sampling, learner.needs, data
     )
     batch = learner.batch_size * (2 * obs + sum(learner.hidden))
     return [

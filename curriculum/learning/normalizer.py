@@ -1,7 +1,7 @@
 """Scaling of observations and rewards before a learner sees them."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -75,6 +75,16 @@ class Normalizer:
                 continue
             present = np.arange(len(obs)) == seed
             self.add(np.broadcast_to(own, (len(obs), *own.shape)), present)
+        self.refresh()
+
+    def fit_shared(self, obs: Iterable[np.ndarray]) -> None:
+        """Take in observations that all seeds share, [n, *O] at a time, and use all
+        that was added now."""
+        if self.active:
+            for own in obs:
+                self.add(np.broadcast_to(own, (len(self.mean), *own.shape)))
+                if self.obs_scale.settled:
+                    break
         self.refresh()
 
     def _use_scale(self, seeds: np.ndarray) -> None:

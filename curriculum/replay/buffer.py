@@ -1,13 +1,14 @@
 """The replay buffer: one ring per seed, every transition tagged with who chose it and
 at what planning rate."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Self
 
 import numpy as np
 import torch
 
-from curriculum.replay import episodes, frames
+from curriculum.replay import episodes, frames, shared
 from curriculum.replay.episodes import Episodes
 from curriculum.replay.frames import Frames
 from curriculum.replay.layout import Transition, layout_of
@@ -15,9 +16,12 @@ from curriculum.replay.ring import Ring, Stored
 from curriculum.replay.sampling import SAMPLINGS, Sampler, Sources
 from curriculum.replay.storage import Storage
 from curriculum.replay.workspace import Sizes, Workspace
-from curriculum.types import SOURCES, Batch, Spec, State, within
+from curriculum.types import SOURCES, Batch, SharedData, Spec, State, within
 
 SOURCE = {name: index for index, name in enumerate(SOURCES)}
+# observations of shared data among which different ones are sought, for each wanted one
+SEARCHED = 10
+OBSERVED = 8_192  # observations of shared data that are handed out at once
 
 
 @dataclass(kw_only=True)
@@ -45,50 +49,59 @@ class Buffer:
         device: str = "cpu",
         needs: tuple[str, ...] = (),
         discount: float = 1.0,
+        data: SharedData | None = None,
     ) -> Self:
         """Allocate the rings for `rows_per_seed` environment rows per seed; the columns
         of batches are on `device`.
 
         `needs` names the optional columns of `Batch` to store; `discount` is that of
-        "mc_return"."""
+        "mc_return". All seeds draw from `data` as well, of which there is one copy."""
         if self.capacity < 2 * rows_per_seed:
             raise ValueError(
                 "capacity must be at least two steps of all rows "
                 f"({2 * rows_per_seed}), got {self.capacity}"
             )
+        if data:
+            shared.require_fit(data, spec)
+        self.data = data
         self.spec = spec
         self.device = device
         self.layout = layout_of(spec, needs, discount)
         self.ring = Ring(len(seeds), self.capacity, evicts_early=spec.frames > 0)
-        self.storage = Storage(self.layout, self.ring, device)
-        self.episodes = Episodes(self.ring, rows_per_seed)
+        self.storage = Storage(self.layout, self.ring, device, data)
+        self.episodes = Episodes(self.ring, rows_per_seed, data)
         self.frames: Frames | None = None
         if spec.frames:
-            self.frames = Frames(spec, self.ring, rows_per_seed, device)
+            self.frames = Frames(spec, self.ring, rows_per_seed, device, data)
         self.sources = Sources(self.ring, queued=self.sampling != "uniform")
         self.sampler = Sampler(
-            self.sampling, self.shares, seeds, self.ring, self.sources
+            self.sampling,
+            self.shares,
+            seeds,
+            self.ring,
+            self.sources,
+            shared.count(data),
         )
         self.workspace: Workspace | None = None
         return self
 
     @property
     def size(self) -> np.ndarray:
-        """Transitions held by each seed, [P]."""
-        return self.ring.size
+        """Transitions that each seed draws from, shared ones included, [P]."""
+        return self.ring.size + shared.count(self.data)
 
     @property
     def count(self) -> np.ndarray:
-        """Transitions of each source held by each seed, [P, S]."""
-        return self.sources.count
+        """Transitions of each source that each seed draws from, [P, S]."""
+        return self.sampler.held
 
     @property
     def memory_bytes(self) -> int:
-        """Memory of the rings, full or not."""
+        """Memory of the rings, full or not, and of shared data, without its file."""
         frames_bytes = self.frames.memory_bytes if self.frames else 0
         return (
-            self.storage.packed.nbytes
-            + self.episodes.columns.nbytes
+            self.storage.flat.nbytes
+            + self.episodes.memory_bytes
             + self.sources.memory_bytes
             + frames_bytes
         )
@@ -143,7 +156,7 @@ class Buffer:
         if workspace is None or not workspace.fits(batches, batch_size, multi_step):
             workspace = self._new_workspace(batches, batch_size, multi_step)
         if discount != self.storage.discount:
-            self.storage.set_discount(discount, self.episodes.columns.terminated)
+            self.storage.set_discount(discount, self.episodes.followed.terminated)
         self.sampler.draw(workspace, progress)
         if not multi_step:
             return workspace.gather(self.storage, self.frames, None)
@@ -173,44 +186,64 @@ class Buffer:
 
     def recent_obs(self, n: int) -> list[np.ndarray]:
         """Up to `n` of the newest observations of every seed, [n, *O] each, newest
-        first."""
+        first; shared ones are older than all that a seed collected."""
         found = []
         for p in range(len(self.size)):
-            newest = self.ring.slots(p)[::-1][:n]
-            found.append(self._obs(p, newest))
+            newest = self._places(p)[::-1][:n]
+            found.append(self._obs(newest))
         return found
 
     def distinct_obs(self, n: int) -> list[np.ndarray]:
         """Up to `n` different observations of every seed, [n, *O] each, spread evenly
-        over all that it holds.
+        over all that it draws from.
 
-        Of stacked frames it reads only `n`, so duplicates among these make it fewer."""
+        It reads only `n` of stacked frames, and only ten times as many of shared data,
+        so duplicates among these make it fewer."""
         found = []
         for p in range(len(self.size)):
-            slots = self.ring.slots(p)
+            places = self._places(p)
             if self.frames:
-                slots = slots[_spread(len(slots), n)]
-            obs = self._obs(p, slots)
+                places = places[_spread(len(places), n)]
+            elif self.data:
+                places = places[_spread(len(places), SEARCHED * n)]
+            obs = self._obs(places)
             # equal observations keep the last one's index, in the order of the first
             last_index = {o.tobytes(): i for i, o in enumerate(obs)}
             distinct = np.array(list(last_index.values()), int)
             found.append(obs[distinct[_spread(len(distinct), n)]])
         return found
 
-    def _obs(self, p: int, slots: np.ndarray) -> np.ndarray:
-        """Observations [n, *O] of one seed."""
+    def shared_obs(self) -> Iterator[np.ndarray]:
+        """All observations of shared data but the last ones of episodes, [n, *O] at a
+        time; none of stacked frames."""
+        if self.data and not self.frames:
+            for _, values in shared.chunks(self.data, OBSERVED):
+                yield values["obs"]
+
+    def _places(self, p: int) -> np.ndarray:
+        """Places of all that one seed draws from: shared data, then what it has
+        collected, oldest first."""
+        places = self.ring.places
+        in_shared = np.arange(places, places + shared.count(self.data))
+        in_ring = self.ring.offset[p, 0] + self.ring.slots(p)
+        return np.concatenate([in_shared, in_ring])
+
+    def _obs(self, places: np.ndarray) -> np.ndarray:
+        """Observations [n, *O] at these places."""
         if self.frames:
-            return self.frames.obs(p, slots)
-        return self.storage.obs(p, slots).reshape(-1, *self.spec.obs_shape)
+            return self.frames.obs(places)
+        return self.storage.obs(places).reshape(-1, *self.spec.obs_shape)
 
     def episode_returns(self) -> list[np.ndarray]:
-        """Undiscounted returns of the episodes that each seed holds from their first
-        step to their end."""
+        """Undiscounted returns of the shared episodes that are over, and of those that
+        each seed holds from their first step to their end."""
         return [self.episodes.complete_returns(p) for p in range(len(self.size))]
 
     def state(self) -> State:
-        """Return the filled part of every ring, all counters and generators."""
+        """Return the filled part of every ring, all counters and generators; of shared
+        data only what it is known by."""
         return {
+            "data": shared.identity(self.data),
             "ring": self.ring.state(),
             "storage": self.storage.state(),
             "episodes": self.episodes.state(),
@@ -220,7 +253,8 @@ class Buffer:
         }
 
     def load(self, state: State) -> None:
-        """Restore what `state` returned."""
+        """Restore what `state` returned; ValueError if the shared data are others."""
+        shared.require_same(self.data, state.get("data", {}))
         self.ring.load(state["ring"])
         self.storage.load(state["storage"])
         self.episodes.load(state["episodes"])
@@ -228,6 +262,9 @@ class Buffer:
             self.frames.load(state["frames"])
         self.sources.load(state["sources"])
         self.sampler.load(state["sampler"])
+        if self.data:
+            terminated = self.episodes.followed.terminated
+            self.storage.set_discount(self.storage.discount, terminated)
 
 
 def estimate_bytes(
@@ -237,6 +274,7 @@ def estimate_bytes(
     rows_per_seed: int = 1,
     sampling: str = "uniform",
     needs: tuple[str, ...] = (),
+    data: SharedData | None = None,
 ) -> int:
     """Memory that a buffer will allocate; `rows_per_seed` has a small effect, and only
     on stacked frames."""
@@ -249,7 +287,9 @@ def estimate_bytes(
     total = capacity * per_transition
     if spec.frames:
         total += frames.bytes_per_seed(spec, capacity, rows_per_seed)
-    return seeds * total
+    first_row = 8 if spec.frames else 0
+    per_shared = packed + episodes.FOLLOWED_BYTES + first_row
+    return seeds * total + shared.count(data) * per_shared
 
 
 def _spread(size: int, n: int) -> np.ndarray:

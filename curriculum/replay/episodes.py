@@ -6,8 +6,36 @@ from typing import NamedTuple, Self
 
 import numpy as np
 
+from curriculum.replay import shared
 from curriculum.replay.ring import Ring, Stored
-from curriculum.types import State
+from curriculum.types import SharedData, State
+
+FOLLOWED_BYTES = 9  # of a transition in `Followed`
+
+
+class Followed(NamedTuple):
+    """What windows read of the transitions of all rings, and of the shared data behind
+    them, [P * capacity + N] each."""
+
+    reward: np.ndarray  # float32
+    terminated: np.ndarray  # bool
+    ahead: np.ndarray  # int32: places to the next transition, 0 if there is none
+
+    @classmethod
+    def of(cls, places: int, data: SharedData | None) -> Self:
+        """Rings of `places` that hold nothing, and data."""
+        size = places + shared.count(data)
+        followed = cls(
+            reward=np.zeros(size, np.float32),
+            terminated=np.ones(size, np.bool_),
+            ahead=np.zeros(size, np.int32),
+        )
+        if data:
+            followed.reward[places:] = data.reward
+            followed.terminated[places:] = shared.terminated(data)
+            followed.ahead[places:] = 1
+            followed.ahead[places + shared.last_steps(data)] = 0
+        return followed
 
 
 class Columns(NamedTuple):
@@ -18,22 +46,26 @@ class Columns(NamedTuple):
     truncated: np.ndarray  # bool
     episode: np.ndarray  # int32: id of the episode, unique within a seed
     time: np.ndarray  # int32: steps since the episode began
-    successor: np.ndarray  # int32: slot of the next transition, -1 if there is none yet
+    # int32: slots to the next transition, fewer than 0 where the ring begins anew in
+    # between, 0 if there is none yet
+    ahead: np.ndarray
     # int32: how many transitions earlier the previous one was stored, 0 if there is
     # none
     distance: np.ndarray
 
     @classmethod
-    def empty(cls, seeds: int, capacity: int) -> Self:
-        """Columns of slots that hold nothing."""
+    def empty(cls, seeds: int, capacity: int, followed: Followed | None = None) -> Self:
+        """Columns of slots that hold nothing; three of them are views of `followed`."""
         shape = (seeds, capacity)
+        places = seeds * capacity
+        followed = followed or Followed.of(places, None)
         return cls(
-            reward=np.zeros(shape, np.float32),
-            terminated=np.ones(shape, np.bool_),
+            reward=followed.reward[:places].reshape(shape),
+            terminated=followed.terminated[:places].reshape(shape),
             truncated=np.zeros(shape, np.bool_),
             episode=np.zeros(shape, np.int32),
             time=np.zeros(shape, np.int32),
-            successor=np.full(shape, -1, np.int32),
+            ahead=followed.ahead[:places].reshape(shape),
             distance=np.zeros(shape, np.int32),
         )
 
@@ -46,7 +78,7 @@ class Columns(NamedTuple):
 class Windows(NamedTuple):
     """Results of n-step windows, [..., P, B] each."""
 
-    last: np.ndarray  # place of the last transition in all rings, flattened
+    last: np.ndarray  # place of the last transition in all rings and shared data
     reward: np.ndarray  # discounted sum
     # discount**steps, 0 where the episode terminated
     discount: np.ndarray
@@ -58,17 +90,27 @@ class Episodes:
 
     A transition that is not stored cuts its episode in two."""
 
-    def __init__(self, ring: Ring, rows_per_seed: int) -> None:
+    def __init__(
+        self, ring: Ring, rows_per_seed: int, data: SharedData | None = None
+    ) -> None:
         self.ring = ring
         seeds = len(ring.added)
         rows = (seeds, rows_per_seed)
-        self.columns = Columns.empty(seeds, ring.capacity)
+        self.followed = Followed.of(ring.places, data)
+        self.columns = Columns.empty(seeds, ring.capacity, self.followed)
+        self.shared_returns = shared.complete_returns(data) if data else np.zeros(0)
         # [P, E] number of the running episode's last stored transition, -1 if the next
         # one has no predecessor
         self.latest = np.full(rows, -1, np.int64)
         # [P, E] id of the running episode
         self.episode = np.tile(np.arange(rows_per_seed), (seeds, 1))
         self.time = np.zeros(rows, np.int64)  # [P, E] its steps so far
+
+    @property
+    def memory_bytes(self) -> int:
+        """Memory of the arrays that grow with the capacity and with shared data."""
+        of_shared = sum(array[self.ring.places :].nbytes for array in self.followed)
+        return self.columns.nbytes + of_shared
 
     def add(
         self,
@@ -100,25 +142,25 @@ class Episodes:
         linked = stored.previous >= 0
         distance = stored.number - stored.previous
         columns.distance[slots] = np.where(linked, distance, 0)
-        columns.successor[slots] = -1
+        columns.ahead[slots] = 0
         predecessor = stored.previous[linked] % self.ring.capacity
-        columns.successor[stored.seed[linked], predecessor] = stored.slot[linked]
+        ahead = stored.slot[linked] - predecessor
+        columns.ahead[stored.seed[linked], predecessor] = ahead
 
     def windows(self, index: np.ndarray, discount: float, n_step: int) -> Windows:
         """Follow windows of up to `n_step` steps from places `index` [..., P, B]."""
-        successor = self.columns.successor.reshape(-1)
-        rewards = self.columns.reward.reshape(-1)
+        rewards, all_terminated, all_ahead = self.followed
         last = index.copy()
         reward = rewards[index]
         factor = np.full(index.shape, discount, np.float32)
         for _ in range(n_step - 1):
-            following = successor[last]
-            continues = following >= 0
-            last = np.where(continues, self.ring.offset + following, last)
+            ahead = all_ahead[last]
+            continues = ahead != 0
+            last = last + ahead
             step_reward = factor * rewards[last]
             reward = reward + np.where(continues, step_reward, np.float32(0))
             factor = np.where(continues, factor * np.float32(discount), factor)
-        terminated = self.columns.terminated.reshape(-1)[last]
+        terminated = all_terminated[last]
         return Windows(last, reward, factor * ~terminated)
 
     def returns(
@@ -142,8 +184,8 @@ class Episodes:
         return slots, list(returns)
 
     def complete_returns(self, p: int) -> np.ndarray:
-        """Undiscounted returns of the episodes of seed `p` that are stored from their
-        first step to their end."""
+        """Undiscounted returns of the shared episodes that are over, then of those of
+        seed `p` that are stored from their first step to their end."""
         slots = self.ring.slots(p)
         columns = self.columns
         _, episode = np.unique(columns.episode[p, slots], return_inverse=True)
@@ -151,14 +193,18 @@ class Episodes:
         # of the episode, 0 where its end is not stored
         length = np.bincount(episode, np.where(over, columns.time[p, slots] + 1, 0))
         returns = np.bincount(episode, columns.reward[p, slots])
-        return returns[np.bincount(episode) == length]
+        complete = returns[np.bincount(episode) == length]
+        return np.concatenate([self.shared_returns, complete])
 
     def state(self) -> State:
         """Return the filled slots and the running episodes."""
         filled = self.ring.filled
-        columns = self.columns._asdict()
+        columns = {
+            name: column[:, :filled] for name, column in self.columns._asdict().items()
+        }
+        columns["successor"] = self._successor(columns.pop("ahead"))
         return {
-            "columns": {name: column[:, :filled] for name, column in columns.items()},
+            "columns": columns,
             "latest": self.latest,
             "episode": self.episode,
             "time": self.time,
@@ -167,8 +213,17 @@ class Episodes:
     def load(self, state: State) -> None:
         """Restore what `state` returned."""
         filled = self.ring.filled
+        saved = dict(state["columns"])
+        successor = saved.pop("successor")
+        slots = np.arange(filled)
+        saved["ahead"] = np.where(successor >= 0, successor - slots, 0)
         for name, column in self.columns._asdict().items():
-            column[:, :filled] = state["columns"][name]
+            column[:, :filled] = saved[name]
         self.latest[:] = state["latest"]
         self.episode[:] = state["episode"]
         self.time[:] = state["time"]
+
+    def _successor(self, ahead: np.ndarray) -> np.ndarray:
+        """Slots [P, n] of the next transitions, -1 where there is none."""
+        slots = np.arange(ahead.shape[1], dtype=np.int32)
+        return np.where(ahead != 0, slots + ahead, np.int32(-1))

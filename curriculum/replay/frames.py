@@ -2,16 +2,25 @@
 once."""
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from curriculum.replay import shared
 from curriculum.replay.layout import Transition
 from curriculum.replay.ring import Ring, Stored
-from curriculum.types import Spec, State
+from curriculum.types import SharedData, Spec, State
 
 SHORT_EPISODE = 20  # steps; shorter episodes use more frames than are reserved
+
+
+class SharedFrames(NamedTuple):
+    """The frames of shared data."""
+
+    first_row: np.ndarray  # [N] of the first of the F + 1 that a transition shows
+    words: np.ndarray  # [R, words] memory-mapped
 
 
 class Frames:
@@ -19,9 +28,19 @@ class Frames:
 
     Each seed numbers its frames in the order in which it stores them. A transition of
     depth F shows F + 1 of them: the first F are its observation, the last F its next
-    observation."""
+    observation.
 
-    def __init__(self, spec: Spec, ring: Ring, rows_per_seed: int, device: str) -> None:
+    Frames of shared data stay in its file, on the CPU. Places count those of all rings
+    and then the rows of the file."""
+
+    def __init__(
+        self,
+        spec: Spec,
+        ring: Ring,
+        rows_per_seed: int,
+        device: str,
+        data: SharedData | None = None,
+    ) -> None:
         seeds = len(ring.added)
         self.ring = ring  # of the transitions
         self.depth = spec.frames
@@ -37,11 +56,17 @@ class Frames:
         # [P, capacity] number of the last transition that shows a frame
         self.last_use = np.full((seeds, self.capacity), -1, np.int64)
         self.added = np.zeros(seeds, np.int64)  # [P] frames ever stored
+        self.shared: SharedFrames | None = None
+        if data:
+            images = np.asarray(data.obs).reshape(len(data.obs), -1)
+            self.shared = SharedFrames(shared.rows(data), _as_words(images))
 
     @property
     def memory_bytes(self) -> int:
         """Memory of all arrays."""
-        return self.pixels.nbytes + self.last_use.nbytes + self.shown.nbytes
+        first_row = self.shared.first_row.nbytes if self.shared else 0
+        rings = self.pixels.nbytes + self.last_use.nbytes + self.shown.nbytes
+        return rings + first_row
 
     def add(self, step: Transition, stored: Stored) -> np.ndarray:
         """Store the frames of a step that no transition shows yet.
@@ -122,28 +147,57 @@ class Frames:
         return numbers % self.capacity + seed * self.capacity
 
     def window_places(self, first: np.ndarray, last: np.ndarray | None) -> np.ndarray:
-        """Where the frames of windows are in `pixels`.
+        """Where the frames of windows are: in `pixels`, and behind them in the rows of
+        shared data.
 
         `first` and `last` [batches, P, B] are places of transitions. Without `last`
         returns the F + 1 frames that each transition shows, otherwise the F of the
         first transition's observation and the F of the last one's next
         observation."""
-        shown = self.shown.reshape(-1, self.depth + 1)
-        numbers = shown[first]
-        if last is not None:
-            obs = numbers[..., :-1]
-            next_obs = shown[last][..., 1:]
-            numbers = np.concatenate((obs, next_obs), -1)
-        seed = np.arange(len(self.added))[:, None, None]
-        return self.places(numbers, seed)
+        places = self._shown_places(first)
+        if last is None:
+            return places
+        obs = places[..., :-1]
+        next_obs = self._shown_places(last)[..., 1:]
+        return np.concatenate((obs, next_obs), -1)
 
-    def obs(self, p: int, slots: np.ndarray) -> np.ndarray:
-        """Observations [n, F, H, W] of one seed."""
-        numbers = self.shown[p, slots, :-1]
-        places = self.places(numbers, p).reshape(-1)
-        there = torch.from_numpy(places).to(self.device)
-        pixels = self.pixels.index_select(0, there).cpu().numpy()
-        return pixels.reshape(*numbers.shape, *self.image_shape)
+    def _shown_places(self, transitions: np.ndarray) -> np.ndarray:
+        """Where the F + 1 frames of transitions [...] are."""
+        shown = self.shown.reshape(-1, self.depth + 1)
+        step = transitions - self.ring.places
+        slots = np.where(step < 0, transitions, 0) if self.shared else transitions
+        seed = slots // self.ring.capacity
+        in_rings = self.places(shown[slots], seed[..., None])
+        if self.shared is None:
+            return in_rings
+        first_row = self.shared.first_row[np.maximum(step, 0)]
+        first_place = len(self.pixels) + first_row
+        in_file = first_place[..., None] + np.arange(self.depth + 1)
+        return np.where(step[..., None] < 0, in_rings, in_file)
+
+    def copy_shared(self, places: np.ndarray, target: Tensor) -> None:
+        """Copy those frames of `places` [n] that are shared data into `target` [n,
+        words]."""
+        if self.shared is None:
+            return
+        words = self.shared.words
+        row = places - len(self.pixels)
+        chosen = np.flatnonzero(row >= 0)
+        if len(chosen) == len(row) and self.device == "cpu":
+            np.take(words, row, 0, target.numpy(), "clip")
+        elif len(chosen):
+            images = torch.from_numpy(words[row[chosen]]).to(self.device)
+            target.index_copy_(0, torch.from_numpy(chosen).to(self.device), images)
+
+    def obs(self, transitions: np.ndarray) -> np.ndarray:
+        """Observations [n, F, H, W] of transitions at these places."""
+        shape = (len(transitions), self.depth, *self.image_shape)
+        places = self._shown_places(transitions)[:, :-1].reshape(-1)
+        in_rings = np.where(places < len(self.pixels), places, 0)
+        there = torch.from_numpy(in_rings).to(self.device)
+        words = self.words.index_select(0, there)
+        self.copy_shared(places, words)
+        return words.view(torch.uint8).reshape(shape).cpu().numpy()
 
     def state(self) -> State:
         """Return the filled part of all arrays."""
@@ -196,3 +250,8 @@ def as_words(pixels: Tensor) -> Tensor:
     if flat.shape[1] % 8:
         return flat
     return flat.view(torch.int64)
+
+
+def _as_words(flat: np.ndarray) -> np.ndarray:
+    """As `as_words`, of an array [n, pixels]."""
+    return flat if flat.shape[1] % 8 else flat.view(np.int64)

@@ -14,9 +14,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from curriculum.replay import shared
 from curriculum.replay.episodes import Episodes
 from curriculum.replay.ring import Stored
-from curriculum.types import Spec
+from curriculum.types import SharedData, Spec
 
 
 class Transition(NamedTuple):
@@ -56,6 +57,8 @@ class Column(NamedTuple):
     # value of a transition just stored; None: the field of this name in `Transition`
     initial: float | None = None
     corrector: Corrector | None = None
+    # its values [N, *shape] in data that all seeds share, where `initial` is given
+    of_shared: Callable[[SharedData], np.ndarray] | None = None
 
     @property
     def width(self) -> int:
@@ -84,7 +87,7 @@ class Layout:
         columns without values get their initial ones."""
         parts = []
         for name, column in self.columns.items():
-            if column.initial is None:
+            if column.initial is None or name in values:
                 part = values[name].reshape(count, column.width)
             else:
                 part = np.full((count, column.width), column.initial)
@@ -141,8 +144,13 @@ def _mc_return(spec: Spec, discount: float) -> Column:
             slots, returns = episodes.returns(seed, number, discount)
             yield Correction(seed, slots, returns)
 
+    def of_shared(data: SharedData) -> np.ndarray:
+        return shared.discounted_returns(data, discount)
+
     # unknown until the episode is over
-    return Column("mc_return", initial=-math.inf, corrector=correct)
+    return Column(
+        "mc_return", initial=-math.inf, corrector=correct, of_shared=of_shared
+    )
 
 
 # columns of `Batch` with a default -> what makes them

@@ -32,6 +32,7 @@ class Ring:
         self.added = np.zeros(seeds, np.int64)  # [P] transitions ever stored
         self.evicted = np.zeros(seeds, np.int64)  # [P] the oldest of them
         self.size = np.zeros(seeds, np.int64)  # [P] the others
+        self.places = seeds * capacity  # of all rings; shared data lies behind them
         # [P, 1] where each ring begins once [P, capacity] is flattened
         self.offset = np.arange(seeds)[:, None] * capacity
 

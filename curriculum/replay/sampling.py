@@ -13,6 +13,7 @@ from curriculum.types import SOURCES, State, stream
 
 SAMPLINGS = ("uniform", "fixed", "symmetric", "annealed")
 # mask of the sources that fill the buffer before training
+DATASET = SOURCES.index("dataset")
 OFFLINE = np.isin(SOURCES, ("expert", "random", "dataset"))
 COUNT_AFTER = 32_768  # transitions drawn whose sources are counted at once
 
@@ -99,7 +100,10 @@ class Sources:
 
 class Sampler:
     """Draws transitions: uniformly, or first a source by its share and then one of its
-    transitions."""
+    transitions.
+
+    Shared data comes before what a seed has collected: its transitions have the ranks
+    0 .. N - 1, among all transitions and among those of the source "dataset"."""
 
     def __init__(
         self,
@@ -108,11 +112,13 @@ class Sampler:
         seeds: tuple[int, ...],
         ring: Ring,
         sources: Sources,
+        shared: int = 0,
     ) -> None:
         self.sampling = sampling
         self.weights = np.array([shares.get(name, 0.0) for name in SOURCES])
         self.ring = ring
         self.sources = sources
+        self.shared = shared  # transitions N of the data that all seeds share
         self.generators = [stream(seed, "batch") for seed in seeds]
         # random numbers that one draw takes
         self.coins = 1 if sampling == "uniform" else 2
@@ -130,23 +136,29 @@ class Sampler:
             self._draw_uniformly(workspace.coins_by_batch[:, :, 0], index)
         else:
             index[:] = self._draw_by_source(workspace.coins_by_batch, progress)
-        if len(self.generators) > 1:
-            index += self.ring.offset
         self.uncounted.append(index.copy())
         if len(self.uncounted) * index.size > COUNT_AFTER:
             self.count_drawn()
 
-    def _draw_uniformly(self, coins: np.ndarray, slots: np.ndarray) -> None:
-        """Turn `coins` [batches, P, B], uniform in [0, 1), into slots."""
-        np.multiply(coins, self.ring.size[:, None], out=slots, casting="unsafe")
+    def _draw_uniformly(self, coins: np.ndarray, places: np.ndarray) -> None:
+        """Turn `coins` [batches, P, B], uniform in [0, 1), into places."""
+        size = self.ring.size + self.shared
+        np.multiply(coins, size[:, None], out=places, casting="unsafe")
+        rank = places.copy() if self.shared else None
+        places -= self.shared
         # otherwise the first `size` slots hold the transitions
         if self.ring.evicts_early:
-            slots += self.ring.evicted[:, None]
-            slots %= self.ring.capacity
+            places += self.ring.evicted[:, None]
+            places %= self.ring.capacity
+        if len(self.generators) > 1:
+            places += self.ring.offset
+        if rank is not None:
+            in_shared = self.ring.places + rank
+            np.copyto(places, in_shared, where=rank < self.shared)
 
     def _draw_by_source(self, coins: np.ndarray, progress: float) -> np.ndarray:
-        """Slots [batches, P, B] for `coins` [batches, P, 2, B], uniform in [0, 1)."""
-        count = self.sources.count
+        """Places [batches, P, B] for `coins` [batches, P, 2, B], uniform in [0, 1)."""
+        count = self.held
         probability = self.probabilities(progress)
         bounds = probability.cumsum(-1)
         bounds[:, -1] = 1.0
@@ -157,13 +169,23 @@ class Sampler:
         likeliest = probability.argmax(-1)[:, None]
         source = np.where(count[seed, source] > 0, source, likeliest)
         rank = (coins[:, :, 1] * count[seed, source]).astype(np.int64)
-        place = self.sources.head[seed, source] + rank
-        place %= self.ring.capacity
-        return self.sources.queue[seed, source, place]
+        shared = np.where(source == DATASET, self.shared, 0)
+        queued = self.sources.head[seed, source] + rank - shared
+        queued %= self.ring.capacity
+        slot = self.sources.queue[seed, source, queued]
+        in_shared = self.ring.places + rank
+        return np.where(rank < shared, in_shared, self.ring.offset + slot)
+
+    @property
+    def held(self) -> np.ndarray:
+        """Transitions of each source that a seed draws from, [P, S]."""
+        held = self.sources.count.copy()
+        held[:, DATASET] += self.shared
+        return held
 
     def probabilities(self, progress: float) -> np.ndarray:
         """Probability of each source [P, S], 0 if nothing of it is held."""
-        count = self.sources.count
+        count = self.held
         if self.sampling == "fixed":
             wanted = self.weights * (count > 0)
         elif self.sampling == "symmetric":
@@ -180,7 +202,7 @@ class Sampler:
     def _split_offline(self, share: float) -> np.ndarray:
         """Weights [P, S] that give `share` to the sources that fill the buffer before
         training and the rest to the others, in proportion to what is held."""
-        count = self.sources.count
+        count = self.held
         offline = (count * OFFLINE).sum(-1, keepdims=True)
         online = (count * ~OFFLINE).sum(-1, keepdims=True)
         group_size = np.where(OFFLINE, offline, online)
@@ -192,6 +214,8 @@ class Sampler:
         transition."""
         if not self.uncounted:
             return
+        if self.shared:
+            self._count_shared()
         places = np.concatenate([index.reshape(-1) for index in self.uncounted])
         seed = places // self.ring.capacity
         source = self.sources.source.reshape(-1)[places]
@@ -200,6 +224,15 @@ class Sampler:
         holds = self.ring.size > 0
         self.drawn += drawn * holds[:, None]
         self.uncounted.clear()
+
+    def _count_shared(self) -> None:
+        """Count what was drawn from shared data, and leave the rest."""
+        rest = []
+        for index in self.uncounted:
+            is_shared = index >= self.ring.places
+            self.drawn[:, DATASET] += is_shared.sum((0, 2))
+            rest.append(index[~is_shared])
+        self.uncounted = rest
 
     def read_shares(self) -> np.ndarray:
         """Share of each source [P, S] in what was drawn since the last call, nan where

@@ -1,29 +1,50 @@
-"""The packed transitions of all seeds in one tensor."""
+"""The packed transitions of all seeds, and of the data that they share, in one
+tensor."""
 
 import numpy as np
 import torch
 
+from curriculum.replay import shared
 from curriculum.replay.layout import Correction, Layout, Transition
 from curriculum.replay.ring import Ring, Stored
-from curriculum.types import State
+from curriculum.types import SharedData, State
 
 
 class Storage:
-    """The ring of packed transitions of every seed, on `device`.
+    """The ring of packed transitions of every seed, and behind all rings the shared
+    data, on `device`.
 
     The column "discount" holds the discount of one step, which `set_discount` changes
     for all transitions: batches need not be multiplied by it."""
 
-    def __init__(self, layout: Layout, ring: Ring, device: str) -> None:
+    def __init__(
+        self, layout: Layout, ring: Ring, device: str, data: SharedData | None = None
+    ) -> None:
         self.layout = layout
         self.ring = ring
         self.device = device
         self.discount = 1.0
-        shape = (len(ring.added), ring.capacity, layout.width)
+        count = shared.count(data)
         # allocated by numpy, which asks for huge pages; torch does not
-        packed = np.zeros(shape, np.float32)
-        self.packed = torch.from_numpy(packed).to(device)  # [P, capacity, W]
-        self.flat = self.packed.view(-1, layout.width)  # [P * capacity, W]
+        flat = np.zeros((ring.places + count, layout.width), np.float32)
+        if data:
+            self._pack(data, flat[ring.places :])
+        self.flat = torch.from_numpy(flat).to(device)  # [P * capacity + N, W]
+        in_rings = self.flat[: ring.places]
+        # [P, capacity, W]
+        self.packed = in_rings.view(len(ring.added), ring.capacity, layout.width)
+
+    def _pack(self, data: SharedData, packed: np.ndarray) -> None:
+        """Pack shared data into `packed` [N, W]."""
+        derived = {}
+        for name, column in self.layout.columns.items():
+            if column.of_shared:
+                derived[name] = column.of_shared(data)
+        for steps, values in shared.chunks(data):
+            values["discount"] = ~values.pop("terminated") * self.discount
+            for name, value in derived.items():
+                values[name] = value[steps]
+            packed[steps] = self.layout.pack(values, steps.stop - steps.start)
 
     def add(self, step: Transition, stored: Stored) -> None:
         """Store those transitions of a step that are kept."""
@@ -48,29 +69,37 @@ class Storage:
 
     def set_discount(self, discount: float, terminated: np.ndarray) -> None:
         """Change the discount of one step in all transitions, of which those in mask
-        `terminated` [P, capacity] have none."""
+        `terminated` [P * capacity + N] have none."""
+        places = self.ring.places
+        in_rings = terminated[:places].reshape(self.packed.shape[:2])
         filled = self.ring.filled
-        continues = ~terminated[:, :filled]
-        values = (discount * continues).astype(np.float32)
-        column = self.packed[:, :filled, self.layout.column("discount")]
-        column.copy_(torch.from_numpy(values[:, :, None]))
+        self._write_discount(self.packed[:, :filled], discount, in_rings[:, :filled])
+        self._write_discount(self.flat[places:], discount, terminated[places:])
         self.discount = discount
 
-    def obs(self, p: int, slots: np.ndarray) -> np.ndarray:
-        """Flat observations [n, width] of one seed."""
-        column = self.packed[p, :, self.layout.column("obs")]
-        places = torch.from_numpy(slots.copy()).to(self.device)
-        return column[places].cpu().numpy()
+    def _write_discount(
+        self, packed: torch.Tensor, discount: float, terminated: np.ndarray
+    ) -> None:
+        values = (discount * ~terminated).astype(np.float32)
+        column = packed[..., self.layout.column("discount")]
+        column.copy_(torch.from_numpy(values[..., None]))
+
+    def obs(self, places: np.ndarray) -> np.ndarray:
+        """Flat observations [n, width] at these places."""
+        column = self.flat[:, self.layout.column("obs")]
+        there = torch.from_numpy(places.copy()).to(self.device)
+        return column[there].cpu().numpy()
 
     def state(self) -> State:
-        """Return the filled slots."""
+        """Return the filled slots of the rings."""
         return {
             "packed": self.packed[:, : self.ring.filled],
             "discount": self.discount,
         }
 
     def load(self, state: State) -> None:
-        """Restore what `state` returned."""
+        """Restore what `state` returned; the discounts of shared data follow from
+        `set_discount`."""
         packed = torch.as_tensor(state["packed"], device=self.device)
         self.packed[:, : self.ring.filled] = packed
         self.discount = state["discount"]

@@ -111,13 +111,20 @@ class Workspace:
         copies: list[_Copy] = [(storage.flat, self.index.reshape(-1), self.packed)]
         if last is not None and self.last_packed is not None:
             copies.append((storage.flat, last.reshape(-1), self.last_packed))
+        frame_places = None
         if frames and self.frame_words is not None:
-            places = frames.window_places(self.index, last)
-            copies.append((frames.words, places.reshape(-1), self.frame_words))
+            frame_places = frames.window_places(self.index, last).reshape(-1)
+            # shared frames are copied below
+            in_rings = frame_places < len(frames.words)
+            if in_rings.any():
+                places = np.where(in_rings, frame_places, 0)
+                copies.append((frames.words, places, self.frame_words))
         if self.device == "cpu":
             _gather_on_cpu(copies)
         else:
             _gather_on_device(copies, self.device)
+        if frames and frame_places is not None and self.frame_words is not None:
+            frames.copy_shared(frame_places, self.frame_words)
         for integers, floats in self.casts:
             integers.copy_(floats)
         return list(self.batches)

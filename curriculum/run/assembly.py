@@ -32,17 +32,23 @@ def set_up_learner(config: Config, chosen: Learner, spec: Spec) -> Learner:
     return chosen.setup(spec, config.seeds, config.device, config.precision)
 
 
-def allocate_buffer(config: Config, learner: Learner, spec: Spec) -> Buffer:
-    """Allocate the replay buffer with the columns that the learner needs; ValueError if
-    it cannot hold what one update takes."""
+def allocate_buffer(
+    config: Config, learner: Learner, spec: Spec, start: Start
+) -> Buffer:
+    """Allocate the replay buffer with the columns that the learner needs, beside the
+    data of the start; ValueError if it cannot hold what one update takes, or if the
+    data are damaged."""
+    data = start.data()
+    held = config.capacity + (len(data.reward) if data else 0)
     for name in ("batch_size", "n_step"):
         wanted = getattr(learner, name)
-        if wanted > config.capacity:
+        if wanted > held:
             flag = name.replace("_", "-")
             raise ValueError(
-                f"the buffer holds {config.capacity:,} transitions, an update would "
+                f"the buffer holds {held:,} transitions, an update would "
                 f"need {wanted:,}; lower --learner.{flag} or raise --capacity"
             )
+    start.verify()
     empty = Buffer(
         capacity=config.capacity,
         sampling=config.sampling,
@@ -55,6 +61,7 @@ def allocate_buffer(config: Config, learner: Learner, spec: Spec) -> Buffer:
         config.device,
         learner.needs,
         learner.discount,
+        data,
     )
 
 

@@ -49,7 +49,9 @@ class Run:
         self.spec = spec_of(self.world)
         self.health = Health(config.seeds)
         self.learner = assembly.set_up_learner(config, chosen["learner"], self.spec)
-        self.buffer = assembly.allocate_buffer(config, self.learner, self.spec)
+        self.buffer = assembly.allocate_buffer(
+            config, self.learner, self.spec, self.start
+        )
         self.trainer = Trainer(
             config=config,
             learner=self.learner,
@@ -157,7 +159,7 @@ class Run:
     def fit_normalizer(self) -> list[Record]:
         """Scale observations and rewards by the data of the start, and say how."""
         normalizer = self.learner.normalizer
-        normalizer.refresh()
+        normalizer.fit_shared(self.buffer.shared_obs())
         fitted = normalizer.fit_rewards(self.buffer.episode_returns())
         for seed, has_range in zip(self.config.seeds, fitted, strict=True):
             if not has_range:

@@ -41,7 +41,9 @@ PROTOCOLS: Mapping[str, Members] = {
         "curriculum.types", "Decay", ("rate",), ("listens", "observe", "state", "load")
     ),
     "gate": Members("curriculum.types", "Gate", ("planner_acts",), ("state", "load")),
-    "start": Members("curriculum.types", "Start", ("fill",), ("asks_planner",)),
+    "start": Members(
+        "curriculum.types", "Start", ("fill",), ("asks_planner", "data", "verify")
+    ),
     "bonus": Members(
         "curriculum.types", "Bonus", ("setup", "reward"), ("state", "load")
     ),
