@@ -188,14 +188,21 @@ def _files() -> list[Path]:
 
 
 def tests_of(path: str) -> list[str]:
-    """The tests of the room that a file lies in."""
-    parts = Path(path).parts
+    """The tests of the room that a file lies in, those named like the file or its
+    folder first."""
+    parts = Path(path).with_suffix("").parts
     room = parts[1] if parts[0] == "curriculum" else parts[0]
-    folder = Path("tests") / room
-    if (ROOT / folder).is_dir():
-        return [str(folder)]
-    file = Path("tests") / f"test_{Path(room).stem}.py"
-    return [str(file)] if (ROOT / file).is_file() else ["tests/test_cli.py"]
+    folder = ROOT / "tests" / room
+    if folder.is_dir():
+        names = [part.strip("_") for part in parts[::-1]]
+        files = sorted(
+            str(file.relative_to(ROOT))
+            for name in names
+            for file in folder.glob(f"test_{name}*.py")
+        )
+        return [*dict.fromkeys(files), f"tests/{room}"]
+    files = [str(file.relative_to(ROOT)) for file in ROOT.glob(f"tests/test_{room}*")]
+    return sorted(files) or ["tests/test_cli.py"]
 
 
 def survives(mutant: Mutant, tree: Path, rooms_only: bool) -> bool:
