@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import gymnasium as gym
 import numpy as np
 import pytest
 import torch
@@ -97,6 +98,15 @@ class Leaky(Gridworld):
         return state, reward * np.nan, terminated
 
 
+class Unbounded(Gridworld):
+    action_space = gym.spaces.Box(-np.inf, 1, (2,))  # type: ignore[assignment]
+
+
+class Timeless(Gridworld):
+    def __post_init__(self):
+        self.max_steps = -1
+
+
 @dataclass(kw_only=True)
 class Quiet(Learner):
     """One network, one loss."""
@@ -172,6 +182,8 @@ BROKEN: list[tuple[Any, Any, str]] = [
     (contract.check_start, Greedy(), "fill must play at most 10 transitions"),
     (contract.check_start, Undeclared(), "asks_planner must be True exactly if"),
     (contract.check_world, Leaky(), "reward must be finite"),
+    (contract.check_world, Unbounded(), "bounds of a box action must be finite"),
+    (contract.check_world, Timeless(), "max_steps must be at least 0, got -1"),
     (contract.check_learner, Misnamed(), "got 'critic'; networks are: q"),
     (contract.check_learner, Mixed(), "one for each seed, got ()"),
     (contract.check_learner, Wishful(), "needs names 'goals'"),

@@ -85,11 +85,10 @@ def _check_spaces(world: World) -> None:
     )
     if isinstance(actions, gym.spaces.Discrete):
         require(actions.start == 0, f"actions must start at 0, got {actions.start}")
-        return
-    bounds = np.stack([actions.low, actions.high])
-    require(
-        bool(np.isfinite(bounds).all()), "the bounds of a box action must be finite"
-    )
+    else:
+        bounds = np.stack([actions.low, actions.high])
+        finite = bool(np.isfinite(bounds).all())
+        require(finite, "the bounds of a box action must be finite")
     with calling("max_steps"):
         limit = world.max_steps
     require(limit >= 0, f"max_steps must be at least 0, got {limit}")
