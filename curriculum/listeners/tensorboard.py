@@ -154,15 +154,20 @@ class Tensorboard(Listener):
         seed."""
         folder = self.folder / "figures"
         folder.mkdir(exist_ok=True)
-        for name, figure in self._curves(slice(None)).items():
-            figures.save(figure, folder / f"{name}.png")
-        for name, figure in self._maps(0).items():
-            figures.save(figure, folder / f"{name}-seed{self.seeds[0]}.png")
+        curves = _render(self._curves(slice(None)))
+        for name, picture in curves.items():
+            figures.save_picture(picture, folder / f"{name}.png")
         step = self.records[-1].step
         for index, writer in enumerate(self.writers):
-            drawn = self._curves(slice(index, index + 1)) | self._maps(index)
-            for name, figure in drawn.items():
-                image = figures.to_array(figure)
+            if len(self.writers) > 1:
+                curves = _render(self._curves(slice(index, index + 1)))
+            maps = _render(self._maps(index))
+            if index == 0:
+                for name, picture in maps.items():
+                    path = folder / f"{name}-seed{self.seeds[0]}.png"
+                    figures.save_picture(picture, path)
+            for name, picture in (curves | maps).items():
+                image = figures.halve(picture)
                 writer.add_image(f"figures/{name}", image, step, dataformats="HWC")
             writer.flush()
 
@@ -211,6 +216,11 @@ class Tensorboard(Listener):
         steps = np.array([record.step for record in records])
         values = [record.values[tag][seeds] for record in records]
         return _Curve(steps, np.array(values, float))
+
+
+def _render(drawn: dict[str, figures.Figure]) -> dict[str, np.ndarray]:
+    """Pictures of figures, by name."""
+    return {name: figures.render(figure) for name, figure in drawn.items()}
 
 
 def _shown(tag: str) -> str:

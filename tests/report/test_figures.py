@@ -71,7 +71,7 @@ def examples():
 def test_every_figure_draws_without_a_warning_800_pixels_wide():
     for name, figure in examples().items():
         assert isinstance(figure, Figure)
-        image = figures.to_array(figure)
+        image = figures.halve(figures.render(figure))
         assert image.dtype == np.uint8, name
         assert image.shape[1:] == (800, 3), name
         assert image.min() < 128 < image.max(), name
@@ -185,6 +185,6 @@ def test_compression_labels_do_not_cover_one_another():
             for i in range(4)
         ]
     )
-    figures.to_array(figure)
+    figures.render(figure)
     boxes = [text.get_window_extent() for text in figure.axes[0].texts]
     assert all(box.count_overlaps(boxes) == 1 for box in boxes)  # only itself
