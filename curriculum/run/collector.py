@@ -205,6 +205,7 @@ class Collector(CollectorProtocol):
         return {
             "rows": self.rows.save(),
             "mixture": self.mixture.state(),
+            "random": self.random.state(),
             "ledger": self.ledger.state(),
             "start_steps": self.start_steps,
             "inexact_resumes": self.inexact_resumes,
@@ -214,6 +215,7 @@ class Collector(CollectorProtocol):
         differing = self.door.load(state["rows"])
         self.obs = self.door.obs
         self.mixture.load(state["mixture"])
+        self.random.load(state["random"])
         self.ledger.load(state["ledger"])
         self.start_steps = state["start_steps"]
         self.inexact_resumes[:] = state["inexact_resumes"]

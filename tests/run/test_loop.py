@@ -27,6 +27,7 @@ from curriculum.run.run import Run
 from curriculum.setting import plugins
 from curriculum.setting.config import Config
 from curriculum.starts.expert import Expert
+from curriculum.starts.random import Random
 from curriculum.types import Record
 
 CLOCK = ("time",)  # records that hold what a clock measured
@@ -361,6 +362,22 @@ def test_a_run_interrupted_within_a_phase_goes_on_as_if_it_was_not(
     rest = list(train(every_phase(), tmp_path, newest(tmp_path)))
     assert same(part + rest, expected)
     assert digest(tmp_path) == digest(folder)
+
+
+def test_a_random_start_goes_on_with_the_actions_it_would_have_drawn(tmp_path: Path):
+    config = tiny(start=Random(size=64), steps=40)
+    list(train(config, tmp_path / "whole"))
+    steps: list[float] = []
+
+    def show(current: Phase) -> None:
+        if current.name == "start" and current.share and not current.finished:
+            steps.append(current.share)
+
+    with listening(show, lambda: len(steps) >= 4):
+        list(train(config, tmp_path / "broken"))
+    assert steps == [1 / 8, 2 / 8, 3 / 8, 4 / 8]
+    list(train(config, tmp_path / "broken", newest(tmp_path / "broken")))
+    assert digest(tmp_path / "broken") == digest(tmp_path / "whole")
 
 
 def test_a_long_start_and_offline_phase_write_checkpoints_from_time_to_time(
