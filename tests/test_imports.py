@@ -28,6 +28,7 @@ ROOMS = {  # a room -> the rooms that its files may import, besides its own
     "gates": ("types",),
     "starts": ("types", "data"),
     "formats": ("types",),
+    "presets": (),
     "data": ("types", "files"),
     "replay": ("types",),
     "learning": ("types",),

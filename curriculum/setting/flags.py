@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, NoReturn
 from curriculum.setting import (
     help_text,
     plugins,
+    presets,
     settings_file,
     suggestions,
     values,
@@ -29,8 +30,8 @@ EXTRAS = (
         "config",
         str,
         "",
-        "read settings from this YAML file; flags win over it; the config.yaml of a "
-        "run repeats the run",
+        "read settings from this YAML file or preset (list: print the presets); flags "
+        "win over it; the config.yaml of a run repeats the run",
     ),
     Field(
         "resume",
@@ -185,7 +186,9 @@ def _read_file(flags: Mapping[str, Text]) -> dict[str, Text]:
     path = _one_name(flags, "config")
     if not path:
         return {}
-    written = settings_file.read(Path(path))
+    if path == presets.LIST:
+        presets.show()
+    written = settings_file.read(presets.path_of(path))
     for extra in EXTRAS:
         if extra.name in written:
             raise ValueError(

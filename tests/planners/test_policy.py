@@ -10,9 +10,11 @@ from curriculum import train as command
 from curriculum.envs._base.spec import spec_of
 from curriculum.envs.cartpole import CartPole
 from curriculum.envs.gridworld import Gridworld
+from curriculum.envs.gym import Gym
 from curriculum.envs.pendulum import Pendulum
 from curriculum.planners import policy as module
 from curriculum.planners._ars.linear import Linear
+from curriculum.planners._expert.levels import measure
 from curriculum.planners.ars import ARS
 from curriculum.planners.policy import Policy
 from curriculum.run.run import Run
@@ -109,9 +111,11 @@ def test_a_policy_of_this_package_is_found_by_its_name(tmp_path, monkeypatch):
         Policy(path="other").check_world(Pendulum())
 
 
-@pytest.mark.parametrize("name", sorted(p.stem for p in module.INCLUDED.glob("*")))
-def test_every_policy_of_this_package_can_be_read(name):
-    artefact.load(module.INCLUDED / f"{name}.safetensors")
+def test_the_policy_for_hopper_hops():
+    world = Gym(id="Hopper-v5")
+    actor = set_up(Policy(path="hopper-v5"), world)
+    level = measure(lambda obs: actor.act(obs, np.zeros(1, int)), world, range(1), 0)
+    assert level.mean_return > 3_000
 
 
 def test_what_does_not_fit_is_refused_with_a_sentence(finished, tmp_path):
