@@ -14,7 +14,6 @@ from curriculum.run.opened import OpenedRun
 from curriculum.shipping import artefact
 from curriculum.types import Planner, Rows, Spec, World, among
 
-Which = Literal["best", "last"]
 Act = Callable[[np.ndarray], np.ndarray]  # observations [n, *O] -> actions
 INCLUDED = Path(__file__).with_name("_policies")  # policies of this package
 EXPERT = "policy.safetensors"  # in the folder of a trained expert
@@ -30,7 +29,7 @@ class Policy(Planner):
     # an `ars` expert, or the name of a policy that comes with this package
     path: str = ""
     seed: int | None = None  # whose policy, of a run's folder; None: the first seed's
-    which: Which = "best"  # policy of a run's folder: best or last
+    which: Literal["best", "last"] = "best"  # policy of a run's folder: best or last
 
     def __post_init__(self):
         among(self, "which")
