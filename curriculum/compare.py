@@ -218,7 +218,7 @@ def compare(comparison: Comparison, stop: train.Stop, progress: Progress) -> boo
 
     def hear(inner: Phase) -> None:
         """Count what is done of the present arm, too."""
-        if inner.name == "online":
+        if inner.name == ("online" if config.steps else "offline"):
             current.share = (len(curves) + inner.share) / total
 
     with phase("comparison", total, "arms", hint) as current, overhearing(hear):
@@ -352,8 +352,15 @@ def _draw(curves: Mapping[str, "Curve"], path: Path) -> None:
     lines = {name: (curve.steps, curve.reward) for name, curve in curves.items()}
     # one line for all arms, or one for each where their planners differ
     differ = len(set(returns.values())) > 1
+    are_offline = {curve.is_offline for curve in curves.values()}
+    axis = figures.STEPS
+    if True in are_offline:
+        axis = figures.UPDATES
+    if len(are_offline) > 1:
+        axis = f"{figures.STEPS}; of offline runs, updates"
     figure = figures.learning_curves(
         lines,
+        xlabel=axis,
         random=first.baselines["random"],
         planner=returns if differ else first.baselines["planner"],
     )

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 PROG = "python -m curriculum.train"
 LISTENERS = ("table", "tensorboard")  # beside the display of progress
 # settings that a resumed run may change
-CHANGEABLE = ("steps", "runs_dir", "device")
+CHANGEABLE = ("steps", "offline_updates", "runs_dir", "device")
 
 Last = dict[str, Mapping[str, Any]]  # kind -> values of the last record of that kind
 
@@ -176,21 +176,42 @@ def resumed_place(found: "Found", argv: list[str]) -> Place | None:
 
     folder = found.folder
     saved, config = _settings(folder, argv)
+    _require_no_shorter(folder, config, saved)
+    newest = checkpoint.newest(folder / "checkpoints")[:1]
+    is_longer = config.updates != saved.updates
+    if folders.is_finished(folder) and newest == [found.checkpoint] and not is_longer:
+        more = f"--steps {saved.steps}"
+        if not saved.steps:
+            more = f"--offline-updates {saved.offline_updates}"
+        print(
+            f"{folder} is finished: nothing to do; to train it on, give more than "
+            f"{more}",
+            file=sys.stderr,
+        )
+        return None
+    return Place(config, folder, found.checkpoint, found.lock)
+
+
+def _require_no_shorter(folder: Path, config: Config, saved: Config) -> None:
+    """Raise ValueError where a run would become shorter, or its offline phase longer
+    than it was at environment step 0."""
     if config.steps < saved.steps:
         raise ValueError(
             f"{folder} is a run of {saved.steps:,} steps, which cannot become one of "
             f"{config.steps:,}; give at least as many --steps or start a new run"
         )
-    newest = checkpoint.newest(folder / "checkpoints")[:1]
-    at_the_end = newest == [found.checkpoint] and config.steps == saved.steps
-    if folders.is_finished(folder) and at_the_end:
-        print(
-            f"{folder} is finished: nothing to do; to train it on, give more than "
-            f"--steps {saved.steps}",
-            file=sys.stderr,
+    before = saved.offline_updates
+    if config.offline_updates < before:
+        raise ValueError(
+            f"{folder} is a run of {before:,} offline updates, which cannot become one "
+            f"of {config.offline_updates:,}; give at least as many --offline-updates "
+            "or start a new run"
         )
-        return None
-    return Place(config, folder, found.checkpoint, found.lock)
+    if config.offline_updates > before and saved.steps:
+        raise ValueError(
+            f"the online phase of {folder} follows {before:,} offline updates, which "
+            "cannot become more; start a new run"
+        )
 
 
 def _settings(folder: Path, argv: list[str]) -> tuple[Config, Config]:

@@ -119,6 +119,9 @@ class Record(NamedTuple):
     kind: str
     step: int  # environment steps of one seed
     values: dict[str, np.ndarray]  # tag -> [P], in kind "maps" [P, ...]
+    # updates taken in the offline phase, for records of that phase: their tags begin
+    # with "offline/"; None for all others
+    updates: int | None = None
 
 
 class Step(NamedTuple):

@@ -54,39 +54,53 @@ class Progress(Listener):
     def open(
         self, folder: Path, settings: dict[str, Any], history: list[dict[str, Any]]
     ) -> Self:
-        self.steps: int = settings["steps"]
+        self.totals = {
+            "steps": int(settings["steps"]),
+            "updates": int(settings.get("offline_updates", 0)),
+        }
         # of the newest evaluation
         self.means = {RATE: np.nan, REWARD: np.nan, SUCCESS: np.nan, CALLS: np.nan}
-        self.printed = -1  # line that was printed last, of `lines`
+        # line about each phase that was printed last, of `lines`
+        self.printed = {"steps": -1, "updates": -1}
         return self
 
     def __call__(self, record: Record) -> None:
         if record.kind != "evaluate":
             return
+        is_offline = record.updates is not None
         for tag in self.means:
-            self.means[tag] = float(np.mean(record.values[tag]))
-        text = self._text()
+            logged = tag.replace("eval/", "offline/") if is_offline else tag
+            if logged in record.values:
+                self.means[tag] = float(np.mean(record.values[logged]))
+        text = self._offline_text() if is_offline else self._text()
         self.display.report(text)
-        self._print(record.step, text)
+        if record.updates is not None:
+            self._print("offline", "updates", record.updates, text)
+        elif self.totals["steps"]:
+            self._print("online", "steps", record.step, text)
 
     def _text(self) -> str:
-        success = ""
-        if np.isfinite(self.means[SUCCESS]):
-            success = f", success {self.means[SUCCESS]:.0%}"
         return (
             f"rate {self.means[RATE]:.2f}  "
-            f"learner alone: return {self.means[REWARD]:.2f}{success}  "
+            f"learner alone: {self._offline_text()}  "
             f"planner calls {self.means[CALLS]:,.0f}"
         )
 
-    def _print(self, step: int, text: str) -> None:
-        """Print a line if the run has come far enough for the next one."""
-        line = step * self.lines // self.steps
-        if line <= self.printed:
+    def _offline_text(self) -> str:
+        success = ""
+        if np.isfinite(self.means[SUCCESS]):
+            success = f", success {self.means[SUCCESS]:.0%}"
+        return f"return {self.means[REWARD]:.2f}{success}"
+
+    def _print(self, phase: str, unit: str, done: int, text: str) -> None:
+        """Print a line if the phase has come far enough for the next one."""
+        total = self.totals[unit]
+        line = done * self.lines // total
+        if line <= self.printed[unit]:
             return
-        self.printed = line
-        position = f"{step:>9,}/{self.steps:,} steps"
-        left = self.display.left("online")
+        self.printed[unit] = line
+        position = f"{done:>9,}/{total:,} {unit}"
+        left = self.display.left(phase)
         remaining = f"  about {duration(left)} left" if left else ""
         self.display.say(f"{position}  {text}{remaining}")
 

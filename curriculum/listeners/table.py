@@ -13,6 +13,9 @@ from curriculum.files import replacing, write_text
 from curriculum.listeners._clock import RECORDS, Clock, count_lines
 from curriculum.types import Listener, Record
 
+UPDATES = "offline_updates"  # column of the updates of the offline phase
+OFFLINE = "offline/"  # begins the tags of its records
+
 Column = list[float | int | None]  # one value for each seed, null where not finite
 
 
@@ -20,6 +23,9 @@ Column = list[float | int | None]  # one value for each seed, null where not fin
 class Table(Listener):
     """Writes each record at once: a process that is killed loses none that precedes its
     last checkpoint.
+
+    The line of a record of the offline phase has its updates as well; so have rows of
+    `progress.csv`, in the column `offline_updates`.
 
     A resumed run writes to `metrics.resumed.jsonl`, which replaces `metrics.jsonl` once
     it has as many records, and leaves `progress.csv` alone until it has as many
@@ -53,12 +59,10 @@ class Table(Listener):
             for tag, column in record.values.items()
             if column.ndim == 1
         }
-        line = {
-            "kind": record.kind,
-            "step": record.step,
-            "time": self.clock(),
-            "values": values,
-        }
+        line: dict[str, Any] = {"kind": record.kind, "step": record.step}
+        if record.updates is not None:
+            line["updates"] = record.updates
+        line |= {"time": self.clock(), "values": values}
         with self.growing_path.open("a") as file:
             file.write(_line(line))
         rows = self._take(line)
@@ -81,10 +85,17 @@ class Table(Listener):
             self.latest |= line["values"]
         if line["kind"] != "evaluate":
             return []
+        if "updates" in line:
+            position = {"step": line["step"], UPDATES: line["updates"]}
+        else:
+            position = {"step": line["step"]}
+            # values of the offline phase are not those of a later moment
+            for tag in [tag for tag in self.latest if tag.startswith(OFFLINE)]:
+                del self.latest[tag]
         rows = []
         for index, seed in enumerate(self.seeds):
             values = {tag: column[index] for tag, column in self.latest.items()}
-            rows.append({"step": line["step"], "seed": seed, **values})
+            rows.append({**position, "seed": seed, **values})
         self.evaluations += rows
         return rows
 

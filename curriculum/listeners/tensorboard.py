@@ -38,8 +38,10 @@ class _Curve(NamedTuple):
 
 @dataclass(kw_only=True)
 class Tensorboard(Listener):
-    """Writes `seed<k>/events.*` over environment steps of one seed; draws the run's
-    figures at the end."""
+    """Writes `seed<k>/events.*`; draws the run's figures at the end.
+
+    The axis of a curve is environment steps of one seed; that of the group `offline` is
+    updates of the offline phase."""
 
     def open(
         self, folder: Path, settings: dict[str, Any], history: list[dict[str, Any]]
@@ -55,7 +57,7 @@ class Tensorboard(Listener):
         self.records: list[Record] = []
         self.maps: Record | None = None
         self.writers: list[SummaryWriter] = []
-        self.logged: dict[str, int] = {}  # tag -> step of its newest point
+        self.logged: dict[str, int] = {}  # tag -> position of its newest point
         self.evaluated = False
         self.finished = False
         self.clock = Clock(history)
@@ -71,7 +73,8 @@ class Tensorboard(Listener):
             values = {
                 tag: np.array(column, float) for tag, column in line["values"].items()
             }
-            self._log(Record(line["kind"], line["step"], values), line["time"])
+            record = Record(line["kind"], line["step"], values, line.get("updates"))
+            self._log(record, line["time"])
         return self
 
     def __call__(self, record: Record) -> None:
@@ -109,13 +112,14 @@ class Tensorboard(Listener):
 
     def _log(self, record: Record, wall_time: float) -> None:
         self.records.append(record)
+        position = record.step if record.updates is None else record.updates
         # a tag may be in several records of one step, and has one point there
         new = {
             tag: values
             for tag, values in record.values.items()
-            if self.logged.get(tag) != record.step
+            if self.logged.get(tag) != position
         }
-        self.logged |= dict.fromkeys(new, record.step)
+        self.logged |= dict.fromkeys(new, position)
         for index, writer in enumerate(self.writers):
             for tag, values in new.items():
                 value = values[index]
@@ -123,7 +127,7 @@ class Tensorboard(Listener):
                     writer.add_scalar(
                         _shown(tag),
                         value,
-                        record.step,
+                        position,
                         walltime=wall_time,
                         new_style=True,
                     )
@@ -138,7 +142,7 @@ class Tensorboard(Listener):
         missing = []
         for tag, values in evaluation.values.items():
             if not np.isfinite(values).any():
-                missing.append(tag)
+                missing.append(tag.replace("offline/", "eval/"))
         metrics = [tag for tag in METRICS if tag not in missing]
         for writer, seed in zip(self.writers, self.seeds, strict=True):
             chosen = hyperparameters.hyperparameters(self.settings, seed)

@@ -25,7 +25,8 @@ class Curve(NamedTuple):
     """The learner of a finished run, evaluated alone."""
 
     seeds: list[int]
-    steps: np.ndarray  # [U] environment steps at each evaluation
+    # [U] environment steps at each evaluation, or updates where there are no steps
+    steps: np.ndarray
     reward: np.ndarray  # [U, P] mean return of each evaluation
     final: Values  # the record "final"
     episodes: int  # of that record
@@ -34,6 +35,7 @@ class Curve(NamedTuple):
     seconds: float
     baselines: dict[str, float]  # returns of "random" play and of the "planner"
     planner_ms: float  # mean duration of a planner call, nan without calls
+    is_offline: bool = False  # whether the run consists of an offline phase only
 
 
 def read_curve(run: Path) -> Curve:
@@ -51,7 +53,8 @@ def read_curve(run: Path) -> Curve:
 
 
 def _curve(run: Path, lines: list[dict[str, Any]]) -> Curve:
-    last = {line["kind"]: _arrays(line["values"]) for line in lines}
+    online = [line for line in lines if "updates" not in line]
+    last = {line["kind"]: _arrays(line["values"]) for line in online}
     if "final" not in last:
         raise ValueError(
             f"{run} is not finished; continue it with: "
@@ -64,14 +67,17 @@ def _curve(run: Path, lines: list[dict[str, Any]]) -> Curve:
             f"with: python -m curriculum.train --config {run}/config.yaml"
         )
     seeds = json.loads((run / "result.json").read_text())["seeds"]
-    evaluations = [line for line in lines if line["kind"] == "evaluate"]
-    rewards = [line["values"]["eval/mean_reward"] for line in evaluations]
+    is_offline = max(line["step"] for line in lines) == 0
+    group, position = ("offline", "updates") if is_offline else ("eval", "step")
+    tag = f"{group}/mean_reward"
+    evaluations = [line for line in lines if tag in line["values"]]
+    rewards = [line["values"][tag] for line in evaluations]
     missing = np.full(len(seeds), np.nan)
     collected = last.get("collect", {})
     baseline = last["baseline"]
     return Curve(
         seeds=seeds,
-        steps=np.array([line["step"] for line in evaluations]),
+        steps=np.array([line[position] for line in evaluations]),
         reward=np.array(rewards, float),
         final=last["final"],
         episodes=int(last["final"]["final/episodes"][0]),
@@ -82,6 +88,7 @@ def _curve(run: Path, lines: list[dict[str, Any]]) -> Curve:
             "planner": float(baseline["eval/planner_reward"][0]),
         },
         planner_ms=_planner_ms(last),
+        is_offline=is_offline,
     )
 
 

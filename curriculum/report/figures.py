@@ -27,6 +27,7 @@ from curriculum.report.statistics import bootstrap
 from curriculum.report.style import BLUE, COLORS, GREY, INK, ORANGE, SKY, STROKES
 
 STEPS = "environment steps of one seed"
+UPDATES = "updates of the offline phase"
 RETURN = "return per episode"
 FILE_DPI = 200
 ARROWS: dict[str, Any] = {
@@ -144,13 +145,14 @@ def learning_curves(
     ylabel: str = RETURN,
     random: float | None = None,
     planner: float | Mapping[str, float] | None = None,
+    xlabel: str = STEPS,
 ) -> Figure:
     """Compare `arms`, name -> (steps [U], values [U, P]): the mean over seeds of each
     with a 95 % bootstrap band.
 
     If `planner` has a value for each arm, by name, that is a dotted line in the arm's
     colour."""
-    figure, axes = style.plot("Learning curves", STEPS, ylabel)
+    figure, axes = style.plot("Learning curves", xlabel, ylabel)
     planner_of = planner if isinstance(planner, Mapping) else {}
     for index, (name, (steps, values)) in enumerate(arms.items()):
         color = COLORS[index % len(COLORS)]

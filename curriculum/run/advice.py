@@ -7,7 +7,7 @@ from curriculum.types import Planner, Start
 # fields that make a planner slower, most effective first
 COSTLY = ("simulations", "samples", "plans", "rollouts", "scenarios", "horizon")
 EVALUATION = "--eval-episodes"
-OFFLINE = "--pretrain-updates"
+OFFLINE = "--offline-updates"
 ONLINE = "--steps"
 
 

@@ -113,14 +113,17 @@ class Evaluator:
         seeds = len(self.config.seeds)
         return {tag: np.full(seeds, value) for tag, value in values.items()}
 
-    def evaluate_learner(self, step: int) -> dict[str, np.ndarray]:
-        """Score the learner alone, keep the best weights, and show the scores to the
-        decay, which may restore the best weights."""
+    def evaluate_learner(
+        self, step: int, update: int, shown: bool = True
+    ) -> dict[str, np.ndarray]:
+        """Score the learner alone and keep the best weights.
+
+        Scores that are `shown` to the decay may restore the best weights."""
         episodes = range(self.config.eval_episodes)
         played = play_learner(self.learner, self.world, episodes, self.health.stop)
         figures = self.scores.summary(played)
-        self.scores.keep_best(self.learner, figures["mean_reward"], step)
-        if self.decay.listens:
+        self.scores.keep_best(self.learner, figures["mean_reward"], step, update)
+        if shown and self.decay.listens:
             self.scores.roll_back(self.learner, self.decay, played)
         values = {f"eval/{name}": value for name, value in figures.items()}
         values["curriculum/rollbacks"] = self.scores.rollbacks.copy()

@@ -50,7 +50,7 @@ class Metrics(NamedTuple):
     """Records of one kind: their environment steps [R] and values [R, P] by tag, nan
     where a record has none."""
 
-    steps: np.ndarray
+    steps: np.ndarray  # of the offline phase: its updates
     values: dict[str, np.ndarray]
 
 
@@ -92,6 +92,7 @@ class OpenedRun:
         self.checkpoint, state = _newest_intact(self.folder)
         _require_same_seeds(self.checkpoint, state["seeds"], self.seeds)
         self.step: int = state["run"]["step"]  # environment steps of one seed
+        self.updates: int = state["run"]["updates"]  # of the offline phase
         chosen = self.config.plugged()
         self.world: World = chosen["env"]
         self.spec = spec_of(self.world)
@@ -163,16 +164,21 @@ class OpenedRun:
         ceiling = values["final/planner_reward"][-1, 0]
         return Scale(float(floor), float(ceiling))
 
-    def metrics(self, kind: str = "evaluate") -> Metrics:
+    def metrics(self, kind: str = "evaluate", offline: bool = False) -> Metrics:
         """All records of a kind: baseline, start, collect, update, time, evaluate,
-        compress or final."""
-        records = folders.records(self.folder)
+        compress or final; or those of the `offline` phase."""
+        records = [
+            record
+            for record in folders.records(self.folder)
+            if ("updates" in record) == offline
+        ]
         chosen = [record for record in records if record["kind"] == kind]
         if not chosen:
             kinds = sorted({record["kind"] for record in records})
+            where = " in its offline phase" if offline else ""
             raise ValueError(
-                f"{self.folder} has no records of kind {kind!r}; "
-                f"there are: {', '.join(kinds)}"
+                f"{self.folder} has no records of kind {kind!r}{where}; "
+                f"there are: {', '.join(kinds) or 'none'}"
             )
         tags = dict.fromkeys(tag for record in chosen for tag in record["values"])
         unknown = [np.nan] * len(self.seeds)
@@ -180,7 +186,8 @@ class OpenedRun:
         for tag in tags:
             column = [record["values"].get(tag, unknown) for record in chosen]
             values[tag] = np.array(column, float)  # null is nan
-        return Metrics(np.array([record["step"] for record in chosen]), values)
+        position = "updates" if offline else "step"
+        return Metrics(np.array([record[position] for record in chosen]), values)
 
     @contextmanager
     def _using(self, which: Which) -> Iterator[None]:

@@ -8,12 +8,13 @@ import numpy as np
 
 from curriculum.activity import announce
 from curriculum.envs._base.spec import spec_of
-from curriculum.run import assembly, checkpoint, folders, maps
+from curriculum.run import assembly, checkpoint, folders, maps, rhythm
 from curriculum.run.autosave import Autosave
 from curriculum.run.deployment import measure_compressed
 from curriculum.run.evaluator import Evaluator
 from curriculum.run.health import Health
 from curriculum.run.opened import OpenedRun
+from curriculum.run.planner_use import PlannerUse
 from curriculum.run.scores import Scores
 from curriculum.run.stopwatch import Stopwatch
 from curriculum.run.trainer import Trainer
@@ -21,15 +22,18 @@ from curriculum.setting.config import Config
 from curriculum.types import Decay, Record, Start, State, World
 
 KEPT_CHECKPOINTS = 3
+CHUNK = 32  # batches sampled at once in the offline phase
+CHECK_EVERY = 1_024  # offline updates between checks of health
 # kinds of records that measure training; a stopped seed has no such values any more
 MEASURED = ("collect", "update", "evaluate")
-# what precedes the first environment step: methods of `Run`
+# groups of tags that the group "offline" replaces
+RENAMED_OFFLINE = ("eval", "train", "time")
+# what precedes the first update: methods of `Run`
 BEGINNING = (
     "reset",
     "measure_scale",
     "fill",
     "fit_normalizer",
-    "pretrain",
     "report_start",
     "evaluate",
     "save",
@@ -72,6 +76,7 @@ class Run:
             buffer=self.buffer,
             health=self.health,
         )
+        self.use: PlannerUse = self.collector.mixture.use
         self.scores = Scores(self.learner)
         self.evaluator = Evaluator(
             config=config,
@@ -86,9 +91,10 @@ class Run:
         )
         self.techniques = assembly.make_techniques(config)
         self.stopwatch = Stopwatch()
+        self.updates = 0  # taken in the offline phase so far
         self.step = 0  # environment steps of one seed since the start
         self.records = 0  # yielded so far
-        # what is due before the next step: methods of this class, in order
+        # what is due before the next step or update: methods of this class, in order
         self.pending = list(BEGINNING)
         # an evaluation of the learner alone, until the mixed one is done as well
         self.evaluated: dict[str, np.ndarray] = {}
@@ -115,14 +121,38 @@ class Run:
         rate = self.decay.rate(self.step)
         return np.where(self.collector.mixture.spent, 0.0, rate)
 
+    @property
+    def is_offline(self) -> bool:
+        """Whether this is a moment of the offline phase, if only its end."""
+        return self.config.offline_updates > 0 and self.step == 0
+
+    @property
+    def is_online(self) -> bool:
+        """Whether the offline phase is over: at its end begins environment step 0."""
+        return self.updates >= self.config.offline_updates
+
     def due(self, every: int) -> bool:
-        """Whether the last step crossed a multiple of `every` or was the run's last;
-        never for 0."""
-        if every == 0:
-            return False
+        """Whether the last step or update crossed a multiple of `every` or was the last
+        of its phase; never for 0."""
+        if self.is_offline:
+            end = self.config.offline_updates
+            return rhythm.is_due(every, self.updates - 1, self.updates, end)
         previous = self.step - self.config.rows
-        crossed = self.step // every > previous // every
-        return crossed or self.step >= self.config.steps
+        return rhythm.is_due(every, previous, self.step, self.config.steps)
+
+    def take_updates(self) -> None:
+        """Take some updates of the offline phase, none of them beyond a moment at which
+        something is due, and note what is due then."""
+        config = self.config
+        rhythms = [CHUNK, CHECK_EVERY, config.log_every, config.eval_every]
+        rhythms += [config.compress_every, config.checkpoint_every]
+        end = config.offline_updates
+        updates = rhythm.until_next(rhythms, self.updates, end)
+        self.updates += updates
+        self.trainer.update_offline(updates, diagnose=self.due(config.log_every))
+        if self.updates % CHECK_EVERY == 0:
+            self.trainer.check()
+        self._note_what_is_due()
 
     def take_step(self) -> None:
         """Take one environment step in every row and the updates it has earned, and
@@ -130,18 +160,26 @@ class Run:
         rate = self.planning_rate()
         self.step += self.config.rows
         self.collector.collect(rate, self.step)
-        logs = self.due(self.config.log_every)
-        self.trainer.update(self.step, diagnose=logs)
-        if logs:
+        self.trainer.update(self.step, diagnose=self.due(self.config.log_every))
+        self._note_what_is_due()
+
+    def _note_what_is_due(self) -> None:
+        if self.due(self.config.log_every):
             self.pending.append("report")
         if self.due(self.config.eval_every):
             self.pending.append("evaluate")
-        if self.due(self.config.compress_every):
+        if self._compression_is_due():
             self.pending.append("compress")
         if self.pending:
             self.trainer.check()
         if self.due(self.config.checkpoint_every) or self.autosave.is_due:
             self.pending.append("save")
+
+    def _compression_is_due(self) -> bool:
+        every = self.config.compress_every
+        if every and self.is_offline and self.config.steps:
+            return self.updates % every == 0  # the end of the run is still ahead
+        return self.due(every)
 
     # --- before the first step ---
 
@@ -174,21 +212,23 @@ class Run:
             announce(f"observations: {described}")
         return []
 
-    def pretrain(self) -> list[Record]:
-        """Take the updates before the first step that were not taken yet."""
-        updates = self.config.pretrain_updates
-        self.trainer.pretrain(updates, self.autosave.save_if_due)
-        return []
-
     # --- records ---
 
-    def _record(self, kind: str, values: dict[str, np.ndarray]) -> Record:
+    def _record(
+        self, kind: str, values: dict[str, np.ndarray], updates: int | None = None
+    ) -> Record:
         """A record of this moment; counted, so that a resumed run knows which records
         were written."""
         self.records += 1
         if kind in MEASURED and not self.health.healthy.all():
             values = {tag: self._of_healthy(value) for tag, value in values.items()}
-        return Record(kind, self.step, values)
+        return Record(kind, self.step, values, updates)
+
+    def _offline_record(self, kind: str, values: dict[str, np.ndarray]) -> Record:
+        """A record of the offline phase, with tags of its own: their axis is updates,
+        not environment steps."""
+        renamed = {_offline_tag(tag): value for tag, value in values.items()}
+        return self._record(kind, renamed, self.updates)
 
     def _of_healthy(self, value: np.ndarray) -> np.ndarray:
         """Values [P], with nan for stopped seeds; counts stay where they stopped."""
@@ -209,31 +249,54 @@ class Run:
     def report(self) -> list[Record]:
         """Report collection, updates and time since the last report."""
         seeds = len(self.config.seeds)
+        updates = self.trainer.values()
+        records = []
+        if self.is_offline:
+            times = self.stopwatch.offline_values(self.updates, seeds)
+            records.append(self._offline_record("update", updates))
+            records.append(self._offline_record("time", times))
+        if self.is_online:
+            times = self.stopwatch.values(self.step, seeds)
+            times |= self.use.time_values()
+            records.append(self._record("collect", self._collected()))
+            records.append(self._record("update", updates))
+            records.append(self._record("time", times))
+        return records
+
+    def _collected(self) -> dict[str, np.ndarray]:
+        """What was played and stored, and by whom."""
+        seeds = len(self.config.seeds)
         values = self.collector.episode_values()
         values["rollout/exploration_rate"] = np.full(seeds, self.learner.exploration)
         values["curriculum/planning_rate"] = self.planning_rate()
-        values |= self.collector.mixture.use.values()
+        values |= self.use.values()
         values |= self.collector.buffer_values()
-        times = self.stopwatch.values(self.step, seeds)
-        times |= self.collector.mixture.use.time_values()
-        return [
-            self._record("collect", values),
-            self._record("update", self.trainer.values()),
-            self._record("time", times),
-        ]
+        return values
 
     def evaluate(self) -> list[Record]:
-        """Evaluate the learner alone, then planner and learner mixed."""
+        """Evaluate the learner alone; from the end of the offline phase on, also
+        planner and learner mixed."""
         if not self.evaluated:  # otherwise the run was interrupted between the two
-            self.evaluated = self.evaluator.evaluate_learner(self.step)
-            self.evaluated |= self.collector.mixture.use.values()
-        values = dict(self.evaluated)
-        rate = self.planning_rate()
-        values["eval/planning_rate"] = rate
-        if self.config.eval_mixed:
-            values |= self.evaluator.evaluate_mixed(rate, self.step)
+            self.evaluated = self.evaluator.evaluate_learner(
+                self.step, self.updates, shown=self.is_online
+            )
+        alone = self.evaluated
+        mixed = self._evaluate_mixed() if self.is_online else {}
         self.evaluated = {}
-        return [self._record("evaluate", values)]
+        records = []
+        if self.is_offline:
+            records.append(self._offline_record("evaluate", alone))
+        if self.is_online:
+            records.append(self._record("evaluate", alone | mixed))
+        return records
+
+    def _evaluate_mixed(self) -> dict[str, np.ndarray]:
+        rate = self.planning_rate()
+        values = self.use.values()
+        values["eval/planning_rate"] = rate
+        if self.config.eval_mixed and self.config.steps:
+            values |= self.evaluator.evaluate_mixed(rate, self.step)
+        return values
 
     def compress(self) -> list[Record]:
         """Measure what every seed's policy would cost when deployed."""
@@ -246,7 +309,12 @@ class Run:
             range(self.config.eval_episodes),
             self._subfolder("compressed"),
         )
-        return [self._record("compress", values)]
+        records = []
+        if self.is_offline:
+            records.append(self._offline_record("compress", values))
+        if self.is_online:
+            records.append(self._record("compress", values))
+        return records
 
     def finish(self) -> list[Record]:
         """Draw maps, then evaluate and write the best and the last policy."""
@@ -257,9 +325,11 @@ class Run:
             visits = self.collector.ledger.visits
             records.append(self._record("maps", {"visits": visits, **drawn._asdict()}))
         values = {
-            "final/planner_calls": self.collector.mixture.use.calls.copy(),
+            "final/planner_calls": self.use.calls.copy(),
             "final/best_step": self.scores.best_step,
         }
+        if self.config.offline_updates:
+            values["final/best_update"] = self.scores.best_update
         values |= self.evaluator.finish(self.folder)
         values["final/stopped"] = ~self.health.healthy
         return [*records, self._record("final", values)]
@@ -271,15 +341,18 @@ class Run:
     # --- checkpoints ---
 
     def _subfolder(self, name: str) -> Path | None:
-        """The folder for files of this step."""
+        """The folder for files of this step or offline update."""
         if self.folder is None:
             return None
-        return self.folder / name / f"step-{self.step:09d}"
+        moment = f"step-{self.step:09d}"
+        if not self.is_online:
+            moment = f"update-{self.updates:09d}"
+        return self.folder / name / moment
 
     def save(self) -> list[Record]:
         """Write a checkpoint to the run's folder, if it has one."""
-        folder = self._subfolder("checkpoints")
-        if self.folder and folder:
+        if self.folder:
+            folder = self.folder / "checkpoints" / f"step-{self.step:09d}"
             folders.flush_records(self.folder)
             with self.autosave.saving():
                 checkpoint.write(checkpoint.unused(folder), self.state())
@@ -292,6 +365,7 @@ class Run:
             "seeds": list(self.config.seeds),
             "run": {
                 "step": self.step,
+                "updates": self.updates,
                 "records": self.records,
                 "pending": [name for name in self.pending if name != "save"],
                 "evaluated": self.evaluated,
@@ -317,6 +391,7 @@ class Run:
             self.learner.state(), state["learner"], "learner/"
         )
         self.step = state["run"]["step"]
+        self.updates = state["run"]["updates"]
         self.records = state["run"]["records"]
         self.pending = list(state["run"]["pending"])
         self.evaluated = dict(state["run"]["evaluated"])
@@ -327,4 +402,11 @@ class Run:
         self.trainer.load(state["trainer"])
         self.decay.load(state["decay"])
         self.scores.load(state["scores"])
-        self.stopwatch.load(state["stopwatch"], self.step)
+        count = self.updates if self.is_offline else self.step
+        self.stopwatch.load(state["stopwatch"], count)
+
+
+def _offline_tag(tag: str) -> str:
+    """A tag of a learner's evaluation or update, as the offline phase logs it."""
+    group, _, name = tag.partition("/")
+    return f"offline/{name}" if group in RENAMED_OFFLINE else f"offline/{tag}"

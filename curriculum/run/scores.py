@@ -18,6 +18,7 @@ class Scores:
         self.best = learner.snapshot()  # weights
         self.best_reward = np.full(seeds, -np.inf)
         self.best_step = np.zeros(seeds, np.int64)
+        self.best_update = np.zeros(seeds, np.int64)  # of the offline phase
         self.rollbacks = np.zeros(seeds, np.int64)
 
     def set_scale(self, random: Episodes, planned: Episodes) -> None:
@@ -44,12 +45,16 @@ class Scores:
         """Figures of [P, N] episodes, [P] each."""
         return summary(episodes, self.scale)
 
-    def keep_best(self, learner: Learner, reward: np.ndarray, step: int) -> None:
-        """Keep the weights of the seeds whose mean reward [P] is their best so far."""
+    def keep_best(
+        self, learner: Learner, reward: np.ndarray, step: int, update: int
+    ) -> None:
+        """Keep the weights of the seeds whose mean reward [P] is their best so far, at
+        an environment step, after so many offline updates."""
         better = reward > self.best_reward
         learner.update_snapshot(self.best, better)
         self.best_reward = np.where(better, reward, self.best_reward)
         self.best_step = np.where(better, step, self.best_step)
+        self.best_update = np.where(better, update, self.best_update)
 
     def roll_back(self, learner: Learner, decay: Decay, episodes: Episodes) -> None:
         """Show an evaluation to the decay, and restore the best weights of the seeds
@@ -65,6 +70,7 @@ class Scores:
             "best": self.best,
             "best_reward": self.best_reward,
             "best_step": self.best_step,
+            "best_update": self.best_update,
             "rollbacks": self.rollbacks,
         }
 
@@ -75,4 +81,5 @@ class Scores:
             weights.copy_(state["best"][name])
         self.best_reward[:] = state["best_reward"]
         self.best_step[:] = state["best_step"]
+        self.best_update[:] = state["best_update"]
         self.rollbacks[:] = state["rollbacks"]

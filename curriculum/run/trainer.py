@@ -1,21 +1,14 @@
 """Gradient updates: how many, on which batches, with which bonus."""
 
-from collections.abc import Callable
-
 import numpy as np
 from torch import Tensor
 
-from curriculum.activity import phase
 from curriculum.learning import engine
 from curriculum.learning.learner import Learner
 from curriculum.replay.buffer import Buffer
-from curriculum.run import advice
 from curriculum.run.health import Health
 from curriculum.setting.config import Config
 from curriculum.types import Batch, Bonus, State
-
-CHUNK = 32  # batches sampled at once while pretraining
-CHECK_EVERY = 1_024  # updates between checks of health while pretraining
 
 
 class Trainer:
@@ -43,32 +36,17 @@ class Trainer:
         self.health = health
         # the last state of every seed in which all numbers were finite
         self.good = learner.snapshot()
-        self.steps = config.steps
+        self.steps = max(config.steps, 1)
         self.rows = config.rows
         self.updates_per_step = config.updates_per_step
         self.updates = np.zeros(len(config.seeds), np.int64)  # of each seed's networks
-        self.pretrained = 0  # updates before the first step
         self.bonus_values: dict[str, Tensor] = {}
         self.diagnostics: dict[str, np.ndarray] = {}  # [P] each
 
-    def pretrain(
-        self, updates: int, after_chunk: Callable[[], None] = lambda: None
-    ) -> None:
-        """Take updates before the first environment step, those not counted that were
-        taken before the run was resumed; `after_chunk` is called now and then."""
-        if self.pretrained >= updates:
-            return
-        with phase(
-            "offline", updates, "updates", advice.OFFLINE, done=self.pretrained
-        ) as current:
-            while self.pretrained < updates:
-                chunk = min(CHUNK, updates - self.pretrained)
-                self._train(chunk, step=0)
-                self.pretrained += chunk
-                if self.pretrained % CHECK_EVERY == 0 or self.pretrained == updates:
-                    self.check()
-                after_chunk()
-                current.advance(chunk)
+    def update_offline(self, updates: int, diagnose: bool = False) -> None:
+        """Take updates before the first environment step; `diagnose` the learner on the
+        last batch."""
+        self._train(updates, 0, diagnose)
 
     def update(self, step: int, diagnose: bool = False) -> None:
         """Take the updates that the last environment step, now `step`, has earned;
@@ -142,7 +120,6 @@ class Trainer:
         return {
             "updates": self.updates,
             "good": self.good,
-            "pretrained": self.pretrained,
             "bonus": self.bonus.state() if self.bonus else {},
             "bonus_values": dict(self.bonus_values),
             "diagnostics": dict(self.diagnostics),
@@ -152,7 +129,6 @@ class Trainer:
         self.updates[:] = state["updates"]
         for name, weights in self.good.items():
             weights.copy_(state["good"][name])
-        self.pretrained = state["pretrained"]
         self.bonus_values = dict(state["bonus_values"])
         self.diagnostics = dict(state["diagnostics"])
         if self.bonus:

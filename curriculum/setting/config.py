@@ -1,7 +1,8 @@
 """The configuration of a run: numbers and plug-ins, one field for each flag."""
 
+import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import InitVar, dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any, Literal, Self, get_type_hints
 
@@ -46,14 +47,17 @@ class Config:
     # as the budget pays for
     planner_episodes: int = 0
 
-    # environment steps of each seed, those of the start not included
+    # gradient updates on the start's data before the first step: the offline phase. In
+    # it, the numbers of steps between evaluations, records, checkpoints and
+    # compressions are numbers of updates
+    offline_updates: int = 0
+    # environment steps of each seed, those of the start not included; 0: the run ends
+    # with its offline phase
     steps: int = 20_000
     # trained side by side; the result of each seed does not depend on the others
     seeds: tuple[int, ...] = (0,)
     rows: int = 8  # environments per seed, stepped together
     updates_per_step: float = 0.25  # gradient updates per environment step
-    # gradient updates on the start's data before the first step
-    pretrain_updates: int = 0
     # whose transitions enter the buffer
     store: Literal["all", "planner", "learner"] = "all"
     capacity: int = 100_000  # transitions the buffer holds per seed
@@ -84,6 +88,9 @@ class Config:
     name: str = ""  # of the run's folder; default: planner-learner-decay
     runs_dir: str = "runs"  # runs are written to <runs-dir>/<env>/<name>
 
+    # former name of `offline_updates`
+    pretrain_updates: InitVar[int | None] = None
+
     _given = frozenset[str]()  # names of the settings that were given
 
     def __new__(cls, **given: Any) -> Self:
@@ -92,7 +99,16 @@ class Config:
         config._given = frozenset(given)
         return config
 
-    def __post_init__(self) -> None:
+    def __post_init__(self, pretrain_updates: int | None) -> None:
+        if pretrain_updates is not None:
+            warnings.warn(
+                "pretrain_updates is now offline_updates; the old name goes in the "
+                "next release",
+                FutureWarning,
+                stacklevel=3,
+            )
+            self.offline_updates = pretrain_updates
+            self._given |= {"offline_updates"}
         self._check_types()
         self._check_plugins()
         self._follow_suggestions()
@@ -104,7 +120,8 @@ class Config:
         if self.compress_every and not self.techniques:
             self.techniques = tuple(plugins.names("technique"))
         if self.techniques and not self.compress_every:
-            self.compress_every = self.steps
+            # longer than either phase: due at the end only
+            self.compress_every = self.steps + self.offline_updates
 
     def _follow_suggestions(self) -> None:
         """Replace what is not given by what suits the world."""
@@ -157,13 +174,18 @@ class Config:
             )
 
     def _check_ranges(self) -> None:
-        within(self, 1, INFINITY, "steps", "rows", "capacity")
+        within(self, 0, INFINITY, "steps", "offline_updates")
+        if not self.steps and not self.offline_updates:
+            raise ValueError(
+                "a run of 0 steps trains by offline updates only, and has none; give "
+                "--offline-updates or --steps"
+            )
+        within(self, 1, INFINITY, "rows", "capacity")
         within(self, 1, MOST_THREADS, "threads")
         within(self, 1, INFINITY, "eval_every", "eval_episodes")
         within(self, 1, INFINITY, "log_every", "checkpoint_every")
         within(self, 0, INFINITY, "updates_per_step")
         at_most(self, 1_000, "updates_per_step")
-        within(self, 0, INFINITY, "pretrain_updates")
         within(self, 0, INFINITY, "compress_every", "planner_budget")
         within(self, 0, INFINITY, "planner_deadline_ms", "planner_episodes")
 
@@ -210,7 +232,7 @@ class Config:
     @property
     def updates(self) -> float:
         """Gradient updates of the whole run."""
-        return self.pretrain_updates + self.steps * self.updates_per_step
+        return self.offline_updates + self.steps * self.updates_per_step
 
     def plugged(self) -> dict[str, Any]:
         """Make every plug-in, by flag; the bonus "none" is None."""

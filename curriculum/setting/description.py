@@ -19,6 +19,7 @@ ANNOTATIONS = {
     "str": str,
     "Any": Any,
 }
+NO_SETTINGS = ("ClassVar", "InitVar")  # annotations of other members
 
 
 @dataclass(frozen=True)
@@ -124,7 +125,7 @@ def _is_dataclass(definition: ast.ClassDef) -> bool:
 
 def _is_field(node: ast.AnnAssign) -> bool:
     annotation = ast.unparse(node.annotation)
-    return node.value is not None and not annotation.startswith("ClassVar")
+    return node.value is not None and not annotation.startswith(NO_SETTINGS)
 
 
 def _read_base(name: str, tree: ast.Module) -> tuple[Field, ...]:

@@ -7,6 +7,7 @@ settings, those of the chosen plug-ins included, by the types of their fields.
 import dataclasses
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
@@ -48,6 +49,9 @@ EXTRAS = (
         "settings file names",
     ),
 )
+
+# former names of settings, which work for one more release, with a warning
+RENAMED = {"pretrain_updates": "offline_updates"}
 
 
 class Flag(NamedTuple):
@@ -175,7 +179,7 @@ def _given_flags(argv: Sequence[str]) -> dict[str, Text]:
     given: dict[str, Text] = {}
     for flag in scan(argv):
         if flag.name != "help":
-            name = flag.name.replace("-", "_")
+            name = _current_name(flag.name.replace("-", "_"), f"--{flag.name}")
             given.pop(name, None)  # so that the last flag comes last
             given[name] = Text(flag.values, flag=f"--{flag.name}")
     return given
@@ -195,7 +199,24 @@ def _read_file(flags: Mapping[str, Text]) -> dict[str, Text]:
                 f"--config {path}: {extra.name} is not a setting; "
                 f"give --{extra.name} on the command line"
             )
-    return {name: Text(words, file=path) for name, words in written.items()}
+    return {
+        _current_name(name, f"--config {path}: {name}"): Text(words, file=path)
+        for name, words in written.items()
+    }
+
+
+@cache
+def _current_name(name: str, shown: str) -> str:
+    """Today's name of a setting; prints once that a former name is one."""
+    if name not in RENAMED:
+        return name
+    current = RENAMED[name]
+    flag = current.replace("_", "-")
+    print(
+        f"{shown} is now --{flag}; the old name goes in the next release",
+        file=sys.stderr,
+    )
+    return current
 
 
 def _one_name(settings: Mapping[str, Text], name: str) -> str:

@@ -287,7 +287,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Record], Path]
 
 def every_phase() -> Config:
     return tiny(
-        pretrain_updates=96,
+        offline_updates=96,
         steps=160,
         eval_every=80,
         planner_episodes=2,
@@ -387,19 +387,16 @@ def test_a_long_start_and_offline_phase_write_checkpoints_from_time_to_time(
     monkeypatch.setattr(autosave, "LARGEST_SHARE", 1e9)
     monkeypatch.setattr(run_module, "KEPT_CHECKPOINTS", 1_000)
     records = train(every_phase(), tmp_path)
-    began = [record.kind for record in itertools.islice(records, 2)]
-    assert began == ["baseline", "start"]
-    # 8 steps of 8 rows, 3 chunks of 32 updates, in an order that sorting finds
+    began = [record.kind for record in itertools.islice(records, 4)]
+    assert began == ["baseline", "start", "evaluate", "update"]
+    # 8 steps of 8 rows, then a checkpoint, then up to 32 and to 40 updates
     saved = checkpoint.newest(tmp_path / "checkpoints")[::-1]
     states = [checkpoint.read(path) for path in saved]
     assert [state["collector"]["start_steps"] for state in states] == [
         *range(1, 9),
-        *[8] * 3,
+        *[8] * 2,
     ]
-    assert [state["trainer"]["pretrained"] for state in states] == [
-        *[0] * 8,
-        *(32, 64, 96),
-    ]
+    assert [state["run"]["updates"] for state in states] == [*[0] * 9, 32]
     monkeypatch.undo()
     expected, folder = whole
     for number in (3, 9):

@@ -23,7 +23,7 @@ CONFIG = Config(
     eval_episodes=4,
     eval_mixed=False,
     planner_episodes=3,
-    pretrain_updates=40,
+    offline_updates=40,
     techniques=("quantize",),
     seeds=(0, 1),
 )
@@ -62,8 +62,9 @@ def test_the_phases_of_a_run_are_announced_in_order_with_their_totals():
         Seen("random play", 4, "episodes"),
         Seen("planner", 3, "episodes"),
         Seen("start", 32, "transitions"),  # 30, rounded up to steps of 8 rows
-        Seen("offline", 40, "updates"),
         Seen("evaluation", 8, "episodes"),  # 4 of each of two seeds
+        Seen("offline", 40, "updates"),
+        Seen("evaluation", 8, "episodes"),
         Seen("online", 80, "steps"),
         Seen("evaluation", 8, "episodes"),
         Seen("compression", 2, "seeds"),
@@ -86,7 +87,7 @@ def test_every_phase_names_flags_that_make_it_shorter():
         "random play": "--eval-episodes",
         "planner": "--planner.episodes",
         "start": "--start.size",
-        "offline": "--pretrain-updates",
+        "offline": "--offline-updates",
         "evaluation": "--eval-episodes",
         "online": "--steps",
         "compression": "--techniques or --eval-episodes",

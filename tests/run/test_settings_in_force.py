@@ -84,8 +84,8 @@ def test_a_planner_is_measured_on_as_many_episodes_as_its_budget_pays_for():
 
 @pytest.mark.parametrize("updates", [0, 50])
 def test_updates_before_the_first_step_are_taken(updates: int):
-    found = records(pretrain_updates=updates, updates_per_step=0.5)
-    first, last = of_kind("update", found)
+    found = records(offline_updates=updates, updates_per_step=0.5)
+    *_, first, last = of_kind("update", found)
     assert first["train/n_updates"].tolist() == [updates + 16]
     assert last["train/n_updates"].tolist() == [updates + 32]
 

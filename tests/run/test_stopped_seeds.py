@@ -132,9 +132,10 @@ def test_a_run_ends_once_every_seed_was_stopped():
 
 
 def test_offline_updates_are_checked_too():
-    run = ready(pretrain_updates=0)
+    run = ready(offline_updates=40)
     poison(run)
-    run.trainer.pretrain(40)
+    while run.updates < 40:
+        run.take_updates()
     assert run.health.healthy.tolist() == [True, False, True]
     assert weights_of(run, SICK)[0].isfinite().all()
 
