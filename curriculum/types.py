@@ -9,7 +9,7 @@ E rows, B batch, K critics, O one observation, A numbers of a box action.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from numbers import Real
 from pathlib import Path
 from typing import (
@@ -492,20 +492,41 @@ class Technique(Protocol):
 
 
 class Format(Protocol):
-    """A file format of data sets."""
+    """A file format of data sets.
 
-    def read(self, path: Path) -> Iterator[Episode]:
-        """Read the episodes of a file.
+    A converter calls `metadata`, which is small, and then `read`. Both work through a
+    file of any size in the memory of a few episodes, and trust nothing in it."""
 
-        Raises ValueError, which names the episode, for a file that is damaged or holds
-        anything else."""
+    # ends of file names that mean this format, such as ".csv"
+    suffixes: ClassVar[tuple[str, ...]] = ()
+
+    def recognises(self, path: Path) -> bool:
+        """Whether a file or folder looks like this format, at a glance."""
+        return path.name.endswith(self.suffixes)
+
+    def metadata(self, path: Path) -> dict[str, Any]:
+        """What a file says about its data set, in the form of `manifest.json`: any of
+        "spec", "env", "env_settings", "sources", "seeds" and "reward".
+
+        Raises ValueError for a file that is not of this format."""
+        return {}
+
+    def read(self, path: Path, report: Callable[[str], None]) -> Iterator[Episode]:
+        """Read the episodes of a file in their order.
+
+        A damaged episode is left out, and `report` is told why in a sentence that
+        begins with its number in the file: "episode 3: reward is not finite at step
+        7". Raises ValueError where the rest cannot be read."""
         ...
 
     def write(
         self, path: Path, episodes: Iterable[Episode], manifest: dict[str, Any]
     ) -> None:
-        """Write a file that `read` gives back; `manifest` describes the data set and
-        can be written as JSON."""
+        """Write a file that `read` gives back, whole or not at all.
+
+        `manifest` describes the data set in the form of `manifest.json`; `metadata`
+        gives it back. Raises ValueError, which names the episode, for one that does not
+        fit."""
         ...
 
 

@@ -27,8 +27,8 @@ ROOMS = {  # a room -> the rooms that its files may import, besides its own
     "decays": ("types",),
     "gates": ("types",),
     "starts": ("types", "data"),
-    "formats": ("types",),
     "presets": (),
+    "formats": ("types", "files"),
     "data": ("types", "files"),
     "replay": ("types",),
     "learning": ("types",),
@@ -75,6 +75,9 @@ ONLY = {  # a library -> the places that may import it
     "rich": ("curriculum/listeners/*", "curriculum/listeners/_phases/*"),
     "matplotlib": ("curriculum/report/*",),
     "pygame": ("envs/*", "envs/*/*"),
+    "h5py": ("curriculum/formats/*", "curriculum/formats/*/*"),
+    "pyarrow": ("curriculum/formats/*", "curriculum/formats/*/*"),
+    "PIL": ("curriculum/formats/_frames/*",),
     "tyro": ("curriculum/setting/help_text.py",),
 }
 NEVER = {  # modules that `--help` imports -> libraries it must not wait for

@@ -48,7 +48,12 @@ PROTOCOLS: Mapping[str, Members] = {
         "curriculum.types", "Bonus", ("setup", "reward"), ("state", "load")
     ),
     "technique": Members("curriculum.types", "Technique", ("compress",), ()),
-    "format": Members("curriculum.types", "Format", ("read", "write"), ()),
+    "format": Members(
+        "curriculum.types",
+        "Format",
+        ("read", "write"),
+        ("suffixes", "recognises", "metadata"),
+    ),
     "listener": Members(
         "curriculum.types", "Listener", ("open", "__call__"), ("close",)
     ),

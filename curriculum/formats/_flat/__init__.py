@@ -1,1 +1,1 @@
-"""Parts of the formats that store all episodes in flat arrays, one after another."""
+"""Parts of the formats that store all episodes in flat columns, one after another."""

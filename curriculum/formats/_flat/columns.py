@@ -1,127 +1,154 @@
-"""Flat arrays of consecutive episodes: split them, join them and check each episode."""
+"""Columns of rows: their names in files, and their dtypes in episodes."""
 
-from collections.abc import Iterable, Iterator
-from typing import NoReturn
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import numpy as np
 
-from curriculum.types import Episode
+from curriculum.formats._flat.blocks import Block
 
-ARRAYS = ("observation", "action", "reward", "next_observation")  # of an episode
-FLAGS = ("terminated", "truncated")
-COLUMNS = (*ARRAYS, *FLAGS)
-DTYPES = {
-    "observation": ("float32", "float64", "uint8"),
-    "action": ("int64", "float32"),
-    "reward": ("float32",),
-    "next_observation": ("float32", "float64", "uint8"),
+# what other writers call them; the first is the name in D4RL files
+NAMES = {
+    "observation": ("observations", "observation", "obs", "states", "state"),
+    "action": ("actions", "action"),
+    "reward": ("rewards", "reward"),
+    "next_observation": (
+        *("next_observations", "next_observation", "next_obs", "next_states"),
+        "next_state",
+    ),
+    "terminated": (
+        *("terminals", "terminated", "terminations", "terminal", "dones", "done"),
+        "is_terminals",
+    ),
+    "truncated": ("timeouts", "truncated", "truncations", "timeout", "truncateds"),
+    "episode": ("episode", "infos/episode"),
+    "source": ("source", "infos/source"),
 }
+NEEDED = ("observation", "action", "reward")
+CLIPPED = 1e-5  # actions beyond [-1, 1] by less are rounding errors
+LARGEST_ROW = 2**26  # bytes
 
 
-def split(columns: dict[str, np.ndarray]) -> Iterator[Episode]:
-    """Split `columns`, [N, ...] each, into checked episodes; an episode ends at a step
-    that is terminated or truncated."""
-    for name in COLUMNS:
-        if columns[name].ndim == 0:
-            raise ValueError(f"{name} must have an axis of steps, got one number")
-    steps = len(columns["reward"])
-    for name in COLUMNS:
-        if len(columns[name]) != steps:
-            raise ValueError(
-                f"{name} has {len(columns[name])} steps, reward has {steps}"
-            )
-    for name in FLAGS:
-        flag = columns[name]
-        if flag.dtype != np.bool_ or flag.ndim != 1:
-            raise ValueError(f"{name} must be bool [N], got {flag.dtype} {flag.shape}")
-    terminated = columns["terminated"]
-    truncated = columns["truncated"]
-    begin = 0
-    number = 0
-    for end in np.flatnonzero(terminated | truncated) + 1:
-        episode = Episode(
-            observation=columns["observation"][begin:end],
-            action=columns["action"][begin:end],
-            reward=columns["reward"][begin:end],
-            next_observation=columns["next_observation"][begin:end],
-            terminated=bool(terminated[end - 1]),
-            truncated=bool(truncated[end - 1]),
+def found(names: Iterable[str]) -> dict[str, str]:
+    """The names in the file, by column; ValueError where one is missing."""
+    present = set(names)
+    chosen = {}
+    for column, candidates in NAMES.items():
+        matches = [name for name in candidates if name in present]
+        if matches:
+            chosen[column] = matches[0]
+    for column in NEEDED:
+        if column not in chosen:
+            listed = ", ".join(NAMES[column])
+            raise ValueError(f"it has no column {listed}")
+    if not {"terminated", "truncated", "episode"} & chosen.keys():
+        raise ValueError(
+            "it has no column that says where episodes end: "
+            f"{', '.join(NAMES['terminated'] + NAMES['truncated'])}"
         )
-        check(episode, number)
-        yield episode
-        begin = int(end)
-        number += 1
-    if begin < steps:
-        _refuse(number, "no step is terminated or truncated, so it has no end")
+    return chosen
 
 
-def join(episodes: Iterable[Episode]) -> dict[str, np.ndarray]:
-    """Join checked episodes to columns, [N, ...] each."""
-    parts: dict[str, list[np.ndarray]] = {name: [] for name in COLUMNS}
-    for number, episode in enumerate(episodes):
-        check(episode, number)
-        for name in ARRAYS:
-            part = getattr(episode, name)
-            _check_alike(number, name, part, parts[name])
-            parts[name].append(part)
-        for name in FLAGS:
-            flag = np.zeros(len(episode.reward), np.bool_)
-            flag[-1] = getattr(episode, name)
-            parts[name].append(flag)
-    if not parts["reward"]:
-        raise ValueError("there are no episodes; a data set has at least one")
-    return {name: np.concatenate(arrays) for name, arrays in parts.items()}
+def check_rows(shapes: Mapping[str, tuple[int, ...]], kinds: Mapping[str, Any]) -> int:
+    """Raise ValueError unless columns have equally many rows of numbers; returns how
+    many."""
+    for name, shape in shapes.items():
+        dtype = np.dtype(kinds[name])
+        if dtype.kind not in "biuf":
+            raise ValueError(f"{name} holds {dtype}, not numbers")
+        if not shape:
+            raise ValueError(f"{name} is one number, not a row for each step")
+        size = dtype.itemsize
+        for axis in shape[1:]:
+            size *= axis
+        if size > LARGEST_ROW:
+            raise ValueError(f"one row of {name} has {size:,} bytes")
+    rows = {name: shape[0] for name, shape in shapes.items()}
+    if len(set(rows.values())) > 1:
+        listed = ", ".join(f"{name} {count:,}" for name, count in rows.items())
+        raise ValueError(f"its columns have different numbers of rows: {listed}")
+    return next(iter(rows.values()))
 
 
-def check(episode: Episode, number: int) -> None:
-    """Raise ValueError, which names the episode, unless its arrays fit together."""
-    _check_shapes(episode, number)
-    for name in ARRAYS:
-        finite = np.isfinite(getattr(episode, name).reshape(len(episode.reward), -1))
-        if not finite.all():
-            step = np.flatnonzero(~finite.all(1))[0]
-            _refuse(number, f"{name} is not finite at step {step}")
-    if episode.action.ndim == 2 and np.abs(episode.action).max(initial=0) > 1:
-        _refuse(number, "actions must be in [-1, 1]")
-    continues = episode.next_observation[:-1] == episode.observation[1:]
-    if not continues.all():
-        broken = ~continues.reshape(len(continues), -1).all(1)
-        step = np.flatnonzero(broken)[0]
-        _refuse(number, f"step {step + 1} does not begin where step {step} ended")
-    if not (episode.terminated or episode.truncated):
-        _refuse(number, "it is neither terminated nor truncated, so it has no end")
+def conformed(block: Block) -> Block:
+    """The columns of a block in the dtypes and shapes of episodes."""
+    out: Block = {}
+    for name, rows in block.items():
+        if name in ("observation", "next_observation"):
+            out[name] = observations(rows)
+        elif name == "action":
+            out[name] = actions(rows)
+        elif name in ("terminated", "truncated"):
+            out[name] = flags(rows, name)
+        else:
+            out[name] = numbers(rows, name)
+    if "terminated" not in out:
+        out["terminated"] = np.zeros(len(out["reward"]), bool)
+    if "next_observation" in out:
+        both = ("observation", "next_observation")
+        common = np.result_type(*(out[name] for name in both))
+        for name in both:
+            out[name] = out[name].astype(common, copy=False)
+    return out
 
 
-def _check_shapes(episode: Episode, number: int) -> None:
-    if episode.reward.ndim != 1 or len(episode.reward) == 0:
-        _refuse(number, f"reward must be [T], T > 0, got {list(episode.reward.shape)}")
-    for name, dtypes in DTYPES.items():
-        array = getattr(episode, name)
-        if array.dtype.name not in dtypes:
-            _refuse(number, f"{name} must be {' or '.join(dtypes)}, got {array.dtype}")
-        if array.ndim == 0 or len(array) != len(episode.reward):
-            expected = f"one {name} for each of {len(episode.reward)} rewards"
-            _refuse(number, f"there must be {expected}, got {list(array.shape)}")
-    axes = 1 if episode.action.dtype == np.int64 else 2
-    if episode.action.ndim != axes:
-        _refuse(number, f"{episode.action.dtype} actions must have {axes} axes")
-    _check_alike(
-        number, "next_observation", episode.next_observation, [episode.observation]
-    )
+def observations(rows: np.ndarray) -> np.ndarray:
+    """Observations as float32, float64, uint8 or int64, without a change of value."""
+    if rows.ndim == 1:
+        rows = rows[:, None]
+    if rows.dtype.name in ("float32", "float64", "uint8", "int64"):
+        return rows
+    if rows.dtype.name in ("bool", "float16", "int8", "int16", "uint16"):
+        return rows.astype(np.float32)
+    if rows.dtype.name in ("int32", "uint32"):
+        return rows.astype(np.int64)
+    raise ValueError(f"observations are {rows.dtype}")
 
 
-def _check_alike(
-    number: int, name: str, array: np.ndarray, others: list[np.ndarray]
-) -> None:
-    """Refuse an array of another dtype, or of another shape of one step, than
-    others."""
-    if not others:
-        return
-    expected = f"{others[0].dtype} {list(others[0].shape[1:])}"
-    found = f"{array.dtype} {list(array.shape[1:])}"
-    if found != expected:
-        _refuse(number, f"{name} of one step must be {expected}, got {found}")
+def actions(rows: np.ndarray) -> np.ndarray:
+    """Discrete actions as int64 [n], others as float [n, A]."""
+    if rows.dtype.kind in "iu":
+        if rows.ndim > 1 and rows[:1].size == 1:
+            rows = rows.reshape(len(rows))
+        return rows.astype(np.int64, copy=False)
+    if rows.dtype == np.float16:
+        rows = rows.astype(np.float32)
+    if rows.ndim != 2:
+        rows = rows.reshape(len(rows), -1)
+    over = np.abs(rows).max(initial=0)
+    return np.clip(rows, -1, 1) if 1 < over <= 1 + CLIPPED else rows
 
 
-def _refuse(number: int, message: str) -> NoReturn:
-    raise ValueError(f"episode {number}: {message}")
+def numbers(rows: np.ndarray, name: str) -> np.ndarray:
+    """Rewards, sources or numbers of episodes, [n]."""
+    rows = _one_axis(rows, name)
+    if name == "episode":
+        if rows.dtype.kind not in "iu":
+            raise ValueError(f"episode holds {rows.dtype}, not whole numbers")
+        return rows.astype(np.int64, copy=False)
+    if name == "source":
+        if rows.dtype.kind not in "iu" or rows.min(initial=0) < 0 or rows.max() > 255:
+            raise ValueError("source must hold numbers from 0 to 255")
+        return rows.astype(np.uint8, copy=False)
+    if rows.dtype.name in ("float32", "float64"):
+        return rows
+    return rows.astype(np.float64 if rows.dtype.itemsize > 2 else np.float32)
+
+
+def flags(rows: np.ndarray, name: str) -> np.ndarray:
+    """Flags as bool [n]."""
+    rows = _one_axis(rows, name)
+    if rows.dtype == np.bool_:
+        return rows
+    flag = rows != 0
+    if not (rows[flag] == 1).all():
+        raise ValueError(
+            f"{name} holds {rows[flag & (rows != 1)][0]}, not only 0 and 1"
+        )
+    return flag
+
+
+def _one_axis(rows: np.ndarray, name: str) -> np.ndarray:
+    if rows.size != len(rows):
+        raise ValueError(f"{name} has shape {list(rows.shape[1:])} for one step")
+    return rows.reshape(len(rows))

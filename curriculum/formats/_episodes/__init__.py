@@ -1,0 +1,1 @@
+"""Parts of all formats: checked episodes, and errors of damaged files."""
