@@ -3,23 +3,27 @@
 `python -m curriculum.collect COMMAND --help` lists the flags of a command.
 """
 
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from curriculum import train
 from curriculum.activity import Interrupted
 from curriculum.listeners.progress import Progress
 from curriculum.setting import flags, help_text, plugins, values
+from curriculum.setting.config import Config
 from curriculum.setting.description import Description, Field
 from curriculum.trust import trusting_words
 
+if TYPE_CHECKING:
+    from curriculum.data.dataset import DataSet
+    from curriculum.run.making import Cast
+
 PROG = "python -m curriculum.collect"
-# families of plug-ins that `make` takes, with their fields
-FAMILIES = ("env", "planner")
-SEED = Field("seed", int, 0, "seed of all random numbers")
 EPISODES = 100  # of `make`, without a flag
+TIERS = ("random", "medium", "medium-replay", "medium-expert", "expert")
 MAKE = (
     Field("episodes", int, 0, f"episodes to play; without a flag {EPISODES}"),
     Field(
@@ -28,14 +32,35 @@ MAKE = (
         0,
         "transitions to play instead; the last episode is played to its end",
     ),
-    Field("noise", float, 0.0, "share of actions that are random, in [0, 1]"),
+    Field(
+        "tier",
+        Literal["", *TIERS],
+        "",
+        "quality between random play and the planner; medium: the planner with so many "
+        "random actions that it scores a third; medium-replay: from random play to "
+        "medium; medium-expert: half of each",
+    ),
+    Field(
+        "noise",
+        float | None,
+        None,
+        "share of actions that are random, in [0, 1]; of a medium tier instead of the "
+        "share that is found for it",
+    ),
     Field(
         "longest",
         int,
         100_000,
         "steps after which an episode is cut, such as in worlds without a time limit",
     ),
-    SEED,
+    Field(
+        "start_distribution",
+        Literal["world", "random-play"],
+        "world",
+        "where episodes begin; random-play: after some random steps, not recorded",
+    ),
+    Field("start_steps", int, 20, "the most random steps before an episode"),
+    Field("seed", int, 0, "seed of all random numbers"),
 )
 
 
@@ -44,7 +69,8 @@ class Words(NamedTuple):
 
     positional: list[str]
     own: dict[str, Any]  # values of the command's flags, by name
-    others: list[str]  # flags of plug-ins, with their values
+    plugins: list[flags.Flag]  # flags of plug-ins
+    text: str  # all of it
 
 
 class Command(NamedTuple):
@@ -53,9 +79,10 @@ class Command(NamedTuple):
     usage: str
     summary: str
     fields: tuple[Field, ...]
-    run: Callable[[Words], None]
+    # checks the words, and returns what does the work
+    prepare: Callable[[Words], Callable[[], None]]
     positional: int  # words before the first flag; -1: any number
-    takes_plugins: bool = False
+    families: tuple[str, ...] = ()  # of plug-ins whose flags it takes
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -70,17 +97,23 @@ def main(argv: list[str] | None = None) -> None:
     command = COMMANDS[name]
     prog = f"{PROG} {name}"
     finished = True
+    status = 2  # refused before any work
     trust = trusting_words(words)
     with train.signals() as stop, Progress().following(stop), trust:
         try:
-            read = _read(command, words, prog)
-            command.run(read)
+            work = command.prepare(_read(command, words, prog))
+            status = 1
+            work()
         except (ValueError, OSError) as error:
-            flags.fail(prog, error)
+            flags.fail(prog, error, status)
+        except MemoryError:
+            flags.fail(prog, "there is not enough memory", status)
         except Interrupted:
             finished = False
     if not finished:
-        flags.fail(prog, "stopped", 128 + stop.signal)
+        again = "the same command goes on where it was" if name == "make" else ""
+        words_of_end = "; ".join(filter(None, ["stopped", again]))
+        flags.fail(prog, words_of_end, 128 + stop.signal)
 
 
 def _list_commands() -> None:
@@ -94,12 +127,12 @@ def _list_commands() -> None:
 
 def _read(command: Command, words: Sequence[str], prog: str) -> Words:
     """Read the words after a command's name; ends the program after --help."""
-    first_flag = [i for i, word in enumerate(words) if word.startswith("-")]
-    end = first_flag[0] if first_flag else len(words)
+    first_flags = [i for i, word in enumerate(words) if word.startswith("-")]
+    end = first_flags[0] if first_flags else len(words)
     positional = list(words[:end])
     given = flags.scan(words[end:])
     if flags.asks_for_help(words):
-        _show_help(command, words[end:], prog)
+        _show_help(command, given, prog)
     if command.positional not in (-1, len(positional)):
         raise ValueError(f"usage: {prog} {command.usage}")
     fields = {field.name: field for field in command.fields}
@@ -107,15 +140,23 @@ def _read(command: Command, words: Sequence[str], prog: str) -> Words:
     others = []
     for flag in given:
         name = flag.name.replace("-", "_")
-        family = name.partition(".")[0]
         if name in fields:
             own[name] = _value(fields[name], flag)
-        elif command.takes_plugins and family in (*FAMILIES, "config", "trust"):
-            others += [f"--{flag.name}", *flag.values]
+        elif command.families and _is_taken(flag, command.families):
+            others.append(flag)
         else:
-            names = [field.replace("_", "-") for field in fields]
-            raise plugins.unknown("flag", f"--{flag.name}", [f"--{n}" for n in names])
-    return Words(positional, own, others)
+            known = [f"--{field.replace('_', '-')}" for field in fields]
+            known += [f"--{family}" for family in command.families]
+            raise plugins.unknown("flag", f"--{flag.name}", known)
+    return Words(positional, own, others, f"{prog} {shlex.join(words)}")
+
+
+def _is_taken(flag: flags.Flag, families: Sequence[str]) -> bool:
+    """Whether a flag chooses a plug-in of these families, or sets its fields."""
+    family, _, field = flag.name.replace("-", "_").partition(".")
+    if field in [shared.name for shared in plugins.shared(family)]:
+        return False  # such as the planner's budget in a run
+    return family in (*families, "config", "trust")
 
 
 def _value(field: Field, flag: flags.Flag) -> Any:
@@ -128,61 +169,136 @@ def _value(field: Field, flag: flags.Flag) -> Any:
         raise ValueError(f"--{flag.name} {problem}") from None
 
 
-def _show_help(command: Command, words: Sequence[str], prog: str) -> None:
+def _show_help(command: Command, given: Sequence[flags.Flag], prog: str) -> None:
     """Print the flags of a command, those of the chosen plug-ins included, and end the
     program."""
     print(f"usage: {prog} {command.usage}\n\n{command.summary}\n")
     described: dict[str, Description] = {}
-    if command.takes_plugins:
-        taken = ("env", "planner")
-        others = [f for f in flags.scan(words) if f.name in taken]
-        chosen = flags.choices([w for f in others for w in (f"--{f.name}", *f.values)])
-        for family in taken:
+    if command.families:
+        chosen = flags.choices(_join(f for f in given if f.name in command.families))
+        for family in command.families:
             described[family] = plugins.describe(family, chosen.plugins[family])
     help_text.show(prog, command.fields, described)
+
+
+def _join(given: Any) -> list[str]:
+    """The words of flags."""
+    return [word for flag in given for word in (f"--{flag.name}", *flag.values)]
+
+
+def _config(given: Sequence[flags.Flag]) -> Config:
+    """The configuration with these plug-ins."""
+    return flags.read(_join(given), PROG).config
 
 
 # --- make ---
 
 
-def make(words: Words) -> None:
-    """Let a planner play."""
-    config = flags.read(words.others, f"{PROG} make").config
+def prepare_make(words: Words) -> Callable[[], None]:
+    """Check what is to be made."""
+    from curriculum.contract.fit import check_planner_fit
+    from curriculum.data.dataset import DataSet
     from curriculum.run.making import Making, make_data
 
     own = words.own
+    out = Path(words.positional[0])
+    if out.exists() and _wrote(words.text, out):
+        data = DataSet(out)
+        return lambda: print(f"{data.folder} is finished: nothing to do")
     if not own["episodes"] and not own["transitions"]:
         own["episodes"] = EPISODES
-    making = Making(
-        out=Path(words.positional[0]),
-        config=config,
-        command=" ".join([PROG, "make", *sys.argv[2:]]),
-        **own,
-    )
-    data = make_data(making)
-    _announce(data)
+    cast, config = _read_cast(words.plugins)
+    making = Making(out=out, config=config, cast=cast, command=words.text, **own)
+    making.require_new()
+    world = plugins.make("env", config.env)
+    for member in cast:
+        check_planner_fit(member.planner, world)
+    return lambda: _announce(make_data(making))
 
 
-def _announce(data: Any) -> None:
+def _wrote(command: str, folder: Path) -> bool:
+    """Whether a command wrote a data set."""
+    from curriculum.data.manifest import Manifest
+
+    try:
+        return Manifest.read(folder).command == command
+    except ValueError:
+        return False
+
+
+def _read_cast(given: Sequence[flags.Flag]) -> tuple[tuple["Cast", ...], Config]:
+    """Those who play, and the configuration with their world.
+
+    `--planner A:0.7 "B epsilon=0.1:0.3"` are two planners with shares and settings."""
+    from curriculum.run.making import Cast
+
+    general = [flag for flag in given if flag.name.partition(".")[0] != "planner"]
+    own = [flag for flag in given if flag not in general]
+    several = [word for flag in own if flag.name == "planner" for word in flag.values]
+    if len(several) <= 1 and not any(_has_share(word) for word in several):
+        config = _config(given)
+        name = plugins.name_of("planner", config.planner)
+        return (Cast(name, plugins.make("planner", config.planner), 1.0),), config
+    if len(own) > 1:
+        raise ValueError(
+            f"--{own[-1].name}: of several planners, give settings beside the name: "
+            "--planner 'noisy epsilon=0.1:0.5' random:0.5"
+        )
+    cast: list[Cast] = []
+    for word in several:
+        text, share = _share_of(word)
+        name, *settings = shlex.split(text)
+        member = [flags.Flag("planner", [name])]
+        for setting in settings:
+            key, _, value = setting.partition("=")
+            member.append(flags.Flag(f"planner.{key}", value.split(",")))
+        config = _config([*general, *member])
+        label = name
+        while label in [other.name for other in cast]:
+            label += "-2"
+        cast.append(Cast(label, plugins.make("planner", config.planner), share))
+    return tuple(cast), config
+
+
+def _has_share(word: str) -> bool:
+    return _share_of(word)[1] != 1.0
+
+
+def _share_of(word: str) -> tuple[str, float]:
+    """What stands before the last colon, and the share behind it; 1 without one."""
+    text, colon, number = word.rpartition(":")
+    try:
+        share = float(number) if colon else 1.0
+    except ValueError:  # module:Class
+        return word, 1.0
+    if not 0 < share < float("inf"):
+        raise ValueError(f"{word}: a share must be positive, got {number}")
+    return (text if colon else word), share
+
+
+def _announce(data: "DataSet") -> None:
     """Print what a new data set holds."""
     manifest = data.manifest
-    lengths = data.columns.length
     print(
         f"data set {data.folder}\n"
         f"episodes {manifest.episodes:,}  transitions {manifest.transitions:,}  "
         f"mean return {manifest.returns['mean']:.2f}  "
-        f"mean length {lengths.mean():.2f}"
+        f"mean length {data.columns.length.mean():.2f}"
     )
+    noise = manifest.made.get("noise")
+    if "tier" in manifest.made and noise is not None:
+        print(f"tier {manifest.made['tier']}: noise {noise:.3f}")
 
 
 COMMANDS = {
     "make": Command(
-        "OUT --env WORLD --planner PLANNER [--episodes N | --transitions N]",
-        "Let a planner play, and keep what it did.",
+        "OUT --env WORLD --planner PLANNER[:SHARE] ... "
+        "[--episodes N | --transitions N]",
+        "Let planners play, and keep what they do.",
         MAKE,
-        make,
+        prepare_make,
         positional=1,
-        takes_plugins=True,
+        families=("env", "planner"),
     ),
 }
 

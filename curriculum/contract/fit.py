@@ -21,7 +21,11 @@ def check_fit(config: Config) -> None:
     data = chosen["start"].data()
     if data:
         require_fit(data, spec)
-    planner = chosen["planner"]
+    check_planner_fit(chosen["planner"], world)
+
+
+def check_planner_fit(planner: Planner, world: World) -> None:
+    """Raise ValueError where a planner cannot act in a world."""
     if type(planner).check_world is Planner.check_world:
         _set_up(copy.deepcopy(planner), world)
     else:

@@ -34,6 +34,8 @@ class Manifest:
     seeds: tuple[int, ...] = ()
     reward: str = ""  # what the rewards are, in words
     command: str = ""  # that wrote it
+    # what else its makers want to tell, by name, such as a tier and its noise
+    made: dict[str, Any] = field(default_factory=dict)
     version: str = ""  # of this package, when it was written
     episodes: int = 0
     transitions: int = 0

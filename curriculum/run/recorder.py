@@ -5,6 +5,7 @@ from generators of its own. So a recording that was interrupted goes on with the
 part, and the result is the same.
 """
 
+import copy
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -115,7 +116,8 @@ class _Stage:
         self.spec = scene.spec
         self.actor = actor
         self.name = f"planner {type(actor.planner).__name__}"
-        self.planner = set_up(actor.planner, door.rows, scene.spec, seeds)
+        planner = copy.deepcopy(actor.planner)
+        self.planner = set_up(planner, door.rows, scene.spec, seeds)
         self.own_source = scene.sources.index(actor.name)
         self.chance = [stream(seed, "recording by chance") for seed in seeds]
         count = len(seeds)
