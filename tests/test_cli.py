@@ -14,8 +14,9 @@ import pytest
 import yaml
 
 from curriculum import compare, train
-from curriculum.activity import Aborted
+from curriculum.activity import Aborted, Interrupted
 from curriculum.run.lock import Lock
+from curriculum.run.run import Run
 from curriculum.setting import arms, flags
 from curriculum.setting.config import Config, flat
 from curriculum.setting.plugins import make
@@ -473,6 +474,37 @@ def test_an_arm_by_hand_leaves_out_the_settings_it_has_no_use_for():
         ],
         "both": ["--decay.half-life", "5", "--learner.hidden", "8", "8"],
     }
+
+
+@pytest.mark.parametrize(
+    ("module", "setup", "words"),
+    [(train, "find_place", ""), (compare, "find_comparison", "--start expert random")],
+)
+def test_a_signal_during_setup_ends_with_its_status(
+    monkeypatch: pytest.MonkeyPatch, module, setup: str, words: str
+):
+    def interrupted(*arguments):
+        os.kill(os.getpid(), signal.SIGTERM)
+        raise Interrupted
+
+    monkeypatch.setattr(module, setup, interrupted)
+    with pytest.raises(SystemExit) as ending:
+        module.main(words.split())
+    assert ending.value.code == 128 + signal.SIGTERM
+
+
+def test_the_traceback_of_a_bug_is_kept_in_the_run(
+    capsys: pytest.CaptureFixture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def broken(run):
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(Run, "take_step", broken)
+    with pytest.raises(RuntimeError):
+        train.main([*SMALL, *NETS, "--runs-dir", str(tmp_path)])
+    [path] = tmp_path.glob("gridworld/*/error.txt")
+    assert path.read_text().endswith("RuntimeError: a bug\n")
+    assert f"the traceback is in {path}" in capsys.readouterr().err
 
 
 def test_compare_writes_one_figure_and_one_table_and_names_no_winner_without_evidence(

@@ -13,6 +13,7 @@ from torch import nn
 
 from curriculum import contract, train
 from curriculum.contract import ContractError
+from curriculum.envs._base.native import NativeRows
 from curriculum.envs.gridworld import Gridworld
 from curriculum.learning.learner import Learner
 from curriculum.types import Deployable
@@ -102,6 +103,16 @@ class Unbounded(Gridworld):
     action_space = gym.spaces.Box(-np.inf, 1, (2,))  # type: ignore[assignment]
 
 
+class Stale(Gridworld):
+    def rows(self, generators, rows_per_seed=1):
+        return StaleRows(self, generators, rows_per_seed)
+
+
+class StaleRows(NativeRows):
+    def reset(self):
+        return 0 * super().reset()
+
+
 class Timeless(Gridworld):
     def __post_init__(self):
         self.max_steps = -1
@@ -183,6 +194,7 @@ BROKEN: list[tuple[Any, Any, str]] = [
     (contract.check_start, Undeclared(), "asks_planner must be True exactly if"),
     (contract.check_world, Leaky(), "reward must be finite"),
     (contract.check_world, Unbounded(), "bounds of a box action must be finite"),
+    (contract.check_world, Stale(), "rows.obs must be current"),
     (contract.check_world, Timeless(), "max_steps must be at least 0, got -1"),
     (contract.check_learner, Misnamed(), "got 'critic'; networks are: q"),
     (contract.check_learner, Mixed(), "one for each seed, got ()"),

@@ -11,6 +11,7 @@ import argparse
 import ast
 import concurrent.futures
 import json
+import os
 import queue
 import random
 import re
@@ -222,9 +223,16 @@ def survives(mutant: Mutant, tree: Path, rooms_only: bool) -> bool:
 
 def _passes(tree: Path, tests: list[str]) -> bool:
     command = [sys.executable, "-m", "pytest", "-q", "-x", "-n", "0", *tests]
+    # processes that a test starts elsewhere have the bug, too
+    environment = os.environ | {"PYTHONPATH": str(tree)}
     try:
         ended = subprocess.run(
-            command, cwd=tree, capture_output=True, timeout=SECONDS, check=False
+            command,
+            cwd=tree,
+            env=environment,
+            capture_output=True,
+            timeout=SECONDS,
+            check=False,
         )
     except subprocess.TimeoutExpired:
         return False

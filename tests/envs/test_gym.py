@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from gymnasium.spaces import utils
 
+from curriculum.envs._gym import physics
 from curriculum.envs._gym.source import find_facts
 from curriculum.envs.gym import Gym
 from curriculum.run import checkpoint
@@ -539,6 +540,15 @@ def test_copies_go_on_exactly_as_the_environments(id, before, horizon, options):
         np.testing.assert_allclose(step.reward, expected[:, t], rtol=1e-5, atol=1e-6)
     if not over.any() and last.dtype != object:
         np.testing.assert_array_equal(simulator.states(np.arange(3)), last)
+
+
+def test_closed_rows_close_the_copies_they_made(monkeypatch):
+    rows = rows_of(Gym(id="Hopper-v5"), generators(0))
+    simulator = rows.simulator()
+    closed: list[Any] = []
+    monkeypatch.setattr(physics, "close", closed.append)
+    rows.close()
+    assert closed == [simulator.spare]
 
 
 def test_hoppers_copies_fall_as_hoppers_do():

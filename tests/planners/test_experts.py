@@ -34,6 +34,7 @@ from curriculum.planners._expert import (
     model,
     policies,
     progress,
+    snapshot,
     storage,
     training,
     vec_env,
@@ -670,6 +671,19 @@ def test_nothing_of_ours_is_unpickled(tmp_path, monkeypatch, capsys):
         f"{old} was written by an earlier version as a pickle"
         in capsys.readouterr().err
     )
+
+
+def test_restored_global_generators_draw_the_same_numbers():
+    def draw() -> tuple[float, float, float]:
+        return random.random(), np.random.random(), torch.rand(()).item()  # noqa: NPY002
+
+    saved = snapshot._global_generators()
+    try:
+        first = draw()
+        snapshot._restore_global_generators(saved)
+        assert draw() == first
+    finally:
+        snapshot._restore_global_generators(saved)
 
 
 def test_a_failed_training_leaves_nothing_behind(tmp_path, monkeypatch):

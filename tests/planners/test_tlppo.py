@@ -231,6 +231,16 @@ def test_it_acts_in_every_kind_of_action(actions):
     assert (none.shape, none.dtype) == ((0, *(space.shape or ())), space.dtype)
 
 
+def test_staying_is_an_option_only_where_an_action_names_the_cell():
+    for actions in ("all", "points"):
+        rows = rows_of(0, actions=actions)
+        planner = TLPPO(simulations=20).setup(rows, spec_of(rows), (0,))
+        named = np.isin(np.arange(CELL_COUNT), rows.world.places)
+        may_stay = planner.search.allowed[:, -1]
+        assert may_stay[named].any()
+        assert not may_stay[~named].any()
+
+
 def play_some(rows: NativeRows, planner: TLPPO, steps: int) -> np.ndarray:
     """Actions [steps, N]; every third step, half of the rows go their own way."""
     taken = []

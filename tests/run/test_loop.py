@@ -408,9 +408,15 @@ def test_a_long_start_and_offline_phase_write_checkpoints_from_time_to_time(
 
 
 def test_a_run_of_n_steps_extended_to_2n_ends_as_one_of_2n(tmp_path: Path):
-    list(train(tiny(steps=400), tmp_path / "half"))
+    first = list(train(tiny(steps=400), tmp_path / "half"))
     found = checkpoint.newest(tmp_path / "half" / "checkpoints")[0]
-    list(train(tiny(steps=800), tmp_path / "half", found))
+    second = list(train(tiny(steps=800), tmp_path / "half", found))
+    elapsed = [
+        record.values["time/time_elapsed"][0]
+        for record in first + second
+        if record.kind == "time"
+    ]
+    assert elapsed == sorted(elapsed)  # the second part goes on counting
     list(train(tiny(steps=800), tmp_path / "whole"))
     assert digest(tmp_path / "half") == digest(tmp_path / "whole")
 
