@@ -1,4 +1,4 @@
-"""Copies of MuJoCo environments for planning.
+"""MuJoCo environments: copies for planning, and steps without the environment.
 
 A state is an array of MuJoCo's numbers, float64, from which a copy continues exactly as
 the environment would. Where reward and termination follow from positions and
@@ -177,6 +177,51 @@ class LocomotionCopies:
 
 
 Copies = PhysicsCopies | LocomotionCopies
+
+
+# told an observation and its row
+Write = Callable[[np.ndarray, int], None]
+
+
+class DirectSteps:
+    """Steps of Hopper and similar environments with the numbers that `step` of the
+    environment gives, in about half of its time."""
+
+    def __init__(self, envs: Sequence[gym.Env], judge: Judge):
+        import mujoco
+
+        self.advance = mujoco.mj_step
+        self.envs: list[Any] = [env.unwrapped for env in envs]
+        self.judge = judge
+
+    def step(
+        self, rows: Sequence[int], controls: np.ndarray, write: Write
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Step n environments with their controls [n, A]; rewards [n] and true ends [n]
+        bool. `write` is given each observation and its row."""
+        model = self.envs[0].model
+        before = np.empty((len(rows), model.nq))
+        after = np.empty_like(before)
+        velocity = np.empty((len(rows), model.nv))
+        for n, row in enumerate(rows):
+            env = self.envs[row]
+            data = env.data
+            before[n] = data.qpos
+            data.ctrl[:] = controls[n]
+            self.advance(env.model, data, env.frame_skip)
+            after[n] = data.qpos
+            velocity[n] = data.qvel
+            write(env._get_obs(), row)
+        motion = Motion(before, after, velocity, controls)
+        return self.judge(self.envs[0], motion)
+
+
+def direct_steps(envs: Sequence[gym.Env]) -> DirectSteps | None:
+    """Steps without the environment; None where they could differ from its own."""
+    judge = JUDGES.get(_class_name(envs[0]))
+    if judge and _is_transparent(envs[0]):
+        return DirectSteps(envs, judge)
+    return None
 
 
 # --- reward and termination, as the environments compute them ---

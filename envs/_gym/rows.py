@@ -6,7 +6,7 @@ rows: some of them, such as LunarLander, keep things that a reset does not remov
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import gymnasium as gym
 import numpy as np
@@ -20,6 +20,15 @@ from curriculum.envs._gym.source import Source, close
 from curriculum.types import Rows, Simulator, State, Step, World
 
 SEEDS = 2**31  # episodes get seeds below this number
+
+
+class Outcome(NamedTuple):
+    """What a step of N rows gave, besides observations."""
+
+    reward: np.ndarray  # [N] float64
+    terminated: np.ndarray  # [N] bool
+    truncated: np.ndarray  # [N] bool
+    reported: list[Any]  # [N] whether it was a success; None: not reported
 
 
 class GymRows(Rows):
@@ -59,6 +68,7 @@ class GymRows(Rows):
         except BaseException:
             self.close()
             raise
+        self.direct = physics.direct_steps(self.envs)
 
     @property
     def reports_success(self) -> np.ndarray:
@@ -92,23 +102,12 @@ class GymRows(Rows):
 
     def step(self, action: np.ndarray) -> Step:
         self.history.append(self.time, action)
-        reward = np.zeros(self.count)
-        terminated = np.zeros(self.count, bool)
-        truncated = np.zeros(self.count, bool)
-        reported: list[Any] = [None] * self.count
         next_obs = self.obs.copy()  # of resting rows
-        chosen = self.convert_actions(action)
-        for row in np.flatnonzero(~self.resting).tolist():
-            try:
-                observation, gain, ended, cut, info = self.envs[row].step(chosen[row])
-                self.view.write(observation, next_obs[row])
-                reward[row] = number("reward", gain)
-                terminated[row] = flag("terminated", ended)
-                truncated[row] = flag("truncated", cut)
-                if self.reads_infos:
-                    reported[row] = info.get("is_success", info.get("success"))
-            except Exception as error:  # third-party code may raise anything
-                raise RowError(row) from error
+        if self.direct:
+            outcome = self._step_directly(self.direct, action, next_obs)
+        else:
+            outcome = self._step_envs(action, next_obs)
+        reward, terminated, truncated, reported = outcome
         truncated &= ~terminated
         finished = terminated | truncated
         self.time += ~self.resting
@@ -128,6 +127,52 @@ class GymRows(Rows):
             truncated=truncated,
             next_obs=next_obs,
             success=success,
+        )
+
+    def _step_envs(self, action: np.ndarray, next_obs: np.ndarray) -> Outcome:
+        """Step the environments, and write what they show to `next_obs` [N, *O]."""
+        outcome = self._nothing()
+        chosen = self.convert_actions(action)
+        for row in np.flatnonzero(~self.resting).tolist():
+            try:
+                observation, gain, ended, cut, info = self.envs[row].step(chosen[row])
+                self.view.write(observation, next_obs[row])
+                outcome.reward[row] = number("reward", gain)
+                outcome.terminated[row] = flag("terminated", ended)
+                outcome.truncated[row] = flag("truncated", cut)
+                if self.reads_infos:
+                    reported = info.get("is_success", info.get("success"))
+                    outcome.reported[row] = reported
+            except Exception as error:  # third-party code may raise anything
+                raise RowError(row) from error
+        return outcome
+
+    def _step_directly(
+        self, direct: physics.DirectSteps, action: np.ndarray, next_obs: np.ndarray
+    ) -> Outcome:
+        """The same for environments that are stepped without their own code."""
+        outcome = self._nothing()
+        rows = np.flatnonzero(~self.resting)
+        if not rows.size:
+            return outcome
+        controls = self.convert_actions(action)[rows]
+
+        def write(observation: np.ndarray, row: int) -> None:
+            self.view.write(observation, next_obs[row])
+
+        reward, terminated = direct.step(rows.tolist(), controls, write)
+        outcome.reward[rows] = reward
+        outcome.terminated[rows] = terminated
+        if self.source.facts.max_steps:
+            outcome.truncated[rows] = self.time[rows] + 1 >= self.source.facts.max_steps
+        return outcome
+
+    def _nothing(self) -> Outcome:
+        return Outcome(
+            reward=np.zeros(self.count),
+            terminated=np.zeros(self.count, bool),
+            truncated=np.zeros(self.count, bool),
+            reported=[None] * self.count,
         )
 
     def _successes(self, reported: list[Any], finished: np.ndarray) -> np.ndarray:

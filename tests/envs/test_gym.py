@@ -192,6 +192,36 @@ def test_a_long_episode_is_saved_whole():
     )
 
 
+LOCOMOTION = [  # ids, options
+    ("Hopper-v5", {}),
+    ("Hopper-v5", {"terminate_when_unhealthy": False, "healthy_reward": 2}),
+    ("Hopper-v5", {"exclude_current_positions_from_observation": False}),
+    ("Walker2d-v5", {"ctrl_cost_weight": 0.5, "frame_skip": 2}),
+    ("HalfCheetah-v5", {}),
+    ("Swimmer-v5", {}),
+    ("InvertedPendulum-v5", {}),
+]
+
+
+@pytest.mark.parametrize(("id", "options"), LOCOMOTION)
+def test_locomotion_is_stepped_without_the_environment_to_the_same_bit(id, options):
+    words = tuple(f"{name}={json.dumps(value)}" for name, value in options.items())
+    world = Gym(id=id, time_limit=25, options=words)
+    rows = rows_of(world, generators(7), 1)
+    assert rows.direct
+    bare = Bare(id, *generators(7), max_episode_steps=25, **options)
+    np.testing.assert_array_equal(rows.reset()[0], bare.reset())
+    for action in actions_of(world, 80, 1):
+        step = rows.step(action)
+        next_obs, reward, terminated, truncated = bare.step(action[0])
+        np.testing.assert_array_equal(step.next_obs[0], next_obs)
+        assert step.reward[0] == np.float32(reward)
+        assert step.terminated[0] == terminated
+        assert step.truncated[0] == (truncated and not terminated)
+        if terminated or truncated:
+            np.testing.assert_array_equal(step.obs[0], bare.reset())
+
+
 # --- ends and success ---
 
 
