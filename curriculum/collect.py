@@ -6,11 +6,12 @@
 import shlex
 import sys
 from collections.abc import Callable, Sequence
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from curriculum import train
-from curriculum.activity import Interrupted
+from curriculum.activity import Interrupted, phase
 from curriculum.listeners.progress import Progress
 from curriculum.setting import flags, help_text, plugins, values
 from curriculum.setting.config import Config
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 PROG = "python -m curriculum.collect"
 EPISODES = 100  # of `make`, without a flag
 TIERS = ("random", "medium", "medium-replay", "medium-expert", "expert")
+SEED = Field("seed", int, 0, "seed of all random numbers")
 MAKE = (
     Field("episodes", int, 0, f"episodes to play; without a flag {EPISODES}"),
     Field(
@@ -60,7 +62,17 @@ MAKE = (
         "where episodes begin; random-play: after some random steps, not recorded",
     ),
     Field("start_steps", int, 20, "the most random steps before an episode"),
-    Field("seed", int, 0, "seed of all random numbers"),
+    SEED,
+)
+CONVERT = (
+    Field("from", str, "", "format of IN; empty: what it looks like"),
+    Field("to", str, "", "format of OUT; empty: by the end of its name"),
+    Field(
+        "continuous",
+        bool,
+        False,
+        "replace discrete actions by those of a box that do the same (--env botevade)",
+    ),
 )
 
 
@@ -154,9 +166,13 @@ def _read(command: Command, words: Sequence[str], prog: str) -> Words:
 def _is_taken(flag: flags.Flag, families: Sequence[str]) -> bool:
     """Whether a flag chooses a plug-in of these families, or sets its fields."""
     family, _, field = flag.name.replace("-", "_").partition(".")
-    if field in [shared.name for shared in plugins.shared(family)]:
+    if family == "planner" and field in _shared_by_planners():
         return False  # such as the planner's budget in a run
     return family in (*families, "config", "trust")
+
+
+def _shared_by_planners() -> list[str]:
+    return [field.name for field in plugins.shared("planner")]
 
 
 def _value(field: Field, flag: flags.Flag) -> Any:
@@ -174,9 +190,10 @@ def _show_help(command: Command, given: Sequence[flags.Flag], prog: str) -> None
     program."""
     print(f"usage: {prog} {command.usage}\n\n{command.summary}\n")
     described: dict[str, Description] = {}
-    if command.families:
-        chosen = flags.choices(_join(f for f in given if f.name in command.families))
-        for family in command.families:
+    families = [family for family in command.families if family in plugins.CHOSEN]
+    if families:
+        chosen = flags.choices(_join(f for f in given if f.name in families))
+        for family in families:
             described[family] = plugins.describe(family, chosen.plugins[family])
     help_text.show(prog, command.fields, described)
 
@@ -276,6 +293,166 @@ def _share_of(word: str) -> tuple[str, float]:
     return (text if colon else word), share
 
 
+# --- convert ---
+
+
+def prepare_convert(words: Words) -> Callable[[], None]:
+    """Check what is to be converted."""
+    from curriculum.run.converting import FOLDER, Converting, convert, format_of
+    from curriculum.run.making import settings_of
+
+    source, out = map(Path, words.positional)
+    if out.exists():
+        raise ValueError(f"{out} exists; give another name or remove it")
+    formats = []
+    for path, name in ((source, "from"), (out, "to")):
+        chosen = format_of(path, words.own[name], is_input=name == "from")
+        settings = _format_settings(words.plugins, name, chosen)
+        made = None if chosen == FOLDER else plugins.make("format", chosen, **settings)
+        formats.append(made)
+    own = [flag for flag in words.plugins if not _is_format(flag)]
+    converting = Converting(
+        source=source,
+        out=out,
+        read_by=formats[0],
+        written_by=formats[1],
+        continuous=words.own["continuous"],
+        command=words.text,
+        version=_version(),
+    )
+    if own:
+        config = _config(own)
+        converting.world = plugins.make("env", config.env)
+        converting.env = plugins.name_of("env", config.env)
+        converting.env_settings = settings_of(config, "env")
+
+    def work() -> None:
+        convert(converting)
+        if converting.written_by is None:
+            _announce_folder(out)
+        else:
+            print(f"data set {out}")
+
+    return work
+
+
+def _is_format(flag: flags.Flag) -> bool:
+    return flag.name.partition(".")[0] in ("from", "to")
+
+
+def _format_settings(
+    given: Sequence[flags.Flag], side: str, chosen: str
+) -> dict[str, Any]:
+    """The settings of a format: `--from.max-steps 1000`."""
+    if chosen == "folder":
+        fields = {}
+    else:
+        described = plugins.describe("format", chosen).fields
+        fields = {field.name: field for field in described}
+    settings = {}
+    for flag in given:
+        family, _, name = flag.name.replace("-", "_").partition(".")
+        if family != side:
+            continue
+        if name not in fields:
+            raise plugins.unknown(f"setting of {chosen}", name, list(fields))
+        settings[name] = _value(fields[name], flag)
+    return settings
+
+
+def _version() -> str:
+    return metadata.version("planning-curriculum")
+
+
+# --- mix and split ---
+
+
+def prepare_mix(words: Words) -> Callable[[], None]:
+    """Check what is to be mixed."""
+    from curriculum.data.dataset import DataSet
+    from curriculum.data.mixing import mix, mixed_manifest
+    from curriculum.data.writer import require_free
+    from curriculum.run.drafts import writing
+
+    if len(words.positional) < 2:
+        raise ValueError(f"usage: {PROG} mix {COMMANDS['mix'].usage}")
+    out = Path(words.positional[0])
+    pairs = [_share_of(word) for word in words.positional[1:]]
+    data = [DataSet(Path(name)) for name, _ in pairs]
+    has_shares = [
+        name != word
+        for (name, _), word in zip(pairs, words.positional[1:], strict=True)
+    ]
+    if any(has_shares) and not all(has_shares):
+        raise ValueError("give a share to every data set, or to none: A:0.5 B:0.5")
+    shares = [share for _, share in pairs] if all(has_shares) else None
+    manifest = mixed_manifest(data)
+    manifest.command = words.text
+    manifest.version = _version()
+    require_free(out)
+    total = sum(map(len, data))
+
+    def work() -> None:
+        episodes = mix(data, shares, manifest.sources, words.own["seed"])
+        with (
+            phase("mix", total, "episodes") as current,
+            writing(out, manifest) as writer,
+        ):
+            for episode in episodes:
+                writer.add(episode)
+                current.advance()
+        _announce_folder(out)
+
+    return work
+
+
+def prepare_split(words: Words) -> Callable[[], None]:
+    """Check what is to be split."""
+    from dataclasses import replace
+
+    from curriculum.data.dataset import DataSet
+    from curriculum.data.mixing import split
+    from curriculum.data.writer import require_free
+    from curriculum.run.drafts import writing
+
+    *outs, source = map(Path, words.positional)
+    data = DataSet(source)
+    if outs[0] == outs[1]:
+        raise ValueError(f"{outs[0]} cannot be both results; give two folders")
+    halves = split(data, words.own["share"], words.own["seed"])
+    missing = [out for out in outs if not _wrote(words.text, out)]
+    if not missing:
+        return lambda: print(f"{outs[0]} and {outs[1]} are finished: nothing to do")
+    for out in missing:
+        require_free(out)
+
+    def work() -> None:
+        with phase("split", len(data), "episodes") as current:
+            for out, half in zip(outs, halves, strict=True):
+                if out in missing:
+                    manifest = replace(
+                        data.manifest,
+                        command=words.text,
+                        version=_version(),
+                        columns={},
+                        made={"of": [source.name], "share": words.own["share"]},
+                    )
+                    with writing(out, manifest) as writer:
+                        for episode in data.episodes(half.tolist()):
+                            writer.add(episode)
+                            current.advance()
+        for out in outs:
+            _announce_folder(out)
+
+    return work
+
+
+def _announce_folder(folder: Path) -> None:
+    from curriculum.data.dataset import DataSet
+
+    _announce(DataSet(folder))
+
+
 def _announce(data: "DataSet") -> None:
     """Print what a new data set holds."""
     manifest = data.manifest
@@ -299,6 +476,28 @@ COMMANDS = {
         prepare_make,
         positional=1,
         families=("env", "planner"),
+    ),
+    "convert": Command(
+        "IN OUT [--from FORMAT] [--to FORMAT] [--env WORLD]",
+        "Convert a data set to another format; a name without a known end is a folder.",
+        CONVERT,
+        prepare_convert,
+        positional=2,
+        families=("env", "from", "to"),
+    ),
+    "mix": Command(
+        "OUT A[:SHARE] B[:SHARE] ...",
+        "Mix data sets: all episodes, or so many that transitions have these shares.",
+        (SEED,),
+        prepare_mix,
+        positional=-1,
+    ),
+    "split": Command(
+        "OUT_TRAIN OUT_TEST IN [--share 0.9]",
+        "Split a data set into two, by episodes.",
+        (Field("share", float, 0.9, "of the episodes, for the first"), SEED),
+        prepare_split,
+        positional=3,
     ),
 }
 

@@ -17,7 +17,7 @@ simulator.
 Lengths are in units of the arena's diameter, which spans [0, 1] from west to east.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import ClassVar, Literal
 
@@ -159,6 +159,14 @@ class BotEvade(Dynamics):
             return np.tile(action, (len(state), 1))
         squared = ((self.layout.xy[self.places] - GOAL_POSITION) ** 2).sum(-1)
         return np.full(len(state), squared.argmin())
+
+    def continuous(self) -> tuple["BotEvade", np.ndarray]:
+        """The same world with box actions, and the centre of every cell that a discrete
+        action names as a box action, [n, 2] in [-1, 1]."""
+        if self.actions == "continuous":
+            raise ValueError("the actions of this world are continuous already")
+        centres = 2 * self.layout.xy[self.places] - 1
+        return replace(self, actions="continuous"), centres.astype(np.float32)
 
     def draw(self, state: np.ndarray) -> np.ndarray:
         """A picture [632, 720, 3] uint8 of one state [29]: the prey is blue, with its

@@ -8,6 +8,7 @@ import pytest
 
 from curriculum import collect
 from curriculum.data.dataset import DataSet
+from curriculum.envs.botevade import BotEvade
 from curriculum.run import making, recorder
 from curriculum.types import Episode
 
@@ -79,6 +80,7 @@ class Killed(BaseException):
 def test_a_killed_command_goes_on_and_ends_with_the_same_bytes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, parts: int
 ) -> None:
+    monkeypatch.setattr(making, "SAVE_EVERY", 0)
     monkeypatch.setattr(recorder, "STEPS", 20)
     monkeypatch.setattr(recorder, "MOST_ROWS", 3)
     cast = "--planner random:0.5 shortest_path:0.5 --noise 0.2"
@@ -115,6 +117,7 @@ def test_other_settings_do_not_continue_a_draft(
     def killed(*arguments: Any) -> None:
         raise Killed
 
+    monkeypatch.setattr(making, "SAVE_EVERY", 0)
     monkeypatch.setattr(making.Writer, "finish", killed)
     with pytest.raises(Killed):
         make(tmp_path / "data", f"{GRID} --planner random --episodes 5")
@@ -155,8 +158,10 @@ def test_settings_of_one_of_several_planners(tmp_path: Path) -> None:
     collect.main(["make", str(tmp_path / "data"), *words, *cast])
     data = DataSet(tmp_path / "data")
     assert data.manifest.sources[:2] == ("noisy", "shortest_path")
-    # from random starts, a path of 26 steps is the longest
-    assert data.columns.length[2:].max() <= 26 < data.columns.length[:2].max()
+    length = data.columns.length
+    owner = data.columns.source[data.first_step]
+    # from random starts, no path is longer than 20 steps
+    assert length[owner == 1].max() <= 20 < length[owner == 0].max()
 
 
 def test_random_starts_are_not_recorded(tmp_path: Path) -> None:
@@ -178,7 +183,7 @@ def test_long_episodes_are_cut(tmp_path: Path) -> None:
 
 
 def test_tiers_lie_between_random_play_and_planner(tmp_path: Path) -> None:
-    flags = "--env gridworld --episodes 100 --planner shortest_path"
+    flags = "--env gridworld --episodes 60 --planner shortest_path"
     means = {}
     for tier in collect.TIERS:
         data = make(tmp_path / tier, f"{flags} --tier {tier}")
@@ -202,3 +207,162 @@ def test_nothing_is_medium_where_the_planner_is_no_better(
     assert end.value.code == 1
     assert "nothing is medium between them" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
+
+
+# --- convert ---
+
+
+def same(one: DataSet, other: DataSet) -> bool:
+    """Whether two data sets have the same episodes."""
+    return one.manifest.columns == other.manifest.columns
+
+
+def test_a_data_set_converts_to_a_file_and_back(tmp_path: Path) -> None:
+    cast = "random:0.5 shortest_path:0.5"
+    data = make(tmp_path / "data", f"--env gridworld --planner {cast} --episodes 12")
+    collect.main(["convert", str(data.folder), str(tmp_path / "file.npz")])
+    collect.main(["convert", str(tmp_path / "file.npz"), str(tmp_path / "back")])
+    back = DataSet(tmp_path / "back")
+    assert same(back, data)
+    assert back.manifest.spec.actions == 3
+    assert back.manifest.env == "gridworld"
+    assert back.manifest.env_settings == data.manifest.env_settings
+    assert back.manifest.sources == data.manifest.sources
+
+
+def write_original(path: Path, action: list[int]) -> None:
+    """A file in the layout of the gridworld document: one episode of two steps, one of
+    a single step."""
+    observations = np.array([[0, 0, 9, 9], [1, 0, 9, 9], [9, 8, 9, 9]], np.float32)
+    following = np.array([[1, 0, 9, 9], [2, 0, 9, 9], [9, 9, 9, 9]], np.float32)
+    np.savez(
+        path,
+        observations=observations,
+        actions=np.array(action),
+        rewards=np.array([-0.1, -0.1, 10.0]),
+        next_observations=following,
+        dones=np.array([False, True, True]),
+    )
+
+
+def test_a_file_of_others_is_checked_against_the_world(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_original(tmp_path / "buffer.npz", [1, 7, 2])
+    words = f"convert {tmp_path}/buffer.npz {tmp_path}/data {GRID}"
+    collect.main(words.split())
+    data = DataSet(tmp_path / "data")
+    assert data.columns.length.tolist() == [1]
+    assert data.columns.action.tolist() == [2]
+    assert data.manifest.spec.actions == 3
+    assert data.manifest.env_settings["start"] == "fixed"
+    errors = capsys.readouterr().err
+    assert "episode 0: it has the action 7, the world has actions 0 to 2" in errors
+    assert "episodes left out: 1" in errors
+
+
+def test_without_a_world_the_episodes_tell_the_spec(tmp_path: Path) -> None:
+    write_original(tmp_path / "buffer.npz", [1, 7, 2])
+    collect.main(["convert", f"{tmp_path}/buffer.npz", f"{tmp_path}/data"])
+    spec = DataSet(tmp_path / "data").manifest.spec
+    assert spec.actions == 8
+    assert spec.obs_shape == (4,)
+
+
+def test_places_become_box_actions_that_lead_there(tmp_path: Path) -> None:
+    world = "--env botevade"
+    data = make(
+        tmp_path / "data", f"{world} --planner random --longest 20 --episodes 1"
+    )
+    words = f"convert {data.folder} {tmp_path}/box {world} --continuous"
+    collect.main(words.split())
+    box = DataSet(tmp_path / "box")
+    assert box.manifest.env_settings["actions"] == "continuous"
+    assert box.manifest.spec.action_size == 2
+    discrete = BotEvade()
+    continuous = BotEvade(actions="continuous")
+    unscaled = (box.columns.action + 1) / 2
+    cells = continuous._destination(unscaled)
+    assert cells.tolist() == discrete._destination(data.columns.action).tolist()
+
+
+def test_unknown_files_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "notes.txt").write_text("nothing")
+    message = refused(f"convert {tmp_path}/notes.txt {tmp_path}/data", capsys)
+    assert "looks like none of the formats folder, " in message
+    message = refused(f"convert {tmp_path}/none.npz {tmp_path}/data", capsys)
+    assert "none.npz" in message
+    message = refused(
+        f"convert {tmp_path}/notes.txt {tmp_path}/data --from nzp", capsys
+    )
+    assert "perhaps you meant npz" in message
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+
+
+# --- mix and split ---
+
+
+def short_and_long(tmp_path: Path) -> tuple[DataSet, DataSet]:
+    """600 transitions in short episodes, and 900 in long ones."""
+    short = make(tmp_path / "short", f"{GRID} --planner random --longest 5 " + SHORT)
+    long = make(tmp_path / "long", f"{GRID} --planner shortest_path --episodes 50")
+    return short, long
+
+
+SHORT = "--episodes 120"
+
+
+def test_a_mixture_has_the_shares_of_transitions(tmp_path: Path) -> None:
+    short, long = short_and_long(tmp_path)
+    out = tmp_path / "mixture"
+    collect.main(["mix", str(out), f"{short.folder}:0.25", f"{long.folder}:0.75"])
+    mixture = DataSet(out)
+    names = np.array(mixture.manifest.sources)[mixture.columns.source]
+    # 900 transitions are three quarters of 1,200
+    assert np.count_nonzero(names == "random") == 300
+    assert np.count_nonzero(names == "shortest_path") == 900
+    firsts = mixture.columns.length[:40]
+    assert 5 in firsts
+    assert 18 in firsts
+
+
+def test_a_mixture_without_shares_has_everything(tmp_path: Path) -> None:
+    short, long = short_and_long(tmp_path)
+    collect.main(["mix", f"{tmp_path}/all", str(short.folder), str(long.folder)])
+    mixture = DataSet(tmp_path / "all")
+    assert len(mixture) == len(short) + len(long)
+    expected = np.concatenate([short.returns(), long.returns()])
+    np.testing.assert_array_equal(np.sort(mixture.returns()), np.sort(expected))
+
+
+def test_other_worlds_are_not_mixed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    short, _ = short_and_long(tmp_path)
+    other = make(tmp_path / "other", "--env pointmass --planner random --episodes 1")
+    message = refused(f"mix {tmp_path}/mix {short.folder} {other.folder}", capsys)
+    assert "cannot be mixed, their worlds differ: gridworld and pointmass" in message
+    message = refused(f"mix {tmp_path}/mix {short.folder}:0.5 {short.folder}", capsys)
+    assert "give a share to every data set, or to none" in message
+
+
+def test_a_split_keeps_every_episode_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flags = "--env gridworld --planner random --episodes 40"
+    data = make(tmp_path / "data", flags)
+    words = f"split {tmp_path}/train {tmp_path}/test {data.folder} --share 0.75"
+    collect.main(words.split())
+    train = DataSet(tmp_path / "train")
+    test = DataSet(tmp_path / "test")
+    assert len(train) == 30
+    assert len(test) == 10
+    found = [e.observation.tobytes() for d in (train, test) for e in d.episodes()]
+    expected = [e.observation.tobytes() for e in data.episodes()]
+    assert sorted(found) == sorted(expected)
+    collect.main(words.split())
+    assert "are finished" in capsys.readouterr().out
+    empty = f"split {tmp_path}/a {tmp_path}/b {data.folder} --share 1"
+    assert "leaves none for one of the two" in refused(empty, capsys)

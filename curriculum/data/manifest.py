@@ -43,14 +43,18 @@ class Manifest:
     returns: dict[str, float] = field(default_factory=dict)
     columns: dict[str, ColumnFile] = field(default_factory=dict)
 
-    def write(self, folder: Path) -> None:
-        """Write it to the folder of its data set."""
+    def as_json(self) -> dict[str, Any]:
+        """Its content as JSON can hold it."""
         values = dict(vars(self))
         values["format"] = FORMAT
         values["spec"] = _spec_as_json(self.spec)
         columns = self.columns.items()
         values["columns"] = {name: column._asdict() for name, column in columns}
-        text = json.dumps(values, indent=1, allow_nan=False)
+        return values
+
+    def write(self, folder: Path) -> None:
+        """Write it to the folder of its data set."""
+        text = json.dumps(self.as_json(), indent=1, allow_nan=False)
         files.write_text(folder / FILE, text + "\n")
 
     @classmethod
@@ -80,6 +84,17 @@ class Manifest:
             return cls(**values)
         except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
             raise ValueError(f"{path} cannot be read: {error}") from error
+
+
+def spec_of_notes(notes: dict[str, Any]) -> Spec | None:
+    """The spec that a file of another format tells, if it does; ValueError where it is
+    damaged."""
+    if "spec" not in notes:
+        return None
+    try:
+        return _spec_from_json(dict(notes["spec"]))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"its spec cannot be read: {error}") from error
 
 
 def spec_of_arrays(observation: np.ndarray, action: np.ndarray) -> Spec:

@@ -5,6 +5,7 @@ noise is medium is found by bisection: it scores a third of the planner, as the 
 policies of D4RL do (Fu et al. 2020, arXiv:2004.07219).
 """
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib import metadata
@@ -16,9 +17,9 @@ import numpy as np
 from curriculum.activity import Interrupted, Phase, phase
 from curriculum.data.dataset import DataSet
 from curriculum.data.manifest import Manifest
-from curriculum.data.writer import Writer, draft_of, require_free
+from curriculum.data.writer import Writer, require_free
 from curriculum.envs._base.spec import spec_of
-from curriculum.run.lock import Lock
+from curriculum.run.drafts import writing
 from curriculum.run.recorder import LONGEST, Actor, Quota, Scene, record
 from curriculum.setting import plugins
 from curriculum.setting.config import Config, flat
@@ -26,6 +27,8 @@ from curriculum.types import Planner, among, within
 
 Tier = Literal["", "random", "medium", "medium-replay", "medium-expert", "expert"]
 TIERS = get_args(Tier)[1:]
+TURNS = 16  # in which each of several actors plays, so that any part has all of them
+SAVE_EVERY = 2.0  # seconds, after whole parts
 MEDIUM = 1 / 3  # score of a medium planner
 TRIALS = 8  # noises that are tried to find it
 TRIAL_EPISODES = 32  # that each of them plays
@@ -118,9 +121,7 @@ def make_data(making: Making) -> DataSet:
         command=making.command,
         version=metadata.version("planning-curriculum"),
     )
-    draft = draft_of(making.out)
-    draft.mkdir(parents=True, exist_ok=True)
-    with Lock(draft), Writer(making.out, manifest, making.origin) as writer:
+    with writing(making.out, manifest, making.origin) as writer:
         _Maker(making, scene, writer).make()
     return DataSet(making.out)
 
@@ -160,10 +161,10 @@ class _Maker:
         self.scene = scene
         self.writer = writer
         self.unit = "episodes" if making.episodes else "transitions"
-        # what was done before: medium noise, index of the actor, its parts and its
-        # episodes or transitions
-        begin = {"noise": None, "actor": 0, "parts": 0, "played": 0, "all": 0}
-        self.state: dict[str, Any] = writer.saved or begin
+        # medium noise; parts of every actor, and their episodes or transitions
+        begin: dict[str, Any] = {"noise": None, "parts": [], "played": []}
+        self.state = writer.saved or begin
+        self.saved_at = time.monotonic()
 
     def make(self) -> None:
         """Play until there is enough."""
@@ -194,36 +195,48 @@ class _Maker:
         if making.tier:
             self.writer.manifest.made["tier"] = making.tier
         actors = _actors(making, noise or 0.0)
-        shares = [member.share for member in making.cast]
-        if making.tier:
-            shares = [1.0] * len(actors)
+        shares = [1.0] * len(actors)
+        if not making.tier:
+            shares = [member.share for member in making.cast]
         total = making.episodes or making.transitions
         wanted = split_evenly(total, shares)
+        if not state["parts"]:
+            state["parts"] = [0] * len(actors)
+            state["played"] = [0] * len(actors)
         hint = f"--{self.unit}"
-        with phase("collect", total, self.unit, hint, done=state["all"]) as current:
-            while state["actor"] < len(actors):
-                number = state["actor"]
-                if state["played"] < wanted[number]:
-                    self._play_part(actors[number], wanted[number], current)
-                else:
-                    state |= {"actor": number + 1, "parts": 0, "played": 0}
+        done = min(sum(state["played"]), total)
+        with phase("collect", total, self.unit, hint, done=done) as current:
+            while True:
+                left = np.subtract(wanted, state["played"])
+                if (left <= 0).all():
+                    return
+                number = int((left / np.maximum(wanted, 1)).argmax())
+                most = wanted[number]
+                if len(actors) > 1:  # they take turns
+                    most = -(-most // TURNS)
+                self._play_part(actors, number, min(most, left[number]), current)
 
-    def _play_part(self, actor: Actor, wanted: int, current: Phase) -> None:
+    def _play_part(
+        self, actors: Sequence[Actor], number: int, most: int, current: Phase
+    ) -> None:
+        """Let an actor play up to `most` episodes or transitions."""
         state = self.state
-        quota = Quota(**{self.unit: wanted - state["played"]})
+        quota = Quota(**{self.unit: int(most)})
+        part = state["parts"][number]
         episodes = record(
-            self.scene, actor, quota, self.making.seed, state["parts"], current
+            self.scene, actors[number], quota, self.making.seed, part, current
         )
         for episode in episodes:
             self.writer.add(episode)
         played = len(episodes)
         if self.unit == "transitions":
             played = sum(len(episode.reward) for episode in episodes)
-        state["parts"] += 1
-        state["played"] += played
-        state["all"] += played
-        current.report(min(state["all"], current.total))
-        self.writer.save(state)
+        state["parts"][number] += 1
+        state["played"][number] += played
+        current.report(min(sum(state["played"]), current.total))
+        if time.monotonic() - self.saved_at >= SAVE_EVERY:
+            self.writer.save(state)
+            self.saved_at = time.monotonic()
 
 
 def find_noise(scene: Scene, member: Cast, seed: int) -> float:

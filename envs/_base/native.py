@@ -97,6 +97,16 @@ class Navigable(Dynamics, Protocol):
         ...
 
 
+@runtime_checkable
+class Continuous(Dynamics, Protocol):
+    """A native world with discrete actions that stand for those of a box."""
+
+    def continuous(self) -> tuple[World, np.ndarray]:
+        """The same world with box actions, and that of every discrete action, [n, A]
+        float32 in [-1, 1]; ValueError where actions are a box already."""
+        ...
+
+
 class NativeRows(Rows):
     """Rows of a native world."""
 
