@@ -17,6 +17,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from curriculum.learning.diagnostics import critic_diagnostics
 from curriculum.learning.learner import Learner
 from curriculum.learning.networks import Network
 from curriculum.learning.values import Values
@@ -51,12 +52,15 @@ class AWAC(Learner):
 
     def critic_loss(self, batch: Batch, q: Tensor) -> Tensor:
         """Squared error to the policy's value of s', summed over critics, [P]."""
+        return (q - self.td_target(batch)).square().mean(-1).sum(-1)
+
+    def td_target(self, batch: Batch) -> Tensor:
+        """r + discount min_j Q'_j(s', b), [P, 1, B]."""
         with torch.no_grad():
             next_policy = self.head.policy(self.net.policy, batch.next_obs)
             next_values = self.head.values(self.target.q, batch.next_obs)
             next_q = next_values.expected(next_policy)  # [P, K, B]
-            target = batch.backup(next_q.amin(-2, keepdim=True))  # [P, 1, B]
-        return (q - target).square().mean(-1).sum(-1)
+            return batch.backup(next_q.amin(-2, keepdim=True))
 
     def policy_loss(self, batch: Batch, values: Values, q: Tensor) -> Tensor:
         """Advantage-weighted cloning (eq. 13), [P]."""
@@ -74,16 +78,15 @@ class AWAC(Learner):
     def diagnose(self, batch: Batch) -> dict[str, Tensor]:
         values = self.head.values(self.net.q, batch.obs)
         policy = self.head.policy(self.net.policy, batch.obs)
-        q_data = values.of(batch.action)  # [P, K, B]
-        q_policy = values.of(self.choose(batch.obs))
-        advantage = q_data.amin(-2) - q_policy.amin(-2)
+        value = values.expected(policy).amin(-2)  # [P, B]
+        advantage = values.of(batch.action).amin(-2) - value
         weight = self.cloning_weight(advantage)
         # 1 where all transitions count alike, 1 / B where one counts alone
         effective_share = 1 / (weight.square().sum(-1) * weight.shape[-1])
         return {
-            "q_data": q_data.mean((-2, -1)),
-            "q_policy": q_policy.mean((-2, -1)),
-            "advantage": advantage.mean(-1),
+            **critic_diagnostics(self, batch, self.td_target(batch)),
+            "value": value,
+            "advantage": advantage,
             "effective_share": effective_share,
-            "policy_spread": policy.spread().mean(-1),
+            **policy.diagnostics(batch.action),
         }

@@ -33,9 +33,9 @@ class BC(Learner):
     def diagnose(self, batch: Batch) -> dict[str, Tensor]:
         policy = self.head.policy(self.net.policy, batch.obs)
         log_prob = policy.log_prob(batch.action)  # [P, B]
+        action = self.choose(batch.obs)
         return {
-            "log_prob_data": log_prob.mean(-1),
+            "cloning_error": self.head.action_error(action, batch.action),
+            **policy.diagnostics(batch.action),
             "log_prob_worst": log_prob.amin(-1),
-            "log_prob_policy": policy.log_prob(self.choose(batch.obs)).mean(-1),
-            "policy_spread": policy.spread().mean(-1),
         }

@@ -28,6 +28,7 @@ import torch
 from torch import Tensor, nn
 
 from curriculum.learning.behaviour import behaviour_model
+from curriculum.learning.diagnostics import critic_diagnostics
 from curriculum.learning.learner import Learner
 from curriculum.learning.networks import Network
 from curriculum.types import Batch, at_most, within
@@ -64,11 +65,15 @@ class BCQ(Learner):
 
     def critic_loss(self, batch: Batch) -> Tensor:
         """Error to r + discount max_b Q'(s', b), summed over critics, [P]."""
-        with torch.no_grad():
-            target = batch.backup(self.next_value(batch.next_obs))  # [P, 1, B]
+        target = self.td_target(batch)
         q = self.head.values(self.net.q, batch.obs).of(batch.action)  # [P, K, B]
         loss = self.head.td_loss(q.unsqueeze(-1), target.unsqueeze(-1))
         return loss.mean(-1).sum(-1)
+
+    def td_target(self, batch: Batch) -> Tensor:
+        """r + discount max_b Q'(s', b), [P, 1, B]."""
+        with torch.no_grad():
+            return batch.backup(self.next_value(batch.next_obs))
 
     def next_value(self, obs: Tensor) -> Tensor:
         """max_b Q'(s', b), [P, 1, B]."""
@@ -90,13 +95,7 @@ class BCQ(Learner):
         return nn.Sequential(self.normalizer.export(seed), policy)
 
     def diagnose(self, batch: Batch) -> dict[str, Tensor]:
-        values = self.head.values(self.net.q, batch.obs)
-        q_data = values.of(batch.action)  # [P, K, B]
-        q_policy = values.of(self.choose(batch.obs))
-        disagreement = q_policy.amax(-2) - q_policy.amin(-2)
         return {
-            "q_data": q_data.mean((-2, -1)),
-            "q_policy": q_policy.mean((-2, -1)),
-            "q_gap": (q_policy - q_data).mean((-2, -1)),
-            "critic_disagreement": disagreement.mean(-1),
+            **critic_diagnostics(self, batch, self.td_target(batch)),
+            **self.behaviour.diagnostics(self.net, batch),
         }

@@ -20,6 +20,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from curriculum.learning.diagnostics import critic_diagnostics
 from curriculum.learning.learner import Learner
 from curriculum.learning.networks import Network
 from curriculum.types import Batch, at_most, within
@@ -54,41 +55,43 @@ class CalQL(Learner):
         critic_loss = self.critic_loss(batch)
         return {
             "q": critic_loss,
-            **self.head.maximizer_losses(self.net, batch.obs),
+            **self.head.maximizer_losses(self.net, batch),
         }
 
     def critic_loss(self, batch: Batch) -> Tensor:
         """Temporal-difference error and calibrated conservative term, summed over
         critics (eq. 5), [P]."""
-        with torch.no_grad():
-            target = self.target_quantiles(batch)
-            proposal = self.head.proposal(self.net, batch.obs)
-        values = self.head.values(self.net.q, batch.obs)
-        # [P, K, B, 1] and [P, K, B]
-        q, log_sum_exp = values.conservative(
-            batch.action, proposal, self.samples, floor=batch.mc_return
-        )
+        target = self.target_quantiles(batch)
+        q, penalty = self.conservative(batch)
         td_loss = self.head.td_loss(q, target)  # [P, K, B]
-        conservative_loss = log_sum_exp - q.mean(-1)
-        loss = td_loss + self.alpha * conservative_loss
-        return loss.mean(-1).sum(-1)
+        return (td_loss + self.alpha * penalty).mean(-1).sum(-1)
 
     def target_quantiles(self, batch: Batch) -> Tensor:
         """r + discount min_j Q'_j(s', b), [P, 1, B, 1]."""
-        next_action = self.head.best_action(self.net, batch.next_obs)
-        next_values = self.head.values(self.target.q, batch.next_obs)
-        return batch.backup(next_values.lowest_quantiles_of(next_action))
+        with torch.no_grad():
+            next_action = self.head.best_action(self.net, batch.next_obs)
+            next_values = self.head.values(self.target.q, batch.next_obs)
+            return batch.backup(next_values.lowest_quantiles_of(next_action))
+
+    def conservative(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Q_k(s, a), [P, K, B, 1], and the conservative term without its weight,
+        [P, K, B]."""
+        with torch.no_grad():
+            proposal = self.head.proposal(self.net, batch.obs)
+        values = self.head.values(self.net.q, batch.obs)
+        q, log_sum_exp = values.conservative(
+            batch.action, proposal, self.samples, floor=batch.mc_return
+        )
+        return q, log_sum_exp - q.mean(-1)
 
     def diagnose(self, batch: Batch) -> dict[str, Tensor]:
         assert batch.mc_return is not None
-        values = self.head.values(self.net.q, batch.obs)
-        q_data = values.of(batch.action)  # [P, K, B]
-        q_policy = values.of(self.choose(batch.obs))
-        bounded = q_policy.amin(-2) < batch.mc_return  # [P, B]
+        critic = critic_diagnostics(self, batch, self.target_quantiles(batch).mean(-1))
+        _, penalty = self.conservative(batch)
+        bounded = critic["q_policy"] < batch.mc_return  # [P, B]
         return {
-            "q_data": q_data.mean((-2, -1)),
-            "q_policy": q_policy.mean((-2, -1)),
-            "q_gap": (q_policy - q_data).mean((-2, -1)),
-            "bounded": bounded.float().mean(-1),  # share of states with Q < G
-            **self.head.maximizer_diagnostics(self.net, batch.obs),
+            **critic,
+            "conservative_penalty": penalty.mean(-2),  # without its weight
+            "bounded_share": bounded.float(),
+            **self.head.maximizer_diagnostics(self.net, batch),
         }

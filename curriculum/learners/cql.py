@@ -11,6 +11,10 @@ climbs the lower critic, without entropy in the target. The sum over c is an int
 estimated from `samples` uniform actions and as many of the policy (appendix F; the
 authors' code adds as many of the policy at s').
 
+An optional cloning term, an extension: `bc_weight` E[-log pi(a | s)] in the loss of the
+policy. Where the critic acts, pi is its softmax, and the term equals the conservative
+one.
+
 Differs from the paper: `alpha` is fixed, not a Lagrange multiplier.
 
 Shapes: P seeds, K critics, B batch.
@@ -22,6 +26,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from curriculum.learning.diagnostics import critic_diagnostics
 from curriculum.learning.learner import Learner
 from curriculum.learning.networks import Network
 from curriculum.types import Batch, at_most, within
@@ -36,6 +41,9 @@ class CQL(Learner):
     # weight of the conservative term: 0 is Q-learning, large values clone the data;
     # small rewards need a small alpha
     alpha: float = 1.0
+    # weight of cloning the data in the policy's loss: 0 follows the critic alone, large
+    # values clone; discrete actions: it adds to alpha, whose term is the same
+    bc_weight: float = 0.0
     # quantiles of the return that a critic predicts: 1 predicts its mean
     quantiles: int = 1
     # box actions: number of uniform actions, and of the policy's, that estimate the
@@ -44,8 +52,8 @@ class CQL(Learner):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        within(self, 0, float("inf"), "alpha")
-        at_most(self, 1e6, "alpha")
+        within(self, 0, float("inf"), "alpha", "bc_weight")
+        at_most(self, 1e6, "alpha", "bc_weight")
         within(self, 1, float("inf"), "quantiles", "samples")
         at_most(self, 10_000, "quantiles", "samples")
 
@@ -57,38 +65,41 @@ class CQL(Learner):
         critic_loss = self.critic_loss(batch)
         return {
             "q": critic_loss,
-            **self.head.maximizer_losses(self.net, batch.obs),
+            **self.head.maximizer_losses(self.net, batch, self.bc_weight),
         }
 
     def critic_loss(self, batch: Batch) -> Tensor:
         """Temporal-difference error and conservative term, summed over critics (eq. 4),
         [P]."""
-        with torch.no_grad():
-            target = self.target_quantiles(batch)
-            proposal = self.head.proposal(self.net, batch.obs)
-        values = self.head.values(self.net.q, batch.obs)
-        # [P, K, B, quantiles] and [P, K, B]
-        q, log_sum_exp = values.conservative(batch.action, proposal, self.samples)
+        target = self.target_quantiles(batch)
+        q, penalty = self.conservative(batch)
         td_loss = self.head.td_loss(q, target)  # [P, K, B]
-        conservative_loss = log_sum_exp - q.mean(-1)
-        loss = td_loss + self.alpha * conservative_loss
-        return loss.mean(-1).sum(-1)
+        weight = self.alpha
+        if self.head.critic_acts:
+            weight += self.bc_weight
+        return (td_loss + weight * penalty).mean(-1).sum(-1)
 
     def target_quantiles(self, batch: Batch) -> Tensor:
         """r + discount min_j Q'_j(s', b), [P, 1, B, quantiles]."""
-        next_action = self.head.best_action(self.net, batch.next_obs)
-        next_values = self.head.values(self.target.q, batch.next_obs)
-        return batch.backup(next_values.lowest_quantiles_of(next_action))
+        with torch.no_grad():
+            next_action = self.head.best_action(self.net, batch.next_obs)
+            next_values = self.head.values(self.target.q, batch.next_obs)
+            return batch.backup(next_values.lowest_quantiles_of(next_action))
+
+    def conservative(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Quantiles of Q_k(s, a), [P, K, B, quantiles], and the conservative term
+        without its weight, [P, K, B]."""
+        with torch.no_grad():
+            proposal = self.head.proposal(self.net, batch.obs)
+        values = self.head.values(self.net.q, batch.obs)
+        q, log_sum_exp = values.conservative(batch.action, proposal, self.samples)
+        return q, log_sum_exp - q.mean(-1)
 
     def diagnose(self, batch: Batch) -> dict[str, Tensor]:
-        values = self.head.values(self.net.q, batch.obs)
-        q_data = values.of(batch.action)  # [P, K, B]
-        q_policy = values.of(self.choose(batch.obs))
-        q_target = self.head.values(self.target.q, batch.obs).of(batch.action)
+        target = self.target_quantiles(batch).mean(-1)
+        _, penalty = self.conservative(batch)
         return {
-            "q_data": q_data.mean((-2, -1)),
-            "q_policy": q_policy.mean((-2, -1)),
-            "q_gap": (q_policy - q_data).mean((-2, -1)),
-            "target_lag": (q_data - q_target).abs().mean((-2, -1)),
-            **self.head.maximizer_diagnostics(self.net, batch.obs),
+            **critic_diagnostics(self, batch, target),
+            "conservative_penalty": penalty.mean(-2),  # without its weight
+            **self.head.maximizer_diagnostics(self.net, batch),
         }

@@ -18,6 +18,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from curriculum.learning.diagnostics import critic_diagnostics
 from curriculum.learning.learner import Learner
 from curriculum.learning.networks import Network
 from curriculum.types import Batch, at_most, within
@@ -49,27 +50,21 @@ class DQN(Learner):
 
     def critic_loss(self, batch: Batch) -> Tensor:
         """Error to r + discount Q'(s', b), [P]."""
+        target = self.target_quantiles(batch)
+        # [P, 1, B, quantiles]
+        q = self.head.values(self.net.q, batch.obs).quantiles_of(batch.action)
+        return self.head.td_loss(q, target).mean(-1).sum(-1)
+
+    def target_quantiles(self, batch: Batch) -> Tensor:
+        """r + discount Q'(s', b), [P, 1, B, quantiles]."""
         with torch.no_grad():
             next_values = self.head.values(self.target.q, batch.next_obs)
             if self.double:
                 next_action = self.head.best_action(self.net, batch.next_obs)
             else:
                 next_action = next_values.best_action()
-            target = batch.backup(next_values.quantiles_of(next_action))
-        # [P, 1, B, quantiles]
-        q = self.head.values(self.net.q, batch.obs).quantiles_of(batch.action)
-        return self.head.td_loss(q, target).mean(-1).sum(-1)
+            return batch.backup(next_values.quantiles_of(next_action))
 
     def diagnose(self, batch: Batch) -> dict[str, Tensor]:
-        values = self.head.values(self.net.q, batch.obs)
-        q_data = values.of(batch.action)  # [P, 1, B]
-        q_policy = values.of(values.best_action())
-        q_target = self.head.values(self.target.q, batch.obs).of(batch.action)
-        greedy = values.best_action() == batch.action  # [P, B]
-        return {
-            "q_data": q_data.mean((-2, -1)),
-            "q_policy": q_policy.mean((-2, -1)),
-            "q_gap": (q_policy - q_data).mean((-2, -1)),
-            "target_lag": (q_data - q_target).abs().mean((-2, -1)),
-            "greedy_data": greedy.float().mean(-1),  # share of the batch
-        }
+        target = self.target_quantiles(batch).mean(-1)
+        return critic_diagnostics(self, batch, target)

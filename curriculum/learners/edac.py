@@ -19,6 +19,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from curriculum.learning.diagnostics import critic_diagnostics
 from curriculum.learning.learner import Learner
 from curriculum.learning.networks import Network
 from curriculum.learning.values import Values
@@ -56,21 +57,25 @@ class EDAC(Learner):
         critic_loss = self.critic_loss(batch)
         return {
             "q": critic_loss,
-            **self.head.maximizer_losses(self.net, batch.obs),
+            **self.head.maximizer_losses(self.net, batch),
         }
 
     def critic_loss(self, batch: Batch) -> Tensor:
         """Temporal-difference error and similarity of the critics (eq. 5), [P]."""
-        with torch.no_grad():
-            next_action = self.head.best_action(self.net, batch.next_obs)
-            next_values = self.head.values(self.target.q, batch.next_obs)
-            next_q = next_values.of(next_action)  # [P, K, B]
-            target = batch.backup(next_q.amin(-2, keepdim=True))
+        target = self.td_target(batch)
         values = self.head.values(self.net.q, batch.obs)
         q = values.of(batch.action)  # [P, K, B]
         td_loss = (q - target).square().mean(-1).sum(-1)
         similarity = self.similarity(values, batch.action).mean(-1)
         return td_loss + self.diversity / (self.critics - 1) * similarity
+
+    def td_target(self, batch: Batch) -> Tensor:
+        """r + discount min_j Q'_j(s', b), [P, 1, B]."""
+        with torch.no_grad():
+            next_action = self.head.best_action(self.net, batch.next_obs)
+            next_values = self.head.values(self.target.q, batch.next_obs)
+            next_q = next_values.of(next_action)  # [P, K, B]
+            return batch.backup(next_q.amin(-2, keepdim=True))
 
     def similarity(self, values: Values, action: Tensor) -> Tensor:
         """Sum over j != k of the cosines of two critics' gradients, [P, B]."""
@@ -83,14 +88,11 @@ class EDAC(Learner):
     def diagnose(self, batch: Batch) -> dict[str, Tensor]:
         values = self.head.values(self.net.q, batch.obs)
         q_data = values.of(batch.action)  # [P, K, B]
-        q_policy = values.of(self.choose(batch.obs))
         pairs = self.critics * (self.critics - 1)
-        similarity = self.similarity(values, batch.action) / pairs
         return {
-            "q_data": q_data.mean((-2, -1)),
-            "q_policy": q_policy.mean((-2, -1)),
-            "critic_std_data": q_data.std(-2).mean(-1),
-            "critic_std_policy": q_policy.std(-2).mean(-1),
-            "critic_similarity": similarity.mean(-1),  # mean cosine
-            **self.head.maximizer_diagnostics(self.net, batch.obs),
+            **critic_diagnostics(self, batch, self.td_target(batch)),
+            "critic_std_data": q_data.std(-2),
+            # mean cosine
+            "critic_similarity": self.similarity(values, batch.action) / pairs,
+            **self.head.maximizer_diagnostics(self.net, batch),
         }

@@ -18,6 +18,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from curriculum.learning.diagnostics import critic_diagnostics
 from curriculum.learning.learner import Learner
 from curriculum.learning.networks import Network
 from curriculum.types import Batch, at_most, within
@@ -77,11 +78,15 @@ class IQL(Learner):
 
     def critic_loss(self, batch: Batch) -> Tensor:
         """Squared error to r + discount V(s'), summed over critics (eq. 6), [P]."""
-        with torch.no_grad():
-            next_value = self.value_at(batch.next_obs).unsqueeze(-2)  # [P, 1, B]
-            target = batch.backup(next_value)
+        target = self.td_target(batch)
         q = self.head.values(self.net.q, batch.obs).of(batch.action)  # [P, K, B]
         return (q - target).square().mean(-1).sum(-1)
+
+    def td_target(self, batch: Batch) -> Tensor:
+        """r + discount V(s'), [P, 1, B]."""
+        with torch.no_grad():
+            next_value = self.value_at(batch.next_obs).unsqueeze(-2)
+            return batch.backup(next_value)
 
     def policy_loss(self, batch: Batch, advantage: Tensor) -> Tensor:
         """Negative log-likelihood, weighted by the advantage (eq. 7), [P]."""
@@ -94,15 +99,13 @@ class IQL(Learner):
         return (self.temperature * advantage).exp().clamp(max=MAX_WEIGHT)
 
     def diagnose(self, batch: Batch) -> dict[str, Tensor]:
-        values = self.head.values(self.net.q, batch.obs)
         policy = self.head.policy(self.net.policy, batch.obs)
         advantage = self.advantage(batch)
         clipped = self.cloning_weight(advantage) >= MAX_WEIGHT
         return {
-            "q_data": values.of(batch.action).mean((-2, -1)),
-            "q_policy": values.of(self.choose(batch.obs)).mean((-2, -1)),
-            "value": self.value_at(batch.obs).mean(-1),
-            "advantage": advantage.mean(-1),
-            "clipped_weights": clipped.float().mean(-1),  # share of the batch
-            "policy_spread": policy.spread().mean(-1),
+            **critic_diagnostics(self, batch, self.td_target(batch)),
+            "value": self.value_at(batch.obs),
+            "advantage": advantage,
+            "clipped_share": clipped.float(),
+            **policy.diagnostics(batch.action),
         }

@@ -25,6 +25,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from curriculum.learning.diagnostics import critic_diagnostics
 from curriculum.learning.learner import Learner
 from curriculum.learning.networks import Network, Scalar
 from curriculum.learning.values import Values
@@ -77,6 +78,12 @@ class SAC(Learner):
 
     def critic_loss(self, batch: Batch, values: Values, temperature: Tensor) -> Tensor:
         """Squared error to the policy's soft value of s', summed over critics, [P]."""
+        target = self.td_target(batch, temperature)
+        q = values.of(batch.action)  # [P, K, B]
+        return (q - target).square().mean(-1).sum(-1)
+
+    def td_target(self, batch: Batch, temperature: Tensor) -> Tensor:
+        """r + discount (min_{j in M} Q'_j(s', b) + T H(s')), [P, 1, B]."""
         with torch.no_grad():
             next_policy = self.head.squashed_policy(self.net.policy, batch.next_obs)
             next_values = self.head.values(self.target.q, batch.next_obs)
@@ -86,9 +93,7 @@ class SAC(Learner):
             if self.entropy_backup:
                 bonus = temperature.unsqueeze(-1) * next_policy.entropy()  # [P, B]
                 next_value += bonus.unsqueeze(-2)
-            target = batch.backup(next_value)
-        q = values.of(batch.action)  # [P, K, B]
-        return (q - target).square().mean(-1).sum(-1)
+            return batch.backup(next_value)
 
     def policy_loss(self, q: Tensor, entropy: Tensor, temperature: Tensor) -> Tensor:
         """Minus the policy's soft value, averaged over critics, [P]."""
@@ -112,16 +117,11 @@ class SAC(Learner):
         )
 
     def diagnose(self, batch: Batch) -> dict[str, Tensor]:
-        values = self.head.values(self.net.q, batch.obs)
+        temperature = self.net.temperature().exp()  # [P]
         policy = self.head.squashed_policy(self.net.policy, batch.obs)
-        q_data = values.of(batch.action)  # [P, K, B]
-        q_policy = values.of(self.choose(batch.obs))
-        disagreement = q_policy.amax(-2) - q_policy.amin(-2)  # [P, B]
+        target = self.td_target(batch, temperature)
         return {
-            "q_data": q_data.mean((-2, -1)),
-            "q_policy": q_policy.mean((-2, -1)),
-            "q_gap": (q_policy - q_data).mean((-2, -1)),
-            "critic_disagreement": disagreement.mean(-1),
-            "policy_spread": policy.spread().mean(-1),
-            "temperature": self.net.temperature().exp(),
+            **critic_diagnostics(self, batch, target),
+            **policy.diagnostics(batch.action),
+            "temperature": temperature,
         }

@@ -20,6 +20,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from curriculum.learning.diagnostics import critic_diagnostics
 from curriculum.learning.learner import Learner
 from curriculum.learning.networks import Network
 from curriculum.learning.values import Values
@@ -64,14 +65,17 @@ class TD3BC(Learner):
     def critic_loss(self, batch: Batch, values: Values) -> Tensor:
         """Squared error to the smoothed target policy's value, summed over critics,
         [P]."""
+        q = values.of(batch.action)  # [P, K, B]
+        return (q - self.td_target(batch)).square().mean(-1).sum(-1)
+
+    def td_target(self, batch: Batch) -> Tensor:
+        """r + discount min_j Q'_j(s', pi'(s') + noise), [P, 1, B]."""
         with torch.no_grad():
             policy = self.head.deterministic_policy(self.target.policy, batch.next_obs)
             smoothed = policy.smoothed(self.target_noise, self.noise_limit)
             next_values = self.head.values(self.target.q, batch.next_obs)
             next_q = next_values.expected(smoothed)  # [P, K, B]
-            target = batch.backup(next_q.amin(-2, keepdim=True))
-        q = values.of(batch.action)  # [P, K, B]
-        return (q - target).square().mean(-1).sum(-1)
+            return batch.backup(next_q.amin(-2, keepdim=True))
 
     def policy_loss(self, batch: Batch, values: Values) -> Tensor:
         """Distance from the data minus the weighted value of the first critic (eq. 3),
@@ -88,12 +92,9 @@ class TD3BC(Learner):
     def diagnose(self, batch: Batch) -> dict[str, Tensor]:
         values = self.head.values(self.net.q, batch.obs)
         policy = self.head.deterministic_policy(self.net.policy, batch.obs)
-        q_data = values.of(batch.action)  # [P, K, B]
-        q_policy = values.expected(policy)
+        first_q = values.expected(policy)[:, 0]  # [P, B]
         return {
-            "q_data": q_data.mean((-2, -1)),
-            "q_policy": q_policy.mean((-2, -1)),
-            "q_gap": (q_policy - q_data).mean((-2, -1)),
-            "critic_weight": self.critic_weight(q_policy[:, 0]),
-            "cloning_distance": policy.distance(batch.action).mean(-1),
+            **critic_diagnostics(self, batch, self.td_target(batch)),
+            "critic_weight": self.critic_weight(first_q),
+            **policy.diagnostics(batch.action),
         }

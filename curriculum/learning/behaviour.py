@@ -30,6 +30,10 @@ class BehaviourModel:
         """Losses [P] of the networks of `build`."""
         raise NotImplementedError
 
+    def diagnostics(self, net: SimpleNamespace, batch: Batch) -> dict[str, Tensor]:
+        """What to log of the model, [P] or [P, B] each."""
+        raise NotImplementedError
+
     def propose(self, net: SimpleNamespace, obs: Tensor, fixed: bool = False) -> Tensor:
         """Candidate actions at `obs` [P, B, O]; `fixed` draws nothing, so that acting
         is deterministic."""
@@ -63,6 +67,15 @@ class ClonedBehaviour(BehaviourModel):
     def losses(self, net: SimpleNamespace, batch: Batch) -> dict[str, Tensor]:
         policy = self.head.policy(net.imitator, batch.obs)
         return {"imitator": -policy.log_prob(batch.action).mean(-1)}
+
+    def diagnostics(self, net: SimpleNamespace, batch: Batch) -> dict[str, Tensor]:
+        """Of the cloned policy, and how many actions it admits."""
+        policy = self.head.policy(net.imitator, batch.obs)
+        candidates = self.propose(net, batch.obs)
+        return {
+            **policy.diagnostics(batch.action),
+            "candidates": candidates.float().sum(-1),
+        }
 
     def propose(self, net: SimpleNamespace, obs: Tensor, fixed: bool = False) -> Tensor:
         """Mask [P, B, actions] of the actions at least `threshold` times as likely as
@@ -132,6 +145,13 @@ class GeneratedBehaviour(BehaviourModel):
         moved = self._move(net, obs, action)
         q = self.head.values(net.q, obs).of(moved)  # [P, K, B]
         return -q[:, 0].mean(-1)
+
+    def diagnostics(self, net: SimpleNamespace, batch: Batch) -> dict[str, Tensor]:
+        """How far the nearest candidate is from the data's action, as a mean squared
+        error."""
+        candidates = self.propose(net, batch.obs, fixed=True)  # [P, N, B, A]
+        error = (candidates - batch.action.unsqueeze(1)).square().mean(-1)
+        return {"nearest_candidate": error.amin(1)}
 
     def propose(self, net: SimpleNamespace, obs: Tensor, fixed: bool = False) -> Tensor:
         """Actions [P, N, B, A]; where `fixed`, all states share the same latents."""

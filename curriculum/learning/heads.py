@@ -35,7 +35,7 @@ from curriculum.learning.values import (
     Values,
     quantile_huber,
 )
-from curriculum.types import Spec
+from curriculum.types import Batch, Spec
 
 
 @dataclass(frozen=True)
@@ -51,6 +51,7 @@ class Head:
     """Networks, values and policies for one kind of action."""
 
     default_critics: ClassVar[int]  # for learners whose paper does not fix the number
+    critic_acts: ClassVar[bool]  # without a policy that maximises it
 
     def __init__(
         self, spec: Spec, body: Body, seeds: Sequence[int] = (0,), device: str = "cpu"
@@ -131,6 +132,10 @@ class Head:
         """Temporal-difference loss [P, K, B] of quantiles [P, K or 1, B, quantiles]."""
         raise NotImplementedError
 
+    def action_error(self, action: Tensor, other: Tensor) -> Tensor:
+        """How far actions are from others, [P, B]."""
+        raise NotImplementedError
+
     def random_critics(self, q: Tensor, count: int) -> Tensor:
         """Values of `count` of the K critics [P, K, B], each seed's own random choice,
         [P, count, B]."""
@@ -144,14 +149,17 @@ class Head:
         """Networks that learn to find the maximising action, if they are needed."""
         raise NotImplementedError
 
-    def maximizer_losses(self, net: SimpleNamespace, obs: Tensor) -> dict[str, Tensor]:
-        """Losses [P] of the networks of `maximizer`."""
+    def maximizer_losses(
+        self, net: SimpleNamespace, batch: Batch, bc_weight: float = 0.0
+    ) -> dict[str, Tensor]:
+        """Losses [P] of the networks of `maximizer`; `bc_weight` is that of cloning the
+        data's actions."""
         raise NotImplementedError
 
     def maximizer_diagnostics(
-        self, net: SimpleNamespace, obs: Tensor
+        self, net: SimpleNamespace, batch: Batch
     ) -> dict[str, Tensor]:
-        """What to log of the networks of `maximizer`, [P] each; draws nothing."""
+        """What to log of the networks of `maximizer`, [P] or [P, B] each."""
         raise NotImplementedError
 
     def best_action(self, net: SimpleNamespace, obs: Tensor) -> Tensor:
@@ -196,6 +204,7 @@ class DiscreteHead(Head):
     """Actions 0 .. n-1."""
 
     default_critics = 1
+    critic_acts = True
 
     @property
     def target_entropy(self) -> float:
@@ -231,14 +240,20 @@ class DiscreteHead(Head):
         loss = functional.huber_loss(q, target.expand_as(q), reduction="none")
         return loss.squeeze(-1)
 
+    def action_error(self, action: Tensor, other: Tensor) -> Tensor:
+        """1 where they differ, else 0."""
+        return (action != other).float()
+
     def maximizer(self) -> dict[str, Network]:
         return {}
 
-    def maximizer_losses(self, net: SimpleNamespace, obs: Tensor) -> dict[str, Tensor]:
+    def maximizer_losses(
+        self, net: SimpleNamespace, batch: Batch, bc_weight: float = 0.0
+    ) -> dict[str, Tensor]:
         return {}
 
     def maximizer_diagnostics(
-        self, net: SimpleNamespace, obs: Tensor
+        self, net: SimpleNamespace, batch: Batch
     ) -> dict[str, Tensor]:
         return {}
 
@@ -291,6 +306,7 @@ class BoxHead(Head):
     """Actions of A numbers in [-1, 1]."""
 
     default_critics = 2
+    critic_acts = False
 
     @property
     def target_entropy(self) -> float:
@@ -328,29 +344,39 @@ class BoxHead(Head):
             return quantile_huber(q, target)
         return (q - target).square().squeeze(-1)
 
+    def action_error(self, action: Tensor, other: Tensor) -> Tensor:
+        """Mean squared error of the numbers of an action."""
+        return (action - other).square().mean(-1)
+
     def maximizer(self) -> dict[str, Network]:
         """The policy and the temperature of soft actor-critic (arXiv 1812.05905)."""
         return {"policy": self.actor(), "temperature": Scalar(0.0)}
 
-    def maximizer_losses(self, net: SimpleNamespace, obs: Tensor) -> dict[str, Tensor]:
+    def maximizer_losses(
+        self, net: SimpleNamespace, batch: Batch, bc_weight: float = 0.0
+    ) -> dict[str, Tensor]:
         """The policy climbs the lowest of the critics."""
-        policy = self.squashed_policy(net.policy, obs)
+        policy = self.squashed_policy(net.policy, batch.obs)
         temperature = net.temperature().exp()  # [P]
         entropy = policy.entropy()  # [P, B]
-        q = self.values(net.q, obs).expected(policy).amin(-2)  # [P, B]
+        q = self.values(net.q, batch.obs).expected(policy).amin(-2)  # [P, B]
         soft_value = q + temperature.detach().unsqueeze(-1) * entropy
         spare_entropy = (entropy - self.target_entropy).mean(-1).detach()
+        policy_loss = -soft_value.mean(-1)
+        if bc_weight:
+            log_prob = policy.log_prob(batch.action)  # [P, B]
+            policy_loss = policy_loss - bc_weight * log_prob.mean(-1)
         return {
-            "policy": -soft_value.mean(-1),
+            "policy": policy_loss,
             "temperature": temperature * spare_entropy,
         }
 
     def maximizer_diagnostics(
-        self, net: SimpleNamespace, obs: Tensor
+        self, net: SimpleNamespace, batch: Batch
     ) -> dict[str, Tensor]:
-        policy = self.squashed_policy(net.policy, obs)
+        policy = self.squashed_policy(net.policy, batch.obs)
         return {
-            "policy_spread": policy.spread().mean(-1),
+            **policy.diagnostics(batch.action),
             "temperature": net.temperature().exp(),
         }
 

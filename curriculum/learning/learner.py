@@ -19,6 +19,9 @@ from curriculum.learning.optimizer import Optimizer, Targets
 from curriculum.learning.weights import Snapshot, WeightCollection, Weights
 from curriculum.types import Batch, Spec, State, stream
 
+# diagnostics that are averaged over parts of a batch, too
+GROUPED = ("td_error", "q_data", "q_gap", "advantage", "cloning_error", "log_prob_data")
+
 
 @dataclass(kw_only=True)
 class Learner(Hyperparameters):
@@ -55,9 +58,11 @@ class Learner(Hyperparameters):
         raise NotImplementedError
 
     def diagnose(self, batch: Batch) -> dict[str, Tensor]:
-        """Values worth logging, name -> [P], on a batch with normalised observations.
+        """Values worth logging, name -> [P, B] or [P], on a batch with normalised
+        observations.
 
-        Called only when a record is due, through `diagnostics`."""
+        Called only when a record is due, through `diagnostics`, which averages over the
+        batch. Losses may be computed here: noise that is drawn is drawn again later."""
         return {}
 
     @property
@@ -215,13 +220,25 @@ class Learner(Hyperparameters):
             self.target_networks.update(1.0)
 
     @torch.no_grad()
-    def diagnostics(self, batch: Batch) -> dict[str, Tensor]:
+    def diagnostics(
+        self, batch: Batch, groups: Mapping[str, Tensor] | None = None
+    ) -> dict[str, Tensor]:
         """Values to log, name -> [P], on a batch as the buffer gives it.
 
-        Training is not affected: noise that `diagnose` draws is drawn again later."""
+        `groups` holds masks [P, B] of transitions by name, such as those of a source:
+        for these, the values in `GROUPED` are averaged apart, nan where there are none.
+        Training is not affected."""
         noise = self.head.noise.state()
-        values = self.diagnose(self.normalizer.prepare(batch))
+        found = self.diagnose(self.normalizer.prepare(batch))
         self.head.noise.load(noise)
+        values = {}
+        for name, value in found.items():
+            values[name] = value.mean(-1) if value.dim() > 1 else value
+        for group, mask in (groups or {}).items():
+            for name in GROUPED:
+                if name in found:
+                    total = (found[name] * mask).sum(-1)
+                    values[f"{name}_{group}"] = total / mask.sum(-1)
         return values
 
     def problems(self) -> dict[int, str]:

@@ -47,12 +47,7 @@ class ActionDistribution:
         raise NotImplementedError
 
     def entropy(self) -> Tensor:
-        """Entropy [P, B], estimated from `action` for box actions."""
-        raise NotImplementedError
-
-    def spread(self) -> Tensor:
-        """Randomness [P, B] without a draw: the entropy for discrete actions, the mean
-        standard deviation of the numbers of a box action."""
+        """Entropy [P, B], estimated from `action` where tanh squashes actions."""
         raise NotImplementedError
 
     def distance(self, action: Tensor) -> Tensor:
@@ -62,6 +57,14 @@ class ActionDistribution:
     def smoothed(self, deviation: float, limit: float) -> "ActionDistribution":
         """The distribution with clipped normal noise added to its action."""
         raise NotImplementedError
+
+    def diagnostics(self, action: Tensor) -> dict[str, Tensor]:
+        """How random the policy is and how likely it finds the data's `action`, [P, B]
+        each."""
+        return {
+            "policy_entropy": self.entropy(),
+            "log_prob_data": self.log_prob(action),
+        }
 
 
 class Categorical(ActionDistribution):
@@ -79,9 +82,6 @@ class Categorical(ActionDistribution):
 
     def entropy(self) -> Tensor:
         return -(self.probs * self.log_probs).sum(-1)
-
-    def spread(self) -> Tensor:
-        return self.entropy()
 
     def distance(self, action: Tensor) -> Tensor:
         """Negative log-probability."""
@@ -121,10 +121,9 @@ class Gaussian(ActionDistribution):
         return normal_log_prob(noise, self.log_std)
 
     def entropy(self) -> Tensor:
-        return -self._single_sample().log_prob.squeeze(1)
-
-    def spread(self) -> Tensor:
-        return self.log_std.exp().mean(-1)
+        """Exact, of the distribution before it is clipped."""
+        of_one_number = 0.5 * (1 + math.log(2 * math.pi)) + self.log_std
+        return of_one_number.sum(-1)
 
     def _single_sample(self) -> Sample:
         if self._first_sample is None:
@@ -146,6 +145,9 @@ class TanhNormal(Gaussian):
         log_prob = _squashed_log_prob(noise, pre_tanh, self.log_std.unsqueeze(1))
         return Sample(action, log_prob)
 
+    def entropy(self) -> Tensor:
+        return -self._single_sample().log_prob.squeeze(1)
+
     def log_prob(self, action: Tensor) -> Tensor:
         pre_tanh = action.clamp(-1 + 1e-6, 1 - 1e-6).atanh()
         noise = (pre_tanh - self.location) * (-self.log_std).exp()
@@ -166,6 +168,10 @@ class Deterministic(ActionDistribution):
     def distance(self, action: Tensor) -> Tensor:
         """Mean squared error over the numbers of an action."""
         return (self._action - action).square().mean(-1)
+
+    def diagnostics(self, action: Tensor) -> dict[str, Tensor]:
+        """Nothing: it has neither entropy nor likelihood."""
+        return {}
 
     def smoothed(self, deviation: float, limit: float) -> "Deterministic":
         """Target policy smoothing (Fujimoto et al. 2018, arXiv 1802.09477)."""

@@ -166,6 +166,11 @@ class Buffer:
         workspace.discount.copy_(torch.from_numpy(windows.discount))
         return found
 
+    def sampled_sources(self) -> np.ndarray:
+        """Indices into SOURCES of what `sample` drew last, [batches, P, B]."""
+        assert self.workspace is not None
+        return self.sampler.sources_at(self.workspace.index)
+
     def _new_workspace(
         self, batches: int, batch_size: int, multi_step: bool
     ) -> Workspace:

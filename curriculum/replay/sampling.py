@@ -78,6 +78,10 @@ class Sources:
         counts = np.bincount(queue, minlength=self.count.size)
         return counts.reshape(self.count.shape)
 
+    def at(self, places: np.ndarray) -> np.ndarray:
+        """Sources of the transitions at places in all rings, flattened."""
+        return self.source.reshape(-1)[places]
+
     def state(self) -> State:
         """Return the counters and the filled part of the arrays."""
         filled = self.ring.filled
@@ -209,6 +213,12 @@ class Sampler:
         group_share = np.where(OFFLINE, share, 1 - share)
         return group_share * count / np.maximum(group_size, 1)
 
+    def sources_at(self, places: np.ndarray) -> np.ndarray:
+        """Sources of transitions, as indices into SOURCES."""
+        in_ring = places < self.ring.places
+        own = self.sources.at(np.where(in_ring, places, 0))
+        return np.where(in_ring, own, DATASET)
+
     def count_drawn(self) -> None:
         """Count what was drawn by source; due before any slot gets another
         transition."""
@@ -218,7 +228,7 @@ class Sampler:
             self._count_shared()
         places = np.concatenate([index.reshape(-1) for index in self.uncounted])
         seed = places // self.ring.capacity
-        source = self.sources.source.reshape(-1)[places]
+        source = self.sources.at(places)
         drawn = self.sources.tally(seed, source)
         # a seed that holds nothing drew nothing
         holds = self.ring.size > 0

@@ -1,6 +1,7 @@
 """Gradient updates: how many, on which batches, with which bonus."""
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from curriculum.learning import engine
@@ -8,7 +9,7 @@ from curriculum.learning.learner import Learner
 from curriculum.replay.buffer import Buffer
 from curriculum.run.health import Health
 from curriculum.setting.config import Config
-from curriculum.types import Batch, Bonus, State
+from curriculum.types import SOURCES, Batch, Bonus, State
 
 
 class Trainer:
@@ -95,8 +96,21 @@ class Trainer:
 
     def _diagnose(self, batch: Batch, has_data: np.ndarray) -> None:
         self.diagnostics = {}
-        for name, value in self.learner.diagnostics(batch).items():
+        values = self.learner.diagnostics(batch, self._groups())
+        for name, value in values.items():
             self.diagnostics[name] = np.where(has_data, value.cpu().numpy(), np.nan)
+
+    def _groups(self) -> dict[str, Tensor]:
+        """Masks [P, B] of the last batch for every source in it, if the buffer holds
+        several."""
+        if self.buffer.count.any(0).sum() < 2:
+            return {}
+        sources = self.buffer.sampled_sources()[-1]
+        masks = {}
+        for index in np.unique(sources):
+            mask = torch.as_tensor(sources == index)
+            masks[SOURCES[index]] = mask.to(self.learner.device)
+        return masks
 
     def values(self) -> dict[str, np.ndarray]:
         """Losses, bonus and newest diagnostics, [P] each."""

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 import torch
 
+from curriculum.learning.noise import Noise
+from curriculum.learning.policies import Gaussian
 from curriculum.setting import plugins
 from curriculum.types import Batch, Spec
 
@@ -70,7 +72,7 @@ def test_every_learner_reports_finite_numbers_of_each_seed(name, kind):
 def test_diagnosing_leaves_the_state_as_it_is(name, kind):
     learner = make(name, kind)
     before = leaves(learner.state())
-    learner.diagnose(random_batch(kind))  # draws no noise that must be put back
+    learner.diagnostics(random_batch(kind))
     after = leaves(learner.state())
     assert before.keys() == after.keys()
     for path, value in before.items():
@@ -78,3 +80,43 @@ def test_diagnosing_leaves_the_state_as_it_is(name, kind):
             assert torch.equal(value.nan_to_num(7), after[path].nan_to_num(7)), path
         else:
             np.testing.assert_array_equal(value, after[path], err_msg=str(path))
+
+
+COMMON = {"td_error", "q_data", "q_policy", "q_gap", "target_lag", "cloning_error"}
+POLICY = {"policy_entropy", "log_prob_data"}
+
+
+@pytest.mark.parametrize(("name", "kind"), CASES)
+def test_learners_report_the_same_figures_by_the_same_names(name, kind):
+    learner = make(name, kind)
+    values = learner.diagnostics(random_batch(kind))
+    if "q" in learner.nets:
+        assert values.keys() >= COMMON
+        gap = values["q_policy"] - values["q_data"]
+        torch.testing.assert_close(values["q_gap"], gap)
+    deterministic = name in ("td3bc", "bcq") and kind == "box"
+    if {"policy", "imitator"} & learner.nets.keys() and not deterministic:
+        assert values.keys() >= POLICY
+    if name in ("cql", "calql"):
+        assert "conservative_penalty" in values
+    if name in ("iql", "awac"):
+        assert values.keys() >= {"value", "advantage"}
+
+
+@pytest.mark.parametrize(("name", "kind"), CASES)
+def test_parts_of_a_batch_average_to_the_whole(name, kind):
+    learner = make(name, kind)
+    first = torch.arange(ROWS).expand(len(SEEDS), ROWS) < ROWS // 4
+    values = learner.diagnostics(random_batch(kind), {"a": first, "b": ~first})
+    assert "cloning_error_a" in values
+    for key in ("td_error", "q_data", "advantage", "cloning_error", "log_prob_data"):
+        if key in values:
+            whole = 0.25 * values[f"{key}_a"] + 0.75 * values[f"{key}_b"]
+            torch.testing.assert_close(whole, values[key])
+
+
+def test_the_entropy_of_a_normal_policy_is_exact():
+    outputs = torch.tensor([[[0.3, -2.0, 0.0, 1.0]]])  # deviations 1 and e
+    policy = Gaussian(outputs, Noise((0,)))
+    # (1 + ln 2 pi) / 2 = 1.418939 for each number, plus the logarithm of its deviation
+    assert policy.entropy().item() == pytest.approx(3.837877)

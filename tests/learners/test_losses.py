@@ -262,6 +262,32 @@ def test_the_loss_of_cql_worked_out_by_hand():
     assert_losses(learner, BATCH, q=[TD[0] + 0.568406, TD[1] + 0.350100])
 
 
+def test_cloning_adds_to_the_conservative_term_where_the_critic_acts():
+    learner = by_hand(
+        CQL(alpha=0.3, bc_weight=0.2), q=Q_ONLINE, targets={"q": Q_TARGET}
+    )
+    assert_losses(learner, BATCH, q=[TD[0] + 0.568406, TD[1] + 0.350100])
+
+
+def test_the_diagnostics_of_cql_tell_its_two_terms_apart():
+    learner = by_hand(CQL(alpha=0.5), q=Q_ONLINE, targets={"q": Q_TARGET})
+    found = {name: v.tolist() for name, v in learner.diagnostics(BATCH).items()}
+    # seed 0: 3.5 against 2, 2 against 3, 1 against 0
+    # seed 1: 8 against 0, 2 against 2.5, 2.5 against 1
+    assert found["td_error"] == pytest.approx([3.5 / 3, 10 / 3])
+    # as in the loss, without alpha
+    assert found["conservative_penalty"] == pytest.approx([1.136812, 0.7002], abs=1e-5)
+    # greedy actions 1, 0, 0 and 1, 1, 1
+    assert found["q_data"] == pytest.approx([5 / 3, 3.5 / 3])
+    assert found["q_gap"] == pytest.approx([1, 1 / 3])
+    assert found["cloning_error"] == pytest.approx([1 / 3, 1 / 3])
+    # what a group does not hold is unknown
+    first = torch.tensor([[True, True, False], [False, False, False]])
+    grouped = learner.diagnostics(BATCH, {"expert": first})
+    assert grouped["td_error_expert"][0] == pytest.approx(1.25)
+    assert grouped["td_error_expert"][1].isnan()
+
+
 def test_the_loss_of_cql_with_quantiles_takes_the_soft_maximum_of_means():
     # means seed 0: state 0 (1.5, 2), state 1 (4, 0.5);
     #   seed 1: state 0 (0, 3), state 1 (1, 0.5)
@@ -398,6 +424,20 @@ def test_the_losses_of_cql_on_box_actions_worked_out_by_hand():
         policy=CLIMB,
         temperature=SPARE,
     )
+
+
+def test_cloning_adds_to_the_loss_of_a_policy_that_maximises_the_critic():
+    # densities of the data's actions under the policy
+    # seed 0: at 0, 0.5: -0.782126; at 1, -0.5 by n -4 H: -2.352008;
+    #   at 1, 0: -0.829266
+    # seed 1: at 0, -0.5: -0.631257; at 1, 0.5: -1.362121; at 0, 0.5: -1.234731
+    action = BOX.action.clone()
+    action[1, 1] = 0.5
+    learner = conservative(CQL(bc_weight=0.6, samples=2))
+    losses = learner.losses(BOX._replace(action=action))
+    clone = [3.963400 / 3, 3.228109 / 3]
+    expected = [CLIMB[p] + 0.6 * clone[p] for p in (0, 1)]
+    assert losses["policy"].tolist() == pytest.approx(expected, abs=1e-5)
 
 
 def test_the_losses_of_calql_on_box_actions_lift_the_policys_draws_alone():
@@ -759,19 +799,27 @@ def test_the_diagnostics_of_iql_worked_out_by_hand():
         [(0, 0, 1.0, 0.5, 1), (1, 1, -1.0, 0.0, 0)],
         [(0, 0, 2.0, 0.5, 1), (1, 1, 1.0, 0.0, 1)],
     )
-    found = learner.diagnose(batch)
-    # critics on the data, seed 0: 1, 2 and 0, 1; seed 1: 0, 0 and 2, -1
+    found = learner.diagnostics(batch)
+    # targets 1 + 2/2 and -1; 2 - 2/2 and 1.  Critics on the data, seed 0: 1, 2 and 0,
+    # 1; seed 1: 0, 0 and 2, -1.  Errors 1, 3 and 2, 2; 1, 1 and 1, 2
+    assert found["td_error"].tolist() == [2, 1.25]
     assert found["q_data"].tolist() == [1, 0.25]
+    # target networks 2, 1 and 3, 0; 5, -3 and 6, 1
+    assert found["target_lag"].tolist() == [1.5, 3.5]
     # seed 0 prefers action 1 at state 0 and 0 at state 1: critics 0, 0 and 0, 1; seed 1
     # prefers the data's actions
     assert found["q_policy"].tolist() == [0.25, 0.25]
+    assert found["q_gap"].tolist() == [-0.75, 0]
+    assert found["cloning_error"].tolist() == [1, 0]
     assert found["value"].tolist() == [1.5, -1]
     # least target values 2, 0 and 5, -3 less V = 1, 2 and 0, -2
     assert found["advantage"].tolist() == [-0.5, 2]
     # e^2 and e^-4; e^10, which is clipped, and e^-2
-    assert found["clipped_weights"].tolist() == [0, 0.5]
+    assert found["clipped_share"].tolist() == [0, 0.5]
     # entropies 0.673012 twice; 0.325083 and 0.673012
-    assert found["policy_spread"].tolist() == pytest.approx([0.673012, 0.499047])
+    assert found["policy_entropy"].tolist() == pytest.approx([0.673012, 0.499047])
+    # ln 0.4 twice; ln 0.9 and ln 0.6
+    assert found["log_prob_data"].tolist() == pytest.approx([-0.916291, -0.308093])
 
 
 IQL_BOX = rows(

@@ -456,7 +456,8 @@ def test_the_temperature_rises_where_entropy_is_short_and_falls_where_it_is_plen
             ),
             temperature=temperature,
         )
-        loss = learnt.maximizer_losses(net, torch.zeros(1, 50, 4))["temperature"]
+        batch: Any = SimpleNamespace(obs=torch.zeros(1, 50, 4))
+        loss = learnt.maximizer_losses(net, batch)["temperature"]
         (slope,) = torch.autograd.grad(loss.sum(), temperature.leaves)
         assert slope[0] * way > 0.5
 

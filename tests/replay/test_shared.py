@@ -261,6 +261,18 @@ def test_stacks_of_data_are_those_of_their_file(n_step: int, device: str, steps:
     assert torch.equal(batch.obs, batch.obs[..., :1, :1].expand(batch.obs.shape))
 
 
+def test_the_sources_of_what_was_drawn_are_known():
+    buffer = buffer_of(data_of(), seeds=(0, 1), sampling="symmetric")
+    collect(buffer, seed=0, steps=3)
+    collect(buffer, seed=1, source="planner", steps=3)
+    batch = draw(buffer, 64, 0.5)
+    [found] = buffer.sampled_sources()
+    collected = batch.obs[..., 0].numpy() >= 100
+    own = np.array([[SOURCE["learner"]], [SOURCE["planner"]]])
+    assert 0 < collected.mean() < 1
+    np.testing.assert_array_equal(found, np.where(collected, own, SOURCE["dataset"]))
+
+
 def test_the_newest_observations_are_those_that_were_collected():
     buffer = buffer_of(data_of(), (0, 1))
     collect(buffer, 1)

@@ -614,3 +614,5 @@ def test_diagnostics_of_the_learner_are_logged_with_its_losses():
     for name in names:
         assert np.isfinite(values[f"train/{name}"]).all()
         assert values[f"train/{name}"].shape == (2,)
+    # those of the start and those of the run are told apart
+    assert {"train/q_data_expert", "train/q_data_planner"} <= values.keys()
