@@ -1,6 +1,7 @@
 """Every plug-in that exists inherits from its protocol and keeps its promises."""
 
 import inspect
+from dataclasses import fields, is_dataclass
 from importlib import import_module
 from typing import Any
 
@@ -39,6 +40,14 @@ def test_a_plugin_inherits_from_its_protocol(family: str, name: str):
     assert protocol in plugin.__mro__
     for member in members.required:
         assert getattr(plugin, member) is not getattr(protocol, member)
+
+
+@pytest.mark.parametrize("family", plugins.PACKAGES)
+def test_settings_are_given_by_name(family: str):
+    for name in plugins.names(family):
+        plugin = plugins.find(family, name)
+        assert is_dataclass(plugin), name
+        assert all(field.kw_only for field in fields(plugin)), name
 
 
 @pytest.mark.parametrize(("family", "name"), ALL)

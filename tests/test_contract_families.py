@@ -73,6 +73,15 @@ class Eager:
         return moment.coin < moment.rate[:, None] + 0.5
 
 
+class Curious:
+    """It looks at what the learner would do: one action for each row."""
+
+    def planner_acts(self, moment):
+        action = moment.learner.act(moment.obs)
+        assert action.shape == moment.coin.shape
+        return moment.coin < moment.rate[:, None]
+
+
 class Thief:
     def planner_acts(self, moment):
         moment.coin[:] = 0
@@ -209,6 +218,10 @@ BROKEN: list[tuple[Any, Any, str]] = [
         "must return finite numbers of shape (16, 3)",
     ),
 ]
+
+
+def test_a_gate_may_ask_the_learner():
+    assert contract.check_gate(Curious()).share == pytest.approx(0.5, abs=0.1)
 
 
 @pytest.mark.parametrize(

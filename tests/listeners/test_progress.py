@@ -129,6 +129,7 @@ def test_ten_hours_take_a_few_dozen_lines(story: Story):
                     current.advance()
             online.report(online.done + 1)
     assert len(story.lines) < 70
+    assert [seconds for seconds, _ in story.lines[:5]] == [2, 15, 30, 60, 96]
     shown = {line.partition(":")[0] for _, line in story.lines}
     assert shown == {"expert", "online", "evaluation"}
     first_of_online = next(t for t, line in story.lines if line.startswith("online"))

@@ -467,6 +467,8 @@ def test_an_expert_sees_pictures_through_convolutions(tmp_path):
         (CrossQ(policy_delay=0), Pendulum(), "policy_delay must be at least 1"),
         (CrossQ(), Pictures(), "crossq needs box actions"),
         (DQN(seed=-1), CartPole(), "seed must be between 0 and"),
+        (DQN(seed=2**32), CartPole(), "seed must be between 0 and 4.29497e"),
+        (DQN(batch_size=0), CartPole(), "batch_size must be at least 1, got 0"),
         (
             DQN(updates_per_step=0),
             CartPole(),

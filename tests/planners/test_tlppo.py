@@ -23,7 +23,7 @@ from curriculum.planners._tlppo.belief import (
     cell_of_square,
     shifted,
 )
-from curriculum.planners._tlppo.options import Prey
+from curriculum.planners._tlppo.options import Options, Prey
 from curriculum.planners._tlppo.predators import Chase, Predators
 from curriculum.planners._tlppo.scenarios import Rollouts, Weights
 from curriculum.planners._tlppo.search import Search
@@ -399,6 +399,27 @@ def test_a_predator_catches_in_passing():
     assert model.danger[moved.cell[0, 0] * CELL_COUNT + middle] == 0  # far behind
     assert caught.tolist() == [1]
     assert moved.survival.tolist() == [[0]]
+
+
+def test_turning_away_from_its_way_costs_a_prey_time():
+    cells = CELLS
+    options = Options(cells=cells, gain=5)
+    first = cells.waypoint[START, GOAL]
+    way = cells.xy[first] - cells.xy[START]
+    ahead = float(np.degrees(np.arctan2(way[1], way[0])))
+    headings = np.array([ahead, ahead + 180])
+    prey = Prey(
+        cell=np.array([START, START]),
+        xy=cells.xy[[START, START]],
+        heading=headings,
+        time=np.zeros(2, np.int64),
+        over=np.zeros(2, bool),
+    )
+    whole = options.trip(prey, np.full(2, options.goal), 1_000).whole
+    unturned = options.paths.steps[START, options.goal]
+    assert whole[0] == unturned
+    # ln(1 + (180 / 8)^2) / (2 * 5) = 0.62 s, in steps of 0.25 s
+    assert whole[1] == unturned + 2
 
 
 # --- values of a tree ---
