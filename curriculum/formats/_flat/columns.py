@@ -20,7 +20,10 @@ NAMES = {
         *("terminals", "terminated", "terminations", "terminal", "dones", "done"),
         "is_terminals",
     ),
-    "truncated": ("timeouts", "truncated", "truncations", "timeout", "truncateds"),
+    "truncated": (
+        *("infos/truncated", "timeouts", "truncated", "truncations", "timeout"),
+        "truncateds",
+    ),
     "episode": ("episode", "infos/episode"),
     "source": ("source", "infos/source"),
 }

@@ -1,0 +1,1 @@
+"""Parts of the formats that are HDF5 files."""
