@@ -28,7 +28,7 @@ ROOMS = {  # a room -> the rooms that its files may import, besides its own
     "gates": ("types",),
     "starts": ("types", "data"),
     "presets": (),
-    "formats": ("types", "files"),
+    "formats": ("types", "files", "activity"),
     "data": ("types", "files"),
     "replay": ("types",),
     "learning": ("types",),

@@ -1,4 +1,4 @@
-"""HDF5 in the layout of D4RL (Fu et al. 2020, arXiv 2004.07219), or as d3rlpy writes it.
+"""HDF5 in the layout of D4RL (Fu et al. 2020, arXiv 2004.07219) or d3rlpy.
 
 D4RL's datasets are `observations`, `actions`, `rewards`, `terminals` and, where the
 file has them, `timeouts` and `next_observations`. We add `infos/episode`,

@@ -1,5 +1,6 @@
 """Errors of damaged files in one sentence."""
 
+import csv
 import struct
 import zipfile
 import zlib
@@ -12,7 +13,7 @@ from pathlib import Path
 DAMAGE = (
     *(OSError, EOFError, LookupError, ValueError, TypeError, AttributeError),
     *(ArithmeticError, MemoryError, RuntimeError, SyntaxError),
-    *(struct.error, zipfile.BadZipFile, zlib.error),
+    *(struct.error, zipfile.BadZipFile, zlib.error, csv.Error),
 )
 LONGEST = 300  # characters of a message
 

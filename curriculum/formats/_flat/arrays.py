@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import IO, BinaryIO, Protocol, Self
+from typing import Any, BinaryIO, Protocol, Self
 
 import numpy as np
 
@@ -117,7 +117,7 @@ class Drafts:
             self.files[name].write(np.ascontiguousarray(rows).tobytes())
             self.rows[name] += len(rows)
 
-    def write(self, name: str, file: IO[bytes]) -> None:
+    def write(self, name: str, file: Any) -> None:
         """Write a column in NumPy's format."""
         kind = self.kinds[name]
         header = {

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from curriculum.activity import announce
 from curriculum.formats._episodes.check import Damaged, check, check_alike
 from curriculum.types import Episode
 
@@ -119,9 +120,9 @@ class _Cutter:
         yield episode
 
     def finish(self) -> None:
-        """Report episodes without a flag at their end."""
+        """Say how many episodes have no flag at their end."""
         if self.unflagged:
-            self.report(
+            announce(
                 f"{len(self.unflagged)} episodes, the first of them episode "
                 f"{self.unflagged[0]}, end where the next observation is not the "
                 "following one, without a flag: they count as truncated"

@@ -1,0 +1,1 @@
+"""Parts of the formats that store single pictures of stacked observations."""
