@@ -173,12 +173,18 @@ def test_numbers_too_large_for_the_buffer_are_infinite():
         step(door)
 
 
-def test_actions_that_are_not_finite_reach_no_world():
+def test_actions_that_are_not_finite_reach_no_world(monkeypatch):
     Strange.action_space = gym.spaces.Box(-1, 1, (1,), np.float32)
     problems = []
     door = make_door(stop=lambda seed, problem: problems.append(problem))
     door.reset()
-    door.step(np.array([[0], [0], [np.nan], [0]], np.float32))
+    given = []
+    step_rows = door.rows.step
+    monkeypatch.setattr(
+        door.rows, "step", lambda action: given.append(action) or step_rows(action)
+    )
+    door.step(np.array([[0.5], [0], [np.nan], [0]], np.float32))
+    assert given[0].tolist() == [[0.5], [0], [0], [0]]
     assert problems == [
         "world Strange-v0 was to take the action [nan] "
         "(seed 1, row 0, step 1 of its episode)"

@@ -364,6 +364,22 @@ def test_a_run_interrupted_within_a_phase_goes_on_as_if_it_was_not(
     assert digest(tmp_path) == digest(folder)
 
 
+def test_the_learner_explores_where_the_planners_budget_is_spent(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    run = Run(tiny(planner_budget=64))
+    explored = []
+
+    def act(obs: np.ndarray, explore: bool = False) -> np.ndarray:
+        explored.append(explore)
+        return np.zeros(obs.shape[:2], np.int64)
+
+    monkeypatch.setattr(run.learner, "act", act)
+    run.reset()
+    run.collector.play_planner(128)  # 16 steps of 8 rows
+    assert explored == [True] * 8
+
+
 def test_a_random_start_goes_on_with_the_actions_it_would_have_drawn(tmp_path: Path):
     config = tiny(start=Random(size=64), steps=40)
     list(train(config, tmp_path / "whole"))
