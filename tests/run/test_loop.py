@@ -364,10 +364,10 @@ def test_a_run_interrupted_within_a_phase_goes_on_as_if_it_was_not(
     assert digest(tmp_path) == digest(folder)
 
 
-def test_the_learner_explores_where_the_planners_budget_is_spent(
+def test_the_learner_explores_where_the_planner_fails_in_the_start(
     monkeypatch: pytest.MonkeyPatch,
 ):
-    run = Run(tiny(planner_budget=64))
+    run = Run(tiny())
     explored = []
 
     def act(obs: np.ndarray, explore: bool = False) -> np.ndarray:
@@ -376,7 +376,8 @@ def test_the_learner_explores_where_the_planners_budget_is_spent(
 
     monkeypatch.setattr(run.learner, "act", act)
     run.reset()
-    run.collector.play_planner(128)  # 16 steps of 8 rows
+    monkeypatch.setattr(run.collector.mixture, "plan", lambda obs, rows: None)
+    run.collector.play_planner(64)  # 8 steps of 8 rows
     assert explored == [True] * 8
 
 
