@@ -21,7 +21,7 @@ ROOMS = {  # a room -> the rooms that its files may import, besides its own
     "nested": ("types",),
     "files": (),
     "modules": (),
-    "setting": ("types", "trust", "modules"),
+    "setting": ("types", "trust", "modules", "data"),
     "envs": ("types", "modules"),
     "planners": ("envs", "types", "activity", "trust"),
     "decays": ("types",),
@@ -52,6 +52,7 @@ EXTRA = {  # a file -> rooms that it alone of its room may import
     "planners/policy.py": ("run", "shipping"),  # it acts as a run does
     "planners/__init__.py": ("_renamed",),
     "envs/__init__.py": ("_renamed",),
+    "envs/recorded.py": ("data",),  # the world that a manifest describes
 }
 GROUND = ("curriculum/_commands.py", "curriculum/_renamed.py")  # import nothing of ours
 MOST_FLOORS = 6

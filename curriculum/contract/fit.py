@@ -21,7 +21,8 @@ def check_fit(config: Config) -> None:
     data = chosen["start"].data()
     if data:
         require_fit(data, spec)
-    check_planner_fit(chosen["planner"], world)
+    if config.evaluation or chosen["start"].asks_planner:
+        check_planner_fit(chosen["planner"], world)
 
 
 def check_planner_fit(planner: Planner, world: World) -> None:

@@ -54,6 +54,7 @@ def _check_batches(config: Config) -> None:
             f"the buffer holds {held:,} transitions, a window of n-step rewards takes "
             f"{learner.n_step:,}; lower --learner.n-step"
         )
+    config.require_data(chosen["start"].size, size)
     offered = chosen["start"].size + config.rows + config.steps
     most = min(held, offered)
     if config.updates and size > most:

@@ -26,6 +26,7 @@ METRICS = (
 # TensorBoard opens with the first two groups of the alphabet, which are to be
 # curriculum/ and eval/
 RENAMED = {"buffer": "replay", "compress": "techniques"}
+LOSS = "offline/loss_"  # begins the tags of losses in the offline phase
 HIDDEN = ".superseded-"  # begins the names of events of an interrupted run
 
 
@@ -112,7 +113,7 @@ class Tensorboard(Listener):
 
     def _log(self, record: Record, wall_time: float) -> None:
         self.records.append(record)
-        position = record.step if record.updates is None else record.updates
+        position = _position(record)
         # a tag may be in several records of one step, and has one point there
         new = {
             tag: values
@@ -176,7 +177,33 @@ class Tensorboard(Listener):
             writer.flush()
 
     def _curves(self, seeds: slice) -> dict[str, figures.Figure]:
-        """Draw the learning curves of some seeds."""
+        """Draw the curves of some seeds, those of each phase of the run."""
+        drawn = {}
+        if self.settings.get("offline_updates"):
+            drawn["offline"] = self._offline(seeds)
+        if self.settings.get("steps", 1):
+            drawn |= self._hand_over(seeds)
+        return drawn
+
+    def _offline(self, seeds: slice) -> figures.Figure:
+        tags = {tag for record in self.records for tag in record.values}
+        losses = {}
+        updates = np.array([])
+        for tag in sorted(tag for tag in tags if tag.startswith(LOSS)):
+            curve = self._curve(tag, seeds)
+            losses[tag.removeprefix(LOSS)] = curve.values
+            updates = curve.steps
+        reward = self._curve("offline/mean_reward", seeds)
+        return figures.offline(
+            updates,
+            losses,
+            reward.steps,
+            reward.values,
+            random=self._baseline("eval/random_reward"),
+            planner=self._baseline("eval/planner_reward"),
+        )
+
+    def _hand_over(self, seeds: slice) -> dict[str, figures.Figure]:
         random = self._baseline("eval/random_reward")
         planner = self._baseline("eval/planner_reward")
         reward = self._curve("eval/mean_reward", seeds)
@@ -210,16 +237,23 @@ class Tensorboard(Listener):
         }
 
     def _baseline(self, tag: str) -> float:
-        return float(self._curve(tag, slice(0, 1)).values[0, 0])
+        """The return of random play or the planner, nan where it was not measured."""
+        values = self._curve(tag, slice(0, 1)).values
+        return float(values[0, 0]) if len(values) else np.nan
 
     def _curve(self, tag: str, seeds: slice, kind: str = "") -> _Curve:
         """Collect one tag from all records, or from those of one kind."""
         records = [record for record in self.records if tag in record.values]
         if kind:
             records = [record for record in records if record.kind == kind]
-        steps = np.array([record.step for record in records])
+        steps = np.array([_position(record) for record in records])
         values = [record.values[tag][seeds] for record in records]
         return _Curve(steps, np.array(values, float))
+
+
+def _position(record: Record) -> int:
+    """Where a record lies on the axis of its tags."""
+    return record.step if record.updates is None else record.updates
 
 
 def _render(drawn: dict[str, figures.Figure]) -> dict[str, np.ndarray]:

@@ -60,6 +60,10 @@ def _curve(run: Path, lines: list[dict[str, Any]]) -> Curve:
             f"{run} is not finished; continue it with: "
             f"python -m curriculum.train --resume {run}"
         )
+    if "baseline" not in last:
+        raise ValueError(
+            f"{run} was not evaluated (--no-evaluation): it has no returns to compare"
+        )
     missing_tags = [tag for tag in FINAL if tag not in last["final"]]
     if missing_tags:
         raise ValueError(

@@ -170,6 +170,30 @@ def learning_curves(
     return style.legend(figure, title)
 
 
+def offline(
+    updates: np.ndarray,
+    losses: Mapping[str, np.ndarray],
+    eval_updates: np.ndarray,
+    reward: np.ndarray,
+    random: float | None = None,
+    planner: float | None = None,
+) -> Figure:
+    """Draw the offline phase: each of `losses`, [T, P] at `updates` [T], in a panel of
+    its own, and the return of the learner alone, `reward` [U, P]."""
+    panels = [(f"loss {name}", updates, values) for name, values in losses.items()]
+    if np.isfinite(reward).any():
+        panels.insert(0, (RETURN, eval_updates, reward))
+    title = "The offline phase: losses on data"
+    figure, grid = style.panels(title, [name for name, *_ in panels], UPDATES)
+    for axes, (name, x, values), color in zip(grid, panels, COLORS * 9, strict=False):
+        _spread(axes, x, values, BLUE if name == RETURN else color, "")
+        if name == RETURN:
+            style.level(axes, planner, INK, "planner")
+            style.level(axes, random, GREY, "random play")
+    counts = _seed_count(*(values for _, _, values in panels))
+    return style.legend(figure, f"mean and full range of {counts}")
+
+
 def visits(counts: np.ndarray, walls: np.ndarray | None = None) -> Figure:
     """Draw how often each cell was visited, `counts` [rows, cols]; the mask `walls` has
     the same shape."""

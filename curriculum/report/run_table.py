@@ -23,17 +23,28 @@ def run_table(
     planner sees."""
     updates = values["train/n_updates"]
     elapsed = values["time/time_elapsed"][0]
+    played = []
+    if "final/last_mean_reward" in values:
+        returns = _returns(settings, values)
+        played = [*returns, "", *_planner(settings, values, needs)]
     lines = [
         "",
-        *_returns(settings, values),
-        "",
-        *_planner(settings, values, needs),
+        *played,
         f"updates        {updates.mean():,.0f} of each seed's networks",
-        f"time           {elapsed:,.0f} s for {settings['steps']:,} steps of each seed",
+        f"time           {elapsed:,.0f} s for {_trained(settings)} of each seed",
         f"files          {folder}",
         f"watch          tensorboard --logdir {folder}",
     ]
     return "\n".join(lines)
+
+
+def _trained(settings: dict[str, Any]) -> str:
+    """How long the phases of training were."""
+    phases = []
+    for name in ("offline_updates", "steps"):
+        if settings.get(name):
+            phases.append(f"{settings[name]:,} {name.replace('_', ' ')}")
+    return " and ".join(phases)
 
 
 class _Performance(NamedTuple):

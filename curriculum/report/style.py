@@ -1,5 +1,6 @@
 """How all figures look: colours, axes, legends and lines that several of them draw."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -40,6 +41,8 @@ TEXT_SIZE = 10
 DPI = 100
 WIDTH = 8.0  # inches
 HEIGHT = 4.8  # inches, of a plot
+PANEL_HEIGHT = 2.3  # inches, of a row of panels
+PANEL_MARGIN = 1.1  # inches, for title and legend
 # inches, of a map: shape times MAP_WIDTH, and room for the title
 MAP_WIDTH = 6.2
 MAP_MARGIN = 1.0
@@ -54,12 +57,31 @@ def plot(title: str, xlabel: str, ylabel: str) -> tuple[Figure, Axes]:
     """Prepare a plot with a grid."""
     figure = Figure(figsize=(WIDTH, HEIGHT), dpi=DPI, layout="constrained")
     axes = figure.add_subplot()
+    _grid(axes, title, xlabel, ylabel)
+    return figure, axes
+
+
+def _grid(axes: Axes, title: str, xlabel: str, ylabel: str) -> None:
     dress(axes, title, xlabel, ylabel)
     axes.grid(color=GRID, linewidth=0.8)
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.xaxis.set_major_formatter(EngFormatter(sep=""))
     axes.ticklabel_format(axis="y", useOffset=False)
-    return figure, axes
+
+
+def panels(title: str, names: Sequence[str], xlabel: str) -> tuple[Figure, list[Axes]]:
+    """Prepare plots in two columns, one for each name, that share their x axis."""
+    rows = max(-(-len(names) // 2), 1)
+    height = rows * PANEL_HEIGHT + PANEL_MARGIN
+    figure = Figure(figsize=(WIDTH, height), dpi=DPI, layout="constrained")
+    figure.suptitle(title, x=0.01, ha="left", fontsize=TITLE_SIZE, color=INK)
+    grid = []
+    for index, name in enumerate(names):
+        axes = figure.add_subplot(rows, min(len(names), 2), index + 1)
+        is_lowest = index + 2 >= len(names)
+        _grid(axes, "", xlabel if is_lowest else "", name)
+        grid.append(axes)
+    return figure, grid
 
 
 def cell_map(

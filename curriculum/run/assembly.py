@@ -87,6 +87,12 @@ def set_up_bonus(config: Config, chosen: Bonus | None, spec: Spec) -> Bonus | No
     return chosen.setup(spec, config.seeds, config.device)
 
 
+def collects(config: Config, start: Start) -> bool:
+    """Whether a run plays in its world, beyond evaluations."""
+    fills = start.data() is None and start.size > 0
+    return config.steps > 0 or fills
+
+
 def make_collector(
     config: Config,
     world: World,

@@ -187,20 +187,6 @@ class Collector(CollectorProtocol):
             values["rollout/inexact_resumes"] = self.inexact_resumes.copy()
         return values
 
-    def buffer_values(self) -> dict[str, np.ndarray]:
-        """Size of the buffer, and the shares of sources in it and in recent batches,
-        [P] each."""
-        size = self.buffer.size
-        count = self.buffer.count
-        drawn = self.buffer.read_shares()
-        present = [i for i in range(len(SOURCES)) if count[:, i].any()]
-        values = {"buffer/size": size}
-        for i in present:
-            values[f"buffer/share_{SOURCES[i]}"] = count[:, i] / np.maximum(size, 1)
-        for i in present:
-            values[f"buffer/batch_share_{SOURCES[i]}"] = drawn[:, i]
-        return values
-
     def state(self) -> State:
         return {
             "rows": self.rows.save(),
@@ -235,6 +221,21 @@ class Collector(CollectorProtocol):
             "generator that reset(seed=...) seeds",
             file=sys.stderr,
         )
+
+
+def buffer_values(buffer: Buffer) -> dict[str, np.ndarray]:
+    """Size of the buffer, and the shares of sources in it and in recent batches, [P]
+    each."""
+    size = buffer.size
+    count = buffer.count
+    drawn = buffer.read_shares()
+    present = [i for i in range(len(SOURCES)) if count[:, i].any()]
+    values = {"buffer/size": size}
+    for i in present:
+        values[f"buffer/share_{SOURCES[i]}"] = count[:, i] / np.maximum(size, 1)
+    for i in present:
+        values[f"buffer/batch_share_{SOURCES[i]}"] = drawn[:, i]
+    return values
 
 
 class GridRows(NamedTuple):

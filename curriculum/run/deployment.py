@@ -21,10 +21,10 @@ HINT = "--techniques or --eval-episodes"
 
 
 def write_policies(learner: Learner, folder: Path, name: str) -> None:
-    """Write the policy of every seed as `seed<k>/policy-<name>.safetensors`."""
+    """Write the policy of every seed as `seed<k>/<name>.safetensors`."""
     for index, seed in enumerate(learner.seeds):
         policy = deployable(learner.export(index))
-        save(policy, folder / f"seed{seed}" / f"policy-{name}.safetensors")
+        save(policy, folder / f"seed{seed}" / f"{name}.safetensors")
 
 
 def measure_compressed(

@@ -186,7 +186,8 @@ class Evaluator:
             values["final/constant_reward"] = fixed.reward.mean()
             values["final/constant_success_rate"] = fixed.success.mean()
         last = self.learner.snapshot()
-        best = self._final("best", self.scores.best, scale, folder)
+        best_folder = None if self.config.keep_policies == "last" else folder
+        best = self._final("best", self.scores.best, scale, best_folder)
         last_values = self._final("last", last, scale, folder)
         return self._same_for_all(values) | best | last_values
 
@@ -197,6 +198,6 @@ class Evaluator:
         episodes = final_episodes(self.config.eval_episodes)
         played = play_learner(self.learner, self.world, episodes, self.health.stop)
         if folder:
-            write_policies(self.learner, folder, name)
+            write_policies(self.learner, folder, f"policy-{name}")
         figures = summary(played, scale)
         return {f"final/{name}_{figure}": value for figure, value in figures.items()}

@@ -34,7 +34,7 @@ SETTINGS = "config.yaml"
 RECORDS = "metrics.jsonl"
 RESUMED_RECORDS = "metrics.resumed.jsonl"
 RESULT = "result.json"  # exists once the run is finished
-# kinds of records whose last values are the result of a run
+# kinds of records whose last values are the result of a run, if there are any
 RESULT_KINDS = ("baseline", "final", "time")
 
 
@@ -283,7 +283,7 @@ def finish(folder: Path, settings: dict[str, Any], last: dict[str, Any]) -> None
     by kind; numbers that are not finite are null."""
     values = {}
     for kind in RESULT_KINDS:
-        for tag, value in last[kind].items():
+        for tag, value in last.get(kind, {}).items():
             numbers = np.asarray(value, float).tolist()
             values[tag] = [x if np.isfinite(x) else None for x in numbers]
     result = {

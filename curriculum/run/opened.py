@@ -150,7 +150,7 @@ class OpenedRun:
             episodes = _checked_episodes(episodes)
         if episodes is None:
             episodes = final_episodes(self.config.eval_episodes)
-            if self.finished:
+            if self.finished and self.config.evaluation:
                 scale = self._final_scale()
         with self._using(which), _threads(self.config.threads):
             played = play_learner(self.learner, self.world, episodes)

@@ -10,7 +10,8 @@ from curriculum.activity import announce
 from curriculum.envs._base.spec import spec_of
 from curriculum.run import assembly, checkpoint, folders, maps, rhythm
 from curriculum.run.autosave import Autosave
-from curriculum.run.deployment import measure_compressed
+from curriculum.run.collector import Collector, buffer_values
+from curriculum.run.deployment import measure_compressed, write_policies
 from curriculum.run.evaluator import Evaluator
 from curriculum.run.health import Health
 from curriculum.run.opened import OpenedRun
@@ -56,27 +57,32 @@ class Run:
         self.buffer = assembly.allocate_buffer(
             config, self.learner, self.spec, self.start
         )
+        start_size = assembly.size_of_start(config, self.start)
+        config.require_data(start_size, self.learner.batch_size)
         self.trainer = Trainer(
             config=config,
             learner=self.learner,
             buffer=self.buffer,
             bonus=assembly.set_up_bonus(config, chosen["bonus"], self.spec),
-            start_size=assembly.size_of_start(config, self.start),
+            start_size=start_size,
             health=self.health,
         )
-        # the evaluator needs a planner and a gate that were not set up
-        self.collector = assembly.make_collector(
-            config=config,
-            world=self.world,
-            spec=self.spec,
-            planner=copy.deepcopy(chosen["planner"]),
-            gate=copy.deepcopy(chosen["gate"]),
-            start=self.start,
-            learner=self.learner,
-            buffer=self.buffer,
-            health=self.health,
-        )
-        self.use: PlannerUse = self.collector.mixture.use
+        self.collector: Collector | None = None  # None where nothing is collected
+        self.use = PlannerUse(len(config.seeds))
+        if assembly.collects(config, self.start):
+            # the evaluator needs a planner and a gate that were not set up
+            self.collector = assembly.make_collector(
+                config=config,
+                world=self.world,
+                spec=self.spec,
+                planner=copy.deepcopy(chosen["planner"]),
+                gate=copy.deepcopy(chosen["gate"]),
+                start=self.start,
+                learner=self.learner,
+                buffer=self.buffer,
+                health=self.health,
+            )
+            self.use = self.collector.mixture.use
         self.scores = Scores(self.learner)
         self.evaluator = Evaluator(
             config=config,
@@ -118,7 +124,9 @@ class Run:
     def planning_rate(self) -> np.ndarray:
         """Share of actions that the planner takes now, [P]: 0 once a seed's budget is
         spent."""
-        rate = self.decay.rate(self.step)
+        rate = np.broadcast_to(self.decay.rate(self.step), len(self.config.seeds))
+        if self.collector is None:
+            return rate.astype(float)
         return np.where(self.collector.mixture.spent, 0.0, rate)
 
     @property
@@ -157,6 +165,7 @@ class Run:
     def take_step(self) -> None:
         """Take one environment step in every row and the updates it has earned, and
         note what is due then."""
+        assert self.collector is not None
         rate = self.planning_rate()
         self.step += self.config.rows
         self.collector.collect(rate, self.step)
@@ -185,13 +194,15 @@ class Run:
 
     def reset(self) -> list[Record]:
         """Start an episode in every row."""
-        self.collector.reset()
+        if self.collector:
+            self.collector.reset()
         return []
 
     def fill(self) -> list[Record]:
         """Fill the buffer; steps that were taken before are not taken again."""
-        self.collector.begin_start(self.autosave.save_if_due)
-        self.start.fill(self.collector, self.buffer)
+        if self.collector:
+            self.collector.begin_start(self.autosave.save_if_due)
+            self.start.fill(self.collector, self.buffer)
         return []
 
     def fit_normalizer(self) -> list[Record]:
@@ -238,11 +249,13 @@ class Run:
 
     def measure_scale(self) -> list[Record]:
         """Measure random play and the planner."""
+        if not self.config.evaluation:
+            return []
         return [self._record("baseline", self.evaluator.measure_scale())]
 
     def report_start(self) -> list[Record]:
         """Report what the start has put into the buffer."""
-        values = self.collector.buffer_values()
+        values = buffer_values(self.buffer)
         values["curriculum/planning_rate"] = self.planning_rate()
         return [self._record("start", values)]
 
@@ -266,16 +279,21 @@ class Run:
     def _collected(self) -> dict[str, np.ndarray]:
         """What was played and stored, and by whom."""
         seeds = len(self.config.seeds)
-        values = self.collector.episode_values()
+        values = self.collector.episode_values() if self.collector else {}
         values["rollout/exploration_rate"] = np.full(seeds, self.learner.exploration)
         values["curriculum/planning_rate"] = self.planning_rate()
         values |= self.use.values()
-        values |= self.collector.buffer_values()
+        values |= buffer_values(self.buffer)
         return values
 
     def evaluate(self) -> list[Record]:
         """Evaluate the learner alone; from the end of the offline phase on, also
-        planner and learner mixed."""
+        planner and learner mixed. Keep its policies, if all are kept."""
+        kept = self._subfolder("policies")
+        if kept and self.config.keep_policies == "all":
+            write_policies(self.learner, kept, "policy")
+        if not self.config.evaluation:
+            return []
         if not self.evaluated:  # otherwise the run was interrupted between the two
             self.evaluated = self.evaluator.evaluate_learner(
                 self.step, self.updates, shown=self.is_online
@@ -319,24 +337,26 @@ class Run:
     def finish(self) -> list[Record]:
         """Draw maps, then evaluate and write the best and the last policy."""
         records = []
-        grid = self.collector.grid
-        if grid:
-            drawn = maps.draw(self.learner, grid.world, len(self.config.seeds))
+        if self.collector and self.collector.grid:
+            world = self.collector.grid.world
+            drawn = maps.draw(self.learner, world, len(self.config.seeds))
             visits = self.collector.ledger.visits
             records.append(self._record("maps", {"visits": visits, **drawn._asdict()}))
-        values = {
-            "final/planner_calls": self.use.calls.copy(),
-            "final/best_step": self.scores.best_step,
-        }
-        if self.config.offline_updates:
-            values["final/best_update"] = self.scores.best_update
-        values |= self.evaluator.finish(self.folder)
+        values: dict[str, np.ndarray] = {"final/planner_calls": self.use.calls.copy()}
+        if self.config.evaluation:
+            values["final/best_step"] = self.scores.best_step
+            if self.config.offline_updates:
+                values["final/best_update"] = self.scores.best_update
+            values |= self.evaluator.finish(self.folder)
+        elif self.folder:
+            write_policies(self.learner, self.folder, "policy-last")
         values["final/stopped"] = ~self.health.healthy
         return [*records, self._record("final", values)]
 
     def close(self) -> None:
         """Close the environments."""
-        self.collector.close()
+        if self.collector:
+            self.collector.close()
 
     # --- checkpoints ---
 
@@ -345,7 +365,7 @@ class Run:
         if self.folder is None:
             return None
         moment = f"step-{self.step:09d}"
-        if not self.is_online:
+        if self.is_offline:
             moment = f"update-{self.updates:09d}"
         return self.folder / name / moment
 
@@ -372,7 +392,7 @@ class Run:
             },
             "learner": self.learner.state(),
             "buffer": self.buffer.state(),
-            "collector": self.collector.state(),
+            "collector": self.collector.state() if self.collector else {},
             "trainer": self.trainer.state(),
             "health": self.health.state(),
             "decay": self.decay.state(),
@@ -398,7 +418,10 @@ class Run:
         self.health.load(state["health"])
         self.learner.load(state["learner"])
         self.buffer.load(state["buffer"])
-        self.collector.load(state["collector"])
+        if self.collector and state["collector"]:
+            self.collector.load(state["collector"])
+        elif self.collector:
+            self.collector.reset()  # nothing was collected so far
         self.trainer.load(state["trainer"])
         self.decay.load(state["decay"])
         self.scores.load(state["scores"])

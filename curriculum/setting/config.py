@@ -6,7 +6,7 @@ from dataclasses import InitVar, dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any, Literal, Self, get_type_hints
 
-from curriculum.setting import plugins, suggestions, values
+from curriculum.setting import data_world, plugins, suggestions, values
 from curriculum.setting.names import require_folder_name
 from curriculum.types import INFINITY, SOURCES, at_most, within
 
@@ -66,6 +66,9 @@ class Config:
     sampling: Literal["uniform", "fixed", "symmetric", "annealed"] = "uniform"
     # weights of the sources for --sampling fixed, such as expert=0.25 learner=0.75
     shares: tuple[str, ...] = ()
+    # measure random play, the planner and the learner in the world; without, nothing
+    # but the start plays in it, and it need not be installed: with --steps 0 only
+    evaluation: bool = True
     eval_every: int = 2_000  # environment steps between evaluations
     # episodes of an evaluation, the same ones for every run and seed
     eval_episodes: int = 50
@@ -74,6 +77,9 @@ class Config:
     # environment steps between records of collection and updates
     log_every: int = 500
     checkpoint_every: int = 5_000  # environment steps between checkpoints
+    # policies that are written: the last one; also the best one by evaluations; all:
+    # also one every --eval-every
+    keep_policies: Literal["last", "best", "all"] = "best"
     # environment steps between compressions; 0: one at the end if --techniques are
     # given
     compress_every: int = 0
@@ -111,6 +117,7 @@ class Config:
             self._given |= {"offline_updates"}
         self._check_types()
         self._check_plugins()
+        self._take_world_of_data()
         self._follow_suggestions()
         self._check_ranges()
         self._check_seeds()
@@ -149,6 +156,16 @@ class Config:
             if group:
                 setattr(self, family, plugins.make(family, name, **group))
 
+    def _take_world_of_data(self) -> None:
+        """Without a world of its own, a run that starts from a data set has that of the
+        data."""
+        path = getattr(self.start, "path", "")
+        is_data = plugins.name_of("start", self.start) == "dataset"
+        if "env" in self._given or not is_data or not path:
+            return
+        found = data_world.world_of(path, self.evaluation)
+        self.env = plugins.make("env", found.env, **found.settings)
+
     def _check_types(self) -> None:
         """Bring every value to the type of its field."""
         kinds = get_type_hints(Config)
@@ -179,6 +196,11 @@ class Config:
             raise ValueError(
                 "a run of 0 steps trains by offline updates only, and has none; give "
                 "--offline-updates or --steps"
+            )
+        if not self.evaluation and (self.steps or self.techniques):
+            raise ValueError(
+                "--no-evaluation is for runs that train from data alone: it goes with "
+                "--steps 0 and without --techniques, which are measured in the world"
             )
         within(self, 1, INFINITY, "rows", "capacity")
         within(self, 1, MOST_THREADS, "threads")
@@ -229,6 +251,16 @@ class Config:
             )
         return weights
 
+    def require_data(self, size: int, batch_size: int) -> None:
+        """Raise ValueError where the start, of so many transitions, is too small for
+        the batches of the offline phase."""
+        if self.offline_updates and size < batch_size:
+            raise ValueError(
+                f"offline updates draw {batch_size:,} transitions each from the start, "
+                f"which holds {size:,}; choose a larger start (--start, --start.size) "
+                "or lower --learner.batch-size"
+            )
+
     @property
     def updates(self) -> float:
         """Gradient updates of the whole run."""
@@ -250,15 +282,17 @@ class Config:
         chosen = {
             family: plugins.name_of(family, getattr(self, family)) for family in NAMING
         }
-        return folder_name_in({"name": self.name, **chosen})
+        return folder_name_in({"name": self.name, "steps": self.steps, **chosen})
 
 
 def folder_name_in(settings: Mapping[str, Any]) -> str:
     """The name of the folder of a run with these settings, as `flat` lists them."""
     if settings.get("name"):
         return str(settings["name"]).replace(":", "-")
-    parts = []
-    for family in NAMING:
+    # neither planner nor decay has a part in a run without steps
+    is_offline = settings.get("steps") == 0
+    parts = ["offline"] if is_offline else []
+    for family in ("learner",) if is_offline else NAMING:
         name = str(settings.get(family, ""))
         parts.append(Path(name).stem if name.endswith(".py") else name)
     name = "-".join(parts).replace(":", "-")

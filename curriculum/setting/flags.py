@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
 from curriculum.setting import (
+    data_world,
     help_text,
     plugins,
     presets,
@@ -118,6 +119,7 @@ def choices(argv: list[str]) -> Choices:
     written = _read_file(flags)
     with trusting_words(argv):
         _require_trust_of_code(written, flags)
+        written |= _world_of_data(written | flags)
     chosen: dict[str, str] = {}
     for family in FAMILIES:
         named = _one_name(written, family)
@@ -246,6 +248,39 @@ def _require_trust_of_code(
             if ":" in word or word.endswith(".py"):
                 what = f"{name}: {values.shown(word)} in the settings file {text.file}"
                 require_trust(what, word)
+
+
+def _world_of_data(settings: Mapping[str, Text]) -> dict[str, Text]:
+    """The world of the data set that training starts from, as settings, if the user
+    names no other one."""
+    path = _one_name(settings, "start.path")
+    from_data = path and _one_name(settings, "start") == "dataset"
+    if not from_data or _one_name(settings, "env"):
+        return {}
+    found = data_world.world_of(path, _is_on(settings, "evaluation"))
+    file = f"{path}/manifest.json"
+    given = {"env": Text([found.env], file=file)}
+    for name, value in found.settings.items():
+        if f"env.{name}" not in settings:
+            given[f"env.{name}"] = Text(_as_words(value), file=file)
+    return given
+
+
+def _is_on(settings: Mapping[str, Text], name: str) -> bool:
+    """Whether a switch that is on by default is on."""
+    if f"no_{name}" in settings:
+        return False
+    text = settings.get(name)
+    return text is None or not text.words or _value(Field(name, bool, True, ""), text)
+
+
+def _as_words(value: Any) -> list[str] | None:
+    """A value of a manifest as it is written in a settings file."""
+    if value is None:
+        return None
+    if isinstance(value, list):
+        return [str(item) for item in value]
+    return [str(value)]
 
 
 def _world(settings: Mapping[str, Text], name: str) -> World:

@@ -62,6 +62,7 @@ def same(a: list[Record], b: list[Record]) -> bool:
 
 def collect(run: Run) -> None:
     """Take one step in all rows, as the loop does."""
+    assert run.collector
     rate = run.planning_rate()
     run.step += run.config.rows
     run.collector.collect(rate, run.step)

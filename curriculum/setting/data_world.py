@@ -1,0 +1,35 @@
+"""The world of a data set, for runs that name the data set and no world."""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from curriculum.data.manifest import Manifest
+from curriculum.trust import require_trust
+
+RECORDED = "recorded"  # the world that only has the spaces in a manifest
+
+
+class DataWorld(NamedTuple):
+    """A world as `--env` names it, and its settings."""
+
+    env: str
+    settings: dict[str, Any]
+
+
+def world_of(path: str, evaluation: bool) -> DataWorld:
+    """The world that a data set is from; without evaluation, its recorded spaces.
+
+    ValueError if the manifest names none. One that is code has to be trusted."""
+    if not evaluation:
+        return DataWorld(RECORDED, {"path": path})
+    manifest = Manifest.read(Path(path))
+    if not manifest.env:
+        raise ValueError(
+            f"{path} does not say which world it is from; name it by --env, or train "
+            "without it: --steps 0 --no-evaluation"
+        )
+    for value in (manifest.env, *manifest.env_settings.values()):
+        word = str(value)
+        if ":" in word or word.endswith(".py"):
+            require_trust(f"{word} in {path}/manifest.json", word)
+    return DataWorld(manifest.env, dict(manifest.env_settings))
