@@ -113,7 +113,7 @@ def main(argv: list[str] | None = None) -> None:
     trust = trusting_words(words)
     with train.signals() as stop, Progress().following(stop), trust:
         try:
-            work = command.prepare(_read(command, words, prog))
+            work = command.prepare(read(command, words, prog))
             status = 1
             work()
         except (ValueError, OSError) as error:
@@ -137,7 +137,7 @@ def _list_commands() -> None:
 # --- the command line ---
 
 
-def _read(command: Command, words: Sequence[str], prog: str) -> Words:
+def read(command: Command, words: Sequence[str], prog: str = PROG) -> Words:
     """Read the words after a command's name; ends the program after --help."""
     first_flags = [i for i, word in enumerate(words) if word.startswith("-")]
     end = first_flags[0] if first_flags else len(words)
@@ -195,7 +195,9 @@ def _show_help(command: Command, given: Sequence[flags.Flag], prog: str) -> None
         chosen = flags.choices(_join(f for f in given if f.name in families))
         for family in families:
             described[family] = plugins.describe(family, chosen.plugins[family])
-    help_text.show(prog, command.fields, described)
+    if "from" in command.families:
+        families.append("format")
+    help_text.show(prog, command.fields, described, families)
 
 
 def _join(given: Any) -> list[str]:

@@ -366,3 +366,15 @@ def test_a_split_keeps_every_episode_once(
     assert "are finished" in capsys.readouterr().out
     empty = f"split {tmp_path}/a {tmp_path}/b {data.folder} --share 1"
     assert "leaves none for one of the two" in refused(empty, capsys)
+
+
+@pytest.mark.parametrize("command", collect.COMMANDS)
+def test_help_shows_every_flag(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as end:
+        collect.main([command, "--help"])
+    assert not end.value.code
+    text = capsys.readouterr().out
+    for field in collect.COMMANDS[command].fields:
+        assert f"--{field.name.replace('_', '-')}" in text

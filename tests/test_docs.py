@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import pytest
 
-from curriculum import train
+from curriculum import collect, train
 from curriculum.setting import arms, flags
 
 ROOT = Path(__file__).parents[1]
@@ -84,6 +84,9 @@ def test_every_command_of_the_documentation_is_understood(command: str):
     if module == "curriculum.compare":
         for words_of_arm in arms.parse(arguments).command_lines.values():
             flags.parse(words_of_arm)
+    elif module == "curriculum.collect":
+        name, *rest = arguments
+        collect.read(collect.COMMANDS[name], rest)
     elif "--help" not in arguments:
         assert module == "curriculum.train"
         flags.parse(arguments)

@@ -4,6 +4,7 @@ import dataclasses
 import signal
 import sys
 from collections.abc import Mapping, Sequence
+from keyword import iskeyword
 from typing import Annotated, Any, NoReturn
 
 from curriculum.setting import plugins
@@ -11,16 +12,20 @@ from curriculum.setting.description import Description, Field
 
 
 def show(
-    prog: str, fields: Sequence[Field], descriptions: Mapping[str, Description]
+    prog: str,
+    fields: Sequence[Field],
+    descriptions: Mapping[str, Description],
+    families: Sequence[str] = (*plugins.CHOSEN, "technique"),
 ) -> NoReturn:
     """Print all flags and end the program: `fields` belong to the run, `descriptions`
-    to the chosen plug-ins."""
+    to the chosen plug-ins. All choices of these families are listed first."""
     import tyro  # here, not above: it is slow to import and only draws this text
 
     if sys.platform != "win32":
         # so that `--help | head` ends quietly
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
-    print(_list_choices())
+    if families:
+        print(_list_choices(families))
     entries = [_entry(field) for field in fields]
     for family, description in descriptions.items():
         group = dataclasses.make_dataclass(
@@ -38,15 +43,19 @@ def show(
 def _entry(field: Field) -> tuple[str, Any, Any]:
     import tyro
 
-    annotation: Any = Annotated[field.type, tyro.conf.arg(help=field.help)]
-    return field.name, annotation, dataclasses.field(default=field.default)
+    argument = tyro.conf.arg(name=field.name, help=field.help)
+    annotation: Any = Annotated[field.type, argument]
+    # "from" can be a flag, but no field of a class
+    name = f"{field.name}_" if iskeyword(field.name) else field.name
+    return name, annotation, dataclasses.field(default=field.default)
 
 
-def _list_choices() -> str:
-    """List every choice of every plug-in flag, one on each line."""
+def _list_choices(families: Sequence[str]) -> str:
+    """List every choice of the flags of plug-ins, one on each line."""
+    flags = {"technique": "--techniques", "format": "--from and --to"}
     lines = ["Choices (each has fields of its own: --learner iql --help):", ""]
-    for family in (*plugins.CHOSEN, "technique"):
-        flag = "--techniques" if family == "technique" else f"--{family}"
+    for family in families:
+        flag = flags.get(family, f"--{family}")
         for name in (*plugins.names(family), *plugins.installed(family)):
             choice = f"{flag} {name}"
             lines.append(f"  {choice:<25} {plugins.describe(family, name).summary}")
