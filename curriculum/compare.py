@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 PROG = "python -m curriculum.compare"
 DESCRIPTION = "compare.yaml"
 TABLE = "table.md"  # exists once the comparison is finished
+FIRST_SHARE = 0.05  # of the first arm, from which on time is estimated
 MOST_LETTERS = 100  # of the name of an arm's folder
 USAGE = f"usage: {PROG} [FLAGS OF curriculum.train] [--arm 'NAME: FLAGS'] [--with RUN]"
 
@@ -219,7 +220,8 @@ def compare(comparison: Comparison, stop: train.Stop, progress: Progress) -> boo
     def hear(inner: Phase) -> None:
         """Count what is done of the present arm, too."""
         if inner.name == ("online" if config.steps else "offline"):
-            current.share = (len(curves) + inner.share) / total
+            current.share = share_done(len(curves), inner.share, total)
+            current.share_is_estimate = True
 
     with phase("comparison", total, "arms", hint) as current, overhearing(hear):
         for name, config in comparison.configs.items():
@@ -234,6 +236,16 @@ def compare(comparison: Comparison, stop: train.Stop, progress: Progress) -> boo
     curves |= comparison.finished
     _report(curves, folder)
     return True
+
+
+def share_done(arms: int, of_next: float, total: int) -> float:
+    """Share of a comparison that is done: `arms` of `total`, and a share of the next.
+
+    It is 0 as long as the first arm has hardly begun: other work precedes its steps, so
+    nothing is known about the time that is left."""
+    if arms == 0 and of_next < FIRST_SHARE:
+        return 0.0
+    return (arms + of_next) / total
 
 
 def compare_finished(argv: list[str]) -> Path:

@@ -507,6 +507,12 @@ def test_the_traceback_of_a_bug_is_kept_in_the_run(
     assert f"the traceback is in {path}" in capsys.readouterr().err
 
 
+def test_a_comparison_is_estimated_once_its_first_arm_is_on_its_way():
+    assert compare.share_done(0, 0.01, 4) == 0
+    assert compare.share_done(0, 0.5, 4) == 1 / 8
+    assert compare.share_done(2, 0.01, 4) == pytest.approx(0.5025)
+
+
 def test_compare_writes_one_figure_and_one_table_and_names_no_winner_without_evidence(
     capsys: pytest.CaptureFixture, tmp_path: Path
 ):
