@@ -21,7 +21,9 @@ from curriculum.types import SOURCES, Batch, SharedData, Spec, State, within
 SOURCE = {name: index for index, name in enumerate(SOURCES)}
 # observations of shared data among which different ones are sought, for each wanted one
 SEARCHED = 10
-OBSERVED = 8_192  # observations of shared data that are handed out at once
+# numbers of observations of shared data that are handed out at once: larger arrays, one
+# for every seed, would leave much memory that is not given back
+OBSERVED = 1 << 15
 
 
 @dataclass(kw_only=True)

@@ -1,13 +1,14 @@
 """The data that all seeds share: whether they fit the world, and what follows from
 their columns."""
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
 
 from curriculum.types import SharedData, Spec, State
 
-CHUNK = 65_536  # transitions that are read at once
+CHUNK = 1 << 20  # numbers of observations that are read at once
 
 
 def count(data: SharedData | None) -> int:
@@ -59,12 +60,13 @@ def complete_returns(data: SharedData) -> np.ndarray:
 
 
 def chunks(
-    data: SharedData, size: int = CHUNK
+    data: SharedData, numbers: int = CHUNK
 ) -> Iterator[tuple[slice, dict[str, np.ndarray]]]:
-    """Transitions by column of a batch, `size` at a time; ValueError names the episode
-    where they are no numbers or no actions of the world.
+    """Transitions by column of a batch, about `numbers` of observations at a time;
+    ValueError names the episode where they are not finite or no actions of the world.
 
     Stacks of frames are not among the columns."""
+    size = max(numbers // math.prod(data.obs.shape[1:]), 1)
     first_row = rows(data)
     ended = terminated(data)
     for start in range(0, count(data), size):
