@@ -160,7 +160,10 @@ def _known(texts: list[tuple[str, ...]], dtype: str, *shape: int) -> np.ndarray:
         raise ValueError(f"its first line names the dtype {dtype!r}")
     if dtype == "bool":
         return np.array(texts, np.uint8)[0]
-    numbers = np.array(texts).astype(dtype)
+    if dtype.startswith("float"):
+        numbers = _floats(texts, dtype)
+    else:
+        numbers = np.array(texts).astype(dtype)
     return np.ascontiguousarray(numbers.T).reshape(-1, *shape)
 
 
@@ -173,10 +176,26 @@ def _guessed(name: str, texts: list[tuple[str, ...]]) -> np.ndarray:
         numbers: np.ndarray = np.array(texts).astype(np.int64)
     else:
         with np.errstate(over="ignore"):
-            numbers = np.array(texts).astype(np.float64).astype(np.float32)
+            numbers = _floats(texts, "float64").astype(np.float32)
     rows = np.ascontiguousarray(numbers.T)
     one = rows.shape[1] == 1 and name not in ("observation", "next_observation")
     return rows[:, 0] if one else rows
+
+
+def _floats(texts: list[tuple[str, ...]], dtype: str) -> np.ndarray:
+    """Numbers of texts; those that are none are NaN, so that their episode is
+    reported."""
+    try:
+        return np.array(texts).astype(dtype)
+    except ValueError:
+        return np.array([[_number(text) for text in line] for line in texts], dtype)
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return float("nan")
 
 
 def _bracketed(text: str) -> list[str]:

@@ -1,5 +1,6 @@
 """NumPy archives, such as others write."""
 
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,20 @@ def test_an_archive_of_other_arrays_is_refused(changes, message, tmp_path: Path)
     path = saved(tmp_path / "data.npz", **changes)
     with pytest.raises(
         ValueError, match=f"^data set {path} cannot be read: .*{message}"
+    ):
+        lengths(path, [])
+
+
+def test_a_damaged_header_is_refused(tmp_path: Path):
+    path = saved(tmp_path / "data.npz")
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    members["actions.npy"] = members["actions.npy"].replace(b"}", b" ")
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, data in members.items():
+            archive.writestr(name, data)
+    with pytest.raises(
+        ValueError, match="cannot be read: actions is no array of NumPy"
     ):
         lengths(path, [])
 

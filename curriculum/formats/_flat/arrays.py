@@ -2,12 +2,15 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from tokenize import TokenError
 from types import TracebackType
 from typing import Any, BinaryIO, Protocol, Self
 
 import numpy as np
 
 BLOCK = 2**23  # bytes of a block of one column
+# of NumPy's parser
+HEADER_ERRORS = (ValueError, TypeError, SyntaxError, RecursionError, TokenError)
 MOST_ROWS = 2**16  # of a block
 LARGEST = 2**30  # bytes of an array that has to be read at once
 
@@ -73,7 +76,7 @@ def _header(file: Source, name: str) -> tuple[tuple[int, ...], np.dtype, bool]:
             shape, fortran, dtype = np.lib.format.read_array_header_1_0(stream)
         else:
             shape, fortran, dtype = np.lib.format.read_array_header_2_0(stream)
-    except (ValueError, TypeError, SyntaxError, RecursionError) as error:
+    except HEADER_ERRORS as error:
         raise ValueError(f"{name} is no array of NumPy: {error}") from error
     if dtype.hasobject:
         raise ValueError(f"{name} holds Python objects, which are not read")
