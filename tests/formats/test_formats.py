@@ -10,12 +10,14 @@ from generated import Kind, assert_same, data_sets, episode
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from curriculum.formats._episodes import damage
 from curriculum.setting import plugins
 from curriculum.types import Episode, Format
 
 NAMES = plugins.names("format")
 PICTURES = ("rlu", "slim")  # formats of stacked frames with discrete actions
 GENERAL = [name for name in NAMES if name not in PICTURES]
+RECORDED = Path(__file__).parent / "recorded"
 every_format = pytest.mark.parametrize("name", NAMES)
 general_formats = pytest.mark.parametrize("name", GENERAL)
 VECTOR = Kind(np.dtype("f4"), (3,), 0, np.dtype("f4"), np.dtype("f4"), False)
@@ -38,7 +40,7 @@ def write(name: str, path: Path, episodes: Any) -> Path:
 
 @general_formats
 @given(data=st.data())
-@settings(max_examples=10, deadline=None, derandomize=True, database=None)
+@settings(max_examples=25, deadline=None, derandomize=True, database=None)
 def test_episodes_come_back_bit_for_bit(name: str, data: st.DataObject):
     expected = data.draw(data_sets())
     chosen = plugins.make("format", name)
@@ -119,6 +121,19 @@ def test_a_file_that_is_cut_off_is_refused(name: str, kept: float, tmp_path: Pat
     reports: list[str] = []
     with pytest.raises(ValueError, match=f"^data set {path} cannot be read: "):
         list(chosen.read(path, reports.append))
+
+
+@pytest.mark.parametrize(("name", "library"), [("hdf5", "h5py"), ("minari", "pyarrow")])
+def test_a_missing_library_is_named(name: str, library: str, monkeypatch):
+    monkeypatch.setattr(damage, "find_spec", lambda name: None)
+    path = {
+        "h5py": RECORDED / "d3rlpy-box.h5",
+        "pyarrow": RECORDED / "minari-box-arrow",
+    }
+    with pytest.raises(
+        ValueError, match=f"needs {library}, which is not installed: pip"
+    ):
+        list(plugins.make("format", name).read(path[library], unexpected))
 
 
 @every_format

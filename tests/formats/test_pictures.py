@@ -40,7 +40,7 @@ GAMES = st.lists(
     min_size=1,
     max_size=4,
 )
-few = settings(max_examples=10, deadline=None, derandomize=True, database=None)
+few = settings(max_examples=25, deadline=None, derandomize=True, database=None)
 
 
 @few
@@ -144,6 +144,13 @@ def test_records_of_the_original_form_are_read(tmp_path: Path):
     assert ended.reward.tolist() == [0.5, -1, 1]
     assert ended.observation[:, :, 0, 0].tolist() == [[0, 10], [10, 20], [20, 30]]
     assert ended.observation[0, 1].tolist() == [[10, 10, 10], [11, 10, 10]]
+    assert RLU().metadata(path)["spec"] == {
+        "obs_shape": [4, 2, 3],
+        "obs_dtype": "uint8",
+        "actions": 18,
+        "action_size": 0,
+        "frames": 4,
+    }
     # the picture after the last step of an episode that was cut short is not stored
     assert (cut.terminated, cut.truncated) == (False, True)
     assert cut.action.tolist() == [2, 0]

@@ -1,9 +1,13 @@
 """Files that Minari and d3rlpy wrote; recorded/make.py makes them anew."""
 
+import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
+from generated import assert_same
+from pyarrow import ipc, parquet
 
 from curriculum.formats.hdf5 import HDF5
 from curriculum.formats.minari import Minari
@@ -43,6 +47,31 @@ def test_dictionaries_of_minari_are_laid_side_by_side(back_end: str):
     assert found["spec"]["obs_shape"] == [42]
     assert found["spec"]["actions"] == 3
     assert found["spec"]["obs_high"][39:] == [1, 99, 99]
+
+
+def test_parquet_files_are_read_as_arrow_files(tmp_path: Path):
+    arrow = RECORDED / "minari-parts-arrow"
+    path = tmp_path / "parquet"
+    for file in arrow.rglob("part-0.arrow"):
+        copy = path / file.relative_to(arrow).with_suffix(".parquet")
+        copy.parent.mkdir(parents=True)
+        parquet.write_table(ipc.open_file(file).read_all(), copy)
+    described = json.loads((arrow / "data" / "metadata.json").read_text())
+    described["data_format"] = "parquet"
+    (path / "data" / "metadata.json").write_text(json.dumps(described))
+    expected = list(Minari().read(arrow, pytest.fail))
+    assert_same(list(Minari().read(path, pytest.fail)), expected)
+
+
+def test_an_episode_whose_file_is_damaged_is_left_out(tmp_path: Path):
+    path = tmp_path / "data"
+    shutil.copytree(RECORDED / "minari-box-arrow" / "data", path)
+    (path / "1" / "part-0.arrow").write_bytes(b"ARROW1 and nothing else")
+    reports: list[str] = []
+    found = [len(e.reward) for e in Minari().read(path, reports.append)]
+    assert found == [3, 1]
+    assert len(reports) == 1
+    assert reports[0].startswith("episode 1: ")
 
 
 def test_files_of_d3rlpy_are_read():
