@@ -469,6 +469,44 @@ def _announce(data: "DataSet") -> None:
         print(f"tier {manifest.made['tier']}: noise {noise:.3f}")
 
 
+# --- describe and check ---
+
+
+def prepare_describe(words: Words) -> Callable[[], None]:
+    """Check that there is a data set to describe."""
+    from curriculum.data.dataset import DataSet
+    from curriculum.data.describe import metadata
+
+    data = DataSet(Path(words.positional[0]))
+    figures = words.own["figures"]
+    if figures and Path(figures).is_file():
+        raise ValueError(f"--figures {figures} is a file; give a folder")
+
+    def describe() -> None:
+        print(metadata(data))
+        if figures:
+            from curriculum.run.portrait import draw_all
+
+            for path in draw_all(data, Path(figures)):
+                print(path)
+
+    return describe
+
+
+def prepare_check(words: Words) -> Callable[[], None]:
+    """Check that there is a data set to examine."""
+    from curriculum.data import doctor
+    from curriculum.data.dataset import DataSet
+
+    data = DataSet(Path(words.positional[0]))
+
+    def check() -> None:
+        data.verify()
+        print(doctor.report(data, doctor.examine(data)))
+
+    return check
+
+
 COMMANDS = {
     "make": Command(
         "OUT --env WORLD --planner PLANNER[:SHARE] ... "
@@ -500,6 +538,20 @@ COMMANDS = {
         (Field("share", float, 0.9, "of the episodes, for the first"), SEED),
         prepare_split,
         positional=3,
+    ),
+    "describe": Command(
+        "DATA [--figures DIR]",
+        "Print four lines about a data set, and draw pictures of it.",
+        (Field("figures", str, "", "folder for the pictures; empty: none"),),
+        prepare_describe,
+        positional=1,
+    ),
+    "check": Command(
+        "DATA",
+        "Examine a data set: compare its checksums, and advise to clone or reinforce.",
+        (),
+        prepare_check,
+        positional=1,
     ),
 }
 

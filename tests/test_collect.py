@@ -378,3 +378,50 @@ def test_help_shows_every_flag(
     text = capsys.readouterr().out
     for field in collect.COMMANDS[command].fields:
         assert f"--{field.name.replace('_', '-')}" in text
+
+
+def test_a_data_set_is_described_in_four_lines(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make(tmp_path / "data", f"{GRID} --planner shortest_path --episodes 100")
+    capsys.readouterr()
+    figures = tmp_path / "figures"
+    collect.main(["describe", str(tmp_path / "data"), "--figures", str(figures)])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[:4] == [
+        "Num Episodes: 100",
+        "Avg Episode Reward: 8.30",
+        "Avg Episode Length: 18.00",
+        "Total Transitions: 1800",
+    ]
+    drawn = {Path(line) for line in lines[4:]}
+    assert drawn == set(figures.iterdir())
+    names = {path.name for path in drawn}
+    assert names >= {"reward_histogram.png", "length_histogram.png", "visits.png"}
+    assert names >= {"action_distribution.png"}
+    assert names & {"pca_obs.png", "tsne_obs.png"}
+    assert all(path.read_bytes().startswith(b"\x89PNG") for path in drawn)
+
+
+def test_the_doctor_advises_to_clone_a_planner_and_not_random_play(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for planner in ("shortest_path", "random"):
+        flags = f"--env gridworld --planner {planner} --transitions 1500"
+        make(tmp_path / planner, flags)
+    capsys.readouterr()
+    collect.main(["check", str(tmp_path / "shortest_path")])
+    assert "advice: clone" in capsys.readouterr().out
+    collect.main(["check", str(tmp_path / "random")])
+    assert "advice: reinforce" in capsys.readouterr().out
+
+
+def test_check_refuses_a_damaged_column(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make(tmp_path / "data", "--env gridworld --planner random --episodes 2")
+    path = tmp_path / "data" / "reward.npy"
+    path.write_bytes(path.read_bytes()[:-1] + b"\x01")
+    with pytest.raises(SystemExit):
+        collect.main(["check", str(tmp_path / "data")])
+    assert "reward.npy is damaged" in capsys.readouterr().err

@@ -78,6 +78,7 @@ ONLY = {  # a library -> the places that may import it
     "pygame": ("envs/*", "envs/*/*"),
     "h5py": ("curriculum/formats/*", "curriculum/formats/*/*"),
     "pyarrow": ("curriculum/formats/*", "curriculum/formats/*/*"),
+    "sklearn": ("curriculum/report/*",),
     "PIL": ("curriculum/formats/_frames/*",),
     "tyro": ("curriculum/setting/help_text.py",),
 }
