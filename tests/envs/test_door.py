@@ -178,11 +178,14 @@ def test_actions_that_are_not_finite_reach_no_world(monkeypatch):
     problems = []
     door = make_door(stop=lambda seed, problem: problems.append(problem))
     door.reset()
-    given = []
+    given: list[np.ndarray] = []
     step_rows = door.rows.step
-    monkeypatch.setattr(
-        door.rows, "step", lambda action: given.append(action) or step_rows(action)
-    )
+
+    def record(action: np.ndarray) -> Any:
+        given.append(action)
+        return step_rows(action)
+
+    monkeypatch.setattr(door.rows, "step", record)
     door.step(np.array([[0.5], [0], [np.nan], [0]], np.float32))
     assert given[0].tolist() == [[0.5], [0], [0], [0]]
     assert problems == [

@@ -235,7 +235,8 @@ def test_staying_is_an_option_only_where_an_action_names_the_cell():
     for actions in ("all", "points"):
         rows = rows_of(0, actions=actions)
         planner = TLPPO(simulations=20).setup(rows, spec_of(rows), (0,))
-        named = np.isin(np.arange(CELL_COUNT), rows.world.places)
+        world: Any = rows.world
+        named = np.isin(np.arange(CELL_COUNT), world.places)
         may_stay = planner.search.allowed[:, -1]
         assert may_stay[named].any()
         assert not may_stay[~named].any()

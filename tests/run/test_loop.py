@@ -376,9 +376,10 @@ def test_the_learner_explores_where_the_planner_fails_in_the_start(
         return np.zeros(obs.shape[:2], np.int64)
 
     monkeypatch.setattr(run.learner, "act", act)
-    run.reset()
-    monkeypatch.setattr(run.collector.mixture, "plan", lambda obs, rows: None)
-    run.collector.play_planner(64)  # 8 steps of 8 rows
+    collector: Any = run.collector
+    collector.reset()
+    monkeypatch.setattr(collector.mixture, "plan", lambda obs, rows: None)
+    collector.play_planner(64)  # 8 steps of 8 rows
     assert explored == [True] * 8
 
 
