@@ -305,7 +305,7 @@ def _announce_memory(config: Config, folder: Path) -> None:
     memory = estimate_bytes(
         spec_of(chosen["env"]),
         len(config.seeds),
-        config.capacity,
+        config.ring_capacity,
         config.rows,
         config.sampling,
         chosen["learner"].needs,

@@ -60,4 +60,5 @@ def test_the_package_refuses_what_is_no_command(
     word: str, hint: str, capsys: pytest.CaptureFixture
 ):
     message = refused(capsys, main, [word])
-    assert f"{word!r} is not a command; there are: compare, train{hint}" in message
+    listed = f"there are: collect, compare, train{hint}"
+    assert f"{word!r} is not a command; {listed}" in message

@@ -88,7 +88,13 @@ def needs(config: Config) -> list[Need]:
     weights = (0 if spec.frames else obs * learner.hidden[0]) + inner
     data = chosen["start"].data()
     buffer = estimate_bytes(
-        spec, seeds, config.capacity, config.rows, config.sampling, learner.needs, data
+        spec,
+        seeds,
+        config.ring_capacity,
+        config.rows,
+        config.sampling,
+        learner.needs,
+        data,
     )
     batch = learner.batch_size * (2 * obs + sum(learner.hidden))
     return [

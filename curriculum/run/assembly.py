@@ -50,7 +50,7 @@ def allocate_buffer(
             )
     start.verify()
     empty = Buffer(
-        capacity=config.capacity,
+        capacity=config.ring_capacity,
         sampling=config.sampling,
         shares=config.source_shares(),
     )

@@ -266,6 +266,13 @@ class Config:
         """Gradient updates of the whole run."""
         return self.offline_updates + self.steps * self.updates_per_step
 
+    @property
+    def ring_capacity(self) -> int:
+        """Transitions that the ring of each seed holds: `capacity`, or the fewest
+        possible in a run that collects none."""
+        collects = self.steps > 0 or plugins.make("start", self.start).data() is None
+        return self.capacity if collects else min(self.capacity, 2 * self.rows)
+
     def plugged(self) -> dict[str, Any]:
         """Make every plug-in, by flag; the bonus "none" is None."""
         made: dict[str, Any] = {}

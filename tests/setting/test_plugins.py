@@ -125,9 +125,11 @@ def message(family: str, name: str) -> str:
 
 def test_a_wrong_name_is_answered_by_all_names_and_the_nearest():
     assert message("start", "expret") == (
-        "no start 'expret'; there are: expert, none, random (perhaps you meant expert)"
+        "no start 'expret'; there are: dataset, expert, none, random "
+        "(perhaps you meant expert)"
     )
-    assert message("start", "xyz") == "no start 'xyz'; there are: expert, none, random"
+    listed = "dataset, expert, none, random"
+    assert message("start", "xyz") == f"no start 'xyz'; there are: {listed}"
 
 
 @pytest.mark.parametrize("family", plugins.PACKAGES)

@@ -12,6 +12,7 @@ import pytest
 
 from curriculum import contract
 from curriculum import train as command
+from curriculum.contract.resources import needs
 from curriculum.data.manifest import Manifest
 from curriculum.data.writer import write
 from curriculum.envs._base.spec import spec_of
@@ -39,7 +40,7 @@ def numbered(folder: Path) -> Path:
         episodes.append(Episode(obs[:-1], action, reward, obs[1:], True, False))
         first += length
     spec = spec_of(plugins.make("env", "gridworld"))
-    write(folder, episodes, Manifest(spec=spec))
+    write(folder, episodes, Manifest(spec=spec, env="gridworld"))
     return folder
 
 
@@ -157,6 +158,39 @@ def test_a_damaged_data_set_is_not_trained_on(tmp_path: Path):
     file.write_bytes(file.read_bytes()[:-1] + b"\x01")
     with pytest.raises(ValueError, match=r"reward\.npy is damaged"):
         prepare(tiny(data))
+
+
+def test_memory_counts_the_data_once_and_no_rings_that_stay_empty(tmp_path: Path):
+    start = Dataset(path=str(numbered(tmp_path / "data")))
+    found = []
+    for seeds in ((0,), (0, 1, 2)):
+        for steps in (0, 160):
+            config = tiny(Path(start.path), seeds=seeds, steps=steps, capacity=1_000)
+            [buffer] = [need for need in needs(config) if need.part == "the buffer"]
+            found.append(buffer.bytes)
+            prepared = prepare(config)
+            assert prepared.buffer.memory_bytes == buffer.bytes
+            prepared.close()
+    # six numbers twice, action, reward and discount; reward, end and successor again
+    data = 20 * (4 * 15 + 9)
+    # and truncated, episode, time, distance, source and planning rate
+    ring = 4 * 15 + 9 + 1 + 4 + 4 + 4 + 1 + 4
+    # eight rows step twice at least
+    assert found == [
+        data + 16 * ring,
+        data + 1_000 * ring,
+        data + 3 * 16 * ring,
+        data + 3 * 1_000 * ring,
+    ]
+
+
+def test_a_run_without_steps_is_continued_with_some(played: Path, tmp_path: Path):
+    list(train(tiny(played, steps=0), tmp_path / "run"))
+    [newest, *_] = checkpoint.newest(tmp_path / "run" / "checkpoints")
+    records = list(train(tiny(played, steps=160), tmp_path / "run", newest))
+    size = Dataset(path=str(played)).size + 160
+    collected = [record.values for record in records if record.kind == "collect"]
+    assert collected[-1]["buffer/size"].tolist() == [size]
 
 
 def test_all_seeds_start_from_the_same_data(played: Path):
