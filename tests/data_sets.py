@@ -36,4 +36,4 @@ def data_set(folder: Path, episodes: list[Episode], **more: object) -> DataSet:
     """Write episodes; the manifest has `more`, or what the first episode says."""
     spec = spec_of_arrays(episodes[0].observation, episodes[0].action)
     fields = {"spec": spec, "sources": ("a", "b")} | more
-    return write(folder, episodes, Manifest(**fields))
+    return write(folder, episodes, Manifest(**fields))  # type: ignore[arg-type]

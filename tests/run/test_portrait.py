@@ -13,7 +13,7 @@ from curriculum.run import portrait
 
 @pytest.mark.parametrize("observation", ["vector", "pose"])
 def test_visits_are_counted_by_cell(tmp_path: Path, observation: str) -> None:
-    world = Gridworld(observation=observation)
+    world = Gridworld(observation=observation)  # type: ignore[arg-type]
     # row, column, heading; the last is where the second step leads
     states = np.array([[0, 0, 1], [0, 1, 1], [0, 1, 0], [9, 8, 1], [9, 9, 1]])
     obs = world.observe(states)
