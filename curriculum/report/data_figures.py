@@ -11,6 +11,7 @@ from curriculum.report.projection import Projection
 from curriculum.report.style import BLUE, COLORS, INK, STROKES
 
 BINS = 20  # of a histogram
+SAME = 1e-6  # relative range of values that are drawn as one
 ACTION_BINS = 40  # of a number of a box action, in [-1, 1]
 MOST_NUMBERS = 12  # of a box action that are drawn
 POINT_SIZE = 12
@@ -31,21 +32,21 @@ def length_histogram(lengths: np.ndarray) -> Figure:
     figure = _histogram(
         "Lengths of the episodes", "steps of an episode", [("episodes", lengths)]
     )
+    figure.axes[0].xaxis.set_major_locator(MaxNLocator(integer=True))
     return style.legend(figure, "line: mean")
 
 
 def _histogram(title: str, xlabel: str, groups: Groups) -> Figure:
     figure, axes = style.plot(title, xlabel, "episodes")
     everything = np.concatenate([values for _, values in groups])
-    low = everything.min()
-    high = everything.max()
-    if high - low < 1e-6 * max(abs(high), 1):  # a bar that is wide enough to be seen
-        low -= 0.5
-        high += 0.5
+    edges = np.linspace(everything.min(), everything.max(), BINS + 1)
+    if np.ptp(everything) < SAME * max(np.abs(everything).max(), 1):
+        edges = edges[0] + np.array([-0.5, 0.5])  # one bar around the only value
+        axes.set_xlim(edges[0] - 2, edges[1] + 2)
     colors = [COLORS[index % len(COLORS)] for index in range(len(groups))]
     axes.hist(
         [values for _, values in groups],
-        bins=np.linspace(low, high, BINS + 1).tolist(),
+        bins=edges.tolist(),
         stacked=True,
         color=colors,
         label=[f"{name} ({len(values)})" for name, values in groups],
@@ -82,6 +83,7 @@ def box_actions(action: np.ndarray) -> Figure:
             label=f"number {number}",
         )
     axes.set_ylim(0)
+    axes.xaxis.set_major_formatter("{x:g}")
     shown = "" if numbers <= MOST_NUMBERS else f"the first {MOST_NUMBERS} of {numbers}"
     return style.legend(figure, shown)
 

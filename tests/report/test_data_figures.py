@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.patches import Rectangle, StepPatch
 
 from curriculum.report import data_figures
 from curriculum.report.projection import Projection, principal, project
@@ -53,6 +54,16 @@ def test_histograms_count_every_episode():
     assert labels == ["a (4)", "b (1)"]
 
 
+def test_equal_lengths_are_one_bar_at_a_whole_number():
+    figure = data_figures.length_histogram(np.full(25, 200))
+    [bar] = figure.axes[0].patches
+    assert isinstance(bar, Rectangle)
+    assert bar.get_height() == 25
+    assert bar.get_x() + bar.get_width() / 2 == pytest.approx(200)
+    ticks = figure.axes[0].get_xticks()
+    assert ticks.tolist() == ticks.round().tolist()
+
+
 def test_actions_are_shares():
     figure = data_figures.discrete_actions(np.array([3, 0, 7]))
     assert heights(figure) == pytest.approx([0.3, 0, 0.7])
@@ -61,7 +72,8 @@ def test_actions_are_shares():
 def test_box_actions_count_both_bounds():
     actions = np.array([[-1.0], [1.0], [1.0], [0.01]])
     [stairs] = data_figures.box_actions(actions).axes[0].patches
-    values = stairs.get_data().values
+    assert isinstance(stairs, StepPatch)
+    values, _, _ = stairs.get_data()
     assert values[[0, 20, -1]].tolist() == [0.25, 0.25, 0.5]
 
 
