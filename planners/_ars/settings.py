@@ -11,9 +11,9 @@ from curriculum.types import within
 class ARSSettings(Goals):
     """How the search moves, and the defaults of its goals."""
 
-    max_steps: int = 1_000_000
-    eval_every: int = 50_000
-    eval_episodes: int = 20
+    max_steps: int = 1_000_000  # environment steps of the search at most
+    eval_every: int = 50_000  # environment steps between evaluations
+    eval_episodes: int = 20  # episodes of an evaluation, played without noise
     directions: int = 8  # tried in each iteration, an episode for each way
     best: int = 4  # directions that the policy steps along
     step_size: float = 0.02  # of the policy in an iteration
