@@ -206,6 +206,11 @@ class World(Protocol):
         return ""
 
     @property
+    def d4rl_returns(self) -> tuple[float, float] | None:
+        """Returns that D4RL scores 0 and 100; None: it does not score this world."""
+        return None
+
+    @property
     def max_steps(self) -> int:
         """Steps after which an episode is truncated; 0: never."""
         ...

@@ -18,6 +18,14 @@ from curriculum.envs._gym.source import Facts, Source
 from curriculum.envs._gym.suited import suited
 from curriculum.types import World, within
 
+# returns that D4RL scores 0 and 100 (Fu et al. 2020, arXiv 2004.07219, and their code)
+D4RL_RETURNS = {
+    "Ant": (-325.6, 3879.7),
+    "HalfCheetah": (-280.178953, 12135.0),
+    "Hopper": (-20.272305, 3234.3),
+    "Walker2d": (1.629008, 4592.3),
+}
+
 
 @dataclass(kw_only=True)
 class Gym(World):
@@ -38,8 +46,16 @@ class Gym(World):
     # an episode with at least this return is a success; None: what the environment
     # reports in the last step (is_success or success), else the registered threshold
     success_return: float | None = None
+    # returns that D4RL scores 0 and 100; empty: its own, for Ant, HalfCheetah, Hopper
+    # and Walker2d without options
+    d4rl: tuple[float, ...] = ()
 
     def __post_init__(self):
+        if self.d4rl and not (len(self.d4rl) == 2 and self.d4rl[0] < self.d4rl[1]):
+            raise ValueError(
+                "d4rl must be two returns, the lower one first, such as -20.3 3234.3, "
+                f"got {' '.join(map(str, self.d4rl))}"
+            )
         if self.time_limit < -1:
             raise ValueError(
                 "time_limit must be steps, -1 for the registered limit or 0 for none, "
@@ -90,6 +106,16 @@ class Gym(World):
         if self.success_return is None:
             return self.facts.success_return
         return self.success_return
+
+    @property
+    def d4rl_returns(self) -> tuple[float, float] | None:
+        if self.d4rl:
+            low, high = self.d4rl
+            return low, high
+        if self.options:
+            return None
+        name, _, _ = self.id.rpartition("-v")
+        return D4RL_RETURNS.get(name)
 
     @property
     def title(self) -> str:

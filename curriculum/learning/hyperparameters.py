@@ -37,6 +37,9 @@ class Hyperparameters:
     # map each feature of observations to about [-1, 1], by its bounds, or by the mean
     # and deviation of all data so far where bounds are missing or far too wide
     normalize_obs: bool = True
+    # added to every reward before it is scaled: -1 makes each step cost something where
+    # only the goal is rewarded
+    reward_shift: float = 0.0
     reward_scale: float = 1.0  # factor on rewards
     # also scale rewards so that returns of the start span 1000 (IQL's rule for
     # locomotion)
@@ -52,6 +55,7 @@ class Hyperparameters:
         within(self, 0, INFINITY, "grad_clip")
         at_most(self, 1e9, "grad_clip")
         within(self, 0, INFINITY, "schedule_updates", "target_every")
+        within(self, -1e9, 1e9, "reward_shift")
         within(self, 1e-9, INFINITY, "reward_scale")
         at_most(self, 1e9, "reward_scale")
         within(self, 1, INFINITY, "batch_size")

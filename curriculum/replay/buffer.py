@@ -35,6 +35,7 @@ class Buffer:
     sampling: str = "uniform"  # one of SAMPLINGS
     # weight of each source, for sampling "fixed"
     shares: dict[str, float] = field(default_factory=dict)
+    reward_shift: float = 0.0  # added to every reward
 
     def __post_init__(self) -> None:
         within(self, 1, float("inf"), "capacity")
@@ -65,6 +66,8 @@ class Buffer:
             )
         if data:
             shared.require_fit(data, spec)
+            if self.reward_shift:
+                data = data._replace(reward=data.reward + self.reward_shift)
         self.data = data
         self.spec = spec
         self.device = device
@@ -112,6 +115,8 @@ class Buffer:
         """Store one step of all rows, or of those in mask `keep` [P, E]."""
         if keep is None:
             keep = np.ones(step.terminated.shape, bool)
+        if self.reward_shift:
+            step = step._replace(reward=step.reward + np.float32(self.reward_shift))
         self.sampler.count_drawn()
         stored = self._number(step, keep)
         oldest = self.ring.added - self.capacity

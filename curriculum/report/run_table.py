@@ -80,6 +80,13 @@ def _returns(settings: dict[str, Any], values: Values) -> list[str]:
     measured = values["final/planner_episodes"][0]
     if measured < episodes:
         lines.append(f"the planner and all scores: {measured:.0f} of these episodes")
+    if "final/last_d4rl_score" in values:
+        last_score = _number(values["final/last_d4rl_score"].mean())
+        best_score = _number(values["final/best_d4rl_score"].mean())
+        lines.append(
+            f"D4RL score: last {last_score}, best {best_score} "
+            "(0 is its random play, 100 its expert)"
+        )
     if not np.isfinite(rows[-1].score).any():
         lines.append("no score: the planner is no better than random play")
     return lines

@@ -53,6 +53,7 @@ def allocate_buffer(
         capacity=config.ring_capacity,
         sampling=config.sampling,
         shares=config.source_shares(),
+        reward_shift=learner.reward_shift,
     )
     return empty.setup(
         spec,

@@ -267,6 +267,15 @@ def summary(episodes: Episodes, scale: Scale) -> dict[str, np.ndarray]:
     }
 
 
+def d4rl_score(reward: np.ndarray, world: World) -> dict[str, np.ndarray]:
+    """Mean returns on D4RL's scale, where 0 is random play and 100 its expert; empty
+    where it does not score this world."""
+    if world.d4rl_returns is None:
+        return {}
+    low, high = world.d4rl_returns
+    return {"d4rl_score": 100 * (reward - low) / (high - low)}
+
+
 def score(reward: np.ndarray, scale: Scale) -> np.ndarray:
     """Returns on a scale from 0 (random play) to 1 (the planner); nan if the planner is
     no better than random play."""

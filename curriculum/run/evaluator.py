@@ -16,6 +16,7 @@ from curriculum.run.evaluation import (
     FREE_RUN,
     Episodes,
     Scale,
+    d4rl_score,
     final_episodes,
     play_learner,
     play_mixed,
@@ -122,6 +123,7 @@ class Evaluator:
         episodes = range(self.config.eval_episodes)
         played = play_learner(self.learner, self.world, episodes, self.health.stop)
         figures = self.scores.summary(played)
+        figures |= d4rl_score(figures["mean_reward"], self.world)
         self.scores.keep_best(self.learner, figures["mean_reward"], step, update)
         if shown and self.decay.listens:
             self.scores.roll_back(self.learner, self.decay, played)
@@ -200,4 +202,5 @@ class Evaluator:
         if folder:
             write_policies(self.learner, folder, f"policy-{name}")
         figures = summary(played, scale)
+        figures |= d4rl_score(figures["mean_reward"], self.world)
         return {f"final/{name}_{figure}": value for figure, value in figures.items()}

@@ -18,6 +18,7 @@ from curriculum.envs._gym import physics
 from curriculum.envs._gym.source import find_facts
 from curriculum.envs.gym import Gym
 from curriculum.run import checkpoint
+from curriculum.run.evaluation import d4rl_score
 from curriculum.setting import plugins
 
 NEEDED = {
@@ -284,6 +285,20 @@ def test_an_episode_succeeds_with_its_return():
     assert world.has_success
     assert Gym(id="CartPole-v1").threshold == 475
     assert not Gym(id="Pendulum-v1").has_success
+
+
+def test_d4rl_scores_its_own_worlds_and_those_that_are_given():
+    # the hopper: 0 at -20.272305, 100 at 3234.3, so 3,000 is 92.80
+    hopper = d4rl_score(np.array([3234.3, 3000.0]), Gym(id="Hopper-v5"))
+    assert hopper["d4rl_score"] == pytest.approx([100, 92.80], abs=5e-3)
+    given = d4rl_score(np.array([5.0]), Gym(id="CartPole-v1", d4rl=(0, 10)))
+    assert given["d4rl_score"] == [50]
+    # other rewards are not on its scale
+    heavier = Gym(id="Hopper-v5", options=("forward_reward_weight=2",))
+    assert d4rl_score(np.zeros(1), heavier) == {}
+    assert d4rl_score(np.zeros(1), Gym(id="CartPole-v1")) == {}
+    with pytest.raises(ValueError, match="two returns, the lower one first"):
+        Gym(d4rl=(10, 0))
 
 
 @pytest.mark.parametrize(

@@ -154,6 +154,22 @@ def test_windows_of_data_end_where_their_episode_does(
     assert torch.equal(batch.action, batch.obs[..., 0].long() % 3)
 
 
+def test_every_reward_is_shifted_also_within_windows_and_returns():
+    # rewards 1, 2 and 4 count as 2, 3 and 5
+    buffer = buffer_of(data_of([(3, True, False)]), reward_shift=1.0)
+    assert windows(draw(buffer, 100, 0.5, 2)) == {
+        0: (3.5, 0.25, 2, 4.75),
+        1: (5.5, 0, 2.5, 5.5),
+        2: (5, 0, 2.5, 5),
+    }
+    shifted = buffer_of(None, reward_shift=1.0)
+    plain = buffer_of(None)
+    for each_buffer in (shifted, plain):
+        collect(each_buffer, seed=0, steps=5)
+    difference = draw(shifted, 50, 0.5).reward - draw(plain, 50, 0.5).reward
+    assert (difference == 1).all()
+
+
 def test_another_discount_holds_for_data_as_well():
     buffer = buffer_of(data_of())
     draw(buffer, 8, 0.5)

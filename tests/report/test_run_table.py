@@ -75,6 +75,12 @@ def test_a_planner_worse_than_random_play_has_no_score():
     assert "no score: the planner is no better than random play" in table
 
 
+def test_d4rls_score_is_shown_where_there_is_one():
+    table = text(final__last_d4rl_score=81.0, final__best_d4rl_score=92.5)
+    assert "D4RL score: last 81.00, best 92.50" in table
+    assert "D4RL" not in text()
+
+
 def test_a_world_without_success_has_no_column_for_it():
     nan = np.nan
     table = text(

@@ -7,6 +7,7 @@ import pytest
 
 from curriculum.envs._base.spec import spec_of
 from curriculum.envs.gridworld import Gridworld
+from curriculum.envs.gym import Gym
 from curriculum.envs.pointmass import Pointmass
 from curriculum.planners.constant import Constant
 from curriculum.planners.noisy import Noisy
@@ -87,3 +88,12 @@ def test_scores_average_the_episodes_that_the_planner_played():
 def test_a_planner_that_equals_random_play_gives_no_scores():
     assert np.isnan(score(np.array([1.0, 2.0]), Scale(floor=1, ceiling=1))).all()
     assert np.isnan(final("random")["final/last_score"]).all()
+
+
+def test_policies_are_scored_as_d4rl_does_where_the_world_says_how():
+    pole = Gym(id="CartPole-v1", d4rl=(0, 50))
+    values = final(Random(), env=pole, eval_episodes=2)
+    for name in ("last", "best"):
+        reward = values[f"final/{name}_mean_reward"]
+        expected = pytest.approx(2 * reward)  # 100 at a return of 50
+        assert values[f"final/{name}_d4rl_score"] == expected
