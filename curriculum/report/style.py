@@ -41,7 +41,7 @@ TEXT_SIZE = 10
 DPI = 100
 WIDTH = 8.0  # inches
 HEIGHT = 4.8  # inches, of a plot
-PANEL_HEIGHT = 2.3  # inches, of a row of panels
+PANEL_HEIGHT = 2.6  # inches, of a row of panels
 PANEL_MARGIN = 1.1  # inches, for title and legend
 # inches, of a map: shape times MAP_WIDTH, and room for the title
 MAP_WIDTH = 6.2
@@ -74,12 +74,12 @@ def panels(title: str, names: Sequence[str], xlabel: str) -> tuple[Figure, list[
     rows = max(-(-len(names) // 2), 1)
     height = rows * PANEL_HEIGHT + PANEL_MARGIN
     figure = Figure(figsize=(WIDTH, height), dpi=DPI, layout="constrained")
-    figure.suptitle(title, x=0.01, ha="left", fontsize=TITLE_SIZE, color=INK)
-    grid = []
+    columns = min(len(names), 2)
+    grid: list[Axes] = []
     for index, name in enumerate(names):
-        axes = figure.add_subplot(rows, min(len(names), 2), index + 1)
-        is_lowest = index + 2 >= len(names)
-        _grid(axes, "", xlabel if is_lowest else "", name)
+        first = grid[0] if grid else None
+        axes = figure.add_subplot(rows, columns, index + 1, sharex=first)
+        _grid(axes, "" if grid else title, xlabel, name)
         grid.append(axes)
     return figure, grid
 

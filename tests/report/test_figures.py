@@ -48,6 +48,12 @@ def examples():
         "rate alone": figures.rate_and_return(
             np.arange(50) * 20, rate, STEPS[:1], reward[:1], random=np.nan
         ),
+        "offline": figures.offline(
+            STEPS, {"q": reward**2, "actor": reward}, STEPS[:2], reward[:2], -3.0, 4.0
+        ),
+        "offline without a world": figures.offline(
+            STEPS, {"q": reward**2}, STEPS[:0], reward[:0], np.nan, np.nan
+        ),
         "calls": figures.return_against_calls(reward.cumsum(0), reward, -3.0, 4.0),
         "visits": figures.visits(holes, grid > 9),
         "no visits": figures.visits(none),

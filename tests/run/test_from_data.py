@@ -20,6 +20,7 @@ from curriculum.envs._base.spec import spec_of
 from curriculum.envs.pendulum import Pendulum
 from curriculum.envs.recorded import Recorded
 from curriculum.learners.bc import BC
+from curriculum.listeners.tensorboard import Tensorboard
 from curriculum.report.curves import read_curve
 from curriculum.run.loop import train
 from curriculum.run.run import Run
@@ -272,7 +273,10 @@ def survives(tmp_path: Path, path: Path, moments: list[int], *more: str) -> None
     assert content(tmp_path / "parts/pendulum/run") == expected
 
 
-def test_an_offline_run_that_is_killed_ends_as_one_that_is_not(tmp_path: Path):
+def test_an_offline_run_that_is_killed_ends_as_one_that_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(Tensorboard, "_draw", lambda self: None)  # takes seconds
     path = data(tmp_path / "data")
     survives(tmp_path, path, [32, 55, 119], "--no-evaluation", "--keep-policies", "all")
 
