@@ -6,7 +6,6 @@
 import shlex
 import sys
 from collections.abc import Callable, Sequence
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -320,7 +319,6 @@ def prepare_convert(words: Words) -> Callable[[], None]:
         written_by=formats[1],
         continuous=words.own["continuous"],
         command=words.text,
-        version=_version(),
     )
     if own:
         config = _config(own)
@@ -362,17 +360,13 @@ def _format_settings(
     return settings
 
 
-def _version() -> str:
-    return metadata.version("planning-curriculum")
-
-
 # --- mix and split ---
 
 
 def prepare_mix(words: Words) -> Callable[[], None]:
     """Check what is to be mixed."""
     from curriculum.data.dataset import DataSet
-    from curriculum.data.mixing import mix, mixed_manifest
+    from curriculum.data.mixing import differing_settings, mix, mixed_manifest
     from curriculum.data.writer import require_free
     from curriculum.run.drafts import writing
 
@@ -390,11 +384,17 @@ def prepare_mix(words: Words) -> Callable[[], None]:
     shares = [share for _, share in pairs] if all(has_shares) else None
     manifest = mixed_manifest(data)
     manifest.command = words.text
-    manifest.version = _version()
     require_free(out)
     total = sum(map(len, data))
+    differing = differing_settings(data)
 
     def work() -> None:
+        if differing:
+            print(
+                f"the worlds differ in {', '.join(differing)}: the mixture names none "
+                "of these settings, so give them when you train from it (--env ...)",
+                file=sys.stderr,
+            )
         episodes = mix(data, shares, manifest.sources, words.own["seed"])
         with (
             phase("mix", total, "episodes") as current,
@@ -413,6 +413,7 @@ def prepare_split(words: Words) -> Callable[[], None]:
     from dataclasses import replace
 
     from curriculum.data.dataset import DataSet
+    from curriculum.data.manifest import package_version
     from curriculum.data.mixing import split
     from curriculum.data.writer import require_free
     from curriculum.run.drafts import writing
@@ -435,7 +436,7 @@ def prepare_split(words: Words) -> Callable[[], None]:
                     manifest = replace(
                         data.manifest,
                         command=words.text,
-                        version=_version(),
+                        version=package_version(),
                         columns={},
                         made={"of": [source.name], "share": words.own["share"]},
                     )

@@ -10,7 +10,7 @@ from curriculum import collect
 from curriculum.data.dataset import DataSet
 from curriculum.envs.botevade import BotEvade
 from curriculum.run import making, recorder
-from curriculum.types import Episode
+from curriculum.types import Episode, Spec, Step
 
 # the world of the gridworld document: fixed start, no heading, no time limit
 GRID = "--env gridworld --env.start fixed --env.observation vector --env.max-steps 0"
@@ -175,6 +175,30 @@ def test_random_starts_are_not_recorded(tmp_path: Path) -> None:
     assert data.columns.length.max() <= 20
 
 
+def test_an_end_that_is_also_cut_short_stays_both() -> None:
+    spec = Spec((1,), "float32", np.zeros(1), np.ones(1), 2)
+    ends = {
+        (True, True): (True, True),
+        (True, False): (True, False),
+        (False, True): (False, True),
+        (False, False): (False, True),  # the recording is cut here
+    }
+    for (terminated, truncated), expected in ends.items():
+        obs = np.zeros((1, 1), np.float32)
+        step = Step(
+            obs=obs,
+            reward=np.ones(1, np.float32),
+            terminated=np.array([terminated]),
+            truncated=np.array([truncated]),
+            next_obs=obs,
+            success=np.array([False]),
+        )
+        tape = recorder._Tape(spec)
+        tape.add(obs, np.zeros(1, int), np.zeros(1, np.uint8), step, 0)
+        episode = tape.take(step, 0)
+        assert (episode.terminated, episode.truncated) == expected
+
+
 def test_long_episodes_are_cut(tmp_path: Path) -> None:
     flags = "--planner random --episodes 8 --longest 7"
     data = make(tmp_path / "data", f"{GRID} {flags}")
@@ -335,6 +359,24 @@ def test_a_mixture_without_shares_has_everything(tmp_path: Path) -> None:
     assert len(mixture) == len(short) + len(long)
     expected = np.concatenate([short.returns(), long.returns()])
     np.testing.assert_array_equal(np.sort(mixture.returns()), np.sort(expected))
+
+
+def test_settings_in_which_worlds_differ_are_not_those_of_a_mixture(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fixed = make(tmp_path / "fixed", f"{GRID} --planner shortest_path --episodes 2")
+    words = GRID.replace("start fixed", "start random")
+    random = make(tmp_path / "random", f"{words} --planner shortest_path --episodes 2")
+    capsys.readouterr()
+    collect.main(["mix", f"{tmp_path}/mix", str(fixed.folder), str(random.folder)])
+    assert "the worlds differ in start: the mixture" in capsys.readouterr().err
+    settings = DataSet(tmp_path / "mix").manifest.env_settings
+    assert settings == {
+        name: value
+        for name, value in fixed.manifest.env_settings.items()
+        if name != "start"
+    }
+    assert settings["observation"] == "vector"
 
 
 def test_other_worlds_are_not_mixed(

@@ -19,8 +19,9 @@ from curriculum.setting.config import Config
 
 
 def check_foreign(config: Config) -> None:
-    """Check every plug-in that is not built in, by few calls, and whether planner and
-    learner fit the world; raises ContractError or another ValueError.
+    """Check every plug-in that is not built in, by few calls, whether planner and
+    learner fit the world, and whether the data of the start are intact; raises
+    ContractError or another ValueError.
 
     Planners may be slow: one is asked for about 20 actions."""
     check_resources(config)
@@ -46,6 +47,7 @@ def check_foreign(config: Config) -> None:
         if _is_foreign(technique):
             check_technique(technique, env)
     check_fit(config)
+    chosen["start"].verify()
 
 
 def _is_foreign(plugin: object) -> bool:

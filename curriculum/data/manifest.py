@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import dataclass, field
+from importlib import metadata
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
@@ -12,6 +13,11 @@ from curriculum.types import Spec
 
 FILE = "manifest.json"
 FORMAT = 1  # of the folder; another number is refused
+
+
+def package_version() -> str:
+    """The version of this package."""
+    return metadata.version("planning-curriculum")
 
 
 class ColumnFile(NamedTuple):
@@ -36,7 +42,8 @@ class Manifest:
     command: str = ""  # that wrote it
     # what else its makers want to tell, by name, such as a tier and its noise
     made: dict[str, Any] = field(default_factory=dict)
-    version: str = ""  # of this package, when it was written
+    # of this package, when it was written
+    version: str = field(default_factory=package_version)
     episodes: int = 0
     transitions: int = 0
     # of undiscounted returns over episodes: mean, std, min, max

@@ -1,7 +1,7 @@
 """Mix and split data sets, in whole episodes."""
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -34,16 +34,33 @@ def mixed_manifest(data: Sequence[DataSet]) -> Manifest:
     for each in data:
         sources += each.manifest.sources
         seeds += each.manifest.seeds
-    same = all(d.manifest.env_settings == first.env_settings for d in data)
     return Manifest(
         spec=first.spec,
         env=first.env,
-        env_settings=first.env_settings if same else {},
+        env_settings=_shared_settings(data),
         sources=tuple(dict.fromkeys(sources)),
         seeds=tuple(dict.fromkeys(seeds)),
         reward=first.reward,
         made={"of": [each.folder.name for each in data]},
     )
+
+
+def _shared_settings(data: Sequence[DataSet]) -> dict[str, Any]:
+    """The settings of the world that all data sets have."""
+    differing = differing_settings(data)
+    first = data[0].manifest.env_settings
+    return {name: first[name] for name in first if name not in differing}
+
+
+def differing_settings(data: Sequence[DataSet]) -> list[str]:
+    """Settings of the world in which data sets differ: a mixture does not have them."""
+    settings = [each.manifest.env_settings for each in data]
+    names = sorted({name for each in settings for name in each})
+    return [
+        name
+        for name in names
+        if any(each.get(name) != settings[0].get(name) for each in settings)
+    ]
 
 
 def _require_alike(one: DataSet, other: DataSet) -> None:

@@ -35,7 +35,6 @@ class Converting:
     env_settings: dict[str, Any] = field(default_factory=dict)
     continuous: bool = False  # make discrete actions those of a box
     command: str = ""
-    version: str = ""
 
 
 def format_of(path: Path, chosen: str, is_input: bool) -> str:
@@ -122,7 +121,6 @@ def _manifest(converting: Converting, notes: dict[str, Any]) -> Manifest:
         seeds=tuple(notes.get("seeds", ())),
         reward=str(notes.get("reward", "")),
         command=converting.command,
-        version=converting.version,
     )
 
 
@@ -167,10 +165,11 @@ def _misfit(episode: Episode, spec: Spec) -> str:
     if spec.actions:
         if action.ndim != 1 or action.dtype.kind not in "iu":
             return "its actions are not discrete, those of the world are"
-        if action.min() < 0 or action.max() >= spec.actions:
+        wrong = action[(action < 0) | (action >= spec.actions)]
+        if wrong.size:
             return (
-                f"it has the action {int(np.abs(action).max())}, the world has actions "
-                f"0 to {spec.actions - 1}"
+                f"it has the action {wrong[0]}, the world has actions 0 to "
+                f"{spec.actions - 1}"
             )
     elif action.ndim != 2 or action.shape[1] != spec.action_size:
         return (

@@ -8,9 +8,8 @@ policies of D4RL do (Fu et al. 2020, arXiv:2004.07219).
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from importlib import metadata
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -26,7 +25,6 @@ from curriculum.setting.config import Config, flat
 from curriculum.types import Planner, among, within
 
 Tier = Literal["", "random", "medium", "medium-replay", "medium-expert", "expert"]
-TIERS = get_args(Tier)[1:]
 TURNS = 16  # in which each of several actors plays, so that any part has all of them
 SAVE_EVERY = 2.0  # seconds, after whole parts
 MEDIUM = 1 / 3  # score of a medium planner
@@ -119,7 +117,6 @@ def make_data(making: Making) -> DataSet:
         seeds=(making.seed,),
         reward="as the world gives it",
         command=making.command,
-        version=metadata.version("planning-curriculum"),
     )
     with writing(making.out, manifest, making.origin) as writer:
         _Maker(making, scene, writer).make()

@@ -263,7 +263,8 @@ class _Tape:
         self.source.append(source[row])
 
     def take(self, step: Step, row: int) -> Episode:
-        """The episode, which ended with `step`; the tape is empty again."""
+        """The episode, which ended with `step`, or is cut after it; the tape is empty
+        again."""
         last = step.next_obs[row, -1] if self.spec.frames else step.next_obs[row]
         obs = np.array([*self.obs, last], self.spec.obs_dtype)
         if self.spec.frames:
@@ -278,7 +279,7 @@ class _Tape:
             reward=np.array(self.reward, np.float32),
             next_observation=obs[1:],
             terminated=terminated,
-            truncated=not terminated,
+            truncated=bool(step.truncated[row]) or not terminated,
             source=np.array(self.source, np.uint8),
         )
         self._clear()

@@ -152,12 +152,20 @@ def test_what_cannot_be_read_is_refused_before_a_run(
     assert not runs.exists()
 
 
-def test_a_damaged_data_set_is_not_trained_on(tmp_path: Path):
+def test_a_damaged_data_set_is_not_trained_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture
+):
     data = numbered(tmp_path / "data")
     file = data / "reward.npy"
     file.write_bytes(file.read_bytes()[:-1] + b"\x01")
     with pytest.raises(ValueError, match=r"reward\.npy is damaged"):
         prepare(tiny(data))
+    words = ["--start", "dataset", "--start.path", str(data)]
+    with pytest.raises(SystemExit) as ending:
+        command.main([*words, "--runs-dir", str(tmp_path / "runs")])
+    assert ending.value.code == 2
+    assert "reward.npy is damaged" in capsys.readouterr().err
+    assert not (tmp_path / "runs").exists()
 
 
 def test_memory_counts_the_data_once_and_no_rings_that_stay_empty(tmp_path: Path):
