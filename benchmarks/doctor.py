@@ -18,6 +18,8 @@ import numpy as np
 from curriculum import collect
 from curriculum.data import doctor
 from curriculum.data.dataset import DataSet
+from curriculum.envs._base.spec import spec_of
+from curriculum.run.evaluation import final_episodes, play_planner
 from curriculum.run.loop import train
 from curriculum.setting import plugins
 from curriculum.setting.config import Config
@@ -36,6 +38,7 @@ NETWORK = {"hidden": (64, 64), "batch_size": 64, "polyak": 0.02}
 # the temperature of iql is per unit of return, and pendulum returns -1,200
 REWARD_SCALE = {"pendulum": 0.1}
 TIE = 0.05  # scores that differ by less are equal
+EPISODES = 40  # of the final evaluation
 NEVER = 10**9
 
 
@@ -67,23 +70,29 @@ def measure(world: str, tier: str, folder: Path, updates: int) -> dict[str, Any]
         words = ["make", str(folder), "--env", world, "--planner", planner]
         words += ["--tier", tier, "--transitions", str(TRANSITIONS)]
         collect.main(words)
-    truth: dict[str, Any] = {}
+    truth: dict[str, Any] = {"planner": planner_return(world, planner)}
     for learner in ("bc", *reinforcing):
-        final = reach(world, planner, learner, folder, updates)
+        final = reach(world, learner, folder, updates)
         truth["random"] = float(final["final/random_reward"][0])
-        truth["planner"] = float(final["final/planner_reward"][0])
         truth[learner] = final["final/last_mean_reward"].tolist()
     return truth
 
 
+def planner_return(env: str, name: str) -> float:
+    """The planner's mean return on the episodes of the final evaluation."""
+    world = plugins.make("env", env)
+    planner = plugins.make("planner", name)
+    episodes = final_episodes(EPISODES)
+    return float(play_planner(planner, world, spec_of(world), episodes).reward.mean())
+
+
 def reach(
-    world: str, planner: str, learner: str, folder: Path, updates: int
+    world: str, learner: str, folder: Path, updates: int
 ) -> dict[str, np.ndarray]:
     """The final record of a learner that trains on a data set."""
     scale = REWARD_SCALE.get(world, 1.0)
     config = Config(
         env=world,
-        planner=planner,
         learner=plugins.make("learner", learner, reward_scale=scale, **NETWORK),
         start=Dataset(path=str(folder)),
         seeds=SEEDS,
@@ -92,7 +101,7 @@ def reach(
         eval_every=NEVER,
         log_every=updates,
         checkpoint_every=NEVER,
-        eval_episodes=40,
+        eval_episodes=EPISODES,
         eval_mixed=False,
     )
     *_, last = train(config)

@@ -8,6 +8,7 @@ seeds and evaluation episodes, so differences are paired. `--resume auto` or `--
 FOLDER` continues a comparison that was interrupted.
 """
 
+import math
 import re
 import shlex
 import sys
@@ -356,14 +357,17 @@ def _check_pairs(
 
 
 def _draw(curves: Mapping[str, "Curve"], path: Path) -> None:
-    """Draw the learning curves between the returns of random play and planner."""
+    """Draw the learning curves between the returns of random play and of the planner,
+    or the data."""
     from curriculum.report import figures
 
-    returns = {name: curve.baselines["planner"] for name, curve in curves.items()}
+    planners = _baselines(curves, "planner")
+    # one line for all arms, or one for each where their planners differ
+    planner = next(iter(planners.values()), None)
+    differ = len(set(planners.values())) > 1
+    data = set(_baselines(curves, "data").values())
     first = next(iter(curves.values()))
     lines = {name: (curve.steps, curve.reward) for name, curve in curves.items()}
-    # one line for all arms, or one for each where their planners differ
-    differ = len(set(returns.values())) > 1
     are_offline = {curve.is_offline for curve in curves.values()}
     axis = figures.STEPS
     if True in are_offline:
@@ -374,9 +378,16 @@ def _draw(curves: Mapping[str, "Curve"], path: Path) -> None:
         lines,
         xlabel=axis,
         random=first.baselines["random"],
-        planner=returns if differ else first.baselines["planner"],
+        planner=planners if differ else planner,
+        data=data.pop() if len(data) == 1 else None,
     )
     figures.save(figure, path)
+
+
+def _baselines(curves: Mapping[str, "Curve"], name: str) -> dict[str, float]:
+    """The known returns of "planner" or "data", by arm."""
+    returns = {arm: curve.baselines[name] for arm, curve in curves.items()}
+    return {arm: value for arm, value in returns.items() if math.isfinite(value)}
 
 
 if __name__ == "__main__":

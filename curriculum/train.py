@@ -316,10 +316,18 @@ def _announce_memory(config: Config, folder: Path) -> None:
 
 def _announce_suggestions(config: Config, settings: Mapping[str, Any]) -> None:
     """Print the settings that the world suggests and that the run follows."""
+    from curriculum.run import assembly
     from curriculum.setting import suggestions
 
     world = plugins.make("env", config.env)
     followed = suggestions.followed(world, settings)
+    if not assembly.collects(config, plugins.make("start", config.start)):
+        # nobody asks the planner
+        followed = {
+            name: value
+            for name, value in followed.items()
+            if name.partition(".")[0] != "planner"
+        }
     if not followed:
         return
     words = [f"{name} {value}".replace("_", "-") for name, value in followed.items()]

@@ -111,6 +111,11 @@ class SharedData(NamedTuple):
     first_episode: int  # its number in the data set
     checksums: dict[str, str]  # SHA-256 of every file, by column
 
+    def returns(self) -> np.ndarray:
+        """The return of every episode, [M] float64."""
+        ends = np.cumsum(self.length)
+        return np.add.reduceat(self.reward, ends - self.length, dtype=np.float64)
+
 
 class Record(NamedTuple):
     """One report of a training run; listeners see nothing else."""

@@ -201,14 +201,16 @@ class Tensorboard(Listener):
             reward.values,
             random=self._baseline("eval/random_reward"),
             planner=self._baseline("eval/planner_reward"),
+            data=self._baseline("eval/data_reward"),
         )
 
     def _hand_over(self, seeds: slice) -> dict[str, figures.Figure]:
         random = self._baseline("eval/random_reward")
         planner = self._baseline("eval/planner_reward")
         reward = self._curve("eval/mean_reward", seeds)
-        mixed = self._curve("eval_mixed/mean_reward", seeds).values
-        calls = self._curve("planner/calls_total", seeds, kind="evaluate").values
+        # a run without steps that went on has not mixed at step 0
+        mixed = self._at("eval/mean_reward", "eval_mixed/mean_reward", seeds)
+        calls = self._at("eval/mean_reward", "planner/calls_total", seeds)
         rate = self._curve("curriculum/planning_rate", seeds)
         return {
             "rate_and_return": figures.rate_and_return(
@@ -216,7 +218,7 @@ class Tensorboard(Listener):
                 rate.values,
                 reward.steps,
                 reward.values,
-                mixed if len(mixed) else None,
+                mixed if np.isfinite(mixed).any() else None,
                 random=random,
                 planner=planner,
             ),
@@ -237,18 +239,24 @@ class Tensorboard(Listener):
         }
 
     def _baseline(self, tag: str) -> float:
-        """The return of random play or the planner, nan where it was not measured."""
+        """The return of random play, the planner or the data, nan where it was not
+        measured."""
         values = self._curve(tag, slice(0, 1)).values
         return float(values[0, 0]) if len(values) else np.nan
 
-    def _curve(self, tag: str, seeds: slice, kind: str = "") -> _Curve:
-        """Collect one tag from all records, or from those of one kind."""
+    def _curve(self, tag: str, seeds: slice) -> _Curve:
+        """Collect one tag from all records."""
         records = [record for record in self.records if tag in record.values]
-        if kind:
-            records = [record for record in records if record.kind == kind]
         steps = np.array([_position(record) for record in records])
         values = [record.values[tag][seeds] for record in records]
         return _Curve(steps, np.array(values, float))
+
+    def _at(self, curve: str, tag: str, seeds: slice) -> np.ndarray:
+        """The values of one tag in the records of another, nan where they lack it."""
+        records = [record for record in self.records if curve in record.values]
+        unknown = np.full(len(self.seeds), np.nan)
+        values = [record.values.get(tag, unknown)[seeds] for record in records]
+        return np.array(values, float)
 
 
 def _position(record: Record) -> int:

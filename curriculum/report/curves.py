@@ -15,8 +15,6 @@ FINAL = (
     "final/last_success_rate",
     "final/last_score",
     "final/planner_calls",
-    "final/planner_reward",
-    "final/planner_episodes",
     "final/episodes",
 )
 
@@ -33,7 +31,9 @@ class Curve(NamedTuple):
     # [P] environment step of the first success in collection, nan where there was none
     first_success: np.ndarray
     seconds: float
-    baselines: dict[str, float]  # returns of "random" play and of the "planner"
+    # returns of "random" play, and of the "planner" or, in a run that trains from data
+    # alone, of the "data"; nan for the other
+    baselines: dict[str, float]
     planner_ms: float  # mean duration of a planner call, nan without calls
     is_offline: bool = False  # whether the run consists of an offline phase only
 
@@ -64,7 +64,10 @@ def _curve(run: Path, lines: list[dict[str, Any]]) -> Curve:
         raise ValueError(
             f"{run} was not evaluated (--no-evaluation): it has no returns to compare"
         )
-    missing_tags = [tag for tag in FINAL if tag not in last["final"]]
+    baseline = last["baseline"]
+    reference = "data" if "eval/data_reward" in baseline else "planner"
+    needed = (*FINAL, f"final/{reference}_reward")
+    missing_tags = [tag for tag in needed if tag not in last["final"]]
     if missing_tags:
         raise ValueError(
             f"{run} has no {missing_tags[0]}; an older version finished it: repeat it "
@@ -78,7 +81,6 @@ def _curve(run: Path, lines: list[dict[str, Any]]) -> Curve:
     rewards = [line["values"][tag] for line in evaluations]
     missing = np.full(len(seeds), np.nan)
     collected = last.get("collect", {})
-    baseline = last["baseline"]
     return Curve(
         seeds=seeds,
         steps=np.array([line[position] for line in evaluations]),
@@ -88,8 +90,8 @@ def _curve(run: Path, lines: list[dict[str, Any]]) -> Curve:
         first_success=collected.get("rollout/first_success_step", missing),
         seconds=float(last["time"]["time/time_elapsed"].max()),
         baselines={
-            "random": float(baseline["eval/random_reward"][0]),
-            "planner": float(baseline["eval/planner_reward"][0]),
+            name: float(baseline.get(f"eval/{name}_reward", missing)[0])
+            for name in ("random", "planner", "data")
         },
         planner_ms=_planner_ms(last),
         is_offline=is_offline,

@@ -29,6 +29,7 @@ from curriculum.report.style import BLUE, COLORS, GREY, INK, ORANGE, SKY, STROKE
 STEPS = "environment steps of one seed"
 UPDATES = "updates of the offline phase"
 RETURN = "return per episode"
+DATA = "mean of the data"
 FILE_DPI = 200
 ARROWS: dict[str, Any] = {
     "angles": "xy",
@@ -146,12 +147,13 @@ def learning_curves(
     random: float | None = None,
     planner: float | Mapping[str, float] | None = None,
     xlabel: str = STEPS,
+    data: float | None = None,
 ) -> Figure:
     """Compare `arms`, name -> (steps [U], values [U, P]): the mean over seeds of each
     with a 95 % bootstrap band.
 
-    If `planner` has a value for each arm, by name, that is a dotted line in the arm's
-    colour."""
+    If `planner` has values for arms, by name, each is a dotted line in the arm's
+    colour. `data` is the mean return of the data of all arms."""
     figure, axes = style.plot("Learning curves", xlabel, ylabel)
     planner_of = planner if isinstance(planner, Mapping) else {}
     for index, (name, (steps, values)) in enumerate(arms.items()):
@@ -163,6 +165,7 @@ def learning_curves(
                 planner_of[name], color=color, linestyle=":", linewidth=1.5, zorder=1
             )
     _name_levels(axes, random, None if isinstance(planner, Mapping) else planner)
+    style.named_level(axes, data, INK, DATA)
     seeds = _seed_count(*(values for _, values in arms.values()))
     title = f"mean and 95 % bootstrap band over {seeds}"
     if planner_of:
@@ -177,9 +180,13 @@ def offline(
     reward: np.ndarray,
     random: float | None = None,
     planner: float | None = None,
+    data: float | None = None,
 ) -> Figure:
     """Draw the offline phase: each of `losses`, [T, P] at `updates` [T], in a panel of
-    its own, and the return of the learner alone, `reward` [U, P]."""
+    its own, and the return of the learner alone, `reward` [U, P].
+
+    `random`, `planner` and `data` are the returns of random play, of the planner and of
+    the data, None or nan where unknown."""
     panels = [(f"loss {name}", updates, values) for name, values in losses.items()]
     if np.isfinite(reward).any():
         panels.insert(0, (RETURN, eval_updates, reward))
@@ -189,6 +196,7 @@ def offline(
         _spread(axes, x, values, BLUE if name == RETURN else color, "")
         if name == RETURN:
             style.level(axes, planner, INK, "planner")
+            style.level(axes, data, INK, DATA)
             style.level(axes, random, GREY, "random play")
     counts = _seed_count(*(values for _, _, values in panels))
     return style.legend(figure, f"mean and full range of {counts}")

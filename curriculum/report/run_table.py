@@ -26,7 +26,8 @@ def run_table(
     played = []
     if "final/last_mean_reward" in values:
         returns = _returns(settings, values)
-        played = [*returns, "", *_planner(settings, values, needs)]
+        planner = _planner(settings, values, needs) if _has_planner(values) else []
+        played = [*returns, "", *planner]
     lines = [
         "",
         *played,
@@ -47,24 +48,29 @@ def _trained(settings: dict[str, Any]) -> str:
     return " and ".join(phases)
 
 
+def _has_planner(values: Values) -> bool:
+    """Whether a planner had a part in the run; otherwise it trained from data alone."""
+    return "final/planner_reward" in values
+
+
 class _Performance(NamedTuple):
     """A row of the table: figures of each seed, [P] each."""
 
     label: str
     reward: np.ndarray
     success: np.ndarray  # nan where the world does not report success
-    score: np.ndarray  # nan where the planner is no better than random play
+    score: np.ndarray  # nan where there is no scale of scores
 
 
 def _returns(settings: dict[str, Any], values: Values) -> list[str]:
-    """Return, success and score of random play, the planner and the learner."""
+    """Return, success and score of random play, the planner or the data, and the
+    learner."""
     last = _learner("last", values)
-    # nan where there is no scale of scores
     zero = 0.0 * last.score
     rows = [
         _acting("random play", "random", values, score=zero),
         *_constant(values, score=np.nan * zero),
-        _acting(f"planner {settings['planner']}", "planner", values, score=zero + 1),
+        _reference(settings, values, score=zero + 1),
         last,
         _learner("best", values),
     ]
@@ -77,7 +83,7 @@ def _returns(settings: dict[str, Any], values: Values) -> list[str]:
         columns = [row.reward, *([row.success] if show_success else []), row.score]
         lines.append(f"{row.label:{width}}{_cells(columns)}")
     episodes = values["final/episodes"][0]
-    measured = values["final/planner_episodes"][0]
+    measured = values.get("final/planner_episodes", values["final/episodes"])[0]
     if measured < episodes:
         lines.append(f"the planner and all scores: {measured:.0f} of these episodes")
     if "final/last_d4rl_score" in values:
@@ -88,7 +94,12 @@ def _returns(settings: dict[str, Any], values: Values) -> list[str]:
             "(0 is its random play, 100 its expert)"
         )
     if not np.isfinite(rows[-1].score).any():
-        lines.append("no score: the planner is no better than random play")
+        better = (
+            "the planner is no better"
+            if _has_planner(values)
+            else "the data are not clearly better"
+        )
+        lines.append(f"no score: {better} than random play")
     return lines
 
 
@@ -121,6 +132,15 @@ def _acting(label: str, name: str, values: Values, score: np.ndarray) -> _Perfor
     unknown = np.full(len(reward), np.nan)
     success = values.get(f"final/{name}_success_rate", unknown)
     return _Performance(label, reward, success, score)
+
+
+def _reference(
+    settings: dict[str, Any], values: Values, score: np.ndarray
+) -> _Performance:
+    """The upper end of the scale of scores."""
+    if _has_planner(values):
+        return _acting(f"planner {settings['planner']}", "planner", values, score)
+    return _acting("mean of the data", "data", values, score)
 
 
 def _constant(values: Values, score: np.ndarray) -> list[_Performance]:

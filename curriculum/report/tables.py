@@ -96,6 +96,8 @@ def _results(curve: Curve, measures: Mapping[str, Measure]) -> list[str]:
 
 def _planner_return(curve: Curve) -> str:
     """The planner's return on the episodes of the final policies."""
+    if "final/planner_reward" not in curve.final:
+        return "-"
     text = f"{curve.final['final/planner_reward'][0]:.2f}"
     episodes = curve.final["final/planner_episodes"][0]
     if episodes < curve.episodes:

@@ -21,6 +21,7 @@ from curriculum.types import Gate, Planner, Spec, World, stream
 
 # steps after which an evaluation episode of a world without a time limit is stopped
 FREE_RUN = 1_000
+CLEARLY = 3.0  # standard errors by which a return is better than random play's
 # first episode seed of final evaluations
 FIRST_FINAL_EPISODE = 1_000_000
 
@@ -246,8 +247,24 @@ class Scale(NamedTuple):
     """What scores are relative to."""
 
     floor: float  # return of random play
-    ceiling: float  # return of the planner
+    # return of the planner, or the data's mean return; nan: there are no scores
+    ceiling: float
     episodes: int | None = None  # first episodes that scores average; None: all
+
+
+def data_scale(random: np.ndarray, data: np.ndarray) -> Scale:
+    """The scale of a run that trains from data alone, given the returns of random play
+    and of the data's episodes; without scores where the data are not clearly better."""
+    floor = random.mean()
+    ceiling = data.mean()
+    error = np.hypot(_standard_error(random), _standard_error(data))
+    if not ceiling - floor > CLEARLY * error:
+        ceiling = np.nan
+    return Scale(floor, ceiling)
+
+
+def _standard_error(returns: np.ndarray) -> float:
+    return returns.std() / np.sqrt(returns.size)
 
 
 def summary(episodes: Episodes, scale: Scale) -> dict[str, np.ndarray]:
@@ -277,8 +294,8 @@ def d4rl_score(reward: np.ndarray, world: World) -> dict[str, np.ndarray]:
 
 
 def score(reward: np.ndarray, scale: Scale) -> np.ndarray:
-    """Returns on a scale from 0 (random play) to 1 (the planner); nan if the planner is
-    no better than random play."""
+    """Returns on a scale from 0 (random play) to 1 (the planner, or the data); nan if
+    these are no better than random play."""
     if not scale.ceiling > scale.floor:
         return np.full(reward.shape, np.nan)
     return (reward - scale.floor) / (scale.ceiling - scale.floor)

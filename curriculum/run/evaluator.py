@@ -17,6 +17,7 @@ from curriculum.run.evaluation import (
     Episodes,
     Scale,
     d4rl_score,
+    data_scale,
     final_episodes,
     play_learner,
     play_mixed,
@@ -36,7 +37,9 @@ from curriculum.types import Decay, Gate, Planner, Spec, World
 class Evaluator:
     """Plays evaluation episodes and keeps the scores.
 
-    `planner` is not set up: every evaluation sets up a copy."""
+    `planner` is not set up: every evaluation sets up a copy. It has no part where the
+    run trains from the data of a data set alone: these, of `data_returns`, are the
+    upper end of the scale then."""
 
     config: Config
     world: World
@@ -47,15 +50,24 @@ class Evaluator:
     decay: Decay
     scores: Scores
     health: Health
+    data_returns: np.ndarray | None = None  # of every episode; None: a planner plays
 
     def measure_scale(self) -> dict[str, np.ndarray]:
-        """Measure random play and the planner, the ends of the scale of scores."""
+        """Measure random play and the planner, or the data: the ends of the scale of
+        scores."""
         announce_chance(self.world)
         episodes = range(self.config.eval_episodes)
         random = self._play_random(episodes)
+        if self.data_returns is not None:
+            self.scores.set_scale(data_scale(random.reward, self.data_returns))
+            values = {
+                "eval/random_reward": self.scores.floor,
+                "eval/data_reward": self.data_returns.mean(),
+            }
+            return self._same_for_all(values)
         use = PlannerUse(1)
         planned = self._play_planner(episodes, use)
-        self.scores.set_scale(random, planned)
+        self.scores.set_scale(Scale(random.reward.mean(), planned.reward.mean()))
         if self.decay.listens:
             self.scores.require_scale()
         values = {
@@ -161,20 +173,24 @@ class Evaluator:
         Scores are means over the episodes that the planner played."""
         episodes = final_episodes(self.config.eval_episodes)
         random = self._play_random(episodes)
-        planned = self._play_planner(episodes, PlannerUse(1))
-        scored = len(planned.reward)
-        scale = Scale(
-            floor=float(random.reward[:scored].mean()),
-            ceiling=float(planned.reward.mean()),
-            episodes=scored,
-        )
         values = {
-            "final/random_reward": float(random.reward.mean()),
-            "final/planner_reward": scale.ceiling,
-            "final/planner_success_rate": planned.success.mean(),
-            "final/planner_episodes": scored,
+            "final/random_reward": random.reward.mean(),
             "final/episodes": len(episodes),
         }
+        if self.data_returns is not None:
+            scale = data_scale(random.reward, self.data_returns)
+            values["final/data_reward"] = self.data_returns.mean()
+        else:
+            planned = self._play_planner(episodes, PlannerUse(1))
+            scored = len(planned.reward)
+            scale = Scale(
+                floor=float(random.reward[:scored].mean()),
+                ceiling=float(planned.reward.mean()),
+                episodes=scored,
+            )
+            values["final/planner_reward"] = scale.ceiling
+            values["final/planner_success_rate"] = planned.success.mean()
+            values["final/planner_episodes"] = scored
         if isinstance(self.world, Navigable):
             constant = plugins.make("planner", "constant")
             fixed = play_planner(

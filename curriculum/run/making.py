@@ -19,6 +19,7 @@ from curriculum.data.manifest import Manifest
 from curriculum.data.writer import Writer, require_free
 from curriculum.envs._base.spec import spec_of
 from curriculum.run.drafts import writing
+from curriculum.run.evaluation import CLEARLY
 from curriculum.run.recorder import LONGEST, Actor, Quota, Scene, record
 from curriculum.setting import plugins
 from curriculum.setting.config import Config, flat
@@ -30,7 +31,6 @@ SAVE_EVERY = 2.0  # seconds, after whole parts
 MEDIUM = 1 / 3  # score of a medium planner
 TRIALS = 8  # noises that are tried to find it
 TRIAL_EPISODES = 32  # that each of them plays
-CLEARLY = 3.0  # standard errors by which a planner is better than random play
 
 
 class Cast(NamedTuple):

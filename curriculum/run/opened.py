@@ -33,7 +33,7 @@ class Evaluation(NamedTuple):
     reward: np.ndarray  # undiscounted return
     length: np.ndarray  # steps
     success: np.ndarray  # 0 or 1, nan where the world does not report success
-    score: np.ndarray  # 0 random play, 1 the planner
+    score: np.ndarray  # 0 random play, 1 the planner or the data
 
     @property
     def mean_reward(self) -> np.ndarray:
@@ -143,8 +143,8 @@ class OpenedRun:
 
         By default these are the run's final episodes, which chose no policy: then the
         result equals the final evaluation of a finished run. Scores are relative to
-        random play and the planner on those episodes, otherwise to their returns at the
-        start of the run."""
+        random play and the planner, or the data, on those episodes, otherwise to their
+        returns at the start of the run."""
         scale = self.scale
         if episodes is not None:
             episodes = _checked_episodes(episodes)
@@ -158,11 +158,14 @@ class OpenedRun:
         return Evaluation(self.seeds, *played, scores)
 
     def _final_scale(self) -> Scale:
-        """Random play and the planner on the final episodes."""
+        """Random play, and the planner or the data, on the final episodes."""
         values = self.metrics("final").values
         floor = values["final/random_reward"][-1, 0]
-        ceiling = values["final/planner_reward"][-1, 0]
-        return Scale(float(floor), float(ceiling))
+        if "final/planner_reward" in values:
+            return Scale(floor, values["final/planner_reward"][-1, 0])
+        has_scores = np.isfinite(values["final/last_score"][-1]).any()
+        ceiling = values["final/data_reward"][-1, 0] if has_scores else np.nan
+        return Scale(floor, ceiling)
 
     def metrics(self, kind: str = "evaluate", offline: bool = False) -> Metrics:
         """All records of a kind: baseline, start, collect, update, time, evaluate,

@@ -94,6 +94,7 @@ class Run:
             decay=self.decay,
             scores=self.scores,
             health=self.health,
+            data_returns=None if self.collector else self._data_returns(),
         )
         self.techniques = assembly.make_techniques(config)
         self.stopwatch = Stopwatch()
@@ -120,6 +121,11 @@ class Run:
         settings may name plug-ins, which run code: these are imported only with
         `trust`."""
         return OpenedRun(Path(folder), trust)
+
+    def _data_returns(self) -> np.ndarray | None:
+        """The returns of the data set that the run starts from, if it does."""
+        data = self.start.data()
+        return None if data is None else data.returns()
 
     def planning_rate(self) -> np.ndarray:
         """Share of actions that the planner takes now, [P]: 0 once a seed's budget is
@@ -296,7 +302,9 @@ class Run:
             return []
         if not self.evaluated:  # otherwise the run was interrupted between the two
             self.evaluated = self.evaluator.evaluate_learner(
-                self.step, self.updates, shown=self.is_online
+                self.step,
+                self.updates,
+                shown=self.is_online and self.collector is not None,
             )
         alone = self.evaluated
         mixed = self._evaluate_mixed() if self.is_online else {}
@@ -420,8 +428,11 @@ class Run:
         self.buffer.load(state["buffer"])
         if self.collector and state["collector"]:
             self.collector.load(state["collector"])
-        elif self.collector:
-            self.collector.reset()  # nothing was collected so far
+        elif self.collector:  # nothing was collected so far, and no planner measured
+            self.collector.reset()
+            self.pending.insert(0, "measure_scale")
+            if self.decay.listens:
+                self.pending.insert(1, "evaluate")
         self.trainer.load(state["trainer"])
         self.decay.load(state["decay"])
         self.scores.load(state["scores"])

@@ -8,8 +8,8 @@ from curriculum.types import Decay, State
 
 
 class Scores:
-    """A score is 0 at the return of random play, `floor`, and 1 at the planner's,
-    `ceiling`."""
+    """A score is 0 at the return of random play, `floor`, and 1 at the planner's or
+    the data's, `ceiling`."""
 
     def __init__(self, learner: Learner):
         seeds = len(learner.seeds)
@@ -21,10 +21,9 @@ class Scores:
         self.best_update = np.zeros(seeds, np.int64)  # of the offline phase
         self.rollbacks = np.zeros(seeds, np.int64)
 
-    def set_scale(self, random: Episodes, planned: Episodes) -> None:
-        """Measure both ends of the scale."""
-        self.floor = float(random.reward.mean())
-        self.ceiling = float(planned.reward.mean())
+    def set_scale(self, scale: Scale) -> None:
+        self.floor = float(scale.floor)
+        self.ceiling = float(scale.ceiling)
 
     def require_scale(self) -> None:
         """Raise ValueError if the planner is no better than random play."""

@@ -257,3 +257,16 @@ def test_progress_prints_plain_lines_where_there_is_no_terminal(
     assert lines[0].startswith("        0/400 steps  rate 1.00  learner alone: return")
     assert lines[-1].startswith("      400/400 steps")
     assert "planner calls" in lines[-1]
+
+
+def test_a_run_that_mixed_later_than_it_was_evaluated_is_drawn(tmp_path: Path):
+    """A run without steps evaluates the learner alone, and may go on with steps."""
+    alone = {"eval__mean_reward": [1.0, 2.0], "planner__calls_total": [0, 0]}
+    rate = {"curriculum__planning_rate": [1.0, 1.0]}
+    records = [
+        record("evaluate", 0, **alone, **rate),
+        record("evaluate", 9, **alone, **rate, eval_mixed__mean_reward=[3.0, 4.0]),
+        record("final", 9, final__last_mean_reward=[1.0, 2.0]),
+    ]
+    listen("tensorboard", tmp_path, [], records)
+    assert (tmp_path / "figures" / "rate_and_return.png").stat().st_size > 10_000

@@ -77,7 +77,9 @@ def test_a_curve_holds_every_evaluation_and_the_last_values(tmp_path: Path):
     assert curve.reward.tolist() == [[0, 0], [2, 2], [4, 4]]
     assert curve.final["final/last_mean_reward"].tolist() == [1, 3]
     np.testing.assert_array_equal(curve.first_success, [20, np.nan])
-    assert curve.baselines == {"random": -5, "planner": 9}
+    assert curve.baselines == pytest.approx(
+        {"random": -5, "planner": 9, "data": np.nan}, nan_ok=True
+    )
 
 
 def test_seconds_are_those_of_the_run_not_a_sum_over_seeds(tmp_path: Path):

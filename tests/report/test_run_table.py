@@ -9,8 +9,9 @@ import pytest
 from curriculum.report.run_table import run_table
 
 
-def text(seeds: int = 1, **changes: Any) -> str:
-    """The table of a run; changes replace values, with "__" for "/"."""
+def text(seeds: int = 1, without: str = "none", **changes: Any) -> str:
+    """The table of a run; changes replace values, with "__" for "/", tags that begin
+    with `without` are missing."""
     values = {
         "final/random_reward": -4.0,
         "final/planner_reward": 6.0,
@@ -29,7 +30,11 @@ def text(seeds: int = 1, **changes: Any) -> str:
         values[f"final/{name}_success_rate"] = 0.75
         values[f"final/{name}_score"] = 0.9
     values |= {tag.replace("__", "/"): value for tag, value in changes.items()}
-    columns = {tag: np.full(seeds, value) for tag, value in values.items()}
+    columns = {
+        tag: np.full(seeds, value)
+        for tag, value in values.items()
+        if not tag.startswith(without)
+    }
     settings = {
         "seeds": list(range(seeds)),
         "planner": "mcts",
@@ -73,6 +78,19 @@ def test_a_planner_worse_than_random_play_has_no_score():
     assert line(table, "planner mcts") == ["-5.00", "1.00", "-"]
     assert line(table, "last learner alone") == ["5.00", "0.75", "-"]
     assert "no score: the planner is no better than random play" in table
+
+
+def test_data_are_the_upper_end_of_scores_where_no_planner_acts():
+    table = text(without="final/planner_", final__data_reward=6.0)
+    assert line(table, "mean of the data") == ["6.00", "-", "1.00"]
+    assert "planner" not in table
+    table = text(
+        without="final/planner_",
+        final__data_reward=-4.0,
+        final__last_score=np.nan,
+        final__best_score=np.nan,
+    )
+    assert "no score: the data are not clearly better than random play" in table
 
 
 def test_d4rls_score_is_shown_where_there_is_one():

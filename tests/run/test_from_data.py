@@ -22,6 +22,7 @@ from curriculum.envs.recorded import Recorded
 from curriculum.learners.bc import BC
 from curriculum.listeners.tensorboard import Tensorboard
 from curriculum.report.curves import read_curve
+from curriculum.run.evaluation import Scale, data_scale
 from curriculum.run.loop import train
 from curriculum.run.run import Run
 from curriculum.setting import flags
@@ -223,6 +224,55 @@ def test_an_offline_phase_needs_a_batch_of_data(tmp_path: Path):
         list(train(config))
 
 
+# --- scores ---
+
+
+@pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Draw no figures: they take seconds."""
+    monkeypatch.setattr(Tensorboard, "_draw", lambda self: None)
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_scores_of_offline_runs_are_relative_to_the_data(tmp_path: Path):
+    path = data(tmp_path / "data")
+    returns = [episode.reward.sum(dtype=float) for episode in episodes()]
+    command.main(words(path, "--eval-episodes", "4", "--seeds", "0", "1"))
+    opened = Run.open(tmp_path / "pendulum" / "run")
+    final = {tag: value[-1] for tag, value in opened.metrics("final").values.items()}
+    low = final["final/random_reward"]
+    high = final["final/data_reward"]
+    assert high == pytest.approx([np.mean(returns)] * 2)
+    expected = (final["final/last_mean_reward"] - low) / (high - low)
+    assert final["final/last_score"] == pytest.approx(expected)
+    assert "final/planner_reward" not in final
+    assert opened.evaluate().score.mean(-1) == pytest.approx(expected)
+    curve = read_curve(opened.folder)
+    assert curve.baselines["data"] == pytest.approx(np.mean(returns))
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_a_run_that_goes_on_online_is_scored_by_its_planner(tmp_path: Path):
+    path = data(tmp_path / "data")
+    common = ["--decay", "performance", "--rows", "2", "--eval-episodes", "3"]
+    whole = [*words(path, *common, "--steps", "80"), "--name", "whole"]
+    command.main(whole)
+    command.main(words(path, *common))
+    folder = tmp_path / "pendulum" / "run"
+    command.main(["--resume", str(folder), "--steps", "80"])
+    expected = read_curve(tmp_path / "pendulum" / "whole").final
+    found = read_curve(folder).final
+    for name in ("last_score", "best_score", "planner_reward"):
+        tag = f"final/{name}"
+        assert found[tag].tolist() == expected[tag].tolist()
+
+
+def test_data_as_good_as_random_play_give_no_scores():
+    random = np.array([0.0, 2.0] * 50)
+    assert np.isnan(data_scale(random, random + 0.1).ceiling)
+    assert data_scale(random, random + 1) == Scale(1.0, 2.0)
+
+
 # --- kills ---
 
 
@@ -273,10 +323,8 @@ def survives(tmp_path: Path, path: Path, moments: list[int], *more: str) -> None
     assert content(tmp_path / "parts/pendulum/run") == expected
 
 
-def test_an_offline_run_that_is_killed_ends_as_one_that_is_not(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
-    monkeypatch.setattr(Tensorboard, "_draw", lambda self: None)  # takes seconds
+@pytest.mark.usefixtures("undrawn")
+def test_an_offline_run_that_is_killed_ends_as_one_that_is_not(tmp_path: Path):
     path = data(tmp_path / "data")
     survives(tmp_path, path, [32, 55, 119], "--no-evaluation", "--keep-policies", "all")
 
