@@ -3,6 +3,7 @@ named."""
 
 import time
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -331,6 +332,26 @@ def test_a_planner_that_refuses_the_world_says_why_itself():
     with pytest.raises(ValueError, match=r"^balance needs a pole on a cart") as caught:
         check_planner("balance", "gridworld")
     assert not isinstance(caught.value, ContractError)
+
+
+def test_the_cost_of_an_action_is_told_in_milliseconds(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    now = 0.0
+    calls = 0
+
+    def slow(planner, obs, rows, action):
+        """The first call takes 1 ms for each row, the second 2 ms, ..."""
+        nonlocal now, calls
+        calls += len(rows) > 0
+        now += calls * len(rows) / 1000
+        return action
+
+    clock = SimpleNamespace(perf_counter=lambda: now)
+    monkeypatch.setattr("curriculum.contract.planner.time", clock)
+    report = check_planner(answer(slow), Gridworld(), steps=24)
+    assert report.median_ms == pytest.approx((1 + report.calls) / 2)
+    assert report.p95_ms == pytest.approx(1 + 0.95 * (report.calls - 1))
 
 
 def test_time_is_measured_for_each_action_and_late_calls_are_counted():

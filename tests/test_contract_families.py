@@ -16,6 +16,7 @@ from curriculum.contract import ContractError
 from curriculum.envs._base.native import NativeRows
 from curriculum.envs.gridworld import Gridworld
 from curriculum.learning.learner import Learner
+from curriculum.shipping.artefact import deployable
 from curriculum.types import Deployable
 
 
@@ -73,10 +74,16 @@ class Eager:
         return moment.coin < moment.rate[:, None] + 0.5
 
 
+class Lazy:
+    def planner_acts(self, moment):
+        return moment.coin < moment.rate[:, None] / 2
+
+
 class Curious:
     """It looks at what the learner would do: one action for each row."""
 
     def planner_acts(self, moment):
+        assert (moment.rate <= 1).all()
         action = moment.learner.act(moment.obs)
         assert action.shape == moment.coin.shape
         return moment.coin < moment.rate[:, None]
@@ -95,6 +102,13 @@ class Greedy:
         collector.play_random(11)
 
 
+class Split:
+    size = 10
+
+    def fill(self, collector, buffer):
+        collector.play_random(2.5)
+
+
 class Undeclared:
     size = 10
 
@@ -110,6 +124,10 @@ class Leaky(Gridworld):
 
 class Unbounded(Gridworld):
     action_space = gym.spaces.Box(-np.inf, 1, (2,))  # type: ignore[assignment]
+
+
+class Shifted(Gridworld):
+    action_space = gym.spaces.Discrete(3, start=1)
 
 
 class Stale(Gridworld):
@@ -190,6 +208,15 @@ class Cropped:
         return {"cropped": Deployable(smaller, {})}
 
 
+class Unfaithful:
+    """Its file holds other weights than its module."""
+
+    def compress(self, policy, obs, seed):
+        variant = deployable(policy)
+        arrays = {name: array / 2 for name, array in variant.arrays.items()}
+        return {"halved": Deployable(variant.module, arrays)}
+
+
 BROKEN: list[tuple[Any, Any, str]] = [
     (contract.check_decay, Above(), "rate must lie between 0 and 1, got 1.2 at step 0"),
     (contract.check_decay, Clock(), "rate must not change unless observe is called"),
@@ -198,11 +225,14 @@ BROKEN: list[tuple[Any, Any, str]] = [
     (contract.check_decay, Shared(), "a seed alone must have the same rates"),
     (contract.check_gate, Counts(), "planner_acts must return a mask of shape (3, 4)"),
     (contract.check_gate, Eager(), "must not act at a planning rate of 0"),
+    (contract.check_gate, Lazy(), "must act at a planning rate of 1"),
     (contract.check_gate, Thief(), "planner_acts must not change the moment"),
     (contract.check_start, Greedy(), "fill must play at most 10 transitions"),
+    (contract.check_start, Split(), "a whole number of transitions, got 2.5"),
     (contract.check_start, Undeclared(), "asks_planner must be True exactly if"),
     (contract.check_world, Leaky(), "reward must be finite"),
     (contract.check_world, Unbounded(), "bounds of a box action must be finite"),
+    (contract.check_world, Shifted(), "actions must start at 0, got 1"),
     (contract.check_world, Stale(), "rows.obs must be current"),
     (contract.check_world, Timeless(), "max_steps must be at least 0, got -1"),
     (contract.check_learner, Misnamed(), "got 'critic'; networks are: q"),
@@ -216,6 +246,11 @@ BROKEN: list[tuple[Any, Any, str]] = [
         contract.check_technique,
         Cropped(),
         "must return finite numbers of shape (16, 3)",
+    ),
+    (
+        contract.check_technique,
+        Unfaithful(),
+        "the file of variant halved must act like its module",
     ),
 ]
 
@@ -238,8 +273,13 @@ def test_a_broken_promise_is_named(check: Any, plugin: Any, sentence: str):
 
 
 def test_a_learner_that_keeps_its_promises_passes():
-    report = contract.check_learner(Quiet())
+    report = contract.check_learner(Quiet(), seeds=(3,), updates=2)
     assert (report.networks, report.diagnostics) == (("q",), ())
+
+
+def test_a_learner_is_checked_in_two_halves_at_least():
+    with pytest.raises(ValueError, match="updates must be at least 2, got 1"):
+        contract.check_learner(Quiet(), updates=1)
 
 
 def test_a_broken_plugin_from_outside_ends_a_run_before_its_folder_exists(

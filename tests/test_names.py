@@ -1,7 +1,9 @@
 """Names of version 0.1, commands, and names that belong to the user."""
 
+import runpy
 import subprocess
 import sys
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 
@@ -52,6 +54,16 @@ def test_old_names_work_at_the_root_of_the_checkout():
     done = python("-W", "always", "-c", f"{code}assert envs.make is new", cwd=ROOT)
     assert done.returncode == 0, done.stderr
     assert "FutureWarning: envs.make is now curriculum.envs" in done.stderr
+
+
+@pytest.mark.parametrize("name", commands())
+def test_a_command_can_be_run_as_a_module(
+    name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+):
+    monkeypatch.setattr(sys, "argv", [name, "--help"])
+    with suppress(SystemExit):
+        runpy.run_path(str(ROOT / "curriculum" / f"{name}.py"), run_name="__main__")
+    assert f"python -m curriculum.{name}" in capsys.readouterr().out
 
 
 def test_a_module_that_is_no_command_is_refused(tmp_path: Path):

@@ -48,6 +48,17 @@ def test_networks_take_four_numbers_a_weight():
     assert machine_bytes() > 1e8
 
 
+def test_a_container_has_the_memory_of_its_smallest_limit(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    limits = {"unlimited": "max\n", "large": "3000000\n", "small": "2000000\n"}
+    for name, text in limits.items():
+        (tmp_path / name).write_text(text)
+    paths = [tmp_path / name for name in ("absent", *limits)]
+    monkeypatch.setattr("curriculum.contract.resources.GROUP_LIMITS", paths)
+    assert machine_bytes() == 2e6
+
+
 def test_the_package_runs_its_commands(capsys: pytest.CaptureFixture):
     message = refused(capsys, main, ["train", "--decay", "exponentail"])
     assert message.startswith("python -m curriculum.train: no decay 'exponentail'")

@@ -24,6 +24,13 @@ def episode(length: int, start: int = 0, terminated: bool = True) -> Episode:
     )
 
 
+def test_an_episode_alone_tells_no_bounds() -> None:
+    one = episode(4)
+    spec = spec_of_arrays(one.observation, one.action)
+    assert (spec.obs_low.tolist(), spec.obs_high.tolist()) == ([-np.inf], [np.inf])
+    assert (spec.actions, spec.action_size) == (3, 0)
+
+
 def stacked(length: int) -> Episode:
     """Stacks of two images whose first stack repeats nothing."""
     images = np.arange(length + 2, dtype=np.uint8)[:, None, None]

@@ -128,7 +128,7 @@ def test_directions_that_observations_fill(tmp_path: Path) -> None:
     [
         ({"terminated": True, "truncated": True}, "both terminated and truncated"),
         ({"terminated": False}, "neither terminated nor truncated"),
-        ({"obs": column(0, np.nan, 2)}, "obs has 1 numbers that are not finite"),
+        ({"obs": column(np.nan, 1, 2)}, "obs has 1 numbers that are not finite"),
         ({"reward": 0.5}, "every reward is 0.5"),
     ],
 )

@@ -266,6 +266,15 @@ def test_an_observation_outside_its_bounds_is_announced_once(capsys):
     )
 
 
+def test_observations_at_their_bounds_are_within(capsys):
+    FAULTS.update(step={"obs": returns(np.array([-1, 1], np.float32))})
+    door = make_door()
+    door.reset()
+    for _ in range(EPISODE):
+        step(door)
+    assert capsys.readouterr().err == ""
+
+
 class OtherRows:
     """Rows of a third party, which hand over what `given` says."""
 
@@ -290,6 +299,18 @@ class OtherRows:
         return Step(obs, np.zeros(2, np.float32), no, no, obs, no)._replace(
             **self.given
         )
+
+
+def test_whole_numbers_outside_their_bounds_are_announced(capsys, monkeypatch):
+    space = gym.spaces.Box(-1, 1, (2,), np.int8)
+    monkeypatch.setattr(OtherRows, "single_observation_space", space)
+    start = np.zeros((2, 2), np.int8)
+    monkeypatch.setattr(OtherRows, "reset", lambda rows: start)
+    obs = np.array([[0, 1], [-1, 5]], np.int8)
+    door = Door(OtherRows(obs=obs, next_obs=obs))  # type: ignore[arg-type]
+    door.reset()
+    door.step(np.zeros(2, np.int64))
+    assert "number 1 of the observation is 5, outside" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,8 @@ torch.set_num_threads(1)
 
 SEEDS = (0, 1, 2)
 ROWS = 16
-LIGHT = {"critics": 3, "samples": 4}  # for those learners that have such fields
+# for those learners that have such fields; other numbers than that of seeds
+LIGHT = {"critics": 5, "samples": 4}
 CASES = [
     (name, kind)
     for name in plugins.names("learner")

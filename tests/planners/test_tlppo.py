@@ -421,6 +421,15 @@ def test_turning_away_from_its_way_costs_a_prey_time():
     assert whole[0] == unturned
     # ln(1 + (180 / 8)^2) / (2 * 5) = 0.62 s, in steps of 0.25 s
     assert whole[1] == unturned + 2
+    west = options.targets.tolist().index(86)  # through 227, due west of 247
+    facing = prey._replace(
+        cell=np.array([247, 247]),
+        xy=cells.xy[[247, 247]],
+        heading=np.array([180.0, 0.0]),
+    )
+    whole = options.trip(facing, np.full(2, west), 1_000).whole
+    unturned = options.paths.steps[247, west]
+    assert whole.tolist() == [unturned, unturned + 2]
 
 
 # --- values of a tree ---
