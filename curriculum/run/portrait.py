@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
+from curriculum.activity import phase
 from curriculum.data.dataset import DataSet
 from curriculum.data.describe import (
     episode_of,
@@ -36,7 +37,9 @@ def draw_all(data: DataSet, folder: Path) -> list[Path]:
         "action_distribution": _actions(data),
     }
     steps = spread_evenly(data, POINTS)
-    projection = project(observations(data, steps))
+    with phase("projection", len(steps), "observations") as current:
+        projection = project(observations(data, steps))
+        current.advance(len(steps))
     name = "pca_obs" if projection.method == "PCA" else "tsne_obs"
     colours = returns[episode_of(data)[steps]]
     drawn[name] = data_figures.observations(projection, colours)

@@ -147,6 +147,8 @@ def test_an_estimate_follows_a_change_of_pace():
     # in the second half of 260 s 60 steps took a second each, 7 took ten; by all of
     # them it would be 65 s
     assert pace.left(clock.now) == pytest.approx(20 * 130 / 67, rel=0.05)
+    slow.report(104)  # rows are stepped together, past the total
+    assert pace.left(clock.now + 1) == 0
 
 
 def test_an_estimated_share_that_stands_still_gives_no_endless_wait():

@@ -46,7 +46,8 @@ class Pace:
                 begin, share_then = moment, share_at
         if share <= share_then or now <= begin:
             return None
-        return (now - begin) * (1 - share) / (share - share_then)
+        # a phase may do a little more than its total
+        return (now - begin) * max(1 - share, 0.0) / (share - share_then)
 
 
 def describe(pace: Pace, now: float) -> str:
