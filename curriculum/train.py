@@ -337,8 +337,14 @@ def _announce_suggestions(config: Config, settings: Mapping[str, Any]) -> None:
 
 def _announce_updates(config: Config) -> None:
     """Print how updates run, and why."""
-    from curriculum.learning.engine import choose
+    from curriculum.learning.engine import choose, is_emulated
 
+    if is_emulated(config.precision, config.device):
+        print(
+            f"this processor has no bfloat16 instructions: --precision "
+            f"{config.precision} is slower here than fp32, and less exact",
+            file=sys.stderr,
+        )
     _, reason = choose(config.compile, config.device, config.precision, config.updates)
     print(f"updates run {reason}", file=sys.stderr)
 

@@ -46,6 +46,17 @@ def choose(
     return "compiled", "compiled; the first one takes 5 to 30 s"
 
 
+def is_emulated(precision: str, device: str) -> bool:
+    """Whether the processor has no instructions for products in this precision, which
+    then are many times slower than in fp32."""
+    if precision == "fp32" or device != "cpu":
+        return False
+    capabilities = getattr(torch.cpu, "get_capabilities", dict)()
+    if capabilities.get("architecture") != "x86_64":
+        return False
+    return not (capabilities["avx512_bf16"] or capabilities["amx_bf16"])
+
+
 def _obstacle(precision: str) -> str:
     """Why updates cannot be compiled; empty: they can."""
     if precision == "bf32":

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from curriculum.learning.engine import Compiled, choose
+from curriculum.learning.engine import Compiled, choose, is_emulated
 from curriculum.learning.learner import Learner
 from curriculum.setting import plugins
 from curriculum.types import Batch, Spec
@@ -128,3 +128,27 @@ def test_what_cannot_be_compiled_is_refused_in_a_sentence(
     with pytest.raises(ValueError, match="g\\+\\+"):
         choose("on", "cpu", "fp32", 10)
     assert choose("auto", "cpu", "fp32", 1_000_000)[0] == "eager"
+
+
+@pytest.mark.parametrize(
+    ("precision", "device", "instruction", "emulated"),
+    [
+        ("bf16", "cpu", "", True),
+        ("bf16", "cpu", "avx512_bf16", False),
+        ("bf32", "cpu", "amx_bf16", False),
+        ("fp32", "cpu", "", False),
+        ("bf16", "cuda", "", False),
+    ],
+)
+def test_precision_without_instructions_is_noticed(
+    monkeypatch: pytest.MonkeyPatch,
+    precision: str,
+    device: str,
+    instruction: str,
+    emulated: bool,
+):
+    found = {"architecture": "x86_64", "avx512_bf16": False, "amx_bf16": False}
+    if instruction:
+        found[instruction] = True
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: found)
+    assert is_emulated(precision, device) == emulated
