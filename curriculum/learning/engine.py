@@ -51,7 +51,7 @@ def is_emulated(precision: str, device: str) -> bool:
     then are many times slower than in fp32."""
     if precision == "fp32" or device != "cpu":
         return False
-    capabilities = getattr(torch.cpu, "get_capabilities", dict)()
+    capabilities: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
     if capabilities.get("architecture") != "x86_64":
         return False
     return not (capabilities["avx512_bf16"] or capabilities["amx_bf16"])
