@@ -341,7 +341,7 @@ SHORT = "--episodes 120"
 def test_a_mixture_has_the_shares_of_transitions(tmp_path: Path) -> None:
     short, long = short_and_long(tmp_path)
     out = tmp_path / "mixture"
-    collect.main(["mix", str(out), f"{short.folder}:0.25", f"{long.folder}:0.75"])
+    collect.main(["mix", str(out), f"{short.folder}:1", f"{long.folder}:3"])
     mixture = DataSet(out)
     names = np.array(mixture.manifest.sources)[mixture.columns.source]
     # 900 transitions are three quarters of 1,200

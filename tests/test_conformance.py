@@ -60,9 +60,12 @@ def test_methods_take_the_arguments_of_their_protocol(family: str, name: str):
         declared = getattr(protocol, member)
         if not inspect.isfunction(declared):
             continue
-        expected = list(inspect.signature(declared).parameters)
-        found = list(inspect.signature(getattr(plugin, member)).parameters)
-        assert found == expected, member
+        expected = inspect.signature(declared).parameters
+        found = inspect.signature(getattr(plugin, member)).parameters
+        assert list(found) == list(expected), member
+        for argument in expected.values():
+            if argument.default is not argument.empty:
+                assert found[argument.name].default == argument.default, member
 
 
 @pytest.mark.parametrize(("family", "name"), CHECKED)

@@ -95,14 +95,14 @@ def mix(
     names: Sequence[str],
     seed: int,
 ) -> Iterator[Episode]:
-    """Episodes of several data sets in random order, so many that their transitions
-    have these shares; all of them without shares. `names` are those of all sources."""
+    """Episodes of several data sets in random order, so many that their transitions are
+    in the proportion of these shares; all of them without shares. `names` are those of
+    all sources."""
     wanted = [each.transitions for each in data]
     if shares is not None:
-        total = min(
-            size / share for size, share in zip(wanted, normal(shares), strict=True)
-        )
-        wanted = [round(share * total) for share in normal(shares)]
+        sizes = zip(wanted, shares, strict=True)
+        per_share = min(size / share for size, share in sizes)
+        wanted = [round(share * per_share) for share in shares]
     parts = []
     for number, (each, most) in enumerate(zip(data, wanted, strict=True)):
         order = stream(seed, f"mix {number}").permutation(len(each))
@@ -114,11 +114,6 @@ def mix(
     indices = np.concatenate([part.indices for part in parts])
     for place in stream(seed, "mix").permutation(len(owners)):
         yield parts[owners[place]].episode(int(indices[place]))
-
-
-def normal(shares: Sequence[float]) -> list[float]:
-    """Shares that add up to 1."""
-    return [share / sum(shares) for share in shares]
 
 
 def split(data: DataSet, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:

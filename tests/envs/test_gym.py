@@ -543,6 +543,7 @@ COPIED = [  # ids, steps before, steps imagined
         ("healthy_z_range=[1.2, 2]", "forward_reward_weight=3", "frame_skip=2"),
     ),
     ("Hopper-v5", 5, 40, ("terminate_when_unhealthy=false", "ctrl_cost_weight=1")),
+    ("Hopper-v5", 2, 30, ("healthy_state_range=[-6, 6]",)),
     ("Walker2d-v5", 3, 40, ()),
     ("HalfCheetah-v5", 5, 20, ()),
     ("Swimmer-v5", 5, 20, ()),

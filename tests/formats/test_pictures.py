@@ -211,6 +211,24 @@ def test_only_stacks_of_pictures_are_written_as_pictures(chosen, tmp_path: Path)
     assert not list(tmp_path.iterdir())
 
 
+def test_pictures_of_no_transition_are_passed_over(tmp_path: Path):
+    path = tmp_path / "0"
+    games = [game(seed, 5, 2) for seed in (1, 2)]
+    Slim().write(path, games, {})
+    for name in ("observations", "o_tm1_indices", "o_t_indices"):
+        with gzip.open(path / f"{name}.gz") as stored:
+            array = np.load(stored)
+        is_picture = name == "observations"
+        moved = np.concatenate([array[:3], array]) if is_picture else array + 3
+        with gzip.open(path / f"{name}.gz", "wb") as stored:
+            np.save(stored, moved)
+    found = list(Slim().read(path, pytest.fail))
+    for episode, original in zip(found, games, strict=True):
+        np.testing.assert_array_equal(episode.observation, original.observation)
+        last = original.next_observation[-1]
+        np.testing.assert_array_equal(episode.next_observation[-1], last)
+
+
 def test_sums_of_several_steps_are_reported(tmp_path: Path):
     path = tmp_path / "0"
     Slim().write(path, [game(1, 6, 2)], {})

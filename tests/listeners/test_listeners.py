@@ -169,6 +169,7 @@ def hyperparameters_in(folder: Path) -> dict[str, HParamsPluginData]:
 def test_hyperparameters_stand_in_the_runs_own_file(logged: Path):
     folder = logged / "seed3"
     assert [p for p in folder.iterdir() if p.is_dir()] == []  # no sub-run
+    assert list(folder.glob(".*")) == []  # nor what was hidden by the resume
     found = hyperparameters_in(folder)
     given = found["_hparams_/session_start_info"].session_start_info.hparams
     assert given["learner"].string_value == "dqn"

@@ -432,6 +432,23 @@ def test_turning_away_from_its_way_costs_a_prey_time():
     assert whole.tolist() == [unturned, unturned + 2]
 
 
+def test_a_trip_ends_in_the_centre_of_its_point_and_staying_where_it_began():
+    options = Options(cells=CELLS, gain=5)
+    beside = CELLS.xy[2] + 0.01
+    prey = Prey(
+        cell=np.array([2, 2]),
+        xy=np.array([beside, beside]),
+        heading=np.zeros(2),
+        time=np.zeros(2, np.int64),
+        over=np.zeros(2, bool),
+    )
+    to_start = options.targets.tolist().index(START)
+    stay = len(options.targets) - 1
+    end = options.trip(prey, np.array([to_start, stay]), 1_000).end()
+    assert end.cell.tolist() == [START, 2]
+    np.testing.assert_array_equal(end.xy, [CELLS.xy[START], beside])
+
+
 # --- values of a tree ---
 
 

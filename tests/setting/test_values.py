@@ -202,10 +202,13 @@ def test_config_takes_numbers_of_numpy_and_any_sequence(tmp_path: Path):
 
 def test_the_settings_of_an_instance_have_the_types_of_their_fields():
     from curriculum.decays.linear import Linear
+    from curriculum.envs.gym import Gym
 
     linear = Linear()
     linear.duration = "long"  # type: ignore[assignment]
     with pytest.raises(ValueError, match="decay Linear: duration must be a whole"):
         Config(decay=linear)
+    with pytest.raises(ValueError, match="env Gym: success_return must be a number"):
+        Config(env=Gym(id="CartPole-v1", success_return="high"))  # type: ignore[arg-type]
     with pytest.raises(ValueError, match=r"got the class Linear; give Linear\(\)"):
         Config(decay=Linear)
