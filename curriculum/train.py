@@ -31,7 +31,13 @@ if TYPE_CHECKING:
 PROG = "python -m curriculum.train"
 LISTENERS = ("table", "tensorboard")  # beside the display of progress
 # settings that a resumed run may change
-CHANGEABLE = ("steps", "offline_updates", "runs_dir", "device")
+CHANGEABLE = ("steps", "offline_updates", "runs_dir", "device", "threads")
+# settings, or groups of them, that have no part as long as a run trains from a data set
+# alone: it may change them when it goes on with steps
+ONLINE = (
+    *("planner", "decay", "gate", "updates_per_step", "store", "capacity"),
+    *("sampling", "shares", "eval_mixed"),
+)
 
 Last = dict[str, Mapping[str, Any]]  # kind -> values of the last record of that kind
 
@@ -223,17 +229,28 @@ def _settings(folder: Path, argv: list[str]) -> tuple[Config, Config]:
     with trusting_words(argv):
         saved, _ = flags.parse(["--config", str(path)], PROG)
         wanted, _ = flags.parse(["--config", str(path), *argv], PROG)
-    old = flat(saved)
-    changed = []
-    for key, value in flat(wanted).items():
-        if key not in CHANGEABLE and value != old.get(key):
-            changed.append(f"{key} {value}")
+    changed = _forbidden_changes(saved, wanted)
     if changed:
         raise ValueError(
             f"{folder} cannot continue with other settings ({', '.join(changed)}); "
             "leave them out or start a new run"
         )
     return saved, wanted
+
+
+def _forbidden_changes(saved: Config, wanted: Config) -> list[str]:
+    """The settings that differ and may not, each with its new value."""
+    from curriculum.run import assembly
+
+    changeable: tuple[str, ...] = CHANGEABLE
+    if not assembly.collects(saved, plugins.make("start", saved.start)):
+        changeable += ONLINE
+    old = flat(saved)
+    return [
+        f"{key} {value}"
+        for key, value in flat(wanted).items()
+        if key.partition(".")[0] not in changeable and value != old.get(key)
+    ]
 
 
 def parent_of(config: Config) -> Path:

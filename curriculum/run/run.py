@@ -428,13 +428,13 @@ class Run:
         self.buffer.load(state["buffer"])
         if self.collector and state["collector"]:
             self.collector.load(state["collector"])
+            self.decay.load(state["decay"])
         elif self.collector:  # nothing was collected so far, and no planner measured
             self.collector.reset()
             self.pending.insert(0, "measure_scale")
             if self.decay.listens:
                 self.pending.insert(1, "evaluate")
         self.trainer.load(state["trainer"])
-        self.decay.load(state["decay"])
         self.scores.load(state["scores"])
         count = self.updates if self.is_offline else self.step
         self.stopwatch.load(state["stopwatch"], count)

@@ -254,12 +254,15 @@ def test_scores_of_offline_runs_are_relative_to_the_data(tmp_path: Path):
 @pytest.mark.usefixtures("undrawn")
 def test_a_run_that_goes_on_online_is_scored_by_its_planner(tmp_path: Path):
     path = data(tmp_path / "data")
-    common = ["--decay", "performance", "--rows", "2", "--eval-episodes", "3"]
-    whole = [*words(path, *common, "--steps", "80"), "--name", "whole"]
+    online = ["--steps", "80", "--decay", "performance"]
+    common = ["--rows", "2", "--eval-episodes", "3"]
+    whole = [*words(path, *common, *online), "--name", "whole"]
     command.main(whole)
     command.main(words(path, *common))
     folder = tmp_path / "pendulum" / "run"
-    command.main(["--resume", str(folder), "--steps", "80"])
+    with pytest.raises(SystemExit, match="2"):
+        command.main(["--resume", str(folder), *online, "--learner", "iql"])
+    command.main(["--resume", str(folder), *online])
     expected = read_curve(tmp_path / "pendulum" / "whole").final
     found = read_curve(folder).final
     for name in ("last_score", "best_score", "planner_reward"):
