@@ -3,6 +3,7 @@ what happens next."""
 
 import sys
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -244,6 +245,22 @@ def test_a_quarter_of_the_frames_repeats_the_action_before():
     assert np.mean(stuck) == pytest.approx(
         0.25, abs=4 * (0.25 * 0.75 / len(stuck)) ** 0.5
     )
+
+
+def test_a_game_that_ends_while_nothing_is_done_begins_again():
+    made = rows(0, engine="single", noop_max=30)
+    real = made.engine.emulators[0]
+    over = iter([True])  # after the first frame
+    begun: list[None] = []
+    made.engine.emulators[0] = SimpleNamespace(
+        act=real.act,
+        game_over=lambda: next(over, False),
+        getScreenGrayscale=real.getScreenGrayscale,
+        lives=real.lives,
+        reset_game=lambda: begun.append(real.reset_game()),
+    )
+    made.engine.reset(np.array([0]), np.array([-1]))
+    assert len(begun) == 2
 
 
 def test_without_sticky_actions_there_is_no_chance():

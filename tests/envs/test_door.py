@@ -321,6 +321,7 @@ def test_whole_numbers_outside_their_bounds_are_announced(capsys, monkeypatch):
         ({"success": np.array([0, 2])}, "success must be bool"),
         ({"obs": np.zeros((2, 2))}, r"shape \(2, 2\), but \(2, 1\) was declared"),
         ({"next_obs": np.full((2, 1), np.nan)}, "gave nan as number 0"),
+        ({"obs": np.full((2, 1), np.nan)}, "gave nan as number 0"),
     ],
 )
 def test_batched_rows_pass_the_same_door(given, message):

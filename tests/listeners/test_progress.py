@@ -174,7 +174,14 @@ def test_a_resumed_phase_is_estimated_by_its_own_pace():
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [(4, "4 s"), (89, "89 s"), (240, "4 min"), (7_200, "2 h"), (216_000, "2.5 days")],
+    [
+        (4, "4 s"),
+        (89, "89 s"),
+        (90, "2 min"),
+        (240, "4 min"),
+        (7_200, "2 h"),
+        (216_000, "2.5 days"),
+    ],
 )
 def test_durations_are_written_in_the_unit_that_suits_them(seconds: float, text: str):
     assert duration(seconds) == text
