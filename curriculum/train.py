@@ -31,7 +31,10 @@ if TYPE_CHECKING:
 PROG = "python -m curriculum.train"
 LISTENERS = ("table", "tensorboard")  # beside the display of progress
 # settings that a resumed run may change
-CHANGEABLE = ("steps", "offline_updates", "runs_dir", "device", "threads")
+CHANGEABLE = (
+    *("steps", "offline_updates", "runs_dir", "device", "threads"),
+    *("ope", "ope_updates"),
+)
 # settings, or groups of them, that have no part as long as a run trains from a data set
 # alone: it may change them when it goes on with steps
 ONLINE = (
@@ -185,7 +188,10 @@ def resumed_place(found: "Found", argv: list[str]) -> Place | None:
     _require_no_shorter(folder, config, saved)
     newest = checkpoint.newest(folder / "checkpoints")[:1]
     is_longer = config.updates != saved.updates
-    if folders.is_finished(folder) and newest == [found.checkpoint] and not is_longer:
+    estimates = (saved.ope, saved.ope_updates)
+    is_estimated = not config.ope or (config.ope, config.ope_updates) == estimates
+    is_done = folders.is_finished(folder) and newest == [found.checkpoint]
+    if is_done and is_estimated and not is_longer:
         more = f"--steps {saved.steps}"
         if not saved.steps:
             more = f"--offline-updates {saved.offline_updates}"

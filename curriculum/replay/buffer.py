@@ -1,6 +1,7 @@
 """The replay buffer: one ring per seed, every transition tagged with who chose it and
 at what planning rate."""
 
+import copy
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Self
@@ -70,6 +71,7 @@ class Buffer:
                 data = data._replace(reward=data.reward + self.reward_shift)
         self.data = data
         self.spec = spec
+        self.seeds = seeds
         self.device = device
         self.layout = layout_of(spec, needs, discount)
         self.ring = Ring(len(seeds), self.capacity, evicts_early=spec.frames > 0)
@@ -173,6 +175,22 @@ class Buffer:
         workspace.discount.copy_(torch.from_numpy(windows.discount))
         return found
 
+    def drawn_apart(self, name: str) -> Self:
+        """The same transitions, drawn uniformly and from random streams of this name:
+        what is drawn here does not change."""
+        apart = copy.copy(self)
+        apart.workspace = None
+        apart.sampler = Sampler(
+            "uniform",
+            {},
+            self.seeds,
+            self.ring,
+            self.sources,
+            shared.count(self.data),
+            name,
+        )
+        return apart
+
     def sampled_sources(self) -> np.ndarray:
         """Indices into SOURCES of what `sample` drew last, [batches, P, B]."""
         assert self.workspace is not None
@@ -223,6 +241,16 @@ class Buffer:
             last_index = {o.tobytes(): i for i, o in enumerate(obs)}
             distinct = np.array(list(last_index.values()), int)
             found.append(obs[distinct[_spread(len(distinct), n)]])
+        return found
+
+    def first_obs(self, n: int) -> list[np.ndarray]:
+        """Up to `n` first observations of the episodes of every seed, [n, *O] each,
+        spread evenly over all whose first step it holds."""
+        found = []
+        for p in range(len(self.size)):
+            places = self._places(p)
+            begins = places[self.episodes.begins(p)]
+            found.append(self._obs(begins[_spread(len(begins), n)]))
         return found
 
     def shared_obs(self) -> Iterator[np.ndarray]:

@@ -99,6 +99,7 @@ class Episodes:
         self.followed = Followed.of(ring.places, data)
         self.columns = Columns.empty(seeds, ring.capacity, self.followed)
         self.shared_returns = shared.complete_returns(data) if data else np.zeros(0)
+        self.shared_begins = shared.begins(data) if data else np.zeros(0, bool)
         # [P, E] number of the running episode's last stored transition, -1 if the next
         # one has no predecessor
         self.latest = np.full(rows, -1, np.int64)
@@ -195,6 +196,12 @@ class Episodes:
         returns = np.bincount(episode, columns.reward[p, slots])
         complete = returns[np.bincount(episode) == length]
         return np.concatenate([self.shared_returns, complete])
+
+    def begins(self, p: int) -> np.ndarray:
+        """Whether each transition that seed `p` draws from, shared ones first and its
+        own from the oldest on, begins an episode, [n] bool."""
+        own = self.columns.time[p, self.ring.slots(p)] == 0
+        return np.concatenate([self.shared_begins, own])
 
     def state(self) -> State:
         """Return the filled slots and the running episodes."""

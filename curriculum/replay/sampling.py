@@ -117,13 +117,14 @@ class Sampler:
         ring: Ring,
         sources: Sources,
         shared: int = 0,
+        name: str = "batch",  # of the random stream of each seed
     ) -> None:
         self.sampling = sampling
         self.weights = np.array([shares.get(name, 0.0) for name in SOURCES])
         self.ring = ring
         self.sources = sources
         self.shared = shared  # transitions N of the data that all seeds share
-        self.generators = [stream(seed, "batch") for seed in seeds]
+        self.generators = [stream(seed, name) for seed in seeds]
         # random numbers that one draw takes
         self.coins = 1 if sampling == "uniform" else 2
         # [P, S] transitions drawn since the shares were last read

@@ -21,6 +21,13 @@ def last_steps(data: SharedData) -> np.ndarray:
     return data.length.cumsum() - 1
 
 
+def begins(data: SharedData) -> np.ndarray:
+    """Whether each transition begins an episode, [N] bool."""
+    found = np.zeros(count(data), bool)
+    found[last_steps(data) + 1 - data.length] = True
+    return found
+
+
 def terminated(data: SharedData) -> np.ndarray:
     """Whether each transition truly ended its episode, [N] bool."""
     found = np.zeros(count(data), bool)

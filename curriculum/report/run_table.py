@@ -23,11 +23,11 @@ def run_table(
     planner sees."""
     updates = values["train/n_updates"]
     elapsed = values["time/time_elapsed"][0]
-    played = []
+    played = _off_policy(values)
     if "final/last_mean_reward" in values:
         returns = _returns(settings, values)
         planner = _planner(settings, values, needs) if _has_planner(values) else []
-        played = [*returns, "", *planner]
+        played = [*returns, "", *played, *planner]
     lines = [
         "",
         *played,
@@ -114,11 +114,15 @@ def _note(settings: dict[str, Any], values: Values) -> str:
 
 def _cells(columns: Sequence[np.ndarray]) -> str:
     """Means over seeds; where seeds differ also the lowest."""
-    means = "".join(f"{_number(column.mean()):>{COLUMN}}" for column in columns)
+    means = "".join(map(_mean, columns))
     if all(_is_equal(column) for column in columns):
         return means
     lowest = ", ".join(_number(column.min()) for column in columns)
     return f"{means}   [{lowest}]"
+
+
+def _mean(column: np.ndarray) -> str:
+    return f"{_number(column.mean()):>{COLUMN}}"
 
 
 def _is_equal(column: np.ndarray) -> bool:
@@ -157,6 +161,34 @@ def _learner(name: str, values: Values) -> _Performance:
         values[f"final/{name}_success_rate"],
         values[f"final/{name}_score"],
     )
+
+
+def _off_policy(values: Values) -> list[str]:
+    """Estimates of discounted returns from the data alone, if there are any."""
+    names = [name for name in ("last", "best") if f"final/{name}_fqe" in values]
+    if not names:
+        return []
+    titles = f"{'by FQE':>{COLUMN}}"
+    if "final/last_discounted_reward" in values:
+        titles += f"{'true':>{COLUMN}}{'error':>{COLUMN}} +- standard error of true"
+    rows = [_estimate(name, values) for name in names]
+    return [f"{'discounted return':{LABEL}}{titles}", *rows, ""]
+
+
+def _estimate(name: str, values: Values) -> str:
+    """The estimate for a policy; beside it, if it was measured, the true value, and how
+    far off the estimate is: on average and, where seeds differ, from seed to seed."""
+    estimate = values[f"final/{name}_fqe"]
+    row = f"{name + ' policy':{LABEL}}{_mean(estimate)}"
+    if f"final/{name}_discounted_reward" not in values:
+        return row
+    true = values[f"final/{name}_discounted_reward"]
+    standard_error = values[f"final/{name}_discounted_error"].mean()
+    error = estimate - true
+    row += f"{_mean(true)}{_mean(error)} +- {_number(standard_error)}"
+    if not _is_equal(error):
+        row += f"   [{_number(error.min())} to {_number(error.max())}]"
+    return row
 
 
 def _planner(settings: dict[str, Any], values: Values, needs: str) -> list[str]:

@@ -8,6 +8,7 @@ from curriculum.types import Planner, Start
 COSTLY = ("simulations", "samples", "plans", "rollouts", "scenarios", "horizon")
 EVALUATION = "--eval-episodes"
 OFFLINE = "--offline-updates"
+OFF_POLICY = "--ope-updates"
 ONLINE = "--steps"
 
 

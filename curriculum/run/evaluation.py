@@ -32,6 +32,7 @@ class Episodes(NamedTuple):
     reward: np.ndarray  # [..., N] undiscounted return
     length: np.ndarray  # [..., N] steps
     success: np.ndarray  # [..., N] 0 or 1, nan where the world does not report success
+    discounted: np.ndarray  # [..., N] return, by the discount of whoever acted
 
     def reshape(self, *shape: int) -> "Episodes":
         """The same episodes, in arrays of another shape."""
@@ -43,21 +44,26 @@ def play(
     door: Door,
     name: str = "evaluation",
     hint: str = advice.EVALUATION,
+    discount: float = 1.0,
 ) -> Episodes:
     """Play one episode in every row behind a door, as a phase with this name and hint.
 
     `act(obs, indices)` chooses actions for observations [n, *O] of the rows with
     indices [n], those that are still playing. Rows that the door stops return nan."""
     with phase(name, door.rows.count, "episodes", hint) as current:
-        return _play(act, door, current)
+        return _play(act, door, current, discount)
 
 
 def _play(
-    act: Callable[[np.ndarray, np.ndarray], np.ndarray], door: Door, current: Phase
+    act: Callable[[np.ndarray, np.ndarray], np.ndarray],
+    door: Door,
+    current: Phase,
+    discount: float,
 ) -> Episodes:
     rows = door.rows
     obs = door.reset()
     reward = np.zeros(rows.count)
+    discounted = np.zeros(rows.count)
     length = np.zeros(rows.count, np.int64)
     success = np.zeros(rows.count)
     playing = ~door.stopped
@@ -72,6 +78,7 @@ def _play(
         step = door.step(action)
         obs = step.obs
         reward[now] += step.reward[now]
+        discounted[now] += discount**time * step.reward[now]
         length[now] += 1
         success[now] = step.success[now]
         playing &= ~(step.terminated | step.truncated | door.stopped)
@@ -80,8 +87,9 @@ def _play(
         current.update(over, share=share)
         door.rest(~playing)
     reward[door.stopped] = np.nan
+    discounted[door.stopped] = np.nan
     success[door.stopped | ~door.knows_success] = np.nan
-    return Episodes(reward, length, success)
+    return Episodes(reward, length, success, discounted)
 
 
 def _share(episodes: int, over: int, steps: int, longest: int) -> float:
@@ -177,7 +185,8 @@ def play_learner(
             action = learner.act(_by_seed(door.obs, shape))
             return _in_rows(action)[now]
 
-        return play(act, door).reshape(*shape)
+        played = play(act, door, discount=learner.discount)
+        return played.reshape(*shape)
 
 
 def _owners(learner: Learner) -> list[str]:
@@ -281,6 +290,20 @@ def summary(episodes: Episodes, scale: Scale) -> dict[str, np.ndarray]:
         "iqm_reward": statistics.iqm(episodes.reward),
         "iqm_reward_low": low,
         "iqm_reward_high": high,
+    }
+
+
+def discounted(episodes: Episodes) -> dict[str, np.ndarray]:
+    """Mean discounted return of [P, N] episodes and its standard error, [P] each; nan
+    for a single episode."""
+    returns = episodes.discounted
+    count = returns.shape[-1]
+    deviation = np.full(len(returns), np.nan)
+    if count > 1:
+        deviation = returns.std(-1, ddof=1)
+    return {
+        "discounted_reward": returns.mean(-1),
+        "discounted_error": deviation / np.sqrt(count),
     }
 
 

@@ -18,6 +18,7 @@ from curriculum.run.evaluation import (
     Scale,
     d4rl_score,
     data_scale,
+    discounted,
     final_episodes,
     play_learner,
     play_mixed,
@@ -219,4 +220,7 @@ class Evaluator:
             write_policies(self.learner, folder, f"policy-{name}")
         figures = summary(played, scale)
         figures |= d4rl_score(figures["mean_reward"], self.world)
+        # an estimate is in the rewards of the data, which evaluations may not have
+        if self.config.ope and self.world.evaluated() == self.world:
+            figures |= discounted(played)
         return {f"final/{name}_{figure}": value for figure, value in figures.items()}

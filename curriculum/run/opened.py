@@ -155,7 +155,13 @@ class OpenedRun:
         with self._using(which), _threads(self.config.threads):
             played = play_learner(self.learner, self.world, episodes)
         scores = score(played.reward, scale)
-        return Evaluation(self.seeds, *played, scores)
+        return Evaluation(
+            seeds=self.seeds,
+            reward=played.reward,
+            length=played.length,
+            success=played.success,
+            score=scores,
+        )
 
     def _final_scale(self) -> Scale:
         """Random play, and the planner or the data, on the final episodes."""

@@ -8,7 +8,7 @@ import numpy as np
 
 from curriculum.activity import announce
 from curriculum.envs._base.spec import spec_of
-from curriculum.run import assembly, checkpoint, folders, maps, rhythm
+from curriculum.run import assembly, checkpoint, folders, fqe, maps, rhythm
 from curriculum.run.autosave import Autosave
 from curriculum.run.collector import Collector, buffer_values
 from curriculum.run.deployment import measure_compressed, write_policies
@@ -358,8 +358,27 @@ class Run:
             values |= self.evaluator.finish(self.folder)
         elif self.folder:
             write_policies(self.learner, self.folder, "policy-last")
+        if self.config.ope:
+            values |= self._off_policy_values()
         values["final/stopped"] = ~self.health.healthy
         return [*records, self._record("final", values)]
+
+    def _off_policy_values(self) -> dict[str, np.ndarray]:
+        """Estimate what both policies return, from the buffer alone; the learner keeps
+        the weights of the last one."""
+        policies = {"last": self.learner.snapshot()}
+        if self.config.evaluation:
+            policies = {"best": self.scores.best} | policies
+        values = {}
+        for name, weights in policies.items():
+            self.learner.restore(weights, np.ones(len(self.config.seeds), bool))
+            values[f"final/{name}_fqe"] = fqe.estimate(
+                self.learner,
+                self.buffer,
+                self.config.ope_updates,
+                self.config.precision,
+            )
+        return values
 
     def close(self) -> None:
         """Close the environments."""

@@ -80,6 +80,11 @@ class Config:
     # policies that are written: the last one; also the best one by evaluations; all:
     # also one every --eval-every
     keep_policies: Literal["last", "best", "all"] = "best"
+    # at the end, estimate the return of the last and the best policy from the buffer
+    # alone; fqe: fitted Q evaluation
+    ope: Literal["", "fqe"] = ""
+    # gradient updates of every such estimate: too few leave it near 0, more take longer
+    ope_updates: int = 5_000
     # environment steps between compressions; 0: one at the end if --techniques are
     # given
     compress_every: int = 0
@@ -205,7 +210,7 @@ class Config:
         within(self, 1, INFINITY, "rows", "capacity")
         within(self, 1, MOST_THREADS, "threads")
         within(self, 1, INFINITY, "eval_every", "eval_episodes")
-        within(self, 1, INFINITY, "log_every", "checkpoint_every")
+        within(self, 1, INFINITY, "log_every", "checkpoint_every", "ope_updates")
         within(self, 0, INFINITY, "updates_per_step")
         at_most(self, 1_000, "updates_per_step")
         within(self, 0, INFINITY, "compress_every", "planner_budget")

@@ -96,7 +96,7 @@ def _read_choice(choices: Sequence[Any], word: str) -> Any:
     for choice in choices:
         if str(choice) == word:
             return choice
-    names = [str(choice) for choice in choices]
+    names = [str(choice) or "''" for choice in choices]
     raise Mismatch(f"must be one of {', '.join(names)}, got {shown(word)}")
 
 

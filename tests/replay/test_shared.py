@@ -410,3 +410,39 @@ def test_box_actions_of_data_lie_in_their_bounds():
     action[4, 1] = 1.1
     with pytest.raises(ValueError, match=r"not in \[-1, 1\] in step 0 of episode 2; "):
         buffer_of(data_of(spec=spec, action=action), spec=spec)
+
+
+@pytest.mark.parametrize("spec", [SPEC, IMAGES], ids=["numbers", "images"])
+def test_first_observations_are_those_of_shared_episodes(spec: Spec):
+    buffer = buffer_of(data_of(spec=spec), seeds=(0, 1), needs=(), spec=spec)
+    # images of an episode begin with `frames` rows of its own
+    expected = [0, 5, 8, 14] if spec.frames else [0, 3, 4, 8]
+    for found in buffer.first_obs(10):
+        assert found.reshape(4, -1)[:, 0].tolist() == expected
+    spread = buffer.first_obs(2)[0]
+    assert spread.reshape(2, -1)[:, 0].tolist() == [expected[0], expected[-1]]
+
+
+def test_first_observations_of_a_seed_are_those_that_it_still_holds():
+    buffer = buffer_of(None, seeds=(0, 1), capacity=6)
+    collect(buffer, seed=0, steps=2)
+    first, other = buffer.first_obs(10)
+    assert first[:, 0].tolist() == [100, 101]
+    assert len(other) == 0
+    collect(buffer, seed=0, steps=2)  # evicts the first step of both rows
+    assert len(buffer.first_obs(10)[0]) == 0
+
+
+def test_drawing_apart_leaves_the_draws_of_training_as_they_are():
+    buffers = [buffer_of(data_of(), sampling="symmetric") for _ in range(2)]
+    for buffer in buffers:
+        collect(buffer, seed=0, steps=2)
+    apart = buffers[0].drawn_apart("elsewhere")
+    batches = apart.sample(64, 0.5, batches=8)
+    seen = torch.cat([batch.obs for batch in batches], 1).flatten().tolist()
+    # uniformly from the data set and from what was collected
+    assert set(seen) == {*range(10), *range(100, 104)}
+    assert np.mean(np.array(seen) < 100) == pytest.approx(10 / 14, abs=0.08)
+    first, second = (draw(buffer, 32, 0.5) for buffer in buffers)
+    assert torch.equal(first.obs, second.obs)
+    assert buffers[0].read_shares().tolist() == buffers[1].read_shares().tolist()

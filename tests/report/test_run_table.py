@@ -136,3 +136,27 @@ def test_failed_calls_are_told_in_plain_words(
     table = text(seeds=seeds, planner__faults_total=faults, planner__late_total=late)
     assert " ".join(line(table, "failed calls")) == expected
     assert "failed calls" not in text()
+
+
+def test_estimates_stand_beside_true_values_with_their_errors():
+    table = text(
+        seeds=2,
+        final__last_fqe=np.array([4.0, 4.5]),
+        final__best_fqe=np.array([5.0, 5.0]),
+        final__last_discounted_reward=4.5,
+        final__best_discounted_reward=4.75,
+        final__last_discounted_error=0.25,
+        final__best_discounted_error=np.nan,
+    )
+    assert line(table, "discounted return")[:5] == ["by", "FQE", "true", "error", "+-"]
+    last = ["4.25", "4.50", "-0.25", "+-", "0.25", "[-0.50", "to", "0.00]"]
+    assert line(table, "last policy") == last
+    assert line(table, "best policy") == ["5.00", "4.75", "0.25", "+-", "-"]
+    assert "discounted" not in text()
+
+
+def test_an_estimate_stands_alone_where_nothing_was_played():
+    table = text(final__last_fqe=4.0)
+    assert line(table, "discounted return") == ["by", "FQE"]
+    assert line(table, "last policy") == ["4.00"]
+    assert "best policy" not in table
