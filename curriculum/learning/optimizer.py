@@ -90,7 +90,7 @@ class Optimizer:
         }
         with torch.no_grad():
             for name, gradient in gradients.items():
-                self._clip(self.networks[name].weights.split(gradient))
+                self._clip(self.networks[name].weights.split_seeds(gradient))
                 self._adam_fused(name, gradient, learning_rate)
 
     def _adam_fused(
@@ -177,8 +177,8 @@ def clip(blocks: Sequence[Tensor], limit: float) -> None:
     """Shorten the gradient [P, ...] of every seed whose norm over all blocks exceeds
     `limit`."""
     flat = [block.reshape(len(block), -1) for block in blocks]
-    norms = [torch.linalg.vector_norm(block, dim=1) for block in flat]
-    norm = torch.linalg.vector_norm(torch.stack(norms, -1), dim=-1)  # [P]
+    gradient = flat[0] if len(flat) == 1 else torch.cat(flat, 1)
+    norm = torch.linalg.vector_norm(gradient, dim=1)  # [P]
     factor = (limit / norm.clamp(min=1e-12)).clamp(max=1)
     for block in blocks:
         block.mul_(factor.view(-1, *[1] * (block.dim() - 1)))

@@ -26,6 +26,16 @@ class Layout:
         pairs = zip(parts, self.shapes, strict=True)
         return [part.view(shape) for part, shape in pairs]
 
+    def split_seeds(self, vector: Tensor) -> list[Tensor]:
+        """Views [P, n] of `vector` that cover it: few of them, since each takes time.
+
+        Where there is one seed, the vector is its only row."""
+        seeds = self.shapes[0][0]
+        if seeds == 1:
+            return [vector.unsqueeze(0)]
+        parts = vector[: self.size].split(self.sizes)
+        return [part.view(seeds, -1) for part in parts]
+
 
 class Weights(Layout):
     """Blocks [P, ...] in one vector, so that an optimiser handles a single tensor."""

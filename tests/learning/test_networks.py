@@ -128,6 +128,19 @@ def test_blocks_lie_in_the_vector_one_after_the_other():
     assert not stack.vector[10:].any()
 
 
+@pytest.mark.parametrize("seeds", [1, 2])
+def test_rows_of_seeds_hold_every_weight_of_their_seed_and_no_other(seeds: int):
+    weights = Weights([(seeds, 2, 3), (seeds, 1)])
+    for seed in range(seeds):
+        for block in weights.blocks:
+            block[seed] = seed + 1
+    rows = weights.split_seeds(weights.vector)
+    for seed in range(seeds):
+        own = torch.cat([row[seed] for row in rows])
+        assert (own == seed + 1).sum() == 7
+        assert (own[own != seed + 1] == 0).all()  # padding
+
+
 def test_read_seeds_touches_the_masked_seeds_alone():
     stack = Weights([(3, 1, 2), (3, 1)])
     stack.read_seeds(torch.ones_like(stack.vector), torch.tensor([True, False, True]))
