@@ -172,6 +172,12 @@ class Head:
 
     # --- acting ---
 
+    def greedy(self, outputs: np.ndarray) -> np.ndarray:
+        """Actions [P, n] or [P, n, A] without noise from outputs [P, K, n, outputs] of
+        the network that acts, without torch: `mode` of an actor, the best action of a
+        critic."""
+        raise NotImplementedError
+
     def export(self, network: ObsNetwork, seed: int) -> list[nn.Module]:
         """Plain modules of an actor, or for discrete actions of a single critic: scores
         [n, actions], the largest of which acts, or box actions [n, A]."""
@@ -263,6 +269,15 @@ class DiscreteHead(Head):
     def proposal(self, net: SimpleNamespace, obs: Tensor) -> None:
         return None
 
+    def greedy(self, outputs: np.ndarray) -> np.ndarray:
+        _, members, _, width = outputs.shape
+        scores = outputs
+        if width > self.actions:
+            scores = scores.reshape(*scores.shape[:3], self.actions, -1).mean(-1)
+        if members > 1:
+            scores = scores.mean(1, keepdims=True)
+        return scores[:, 0].argmax(-1)
+
     def export(self, network: ObsNetwork, seed: int) -> list[nn.Module]:
         *layers, last = network.export(seed)
         if not isinstance(last, nn.Linear):
@@ -281,9 +296,12 @@ class DiscreteHead(Head):
         generators: Sequence[np.random.Generator],
     ) -> np.ndarray:
         """Replace a share `exploration` of the actions by uniformly random ones."""
-        shape = (2, action.shape[1])
-        draws = [generator.random(shape) for generator in generators]
-        coin, choice = np.stack(draws, axis=1)  # [P, n] each
+        seeds, count = action.shape
+        draws = np.empty((seeds, 2, count))
+        for own_draws, generator in zip(draws, generators, strict=True):
+            generator.random(out=own_draws)
+        coin = draws[:, 0]
+        choice = draws[:, 1]
         random_action = (choice * self.actions).astype(action.dtype)
         return np.where(coin < exploration, random_action, action)
 
@@ -386,6 +404,9 @@ class BoxHead(Head):
 
     def proposal(self, net: SimpleNamespace, obs: Tensor) -> TanhNormal:
         return self.squashed_policy(net.policy, obs)
+
+    def greedy(self, outputs: np.ndarray) -> np.ndarray:
+        return np.tanh(outputs[:, 0, :, : self.action_size])
 
     def export(self, network: ObsNetwork, seed: int) -> list[nn.Module]:
         *layers, last = network.export(seed)

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from curriculum.learning.acting import FewRows, few_rows
 from curriculum.learning.heads import Body, Head, make_head
 from curriculum.learning.hyperparameters import Hyperparameters
 from curriculum.learning.kernels import Precision, retain_freed_memory
@@ -170,6 +171,19 @@ class Learner(Hyperparameters):
         # the slow copy of every network that has one, the network itself elsewhere
         self.slow = SimpleNamespace(**(self.nets | copies))
         self.weights = WeightCollection(self._weights())
+        self.few_rows = self._few_rows()
+
+    def _few_rows(self) -> FewRows | None:
+        """What acts for few observations; None where `choose` alone can."""
+        if type(self).choose is not Learner.choose:
+            return None
+        if self.actor in self.nets:
+            acting = self.nets[self.actor]
+        elif self.critic in self.nets and self.head.critic_acts:
+            acting = self.nets[self.critic]
+        else:
+            return None
+        return few_rows(acting, self.normalizer, self.head)
 
     def _weights(self) -> dict[str, Weights]:
         """Everything that training moves."""
@@ -260,7 +274,10 @@ class Learner(Hyperparameters):
     def act(self, obs: np.ndarray, explore: bool = False) -> np.ndarray:
         """Actions [P, n] or [P, n, A] for observations [P, n, *O]: the best known ones,
         with noise if `explore`."""
-        action = self.infer(self.choose, obs)
+        if self.few_rows and self.few_rows.suits(obs):
+            action = self.few_rows.act(obs)
+        else:
+            action = self.infer(self.choose, obs)
         if explore:
             return self.head.explore(action, self.exploration, self.explorers)
         return action

@@ -130,6 +130,19 @@ class Normalizer:
         scaled = (obs - self.mean).mul_(self.scale)
         return scaled.clamp_(-self.limit, self.limit)
 
+    def normalize_array(self, obs: np.ndarray) -> np.ndarray:
+        """`normalize` on the CPU without torch, of observations that are no images."""
+        flat = obs.reshape(*obs.shape[:2], -1).astype(np.float32, copy=False)
+        if not self.active:
+            return flat
+        mean, scale = self.weights.arrays
+        scaled = flat - mean
+        scaled *= scale
+        limit = np.float32(self.limit)
+        np.minimum(scaled, limit, out=scaled)
+        np.maximum(scaled, -limit, out=scaled)
+        return scaled
+
     def prepare(self, batch: Batch) -> Batch:
         """Normalise the observations of a batch and scale its rewards and returns."""
         obs = self.normalize(batch.obs)

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -45,6 +46,17 @@ class Weights(Layout):
         padded = math.ceil(self.size / PADDING) * PADDING
         self.vector = torch.zeros(padded, device=device)
         self.blocks = self.split(self.vector)
+        self._arrays: list[np.ndarray] = []
+        self._arrays_at = 0  # address of the vector that they are views of
+
+    @property
+    def arrays(self) -> list[np.ndarray]:
+        """The blocks on the CPU as arrays that share their memory."""
+        address = self.vector.data_ptr()
+        if self._arrays_at != address:  # a deep copy lies elsewhere
+            self._arrays = [block.numpy() for block in self.blocks]
+            self._arrays_at = address
+        return self._arrays
 
     def read_seeds(self, vector: Tensor, seeds: Tensor) -> None:
         """Overwrite the seeds in mask [P] by those of another vector of this layout."""
