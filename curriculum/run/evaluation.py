@@ -33,6 +33,9 @@ class Episodes(NamedTuple):
     length: np.ndarray  # [..., N] steps
     success: np.ndarray  # [..., N] 0 or 1, nan where the world does not report success
     discounted: np.ndarray  # [..., N] return, by the discount of whoever acted
+    # [..., N] what whoever acted expected of it at the first observation, in rewards of
+    # the world; nan where it has no values
+    value: np.ndarray
 
     def reshape(self, *shape: int) -> "Episodes":
         """The same episodes, in arrays of another shape."""
@@ -89,7 +92,8 @@ def _play(
     reward[door.stopped] = np.nan
     discounted[door.stopped] = np.nan
     success[door.stopped | ~door.knows_success] = np.nan
-    return Episodes(reward, length, success, discounted)
+    unknown = np.full(rows.count, np.nan)
+    return Episodes(reward, length, success, discounted, unknown)
 
 
 def _share(episodes: int, over: int, steps: int, longest: int) -> float:
@@ -179,14 +183,25 @@ def play_learner(
     A seed whose episodes meet a number that is not finite returns nan; `stop` is told
     its index and why, without it this raises ValueError."""
     shape = (len(learner.seeds), len(episodes))
+    value: list[np.ndarray] = []  # of the first observations
     with evaluation_door(world, episodes, _owners(learner), stop) as door:
 
         def act(obs: np.ndarray, now: np.ndarray) -> np.ndarray:
-            action = learner.act(_by_seed(door.obs, shape))
-            return _in_rows(action)[now]
+            all_obs = _by_seed(door.obs, shape)
+            if not value:
+                value.append(_values(learner, all_obs))
+            return _in_rows(learner.act(all_obs))[now]
 
-        played = play(act, door, discount=learner.discount)
-        return played.reshape(*shape)
+        played = play(act, door, discount=learner.discount).reshape(*shape)
+    return played._replace(value=value[0]) if value else played
+
+
+def _values(learner: Learner, obs: np.ndarray) -> np.ndarray:
+    """Values [P, n] of observations [P, n, *O] in rewards of the world, apart from the
+    learner's shift; nan if it has none."""
+    if not {learner.state_value, learner.critic} & learner.nets.keys():
+        return np.full(obs.shape[:2], np.nan)
+    return learner.value(obs) / learner.normalizer.reward_factor.cpu().numpy()
 
 
 def _owners(learner: Learner) -> list[str]:
@@ -290,6 +305,17 @@ def summary(episodes: Episodes, scale: Scale) -> dict[str, np.ndarray]:
         "iqm_reward": statistics.iqm(episodes.reward),
         "iqm_reward_low": low,
         "iqm_reward_high": high,
+    }
+
+
+def expected(episodes: Episodes) -> dict[str, np.ndarray]:
+    """What the learner expects of [P, N] episodes, beside what it is given, [P] each;
+    empty if it has no values."""
+    if not np.isfinite(episodes.value).any():
+        return {}
+    return {
+        "initial_value": episodes.value.mean(-1),
+        "discounted_reward": episodes.discounted.mean(-1),
     }
 
 

@@ -19,6 +19,7 @@ from curriculum.run.evaluation import (
     d4rl_score,
     data_scale,
     discounted,
+    expected,
     final_episodes,
     play_learner,
     play_mixed,
@@ -137,6 +138,7 @@ class Evaluator:
         played = play_learner(self.learner, self.world, episodes, self.health.stop)
         figures = self.scores.summary(played)
         figures |= d4rl_score(figures["mean_reward"], self.world)
+        figures |= expected(played)
         self.scores.keep_best(self.learner, figures["mean_reward"], step, update)
         if shown and self.decay.listens:
             self.scores.roll_back(self.learner, self.decay, played)

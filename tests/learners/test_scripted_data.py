@@ -98,3 +98,7 @@ def test_values_of_scripted_data_are_those_of_dynamic_programming(scripted: Path
     assert newest(records, "offline/q_data") == pytest.approx(MEAN_VALUE, rel=0.05)
     start = np.array([[[0, 0, 9, 9]]], np.float32)
     assert run.learner.value(start) == pytest.approx(VALUE_OF_START, rel=0.05)
+    expected = newest(records, "offline/initial_value")
+    assert expected == pytest.approx(VALUE_OF_START, rel=0.05)
+    given = newest(records, "offline/discounted_reward")
+    assert given == pytest.approx(VALUE_OF_START, abs=5e-4)

@@ -1,7 +1,7 @@
 """Episodes on shared evaluation seeds: each row is played by its own actor to its own
 end."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import gymnasium as gym
 import numpy as np
@@ -23,22 +23,28 @@ CARTPOLE_SPEC = Spec((4,), "float32", -np.ones(4), np.ones(4), 2)
 PENDULUM_SPEC = Spec((3,), "float32", -np.ones(3), np.ones(3), 0, 1)
 
 
-class Pushing:
-    """A cart-pole learner: the first seed always pushes left, the second where the pole
-    leans."""
+class Actor:
+    """A learner without values."""
 
     seeds = (3, 4)
+    discount = 0.9
+    state_value = "value"
+    critic = "q"
+    nets: ClassVar[dict[str, Any]] = {}
+
+
+class Pushing(Actor):
+    """A cart-pole learner: the first seed always pushes left, the second where the pole
+    leans."""
 
     def act(self, obs: np.ndarray, explore: bool = False) -> np.ndarray:
         assert obs.shape == (2, 6, 4)
         return np.stack([np.zeros(6, np.int64), (obs[1, :, 2] > 0).astype(np.int64)])
 
 
-class Twisting:
+class Twisting(Actor):
     """A pendulum learner: the first seed never pushes, the second brakes with 0.2 of
     the speed."""
-
-    seeds = (3, 4)
 
     def act(self, obs: np.ndarray, explore: bool = False) -> np.ndarray:
         assert obs.shape == (2, 6, 3)
@@ -47,20 +53,21 @@ class Twisting:
         )
 
 
-def alone(world: Any, policy, episode: int) -> tuple[float, int, bool]:
-    """Return, length and success of one episode of one row, its policy told the true
-    state."""
+def alone(world: Any, policy, episode: int) -> tuple[float, int, bool, float]:
+    """Return, length, success and discounted return of one episode of one row, its
+    policy told the true state."""
     rows: Any = evaluation.evaluation_door(world, [episode]).rows
     rows.reset()
-    total, length, over = 0.0, 0, False
+    rewards = []
+    over = False
     while not over:
         step = rows.step(policy(rows.state))
-        total, length, over = (
-            total + step.reward[0],
-            length + 1,
-            bool(step.terminated[0] or step.truncated[0]),
-        )
-    return total, length, bool(step.success[0])
+        rewards.append(step.reward[0])
+        over = bool(step.terminated[0] or step.truncated[0])
+    discounted = 0.0
+    for reward in reversed(rewards):
+        discounted = reward + Actor.discount * discounted
+    return sum(rewards), len(rewards), bool(step.success[0]), discounted
 
 
 POLICIES = {
@@ -89,9 +96,11 @@ def test_each_seed_plays_each_episode_as_it_would_alone(learner, world, spec, pl
     assert played.reward.shape == played.length.shape == played.success.shape == (2, 6)
     for p, policy in enumerate(POLICIES[type(world)]):
         expected = [alone(world, policy, episode) for episode in EPISODES]
-        for figures, values in zip(played, zip(*expected, strict=True), strict=True):
+        given = (played.reward, played.length, played.success, played.discounted)
+        for figures, values in zip(given, zip(*expected, strict=True), strict=True):
             np.testing.assert_allclose(figures[p], values, rtol=1e-5)
     assert (played.length.min() < 60) == (world is CARTPOLE)  # the first falls over
+    assert np.isnan(played.value).all()
 
 
 @every_kind
@@ -105,9 +114,10 @@ def test_mixed_play_runs_from_the_learner_alone_to_the_planner_alone(
     )
     learned = evaluation.play_learner(learner, world, EPISODES)
     planned = evaluation.play_planner(planner, world, spec, EPISODES)
-    for figure, own, others in zip(played, learned, planned, strict=True):
-        np.testing.assert_allclose(figure[0], own[0])
-        np.testing.assert_allclose(figure[1], others)
+    for name in ("reward", "length", "success"):
+        figure = getattr(played, name)
+        np.testing.assert_allclose(figure[0], getattr(learned, name)[0])
+        np.testing.assert_allclose(figure[1], getattr(planned, name))
     assert use.calls.tolist() == [0, planned.length.sum()]
 
 
