@@ -26,9 +26,8 @@ from curriculum.starts.expert import Expert
 from curriculum.starts.random import Random
 from curriculum.types import Episode
 
-VALUE_OF_START = (
-    6.859  # of the shortest path, 18 steps: 10 * 0.99^17 - 10 (1 - 0.99^17)
-)
+# of the shortest path, 18 steps: 10 * 0.99^17 - 10 (1 - 0.99^17)
+VALUE_OF_START = 6.859
 LAST_BEST = ("last", "best")
 
 
@@ -240,12 +239,13 @@ def test_a_finished_run_is_estimated_when_it_is_resumed_for_that(
     start = data(tmp_path / "data", chain * 8)
     words = ["--start", "dataset", "--start.path", start.path, "--no-evaluation"]
     words += ["--steps", "0", "--offline-updates", "4", "--runs-dir", str(tmp_path)]
-    words += ["--learner", "bc", "--learner.hidden", "16", "--learner.batch-size", "8"]
+    words += ["--learner", "bc", "--learner.hidden", "32", "32"]
+    words += ["--learner.batch-size", "8"]
     command.main([*words, "--name", "run"])
     assert "discounted return" not in capsys.readouterr().out
     folder = tmp_path / "data" / "run"
     before = policies(folder)
-    again = ["--resume", str(folder), "--ope", "fqe", "--ope-updates", "200"]
+    again = ["--resume", str(folder), "--ope", "fqe", "--ope-updates", "300"]
     command.main(again)
     text = capsys.readouterr().out
     values = json.loads((folder / "result.json").read_text())["values"]
