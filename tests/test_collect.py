@@ -1,5 +1,6 @@
 """`collect` makes data sets of what planners do."""
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -197,6 +198,19 @@ def test_an_end_that_is_also_cut_short_stays_both() -> None:
         tape.add(obs, np.zeros(1, int), np.zeros(1, np.uint8), step, 0)
         episode = tape.take(step, 0)
         assert (episode.terminated, episode.truncated) == expected
+
+
+def test_stacks_are_recorded_as_they_were_seen() -> None:
+    spec = Spec((2, 1, 1), "uint8", np.zeros(1), np.ones(1), 2, frames=2)
+    seen = np.array([[4, 5], [5, 6], [6, 7]], np.uint8)[:, None, :, None, None]
+    no = np.array([False])
+    tape = recorder._Tape(spec)
+    for obs, next_obs in pairwise(seen):
+        step = Step(next_obs, np.ones(1, np.float32), no, no, next_obs, no)
+        tape.add(obs, np.zeros(1, int), np.zeros(1, np.uint8), step, 0)
+    episode = tape.take(step, 0)
+    np.testing.assert_array_equal(episode.observation, seen[:2, 0])
+    np.testing.assert_array_equal(episode.next_observation, seen[1:, 0])
 
 
 def test_long_episodes_are_cut(tmp_path: Path) -> None:

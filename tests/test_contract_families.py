@@ -64,6 +64,20 @@ class Shared(Deaf):
         return np.zeros(len(scores), bool)
 
 
+class Unready(Deaf):
+    """Its rate is wrong until the first evaluation."""
+
+    listens = True
+    ready = False
+
+    def rate(self, step):
+        return 1.0 if self.ready else 1.5
+
+    def observe(self, scores):
+        self.ready = True
+        return super().observe(scores)
+
+
 class Counts:
     def planner_acts(self, moment):
         return (moment.coin < moment.rate[:, None]).astype(int)
@@ -223,6 +237,7 @@ BROKEN: list[tuple[Any, Any, str]] = [
     (contract.check_decay, Raising(), "(test_contract_families.py, line "),
     (contract.check_decay, Deaf(), "a decay with observe must declare listens = True"),
     (contract.check_decay, Shared(), "a seed alone must have the same rates"),
+    (contract.check_decay, Unready(), "between 0 and 1, got 1.5 at step 0"),
     (contract.check_gate, Counts(), "planner_acts must return a mask of shape (3, 4)"),
     (contract.check_gate, Eager(), "must not act at a planning rate of 0"),
     (contract.check_gate, Lazy(), "must act at a planning rate of 1"),

@@ -96,6 +96,15 @@ def test_an_episode_that_makes_no_sense_is_not_written(
     assert not list(tmp_path.iterdir())
 
 
+def test_whole_numbers_have_the_bounds_of_their_dtype_in_minari(tmp_path: Path):
+    pytest.importorskip("h5py", reason="an optional package")
+    rng = np.random.default_rng(4)
+    kind = VECTOR._replace(observation=np.dtype("int64"))
+    write("minari", tmp_path / "x", [episode(rng, kind, 4, 1)])
+    spec = plugins.make("format", "minari").metadata(tmp_path / "x")["spec"]
+    assert (spec["obs_low"], spec["obs_high"]) == ([-(2.0**63)] * 3, [2.0**63] * 3)
+
+
 @general_formats
 def test_episodes_of_different_worlds_are_not_written_together(name, tmp_path):
     box = some(1, VECTOR._replace(action_size=2))

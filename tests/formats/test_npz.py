@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from curriculum.activity import listening
+from curriculum.formats._flat.arrays import StoredArray
 from curriculum.formats.npz import NPZ
 
 OBS = np.arange(14, dtype=np.float32).reshape(7, 2)
@@ -20,6 +21,14 @@ COLUMNS = {
     "next_observations": np.concatenate([OBS[1:3], [[50, 50]], OBS[4:], [[60, 60]]]),
     "dones": np.array([0, 0, 1, 0, 0, 0, 1], bool),
 }
+
+
+def test_rows_stored_column_by_column_are_read_block_after_block(tmp_path: Path):
+    np.save(tmp_path / "obs.npy", np.asfortranarray(OBS))
+    with (tmp_path / "obs.npy").open("rb") as file:
+        stored = StoredArray(file, "obs")
+        blocks = [stored.rows(count).tolist() for count in (3, 4)]
+    assert blocks == [OBS[:3].tolist(), OBS[3:].tolist()]
 
 
 def saved(path: Path, **changes: Any) -> Path:

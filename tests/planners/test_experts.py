@@ -1106,6 +1106,10 @@ def test_a_zip_that_does_not_fit_is_refused_with_a_sentence(tmp_path):
         action_space = gym.spaces.Box(-1, 1, (2,), np.float32)
 
     @dataclass
+    class Choices(Bounds):
+        action_space = gym.spaces.Discrete(2)  # type: ignore[assignment]
+
+    @dataclass
     class Bytes(Count):
         observation_space = gym.spaces.Box(0, 99, (1,), np.uint8)
 
@@ -1121,6 +1125,7 @@ def test_a_zip_that_does_not_fit_is_refused_with_a_sentence(tmp_path):
     assert refusal(box, Two()).endswith(
         f"float32), this world takes 2 numbers within bounds{ours}"
     )
+    assert refusal(box, Choices()).endswith(f", this world takes one of 2{ours}")
     assert refusal(number, Bytes()).endswith(
         "this world gives uint8 [1]; train one in this world"
     )

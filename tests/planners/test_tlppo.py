@@ -498,6 +498,19 @@ def test_the_best_that_is_known_after_an_option_is_backed_up(best, value):
     assert tree.visits[0, 0].tolist() == [1, 2]
 
 
+def test_where_an_option_ends_is_kept_with_its_predators():
+    ends = known().ends_of(np.array([0]), np.array([0]), np.array([1]))
+    assert ends.predators.destination.tolist() == [[GOAL]]
+    assert ends.predators.survival.tolist() == [[1]]
+
+
+def test_an_option_after_which_nothing_is_left_to_try_is_closed():
+    tree = known()
+    node = tree.add(np.array([0]), np.array([0]), np.array([1]))
+    tree.close(np.array([0]), node)
+    assert tree.open[0, 0].tolist() == [True, False]
+
+
 @pytest.mark.parametrize(("distance", "target"), [(0.9, 7), (1.1, 5)])
 def test_a_point_within_one_step_is_left_out_of_the_way(distance, target):
     """The best option leads to cell 5, the best one after it to cell 7."""

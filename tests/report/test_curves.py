@@ -68,6 +68,10 @@ def write_run(
     return folder
 
 
+def test_the_curve_of_one_seed_has_its_episodes(tmp_path: Path):
+    assert read_curve(write_run(tmp_path / "run", [1], [4])).episodes == 50
+
+
 def test_a_curve_holds_every_evaluation_and_the_last_values(tmp_path: Path):
     successes: Values = {"rollout/first_success_step": [20, None]}
     run = write_run(tmp_path / "run", [1, 3], [4, 7], collect=successes)

@@ -112,7 +112,9 @@ def test_auto_goes_on_with_the_newest_intact_checkpoint_and_says_so(
     assert found
     assert found.checkpoint == older
     found.lock.release()
-    assert f"going on from the newest intact one, {older}" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert "passed over: " in error
+    assert f"going on from the newest intact one, {older}" in error
 
 
 @pytest.mark.parametrize("result", ["", "{", "[]", '{"finished": 1'])
