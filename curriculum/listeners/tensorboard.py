@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 import numpy as np
 import yaml
@@ -10,8 +10,8 @@ from tensorboard.compat.proto.summary_pb2 import Summary
 from torch.utils.tensorboard import SummaryWriter
 
 from curriculum.listeners._board import charts, hyperparameters
+from curriculum.listeners._board.records import position_of
 from curriculum.listeners._clock import RECORDS, Clock, count_lines
-from curriculum.report import figures
 from curriculum.types import Listener, Record
 
 # shown beside the hyperparameters
@@ -26,15 +26,7 @@ METRICS = (
 # TensorBoard opens with the first two groups of the alphabet, which are to be
 # curriculum/ and eval/
 RENAMED = {"buffer": "replay", "compress": "techniques"}
-LOSS = "offline/loss_"  # begins the tags of losses in the offline phase
 HIDDEN = ".superseded-"  # begins the names of events of an interrupted run
-
-
-class _Curve(NamedTuple):
-    """The values of one tag."""
-
-    steps: np.ndarray  # [T]
-    values: np.ndarray  # [T, P]
 
 
 @dataclass(kw_only=True)
@@ -113,7 +105,7 @@ class Tensorboard(Listener):
 
     def _log(self, record: Record, wall_time: float) -> None:
         self.records.append(record)
-        position = _position(record)
+        position = position_of(record)
         # a tag may be in several records of one step, and has one point there
         new = {
             tag: values
@@ -152,121 +144,35 @@ class Tensorboard(Listener):
             writer.add_custom_scalars(charts.layout())
             writer.flush()
 
-    # --- figures ---
-
     def _draw(self) -> None:
-        """Save the figures of all seeds and the maps of the first; log those of each
-        seed."""
+        """Save the figures of all seeds and the maps of the first; log the former, and
+        each seed's own maps, for every seed."""
+        # matplotlib takes a second to import
+        from curriculum.listeners._board.drawing import Drawing
+        from curriculum.report import figures
+
         folder = self.folder / "figures"
         folder.mkdir(exist_ok=True)
-        curves = _render(self._curves(slice(None)))
-        for name, picture in curves.items():
+        drawing = Drawing(self.settings, self.records, self.maps)
+        shared = {}
+        for name, figure in drawing.curves().items():
+            picture = figures.render(figure)
             figures.save_picture(picture, folder / f"{name}.png")
+            shared[name] = figures.halve(picture)
         step = self.records[-1].step
         for index, writer in enumerate(self.writers):
-            if len(self.writers) > 1:
-                curves = _render(self._curves(slice(index, index + 1)))
-            maps = _render(self._maps(index))
-            if index == 0:
-                for name, picture in maps.items():
+            images = dict(shared)
+            for name, figure in drawing.cell_maps(index).items():
+                if index == 0:
+                    picture = figures.render(figure)
                     path = folder / f"{name}-seed{self.seeds[0]}.png"
                     figures.save_picture(picture, path)
-            for name, picture in (curves | maps).items():
-                image = figures.halve(picture)
+                    images[name] = figures.halve(picture)
+                else:
+                    images[name] = figures.render(figure, figures.SCREEN_DPI)
+            for name, image in images.items():
                 writer.add_image(f"figures/{name}", image, step, dataformats="HWC")
             writer.flush()
-
-    def _curves(self, seeds: slice) -> dict[str, figures.Figure]:
-        """Draw the curves of some seeds, those of each phase of the run."""
-        drawn = {}
-        if self.settings.get("offline_updates"):
-            drawn["offline"] = self._offline(seeds)
-        if self.settings.get("steps", 1):
-            drawn |= self._hand_over(seeds)
-        return drawn
-
-    def _offline(self, seeds: slice) -> figures.Figure:
-        tags = {tag for record in self.records for tag in record.values}
-        losses = {}
-        updates = np.array([])
-        for tag in sorted(tag for tag in tags if tag.startswith(LOSS)):
-            curve = self._curve(tag, seeds)
-            losses[tag.removeprefix(LOSS)] = curve.values
-            updates = curve.steps
-        reward = self._curve("offline/mean_reward", seeds)
-        return figures.offline(
-            updates,
-            losses,
-            reward.steps,
-            reward.values,
-            random=self._baseline("eval/random_reward"),
-            planner=self._baseline("eval/planner_reward"),
-            data=self._baseline("eval/data_reward"),
-        )
-
-    def _hand_over(self, seeds: slice) -> dict[str, figures.Figure]:
-        random = self._baseline("eval/random_reward")
-        planner = self._baseline("eval/planner_reward")
-        reward = self._curve("eval/mean_reward", seeds)
-        # a run without steps that went on has not mixed at step 0
-        mixed = self._at("eval/mean_reward", "eval_mixed/mean_reward", seeds)
-        calls = self._at("eval/mean_reward", "planner/calls_total", seeds)
-        rate = self._curve("curriculum/planning_rate", seeds)
-        return {
-            "rate_and_return": figures.rate_and_return(
-                rate.steps,
-                rate.values,
-                reward.steps,
-                reward.values,
-                mixed if np.isfinite(mixed).any() else None,
-                random=random,
-                planner=planner,
-            ),
-            "return_against_calls": figures.return_against_calls(
-                calls, reward.values, random=random, planner=planner
-            ),
-        }
-
-    def _maps(self, index: int) -> dict[str, figures.Figure]:
-        """Draw the maps of one seed, if the world has maps."""
-        if self.maps is None:
-            return {}
-        values = {name: value[index] for name, value in self.maps.values.items()}
-        walls = np.isnan(values["value"])
-        return {
-            "visits": figures.visits(values["visits"], walls),
-            "policy": figures.policy_map(values["value"], values["arrow"], walls),
-        }
-
-    def _baseline(self, tag: str) -> float:
-        """The return of random play, the planner or the data, nan where it was not
-        measured."""
-        values = self._curve(tag, slice(0, 1)).values
-        return float(values[0, 0]) if len(values) else np.nan
-
-    def _curve(self, tag: str, seeds: slice) -> _Curve:
-        """Collect one tag from all records."""
-        records = [record for record in self.records if tag in record.values]
-        steps = np.array([_position(record) for record in records])
-        values = [record.values[tag][seeds] for record in records]
-        return _Curve(steps, np.array(values, float))
-
-    def _at(self, curve: str, tag: str, seeds: slice) -> np.ndarray:
-        """The values of one tag in the records of another, nan where they lack it."""
-        records = [record for record in self.records if curve in record.values]
-        unknown = np.full(len(self.seeds), np.nan)
-        values = [record.values.get(tag, unknown)[seeds] for record in records]
-        return np.array(values, float)
-
-
-def _position(record: Record) -> int:
-    """Where a record lies on the axis of its tags."""
-    return record.step if record.updates is None else record.updates
-
-
-def _render(drawn: dict[str, figures.Figure]) -> dict[str, np.ndarray]:
-    """Pictures of figures, by name."""
-    return {name: figures.render(figure) for name, figure in drawn.items()}
 
 
 def _shown(tag: str) -> str:
