@@ -268,6 +268,8 @@ def test_a_run_that_goes_on_online_is_scored_by_its_planner(tmp_path: Path):
     for name in ("last_score", "best_score", "planner_reward"):
         tag = f"final/{name}"
         assert found[tag].tolist() == expected[tag].tolist()
+    played = Run.open(folder).evaluate()
+    assert played.score.mean(-1) == pytest.approx(found["final/last_score"])
 
 
 def test_data_as_good_as_random_play_give_no_scores():
