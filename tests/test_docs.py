@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from data_sets import data_set, episode
 
 from curriculum import collect, train
 from curriculum.setting import arms, flags
@@ -71,9 +72,19 @@ def test_every_plugin_of_the_guide_is_followed_by_its_command():
     assert titles == PLUGINS.keys()
 
 
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data set in the place of those that the documentation names."""
+    folder = tmp_path_factory.mktemp("data") / "set"
+    data_set(folder, [episode([[0.0], [1.0]], [0])], env="gridworld")
+    return folder
+
+
 @pytest.mark.parametrize("command", sorted(set(commands())))
-def test_every_command_of_the_documentation_is_understood(command: str):
+def test_every_command_of_the_documentation_is_understood(command: str, data: Path):
     words = shlex.split(command, comments=True)
+    if "--start.path" in words:
+        words[words.index("--start.path") + 1] = str(data)
     at = words.index("-m")
     module = words[at + 1]
     arguments = words[at + 2 :]
