@@ -65,7 +65,7 @@ class Options:
     threads: int
     precision: str
     device: str
-    compile: str
+    engine: engine.Engine
     clock: str
     json: Path | None
 
@@ -259,8 +259,8 @@ def learner(
     made = plugins.make("learner", name, **fields)
     made.setup(spec_of(box, pixels), tuple(range(seeds)), options.device, precision)
     compiles = seeds == 1 and precision == "fp32" and not stacking
-    compile = options.compile if compiles else "off"
-    mode, _ = engine.choose(compile, options.device, precision, 0)
+    chosen = options.engine if compiles else "torch"
+    mode, _ = engine.choose(chosen, options.device, precision, 0)
     update = engine.updater(made, mode)
     batch = batch_of(options, box, seeds, rows, pixels)
     return lambda: update(batch, None)
@@ -315,7 +315,7 @@ def d3rlpy(name: str, box: bool = False, pixels: bool = False, **settings: Any):
 
         gpu = options.device == "cuda"
         config = getattr(d3rlpy.algos, f"{name}Config")(
-            compile_graph=gpu and options.compile != "off", **settings
+            compile_graph=gpu and options.engine != "torch", **settings
         )
         algorithm = config.create(device="cuda:0" if gpu else "cpu:0")
         algorithm.create_impl(FRAMES if pixels else (OBS,), ACTIONS)
@@ -785,9 +785,9 @@ def parse() -> Options:
     )
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     parser.add_argument(
-        "--compile",
+        "--engine",
         default="auto",
-        choices=["auto", "on", "off"],
+        choices=["auto", "torch", "compile"],
         help="as curriculum.train's",
     )
     parser.add_argument(

@@ -368,7 +368,7 @@ def _announce_updates(config: Config) -> None:
             f"{config.precision} is slower here than fp32, and less exact",
             file=sys.stderr,
         )
-    _, reason = choose(config.compile, config.device, config.precision, config.updates)
+    _, reason = choose(config.engine, config.device, config.precision, config.updates)
     print(f"updates run {reason}", file=sys.stderr)
 
 

@@ -16,6 +16,7 @@ from curriculum.learning.modules import ModuleNetwork
 from curriculum.learning.noise import Draw
 from curriculum.types import Batch
 
+Engine = Literal["auto", "torch", "compile"]
 Mode = Literal["eager", "compiled", "captured"]
 Update = Callable[[Batch, np.ndarray | None], None]
 Losses = dict[str, Tensor]
@@ -26,19 +27,19 @@ WORTHWHILE_UPDATES = 100_000
 
 
 def choose(
-    compile: str, device: str, precision: str, updates: float
+    engine: Engine, device: str, precision: str, updates: float
 ) -> tuple[Mode, str]:
-    """Choose the mode for a run of so many updates, by `--compile`, and say why in one
+    """Choose the mode for a run of so many updates, by `--engine`, and say why in one
     clause."""
-    if compile == "off":
-        return "eager", "eager (--compile off)"
-    if device == "cuda" and compile == "auto":
+    if engine == "torch":
+        return "eager", "eager (--engine torch)"
+    if device == "cuda" and engine == "auto":
         return "captured", "captured once as a CUDA graph, then replayed"
     obstacle = _obstacle(precision)
-    if compile == "on":
+    if engine == "compile":
         if obstacle:
-            raise ValueError(f"{obstacle}; choose --compile off")
-        return "compiled", "compiled (--compile on); the first one takes 5 to 30 s"
+            raise ValueError(f"{obstacle}; choose --engine torch")
+        return "compiled", "compiled (--engine compile); the first one takes 5 to 30 s"
     if updates < WORTHWHILE_UPDATES:
         return "eager", f"eager: {updates:,.0f} are too few for compiling to pay off"
     if obstacle:

@@ -27,7 +27,7 @@ class Trainer:
         health: Health,
     ):
         mode, _ = engine.choose(
-            config.compile, config.device, config.precision, config.updates
+            config.engine, config.device, config.precision, config.updates
         )
         self.update_learner = engine.updater(learner, mode)
         self.learner = learner

@@ -14,6 +14,8 @@ from curriculum.types import INFINITY, SOURCES, at_most, within
 NAMING = ("planner", "learner", "decay")
 # choices that name no plug-in
 UNNAMED = (("planner", ""), ("learner", ""), ("bonus", "none"))
+# former values of `engine`, of when it was called compile
+ENGINE_OF_COMPILE = {"on": "compile", "off": "torch"}
 MOST_THREADS = 4_096  # more than any machine has cores
 
 
@@ -94,13 +96,15 @@ class Config:
     device: Literal["cpu", "cuda"] = "cpu"  # of the networks and the buffer
     # of matrix products at least 64 wide; bf32 and bf16 pay with AMX or on a GPU
     precision: Literal["fp32", "bf32", "bf16"] = "fp32"
-    # compile updates: by torch.compile on a CPU, as one captured graph on a GPU
-    compile: Literal["auto", "on", "off"] = "auto"
+    # how updates run; torch: one operation after the other; compile: by torch.compile;
+    # auto: compiled in long runs, as one captured graph on a GPU
+    engine: Literal["auto", "torch", "compile"] = "auto"
     name: str = ""  # of the run's folder; default: planner-learner-decay
     runs_dir: str = "runs"  # runs are written to <runs-dir>/<env>/<name>
 
-    # former name of `offline_updates`
+    # former names of `offline_updates` and `engine`
     pretrain_updates: InitVar[int | None] = None
+    compile: InitVar[str | None] = None
 
     _given = frozenset[str]()  # names of the settings that were given
 
@@ -110,16 +114,16 @@ class Config:
         config._given = frozenset(given)
         return config
 
-    def __post_init__(self, pretrain_updates: int | None) -> None:
+    def __post_init__(self, pretrain_updates: int | None, compile: str | None) -> None:
         if pretrain_updates is not None:
-            warnings.warn(
-                "pretrain_updates is now offline_updates; the old name goes in the "
-                "next release",
-                FutureWarning,
-                stacklevel=3,
-            )
+            _warn_of_former_name("pretrain_updates", "offline_updates")
             self.offline_updates = pretrain_updates
             self._given |= {"offline_updates"}
+        if compile is not None:
+            _warn_of_former_name("compile", "engine")
+            engine: Any = ENGINE_OF_COMPILE.get(compile, compile)
+            self.engine = engine
+            self._given |= {"engine"}
         self._check_types()
         self._check_plugins()
         self._take_world_of_data()
@@ -295,6 +299,15 @@ class Config:
             family: plugins.name_of(family, getattr(self, family)) for family in NAMING
         }
         return folder_name_in({"name": self.name, "steps": self.steps, **chosen})
+
+
+def _warn_of_former_name(former: str, current: str) -> None:
+    # shown where a `Config` is made
+    warnings.warn(
+        f"{former} is now {current}; the old name goes in the next release",
+        FutureWarning,
+        stacklevel=4,
+    )
 
 
 def folder_name_in(settings: Mapping[str, Any]) -> str:

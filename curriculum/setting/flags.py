@@ -20,7 +20,7 @@ from curriculum.setting import (
     suggestions,
     values,
 )
-from curriculum.setting.config import Config
+from curriculum.setting.config import ENGINE_OF_COMPILE, Config
 from curriculum.setting.description import Description, Field, read_class
 from curriculum.setting.spelling import suggestion
 from curriculum.trust import require_trust, trusting_words
@@ -52,7 +52,9 @@ EXTRAS = (
 )
 
 # former names of settings, which work for one more release, with a warning
-RENAMED = {"pretrain_updates": "offline_updates"}
+RENAMED = {"pretrain_updates": "offline_updates", "compile": "engine"}
+# former values of settings with a former name
+FORMER_VALUES = {"compile": ENGINE_OF_COMPILE}
 
 
 class Flag(NamedTuple):
@@ -181,9 +183,11 @@ def _given_flags(argv: Sequence[str]) -> dict[str, Text]:
     given: dict[str, Text] = {}
     for flag in scan(argv):
         if flag.name != "help":
-            name = _current_name(flag.name.replace("-", "_"), f"--{flag.name}")
+            written = flag.name.replace("-", "_")
+            name = _current_name(written, f"--{flag.name}")
             given.pop(name, None)  # so that the last flag comes last
-            given[name] = Text(flag.values, flag=f"--{flag.name}")
+            words = _current_words(written, flag.values)
+            given[name] = Text(words, flag=f"--{flag.name}")
     return given
 
 
@@ -202,9 +206,19 @@ def _read_file(flags: Mapping[str, Text]) -> dict[str, Text]:
                 f"give --{extra.name} on the command line"
             )
     return {
-        _current_name(name, f"--config {path}: {name}"): Text(words, file=path)
+        _current_name(name, f"--config {path}: {name}"): Text(
+            _current_words(name, words), file=path
+        )
         for name, words in written.items()
     }
+
+
+def _current_words(name: str, words: list[str] | None) -> list[str] | None:
+    """Today's words for those of a setting that may have a former name."""
+    former = FORMER_VALUES.get(name)
+    if former is None or words is None:
+        return words
+    return [former.get(word, word) for word in words]
 
 
 @cache

@@ -113,7 +113,7 @@ def test_the_choice_depends_on_the_length_of_the_run_alone():
     assert choose("auto", "cpu", "fp32", 1_000_000)[0] == (
         "compiled" if CAN_COMPILE else "eager"
     )
-    assert choose("off", "cpu", "fp32", 1_000_000)[0] == "eager"
+    assert choose("torch", "cpu", "fp32", 1_000_000)[0] == "eager"
     assert choose("auto", "cuda", "fp32", 10)[0] == "captured"
     assert choose("auto", "cpu", "bf32", 1_000_000)[0] == "eager"
 
@@ -121,12 +121,12 @@ def test_the_choice_depends_on_the_length_of_the_run_alone():
 def test_what_cannot_be_compiled_is_refused_in_a_sentence(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ):
-    with pytest.raises(ValueError, match="choose --compile off"):
-        choose("on", "cpu", "bf32", 10)
+    with pytest.raises(ValueError, match="choose --engine torch"):
+        choose("compile", "cpu", "bf32", 10)
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.delenv("CXX", raising=False)
     with pytest.raises(ValueError, match="g\\+\\+"):
-        choose("on", "cpu", "fp32", 10)
+        choose("compile", "cpu", "fp32", 10)
     assert choose("auto", "cpu", "fp32", 1_000_000)[0] == "eager"
 
 

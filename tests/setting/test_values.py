@@ -115,7 +115,7 @@ def test_text_in_a_file_stays_text(tmp_path: Path):
         "name: 'null'\nsteps: 1e3\n"
     )
     config = flags.read(["--config", str(path)]).config
-    assert (config.runs_dir, config.compile, config.name) == ("--help", "off", "null")
+    assert (config.runs_dir, config.engine, config.name) == ("--help", "torch", "null")
     assert (config.techniques, config.steps) == (("quantize",), 1000)
     assert config.eval_mixed is False
 
@@ -212,3 +212,26 @@ def test_the_settings_of_an_instance_have_the_types_of_their_fields():
         Config(env=Gym(id="CartPole-v1", success_return="high"))  # type: ignore[arg-type]
     with pytest.raises(ValueError, match=r"got the class Linear; give Linear\(\)"):
         Config(decay=Linear)
+
+
+@pytest.mark.parametrize(
+    ("former", "engine"), [("on", "compile"), ("off", "torch"), ("auto", "auto")]
+)
+def test_compile_is_the_engine_by_its_former_name(
+    former: str, engine: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    flags._current_name.cache_clear()
+    assert flags.read(["--compile", former]).config.engine == engine
+    assert "--compile is now --engine" in capsys.readouterr().err
+    path = tmp_path / "old.yaml"
+    path.write_text(f"compile: {former}\n")
+    assert flags.read(["--config", str(path)]).config.engine == engine
+    assert "compile is now --engine" in capsys.readouterr().err
+    with pytest.warns(FutureWarning, match="compile is now engine") as warned:
+        assert Config(compile=former).engine == engine
+    assert warned[0].filename == __file__
+
+
+def test_an_unknown_value_of_the_former_name_is_refused():
+    with pytest.raises(ValueError, match=r"--compile.*auto, torch, compile"):
+        flags.read(["--compile", "perhaps"])
