@@ -71,8 +71,9 @@ class Optimizer:
         network = self.networks[name]
         several = len(self.networks) > 1  # whose losses may share parts of the graph
         with gradient_of(network, self.networks.values()):
+            # the dot product, not `grad_outputs`: for these torch imports sympy
             gradients = torch.autograd.grad(
-                loss, network.leaves, seed_weights, retain_graph=several
+                loss.dot(seed_weights), network.leaves, retain_graph=several
             )
         if len(gradients) == 1:
             return gradients[0]
