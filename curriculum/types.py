@@ -112,7 +112,7 @@ class SharedData(NamedTuple):
     checksums: dict[str, str]  # SHA-256 of every file, by column
 
     def returns(self) -> np.ndarray:
-        """The return of every episode, [M] float64."""
+        """Undiscounted return of every episode, [M] float64."""
         ends = np.cumsum(self.length)
         return np.add.reduceat(self.reward, ends - self.length, dtype=np.float64)
 

@@ -61,9 +61,7 @@ def discounted_returns(data: SharedData, discount: float) -> np.ndarray:
 
 def complete_returns(data: SharedData) -> np.ndarray:
     """Undiscounted returns of the episodes that are over."""
-    first = last_steps(data) + 1 - data.length
-    returns: np.ndarray = np.add.reduceat(np.asarray(data.reward, np.float64), first)
-    return returns[data.terminated | data.truncated]
+    return data.returns()[data.terminated | data.truncated]
 
 
 def chunks(

@@ -39,9 +39,9 @@ from curriculum.types import Decay, Gate, Planner, Spec, World
 class Evaluator:
     """Plays evaluation episodes and keeps the scores.
 
-    `planner` is not set up: every evaluation sets up a copy. It has no part where the
-    run trains from the data of a data set alone: these, of `data_returns`, are the
-    upper end of the scale then."""
+    `planner` is not set up: every evaluation sets up a copy. In a run that trains from
+    a data set alone it has no part, and the mean of `data_returns` is the upper end of
+    the scale."""
 
     config: Config
     world: World
