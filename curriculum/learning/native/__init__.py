@@ -1,0 +1,15 @@
+"""Updates as machine code, without a compiler on the machine.
+
+The operations of one update are recorded once, as torch performs them (`trace`). Each
+becomes loops or a matrix product over the same memory (`lowering`, `formulas`), loops
+that follow one another are joined (`fusion`), written in LLVM's language (`emission`)
+and compiled by llvmlite (`machine`), which keeps the result in the user's cache folder.
+An operation without such a form is left to torch. A recorded update holds for one
+layout of batches: every number that Python computed for it, such as a discount, is part
+of the code.
+"""
+
+# from curriculum.learning.native.machine import obstacle
+# from curriculum.learning.native.program import Program
+
+# __all__ = ["Program", "obstacle"]

@@ -1,0 +1,136 @@
+"""A recorded function as a program that works on the same memory."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from curriculum.learning.native.emission import emit
+from curriculum.learning.native.expressions import TYPES, Array
+from curriculum.learning.native.fusion import fuse
+from curriculum.learning.native.lowering import lower
+from curriculum.learning.native.machine import Machine
+from curriculum.learning.native.memory import Arena
+from curriculum.learning.native.nodes import Call, Node
+from curriculum.learning.native.trace import trace, whole
+
+DTYPES = {name: dtype for dtype, name in TYPES.items()}
+
+
+class Program:
+    """Machine code that does what a function of tensors does.
+
+    `function(*inputs)` may read and change other tensors, too; the program works on
+    these very tensors, while the inputs of every call may be others of the same
+    layout. Results lie in memory that the next call overwrites."""
+
+    def __init__(self, function: Callable[..., Any], inputs: Sequence[Tensor]):
+        own = [_own_storage(tensor) for tensor in inputs]
+        recorded = trace(lambda: function(*own), own)
+        nodes = lower(recorded)
+        self.storages = recorded.storages
+        self.inputs = dict.fromkeys(recorded.inputs, torch.empty(0))
+        results = {array.storage for array in _arrays(recorded.results)}
+        outside = {i for i, own in enumerate(self.storages) if not own.inside}
+        self.operations = fuse(nodes, results | outside)
+        in_memory = results | outside
+        for node in self.operations:
+            in_memory |= {array.storage for array in node.read}
+            if isinstance(node, Call):
+                in_memory |= {array.storage for array in node.written}
+        self.arena = Arena(self.storages, self.operations, in_memory, results)
+        self.table = self._table()
+        self._compile(in_memory)
+        self.results = self._with_tensors(recorded.results)
+
+    def __call__(self, *inputs: Tensor) -> Any:
+        """Run the program."""
+        for storage, tensor in zip(self.inputs, inputs, strict=True):
+            self.table[storage] = tensor.data_ptr()
+            self.inputs[storage] = tensor
+        for step in self.steps:
+            step(self.address)
+        return self.results
+
+    def _table(self) -> np.ndarray:
+        """The address of every storage."""
+        table = np.zeros(len(self.storages), np.int64)
+        for number, storage in enumerate(self.storages):
+            if number in self.arena.starts:
+                table[number] = self.arena.part(number).data_ptr()
+                storage.tensor = self.arena.part(number)  # frees the recorded one
+            elif not storage.inside:
+                table[number] = storage.address
+        self.address = table.ctypes.data
+        return table
+
+    def _compile(self, in_memory: set[int]) -> None:
+        """Make machine code of all steps between those that are left to torch."""
+        segments: list[list[Node]] = [[]]
+        for node in self.operations:
+            if isinstance(node, Call):
+                segments.append([])
+            else:
+                segments[-1].append(node)
+        names = [f"segment{i}" for i in range(len(segments))]
+        self.machine = Machine(emit(segments, in_memory), names)
+        calls = [node for node in self.operations if isinstance(node, Call)]
+        self.steps: list[Callable[[int], None]] = [self.machine.functions[0]]
+        for call, function in zip(calls, self.machine.functions[1:], strict=True):
+            self.steps += [self._call(call), function]
+
+    def _call(self, call: Call) -> Callable[[int], None]:
+        """A step that torch computes."""
+        operation = call.operation
+
+        def step(address: int) -> None:
+            results = operation.function(**self._with_tensors(operation.values))
+            if not operation.function._schema.is_mutable:
+                found = results if isinstance(results, tuple | list) else [results]
+                for array, result in zip(operation.outputs, found, strict=True):
+                    self._tensor(array).copy_(result)
+
+        return step
+
+    def _with_tensors(self, value: Any) -> Any:
+        """Put tensors in the place of arrays, in nested containers too."""
+        if isinstance(value, Array):
+            return self._tensor(value)
+        if isinstance(value, list):
+            return [self._with_tensors(part) for part in value]
+        if isinstance(value, dict):
+            return {name: self._with_tensors(part) for name, part in value.items()}
+        return value
+
+    def _tensor(self, array: Array) -> Tensor:
+        if array.storage in self.inputs:
+            tensor = self.inputs[array.storage]
+            offset = tensor.storage_offset() + array.offset
+            return tensor.as_strided(array.shape, array.strides, offset)
+        if array.storage in self.arena.starts:
+            memory = self.arena.part(array.storage)
+        else:
+            memory = whole(self.storages[array.storage].tensor)
+        dtype: Any = DTYPES.get(array.type) or getattr(torch, array.type[6:])
+        elements = memory.view(dtype)
+        offset = elements.storage_offset() + array.offset
+        return elements.as_strided(array.shape, array.strides, offset)
+
+
+def _own_storage(tensor: Tensor) -> Tensor:
+    """A copy of the same layout that shares its memory with nothing."""
+    return torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype).copy_(
+        tensor
+    )
+
+
+def _arrays(value: Any) -> list[Array]:
+    if isinstance(value, Array):
+        return [value]
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, list):
+        return [array for part in value for array in _arrays(part)]
+    return []
