@@ -32,7 +32,7 @@ PROG = "python -m curriculum.train"
 LISTENERS = ("table", "tensorboard")  # beside the display of progress
 # settings that a resumed run may change
 CHANGEABLE = (
-    *("steps", "offline_updates", "runs_dir", "device", "threads"),
+    *("steps", "offline_updates", "runs_dir", "device", "threads", "engine"),
     *("ope", "ope_updates"),
 )
 # settings, or groups of them, that have no part as long as a run trains from a data set
@@ -294,7 +294,7 @@ def run(place: Place, stop: Stop, progress: Progress | None = None) -> bool:
         if place.created:
             folders.discard(folder)
         raise
-    _announce_updates(config)
+    _announce_updates(config, prepared.trainer.explanation)
     last: Last = {line["kind"]: line["values"] for line in history}
     listeners = _listeners(progress or Progress())
     records = itertools.chain(first, records)
@@ -358,9 +358,9 @@ def _announce_suggestions(config: Config, settings: Mapping[str, Any]) -> None:
     print(f"{name} suggests: {', '.join(words)}; your flags win", file=sys.stderr)
 
 
-def _announce_updates(config: Config) -> None:
+def _announce_updates(config: Config, explanation: str) -> None:
     """Print how updates run, and why."""
-    from curriculum.learning.engine import choose, is_emulated
+    from curriculum.learning.engine import is_emulated
 
     if is_emulated(config.precision, config.device):
         print(
@@ -368,8 +368,7 @@ def _announce_updates(config: Config) -> None:
             f"{config.precision} is slower here than fp32, and less exact",
             file=sys.stderr,
         )
-    _, reason = choose(config.engine, config.device, config.precision, config.updates)
-    print(f"updates run {reason}", file=sys.stderr)
+    print(f"updates run {explanation}", file=sys.stderr)
 
 
 def _listeners(progress: Progress) -> list[Listener]:

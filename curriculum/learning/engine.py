@@ -1,4 +1,5 @@
-"""How updates run: eager, compiled, or captured as a CUDA graph."""
+"""How updates run: eager, as native code, compiled by torch, or captured as a CUDA
+graph."""
 
 import os
 import shutil
@@ -11,40 +12,68 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from curriculum.learning import native
 from curriculum.learning.learner import Learner
 from curriculum.learning.modules import ModuleNetwork
 from curriculum.learning.noise import Draw
 from curriculum.types import Batch
 
-Engine = Literal["auto", "torch", "compile"]
-Mode = Literal["eager", "compiled", "captured"]
+Engine = Literal["auto", "torch", "native", "compile"]
+Mode = Literal["eager", "native", "compiled", "captured"]
 Update = Callable[[Batch, np.ndarray | None], None]
 Losses = dict[str, Tensor]
 # eager updates before a graph is captured, in which libraries choose their kernels
 WARM_UP_UPDATES = 3
-# compiling takes 5 to 30 s and saves 0.2 ms or more of each update (benchmarks/)
-WORTHWHILE_UPDATES = 100_000
+# native code takes 0.2 to 2 s, of which the user's cache saves most, and saves 0.7 ms
+# or more of each update; torch's compiler takes 5 to 30 s and saves 0.2 ms or more
+# (benchmarks/)
+WORTHWHILE_UPDATES = {"native": 1_000, "compile": 100_000}
+OF_MODE: dict[Mode, Engine] = {
+    "eager": "torch",
+    "native": "native",
+    "compiled": "compile",
+    "captured": "auto",
+}
 
 
 def choose(
-    engine: Engine, device: str, precision: str, updates: float
+    engine: Engine, device: str, precision: str, updates: float, pixels: bool = False
 ) -> tuple[Mode, str]:
     """Choose the mode for a run of so many updates, by `--engine`, and say why in one
-    clause."""
+    clause.
+
+    `pixels`: networks begin with convolutions. Raises ValueError where the engine
+    cannot run here."""
     if engine == "torch":
         return "eager", "eager (--engine torch)"
     if device == "cuda" and engine == "auto":
         return "captured", "captured once as a CUDA graph, then replayed"
-    obstacle = _obstacle(precision)
-    if engine == "compile":
-        if obstacle:
-            raise ValueError(f"{obstacle}; choose --engine torch")
-        return "compiled", "compiled (--engine compile); the first one takes 5 to 30 s"
-    if updates < WORTHWHILE_UPDATES:
-        return "eager", f"eager: {updates:,.0f} are too few for compiling to pay off"
+    if engine == "auto":
+        return _choose_for_processor(precision, updates, pixels)
+    obstacle = _obstacle(engine, device, precision)
     if obstacle:
+        raise ValueError(f"--engine {engine}: {obstacle}; or choose --engine torch")
+    if engine == "native":
+        return "native", "as native code (--engine native)"
+    return "compiled", "compiled (--engine compile); the first one takes 5 to 30 s"
+
+
+def _choose_for_processor(
+    precision: str, updates: float, pixels: bool
+) -> tuple[Mode, str]:
+    """What `--engine auto` means on a CPU."""
+    if updates < WORTHWHILE_UPDATES["native"]:
+        return "eager", f"eager: {updates:,.0f} are too few for native code to pay off"
+    obstacle = _obstacle("native", "cpu", precision)
+    if not pixels and not obstacle:
+        return "native", "as native code, made in the first of them"
+    if pixels:
+        obstacle = "convolutions take most of the time, and torch has the fastest"
+    if updates < WORTHWHILE_UPDATES["compile"] or _obstacle(
+        "compile", "cpu", precision
+    ):
         return "eager", f"eager: {obstacle}"
-    return "compiled", "compiled; the first one takes 5 to 30 s"
+    return "compiled", f"compiled ({obstacle}); the first one takes 5 to 30 s"
 
 
 def is_emulated(precision: str, device: str) -> bool:
@@ -58,8 +87,14 @@ def is_emulated(precision: str, device: str) -> bool:
     return not (capabilities["avx512_bf16"] or capabilities["amx_bf16"])
 
 
-def _obstacle(precision: str) -> str:
-    """Why updates cannot be compiled; empty: they can."""
+def _obstacle(engine: Engine, device: str, precision: str) -> str:
+    """Why an engine cannot run here; empty: it can."""
+    if engine == "native":
+        if device != "cpu":
+            return f"native code runs on the CPU, not on {device}"
+        if precision != "fp32":
+            return f"native code computes in fp32, not in {precision}"
+        return native.obstacle()
     if precision == "bf32":
         return "compiled code cannot change the precision of single products (bf32)"
     compilers = os.environ.get("CXX") or shutil.which("g++") or shutil.which("clang++")
@@ -80,6 +115,8 @@ def updater(learner: Learner, mode: Mode) -> Update:
             stacklevel=2,
         )
         return Eager(learner)
+    if mode == "native":
+        return Native(learner)
     if mode == "compiled":
         return Compiled(learner)
     if mode == "captured":
@@ -95,6 +132,92 @@ class Eager:
 
     def __call__(self, batch: Batch, has_data: np.ndarray | None = None) -> None:
         self.learner.update(batch, has_data)
+
+
+class Native:
+    """Updates as one call of native code: losses, gradients, Adam and targets.
+
+    All noise that the losses use is drawn before each call. The first update of every
+    kind is computed by torch as well: should the two differ by more than rounding does,
+    or torch do something that cannot be recorded, updates are eager from then on."""
+
+    # largest difference between both first updates, as a share of what changed: a
+    # rounding error can turn the sign of single steps of Adam
+    TOLERANCE = 0.1
+
+    def __init__(self, learner: Learner):
+        self.learner = learner
+        # in double precision, as torch computes with Python's numbers
+        self.learning_rate = torch.zeros((), dtype=torch.float64)
+        self.seed_weights = torch.ones(len(learner.seeds))
+        self.programs: dict[tuple, native.Program] = {}
+        self.draws: dict[tuple, list[Draw]] = {}
+        self.is_eager = False
+
+    def __call__(self, batch: Batch, has_data: np.ndarray | None = None) -> None:
+        if not self.is_eager:
+            kind = _kind_of_update(self.learner, batch)
+            self._prepare(has_data)
+            if kind in self.programs:
+                self._run(kind, batch)
+                return
+            problem = self._run_first(kind, batch)
+            if not problem:
+                return
+            self.is_eager = True
+            warnings.warn(f"updates run eager: {problem}", stacklevel=2)
+        self.learner.update(batch, has_data)
+
+    def _prepare(self, has_data: np.ndarray | None) -> None:
+        """Put the numbers that belong to this update where programs read them."""
+        learner = self.learner
+        self.learning_rate.fill_(learner.learning_rate_at(learner.updates))
+        if has_data is None:
+            self.seed_weights.fill_(1)
+        else:
+            self.seed_weights.copy_(torch.from_numpy(has_data))
+
+    def _run(self, kind: tuple, batch: Batch) -> None:
+        learner = self.learner
+        noise = [learner.head.noise.draw(draw) for draw in self.draws[kind]]
+        columns = [column for column in batch if column is not None]
+        learner.finish_update(self.programs[kind](*columns, *noise))
+
+    def _run_first(self, kind: tuple, batch: Batch) -> str:
+        """Record the first update of a kind and run it; returns why this failed, in
+        which case nothing has changed."""
+        learner = self.learner
+        self.draws[kind] = _required_draws(learner, batch)
+        generators = learner.head.noise.state()
+        noise = [learner.head.noise.draw(draw) for draw in self.draws[kind]]
+        columns = {
+            name: column
+            for name, column in batch._asdict().items()
+            if column is not None
+        }
+
+        def step(*tensors: Tensor) -> Losses:
+            learner.head.noise.replay(tensors[len(columns) :])
+            given: Any = dict(zip(columns, tensors, strict=False))
+            return learner.step(Batch(**given), self.learning_rate, self.seed_weights)
+
+        try:
+            program = native.Program(step, [*columns.values(), *noise])
+        except native.Unsupported as error:
+            return str(error)
+        finally:
+            learner.head.noise.replay([])
+            learner.head.noise.load(generators)
+        losses = program(*columns.values(), *noise)
+        if program.difference() > self.TOLERANCE:
+            program.undo()
+            return "native code and torch disagree on this learner"
+        program.forget()
+        self.programs[kind] = program
+        for draw in self.draws[kind]:
+            learner.head.noise.draw(draw)  # as the update has used it
+        learner.finish_update(losses)
+        return ""
 
 
 class Compiled:
@@ -119,30 +242,30 @@ class Compiled:
         if has_data is not None and not has_data.all():
             learner.update(batch, has_data)
             return
-        key = self._key(batch)
+        key = _kind_of_update(learner, batch)
         if key not in self.steps:
-            self.draws[key] = self._required_draws(batch)
+            self.draws[key] = _required_draws(learner, batch)
             self.steps[key] = _compile_step()
         noise = [learner.head.noise.draw(draw) for draw in self.draws[key]]
         self.learning_rate.fill_(learner.learning_rate_at(learner.updates))
         losses = self.steps[key](learner, batch, self.learning_rate, noise)
         learner.finish_update(losses)
 
-    def _key(self, batch: Batch) -> tuple:
-        """What compiled code is specialised on."""
-        layouts = [
-            None if column is None else (column.shape, column.stride())
-            for column in batch
-        ]
-        return (self.learner.phase, *layouts)
 
-    @torch.no_grad()
-    def _required_draws(self, batch: Batch) -> list[Draw]:
-        """The draws that the losses make in this phase; the generators do not move."""
-        learner = self.learner
-        with learner.head.noise.record() as draws:
-            learner.losses(learner.normalizer.prepare(batch))
-        return draws
+def _kind_of_update(learner: Learner, batch: Batch) -> tuple:
+    """What compiled code is specialised on."""
+    layouts = [
+        None if column is None else (column.shape, column.stride()) for column in batch
+    ]
+    return (learner.phase, *layouts)
+
+
+@torch.no_grad()
+def _required_draws(learner: Learner, batch: Batch) -> list[Draw]:
+    """The draws that the losses make in this phase; the generators do not move."""
+    with learner.head.noise.record() as draws:
+        learner.losses(learner.normalizer.prepare(batch))
+    return draws
 
 
 def _compile_step() -> Callable[..., Losses]:

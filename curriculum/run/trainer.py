@@ -26,10 +26,8 @@ class Trainer:
         start_size: int,
         health: Health,
     ):
-        mode, _ = engine.choose(
-            config.engine, config.device, config.precision, config.updates
-        )
-        self.update_learner = engine.updater(learner, mode)
+        self.config = config
+        self._use_engine(config.engine, learner)
         self.learner = learner
         self.buffer = buffer
         self.bonus = bonus
@@ -130,8 +128,21 @@ class Trainer:
             **bonus,
         }
 
+    def _use_engine(self, name: engine.Engine, learner: Learner) -> None:
+        """Choose how updates run; `explanation` says it in one clause."""
+        config = self.config
+        self.mode, self.explanation = engine.choose(
+            name,
+            config.device,
+            config.precision,
+            config.updates,
+            learner.head.pixels,
+        )
+        self.update_learner = engine.updater(learner, self.mode)
+
     def state(self) -> State:
         return {
+            "mode": self.mode,
             "updates": self.updates,
             "good": self.good,
             "bonus": self.bonus.state() if self.bonus else {},
@@ -140,6 +151,10 @@ class Trainer:
         }
 
     def load(self, state: State) -> None:
+        # what `auto` chose stays: other code rounds differently
+        mode = state.get("mode", self.mode)
+        if self.config.engine == "auto" and mode != self.mode:
+            self._use_engine(engine.OF_MODE[mode], self.learner)
         self.updates[:] = state["updates"]
         for name, weights in self.good.items():
             weights.copy_(state["good"][name])

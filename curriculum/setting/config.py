@@ -96,9 +96,10 @@ class Config:
     device: Literal["cpu", "cuda"] = "cpu"  # of the networks and the buffer
     # of matrix products at least 64 wide; bf32 and bf16 pay with AMX or on a GPU
     precision: Literal["fp32", "bf32", "bf16"] = "fp32"
-    # how updates run; torch: one operation after the other; compile: by torch.compile;
-    # auto: compiled in long runs, as one captured graph on a GPU
-    engine: Literal["auto", "torch", "compile"] = "auto"
+    # how updates run; torch: one operation after the other; native: as machine code, by
+    # the extra [fast]; compile: by torch.compile; auto: as native code where it pays,
+    # as one captured graph on a GPU
+    engine: Literal["auto", "torch", "native", "compile"] = "auto"
     name: str = ""  # of the run's folder; default: planner-learner-decay
     runs_dir: str = "runs"  # runs are written to <runs-dir>/<env>/<name>
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from curriculum.learning import native
 from curriculum.learning.engine import Compiled, choose, is_emulated
 from curriculum.learning.learner import Learner
 from curriculum.setting import plugins
@@ -108,14 +109,27 @@ def test_a_compiled_run_resumes_exactly():
         assert torch.equal(mine.vector, theirs.vector)
 
 
-def test_the_choice_depends_on_the_length_of_the_run_alone():
-    assert choose("auto", "cpu", "fp32", 5_000)[0] == "eager"
-    assert choose("auto", "cpu", "fp32", 1_000_000)[0] == (
-        "compiled" if CAN_COMPILE else "eager"
-    )
+def test_auto_chooses_native_code_where_it_pays():
+    assert choose("auto", "cpu", "fp32", 500)[0] == "eager"
+    assert choose("auto", "cpu", "fp32", 5_000)[0] == "native"
+    assert choose("auto", "cpu", "fp32", 5_000, pixels=True)[0] == "eager"
+    assert choose("auto", "cpu", "bf32", 5_000)[0] == "eager"
     assert choose("torch", "cpu", "fp32", 1_000_000)[0] == "eager"
     assert choose("auto", "cuda", "fp32", 10)[0] == "captured"
-    assert choose("auto", "cpu", "bf32", 1_000_000)[0] == "eager"
+
+
+def test_auto_compiles_long_runs_where_native_code_is_out_of_reach(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    long = "compiled" if CAN_COMPILE else "eager"
+    assert choose("auto", "cpu", "fp32", 1_000_000, pixels=True)[0] == long
+    monkeypatch.setattr(native, "obstacle", lambda: "llvmlite is missing")
+    assert choose("auto", "cpu", "fp32", 1_000_000)[0] == long
+    mode, explanation = choose("auto", "cpu", "fp32", 50_000)
+    assert mode == "eager"
+    assert "llvmlite is missing" in explanation
+    with pytest.raises(ValueError, match="llvmlite is missing; or choose"):
+        choose("native", "cpu", "fp32", 50_000)
 
 
 def test_what_cannot_be_compiled_is_refused_in_a_sentence(
@@ -127,7 +141,7 @@ def test_what_cannot_be_compiled_is_refused_in_a_sentence(
     monkeypatch.delenv("CXX", raising=False)
     with pytest.raises(ValueError, match="g\\+\\+"):
         choose("compile", "cpu", "fp32", 10)
-    assert choose("auto", "cpu", "fp32", 1_000_000)[0] == "eager"
+    assert choose("auto", "cpu", "fp32", 1_000_000, pixels=True)[0] == "eager"
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,8 @@ layout of batches: every number that Python computed for it, such as a discount,
 of the code.
 """
 
-# from curriculum.learning.native.machine import obstacle
-# from curriculum.learning.native.program import Program
+from curriculum.learning.native.expressions import Unsupported
+from curriculum.learning.native.machine import obstacle
+from curriculum.learning.native.program import Program
 
-# __all__ = ["Program", "obstacle"]
+__all__ = ["Program", "Unsupported", "obstacle"]

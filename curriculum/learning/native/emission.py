@@ -69,7 +69,7 @@ def emit(segments: Sequence[Sequence[Node]], in_memory: Collection[int]) -> str:
     Storages outside of `in_memory` are not written."""
     module = _Module()
     for number, nodes in enumerate(segments):
-        names = []
+        names: list[str] = []
         for node in nodes:
             name = f"segment{number}_step{len(names)}"
             function = _Function(name, module, in_memory)

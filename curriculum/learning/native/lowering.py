@@ -197,16 +197,16 @@ class _Lowering:
         return self._copied(array)
 
     def _product_by_blas(self, left: Array, right: Array, target: Array) -> None:
-        factors = [
-            array
-            if _is_matrix(array) or _is_matrix(_turned(array))
-            else self._copied(array)
-            for array in (left, right)
-        ]
         result = target if _is_matrix(target) else self.temporary(target.shape)
-        self.nodes.append(Product(*factors, result))
+        self.nodes.append(Product(self._matrix(left), self._matrix(right), result))
         if result != target:
             self.copy(target, result)
+
+    def _matrix(self, array: Array) -> Array:
+        """The array as the BLAS library can read it."""
+        if _is_matrix(array) or _is_matrix(_turned(array)):
+            return array
+        return self._copied(array)
 
     def _copied(self, array: Array) -> Array:
         """A copy without gaps."""

@@ -17,6 +17,7 @@ from curriculum.learning.native.emission import BLAS
 
 # a folder for compiled updates, in the place of the user's cache folder
 FOLDER_VARIABLE = "CURRICULUM_CACHE"
+DIGEST_BYTES = 32  # of SHA-256, at the begin of a file in that folder
 Function = Callable[[int], None]
 
 
@@ -115,22 +116,27 @@ def _compile(code: str, target: Any) -> bytes:
     options = llvm.create_pipeline_tuning_options(speed_level=3)
     options.loop_vectorization = True
     options.slp_vectorization = True
+    options.loop_unrolling = False  # half the time to compile for the same speed
     builder = llvm.create_pass_builder(target, options)
     builder.getModulePassManager().run(module, builder)
     return target.emit_object(module)
 
 
 def _read(path: Path) -> bytes | None:
+    """Compiled code from the cache; None if it is not there, or damaged."""
     try:
-        return path.read_bytes()
+        contents = path.read_bytes()
     except OSError:
         return None
+    digest = contents[:DIGEST_BYTES]
+    compiled = contents[DIGEST_BYTES:]
+    return compiled if hashlib.sha256(compiled).digest() == digest else None
 
 
-def _write(path: Path, contents: bytes) -> None:
+def _write(path: Path, compiled: bytes) -> None:
     """Keep compiled code, whole or not at all; without a place it is compiled again."""
     with suppress(OSError):
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with NamedTemporaryFile(dir=path.parent, delete=False) as file:
-            file.write(contents)
+            file.write(hashlib.sha256(compiled).digest() + compiled)
         os.replace(file.name, path)

@@ -31,6 +31,7 @@ class Program:
         recorded = trace(lambda: function(*own), own)
         nodes = lower(recorded)
         self.storages = recorded.storages
+        self.changes = recorded.changes
         self.inputs = dict.fromkeys(recorded.inputs, torch.empty(0))
         results = {array.storage for array in _arrays(recorded.results)}
         outside = {i for i, own in enumerate(self.storages) if not own.inside}
@@ -53,6 +54,34 @@ class Program:
         for step in self.steps:
             step(self.address)
         return self.results
+
+    def difference(self) -> float:
+        """How far memory from outside is from what torch had made of it while it was
+        recorded, in relation to what torch had changed; 1: the code does something
+        else.
+
+        Means something after a first call with the same inputs and noise."""
+        worst = 0.0
+        for number, change in self.changes.items():
+            tensor = self.storages[number].tensor
+            if not tensor.is_floating_point():
+                continue
+            parts = (change.before, change.after, whole(tensor))
+            before, after, now = (
+                torch.nan_to_num(part.view(tensor.dtype), 0, 0, 0) for part in parts
+            )
+            size = (after - before).norm() + 1e-6 * before.norm() + 1e-30
+            worst = max(worst, float((now - after).norm() / size))
+        return worst
+
+    def undo(self) -> None:
+        """Restore memory from outside as it was before the recording."""
+        for number, change in self.changes.items():
+            whole(self.storages[number].tensor).copy_(change.before)
+
+    def forget(self) -> None:
+        """Free the memory that `difference` and `undo` need."""
+        self.changes = {}
 
     def _table(self) -> np.ndarray:
         """The address of every storage."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -50,6 +50,13 @@ class Operation:
         return name if name.startswith("_") else name.rstrip("_")
 
 
+class Change(NamedTuple):
+    """The bytes of a storage from outside before and after the recorded operations."""
+
+    before: Tensor
+    after: Tensor
+
+
 @dataclass
 class Trace:
     """What was recorded."""
@@ -58,6 +65,7 @@ class Trace:
     operations: list[Operation] = field(default_factory=list)
     results: Any = None  # what the function returned, with arrays for tensors
     inputs: list[int] = field(default_factory=list)  # storages of the inputs
+    changes: dict[int, Change] = field(default_factory=dict)  # by storage
 
 
 def trace(function: Callable[[], Any], inputs: list[Tensor]) -> Trace:
@@ -84,6 +92,10 @@ class _Recorder(TorchDispatchMode):
         self.trace = Trace()
         self.known: dict[int, int] = {}  # handle of a torch storage -> its number
         self.before: dict[int, Tensor] = {}  # contents of storages before writes
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False  # so that torch does not import its compiler, which takes 1.5 s
 
     def __torch_dispatch__(
         self, function: Any, types: Any, args: tuple = (), kwargs: Any = None
@@ -123,7 +135,7 @@ class _Recorder(TorchDispatchMode):
         kind: Any = TYPES.get(tensor.dtype, str(tensor.dtype))
         return Array(
             self.known[handle],
-            tensor.storage_offset(),
+            int(tensor.storage_offset()),
             tuple(tensor.shape),
             tensor.stride(),
             kind,
@@ -149,7 +161,9 @@ class _Recorder(TorchDispatchMode):
     def undo(self) -> None:
         """Restore memory from outside."""
         for number, contents in self.before.items():
-            whole(self.trace.storages[number].tensor).copy_(contents)
+            memory = whole(self.trace.storages[number].tensor)
+            self.trace.changes[number] = Change(contents, memory.clone())
+            memory.copy_(contents)
 
 
 def whole(tensor: Tensor) -> Tensor:
