@@ -79,3 +79,212 @@ def test_every_learner_learns_the_same_natively(name: str, box: bool):
     assert_equal_weights(written, made, 1e-6)
     states = [learner.head.noise.state() for learner in (written, made)]
     assert torch.equal(states[0]["generators"], states[1]["generators"])
+
+
+@pytest.mark.parametrize(("name", "box"), [("cql", False), ("iql", True)])
+def test_a_seed_alone_is_the_seed_among_others(name: str, box: bool):
+    together, alone = make(name, box, (0, 1, 2)), make(name, box, (1,))
+    update_together, update_alone = Native(together), Native(alone)
+    for all_seeds, own in zip(
+        batches(box, 10, (0, 1, 2)), batches(box, 10, (1,)), strict=True
+    ):
+        update_together(all_seeds)
+        update_alone(own)
+    for name_of_weights, mine in alone.weights.members.items():
+        theirs = together.weights.members[name_of_weights]
+        for one, many in zip(mine.blocks, theirs.blocks, strict=True):
+            torch.testing.assert_close(one[0], many[1], atol=3e-8, rtol=0)
+
+
+def test_a_native_run_resumes_exactly():
+    data = batches(True, 7)
+    through, first, second = (make("td3bc", True) for _ in range(3))
+    for learner, part in ((through, data), (first, data[:3])):
+        update = Native(learner)
+        for batch in part:
+            update(batch)
+    second.load(first.state())
+    update = Native(second)
+    for batch in data[3:]:
+        update(batch)
+    for name, mine in through.weights.members.items():
+        assert torch.equal(mine.vector, second.weights.members[name].vector), name
+
+
+def test_seeds_without_data_stay_as_they_are():
+    learner = make("iql", True)
+    before = learner.snapshot()
+    update = Native(learner)
+    for batch in batches(True, 2):
+        update(batch, np.array([True, False]))
+    changed = make("iql", True)
+    changed.restore(before, np.array([True, True]))
+    for name, weights in learner.weights.members.items():
+        for now, then in zip(
+            weights.blocks, changed.weights.members[name].blocks, strict=True
+        ):
+            assert torch.equal(now[1], then[1]), name
+            if name == "net/q":
+                assert not torch.equal(now[0], then[0])
+
+
+def test_code_is_compiled_once_and_damaged_code_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("CURRICULUM_CACHE", str(tmp_path))
+    x = torch.arange(6.0)
+
+    def double(x: Tensor) -> list[Tensor]:
+        return [x * 2]
+
+    first = native.Program(double, [x])
+    again = native.Program(double, [x])
+    assert not first.machine.was_kept
+    assert again.machine.was_kept
+    [kept] = tmp_path.iterdir()
+    kept.write_bytes(kept.read_bytes()[:-1])
+    damaged = native.Program(double, [x])
+    assert not damaged.machine.was_kept
+    for program in (first, again, damaged):
+        assert program(x)[0].tolist() == [0, 2, 4, 6, 8, 10]
+
+
+def test_a_folder_that_cannot_be_written_is_no_obstacle(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("CURRICULUM_CACHE", str(tmp_path / "file"))
+    program = native.Program(lambda x: [x + 1], [torch.zeros(2)])
+    assert program(torch.ones(2))[0].tolist() == [2, 2]
+
+
+def test_own_random_numbers_make_updates_eager():
+    learner, eager = make("dqn", False), make("dqn", False)
+    generator = torch.Generator()
+
+    def losses(batch: Batch) -> dict[str, Tensor]:
+        noise = torch.randn(batch.reward.shape, generator=generator)
+        return {"q": type(learner).losses(learner, batch)["q"] + 0 * noise.sum(-1)}
+
+    learner.losses = losses  # type: ignore[method-assign]
+    update = Native(learner)
+    first, second = batches(False, 2)
+    with pytest.warns(UserWarning, match="updates run eager: .* draws numbers"):
+        update(first)
+    update(second)
+    eager.update(first)
+    eager.update(second)
+    assert update.is_eager
+    assert_equal_weights(learner, eager, 0)
+
+
+def test_code_that_disagrees_with_torch_is_not_used(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    from curriculum.learning.native import formulas
+
+    monkeypatch.setenv("CURRICULUM_CACHE", str(tmp_path))
+    wrong = formulas.FORMULAS | {"lerp": lambda self, end, weight: self}
+    monkeypatch.setattr("curriculum.learning.native.lowering.FORMULAS", wrong)
+    learner, eager = make("td3bc", True), make("td3bc", True)
+    update = Native(learner)
+    first, second = batches(True, 2)
+    with pytest.warns(UserWarning, match="native code and torch disagree"):
+        update(first)
+    update(second)
+    eager.update(first)
+    eager.update(second)
+    assert_equal_weights(learner, eager, 0)
+
+
+A = torch.linspace(-2, 3, 24).view(2, 3, 4)
+B = torch.linspace(3, -1, 24).view(2, 3, 4)
+PLACES = torch.tensor([[0, 2, 1], [1, 1, 0]])
+OPERATIONS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "broadcasting": lambda a, b: a + b[:, :1] * b[0, 0],
+    "turned": lambda a, b: a.transpose(0, 2) * b.transpose(0, 2).contiguous(),
+    "in place": lambda a, b: a.clone().mul_(b).add_(1).relu_(),
+    "a part in place": lambda a, b: _set_part(a.clone(), b),
+    "clamp": lambda a, b: a.clamp(-1, 1) + b.clamp(min=0.5) + a.clamp(max=b),
+    "powers": lambda a, b: a**2 + (b + 2) ** 0.5 + (b + 2) ** -1 + a**3,
+    "real functions": lambda a, b: a.exp().log1p() + a.tanh() + (b + 2).log() + a.sin(),
+    "softplus": lambda a, b: torch.nn.functional.softplus(20 * a) + a.sigmoid(),
+    "lerp": lambda a, b: a.lerp(b, 0.3) + a.lerp(b, 0.7),
+    "comparison": lambda a, b: (a < b).float() + (a >= b) * a + (a != b) * 2.0,
+    "truth": lambda a, b: ((a > 0) & ~(b > 0) | (a > 1)).float(),
+    "choice": lambda a, b: torch.where(a > b, a, 0.5) + a.masked_fill(b > 0, 7),
+    "integers": lambda a, b: ((a > 0).long() * 3 - 1).float(),
+    "sums": lambda a, b: a.sum(1, keepdim=True) + b.sum((0, 2), keepdim=True),
+    "mean of all": lambda a, b: a.mean() + b.mean(-1),
+    "extremes": lambda a, b: a.amax(-1) + b.amin(1, keepdim=True)[..., 0],
+    "places": lambda a, b: (a.argmax(-1) + b.argmin(-1)).float(),
+    "norm": lambda a, b: torch.linalg.vector_norm(a, dim=(1, 2)),
+    "softmax": lambda a, b: a.softmax(-1) + b.log_softmax(1) + a.logsumexp(0),
+    "product": lambda a, b: a @ b.transpose(1, 2),
+    "joined": lambda a, b: torch.cat([a, b[:, :1], a[:, 1:]], 1),
+    "padded": lambda a, b: torch.nn.functional.pad(a, (0, 3)) + 1,
+    "gather": lambda a, b: a.gather(-1, PLACES[..., None]).squeeze(-1),
+    "scatter": lambda a, b: a.scatter_add(1, PLACES[:, :, None].expand(-1, -1, 4), b),
+    "layer norm": lambda a, b: torch.nn.functional.layer_norm(a, (4,)),
+    "left to torch": lambda a, b: a.cumsum(1) + b.sort(-1).values,
+}
+
+
+def _set_part(a: Tensor, b: Tensor) -> Tensor:
+    a[:, 1:, ::2] = b[:, :2, ::2]
+    return a
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_operations_are_those_of_torch(name: str):
+    operation = OPERATIONS[name]
+    program = native.Program(lambda a, b: [operation(a, b)], [A, B])
+    for a, b in ((A, B), (B, A)):
+        [found] = program(a, b)
+        torch.testing.assert_close(found, operation(a, b), atol=1e-6, rtol=1e-6)
+
+
+SIZES = [1, 3, 8, 9, 20]
+
+
+@pytest.mark.parametrize("inner", SIZES)
+@pytest.mark.parametrize("outputs", SIZES)
+def test_products_of_all_sizes_and_layouts(inner: int, outputs: int):
+    generator = torch.Generator().manual_seed(0)
+    left = torch.randn(2, 5, inner, generator=generator)
+    right = torch.randn(2, inner, outputs, generator=generator)
+
+    def products(left: Tensor, right: Tensor) -> list[Tensor]:
+        turned_left = left.transpose(1, 2).contiguous().transpose(1, 2)
+        turned_right = right.transpose(1, 2).contiguous().transpose(1, 2)
+        repeated = left[:1].expand(2, -1, -1)
+        return [
+            left @ right,
+            torch.bmm(turned_left, right),
+            torch.bmm(left, turned_right),
+            torch.bmm(repeated, right),
+            torch.bmm(right.transpose(1, 2), left.transpose(1, 2)),
+        ]
+
+    found = native.Program(products, [left, right])(left, right)
+    for own, expected in zip(found, products(left, right), strict=True):
+        torch.testing.assert_close(own, expected, atol=2e-6, rtol=1e-6)
+
+
+def test_nan_stays_nan():
+    x = torch.tensor([float("nan"), 1.0, -1.0])
+
+    def function(x: Tensor) -> list[Tensor]:
+        return [x.relu(), x.clamp(-0.5, 0.5), x.maximum(x.new_zeros(3)), x.amax()[None]]
+
+    for found, expected in zip(
+        native.Program(function, [x])(x), function(x), strict=True
+    ):
+        torch.testing.assert_close(found, expected, equal_nan=True)
+
+
+def test_places_outside_of_an_array_count_as_its_ends():
+    x = torch.tensor([[1.0, 2.0, 3.0]])
+    inside = torch.tensor([[0, 2]])
+    program = native.Program(lambda x, i: [x.gather(1, i)], [x, inside])
+    assert program(x, torch.tensor([[-9, 9]]))[0].tolist() == [[1, 3]]

@@ -274,7 +274,7 @@ class _Function:
         sizes, views = contiguous_dims(shape, arrays, node.target, rank)
         target = views[node.target]
         rank = len(target.shape)
-        along = any(views[array].strides[-1] == 1 for array in arrays)
+        along = all(views[array].strides[-1] in (0, 1) for array in arrays)
         across = rank > 0 and any(views[a].strides[rank - 1] == 1 for a in arrays)
         long = along and sizes[-1] >= LONG
         if node.kind == "sum" and across and target.strides[-1] == 1 and not long:
@@ -424,7 +424,11 @@ class _Formulas:
 
     def store(self, target: Array, formula: Expression) -> None:
         """Compute an element that later formulas may read."""
-        self.written[target] = self.value(formula)
+        value = self.value(formula)
+        if _is_kept_or_replaced(target, formula):
+            zero = number(0, target.type)
+            value = self.function.sum(target.type, value, zero)
+        self.written[target] = value
         self.computed.clear()  # it may hold what the element was before
 
     def _load(self, array: Array) -> str:
@@ -515,6 +519,16 @@ class _Formulas:
         }
         instruction = instructions[given, wanted]
         return new(f"{instruction} {before} {value} to {after}")
+
+
+def _is_kept_or_replaced(target: Array, formula: Expression) -> bool:
+    """Whether an element stays or takes another value: LLVM would store it under a
+    mask, which some processors do slowly, unless 0 is added."""
+    if not isinstance(formula, Apply) or formula.function != "select":
+        return False
+    chosen = formula.arguments[1:]
+    stays = any(isinstance(one, Load) and one.array == target for one in chosen)
+    return stays and target.type in ("f32", "f64")
 
 
 def number(value: Number, type: Type) -> str:

@@ -10,6 +10,9 @@ from curriculum.learning.native.nodes import Node
 from curriculum.learning.native.trace import Storage
 
 ALIGNMENT = 64  # bytes: a line of the processor's cache
+# bytes between storages: at a distance of whole pages, a write to one delays reads of the
+# other
+GAP = 5 * ALIGNMENT
 
 
 class _Lifetime(NamedTuple):
@@ -80,7 +83,7 @@ def _lifetimes(
             continue
         if storage in results:
             first, last = 0, len(steps)
-        size = -(-storages[storage].bytes // ALIGNMENT) * ALIGNMENT
+        size = -(-storages[storage].bytes // ALIGNMENT) * ALIGNMENT + GAP
         found.append(_Lifetime(first, last, storage, size))
     return sorted(found)
 
