@@ -16,10 +16,10 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from curriculum import files
+from curriculum import crc, files
 from curriculum.formats._episodes.check import Damaged, check, check_alike, checked
 from curriculum.formats._episodes.damage import DAMAGE, readable, said
-from curriculum.formats._frames import crc, example
+from curriculum.formats._frames import example
 from curriculum.formats._frames.stacks import pictures_of, stacked
 from curriculum.types import Episode, Format, within
 

@@ -29,7 +29,7 @@ sys.path.insert(0, str(TESTS / "formats"))
 
 from generated import Kind, episode  # noqa: E402
 
-from curriculum.formats._frames import crc  # noqa: E402
+from curriculum import crc  # noqa: E402
 from curriculum.formats._frames.stacks import stacked  # noqa: E402
 from curriculum.setting import plugins  # noqa: E402
 from curriculum.types import Episode  # noqa: E402
