@@ -27,6 +27,12 @@ def write_text(path: Path, text: str) -> None:
         draft.write_text(text)
 
 
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write a file, whole or not at all."""
+    with replacing(path) as draft:
+        draft.write_bytes(data)
+
+
 def flush(path: Path) -> None:
     """Make sure that a file or folder has reached the disk."""
     handle = os.open(path, os.O_RDONLY)

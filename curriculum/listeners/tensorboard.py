@@ -1,15 +1,15 @@
 """TensorBoard: a folder of events for each seed, with the tags of Stable-Baselines3."""
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 import yaml
-from tensorboard.compat.proto.summary_pb2 import Summary
-from torch.utils.tensorboard import SummaryWriter
 
-from curriculum.listeners._board import charts, hyperparameters
+from curriculum.files import write_bytes
+from curriculum.listeners._board import charts, events, hyperparameters
 from curriculum.listeners._board.records import position_of
 from curriculum.listeners._clock import RECORDS, Clock, count_lines
 from curriculum.types import Listener, Record
@@ -49,7 +49,7 @@ class Tensorboard(Listener):
         self.seeds: list[int] = settings["seeds"]
         self.records: list[Record] = []
         self.maps: Record | None = None
-        self.writers: list[SummaryWriter] = []
+        self.files: list[events.EventFile] = []
         self.logged: dict[str, int] = {}  # tag -> position of its newest point
         self.evaluated = False
         self.finished = False
@@ -58,10 +58,10 @@ class Tensorboard(Listener):
         self.earlier_count = count_lines(folder / RECORDS)
         self._hide_events()
         for seed in self.seeds:
-            writer = SummaryWriter(str(folder / f"seed{seed}"))
+            file = events.EventFile(folder / f"seed{seed}")
             text = yaml.safe_dump(settings | {"seeds": seed}, sort_keys=False)
-            writer.add_text("config", f"```yaml\n{text}```")
-            self.writers.append(writer)
+            file.write([events.text("config", f"```yaml\n{text}```")])
+            self.files.append(file)
         for line in history:
             values = {
                 tag: np.array(column, float) for tag, column in line["values"].items()
@@ -91,17 +91,15 @@ class Tensorboard(Listener):
     def _remove_hidden_events(self) -> None:
         if not self.hidden:
             return
-        for writer in self.writers:
-            writer.flush()
         for old in self.hidden:
             old.unlink()
         self.hidden = []
 
     def close(self) -> None:
-        for writer in self.writers:
+        for file in self.files:
             if self.evaluated:
-                _add(writer, hyperparameters.end(self.finished))
-            writer.close()
+                file.write([hyperparameters.end(self.finished)])
+            file.close()
 
     def _log(self, record: Record, wall_time: float) -> None:
         self.records.append(record)
@@ -113,17 +111,14 @@ class Tensorboard(Listener):
             if self.logged.get(tag) != position
         }
         self.logged |= dict.fromkeys(new, position)
-        for index, writer in enumerate(self.writers):
+        for index, file in enumerate(self.files):
+            points = []
             for tag, values in new.items():
-                value = values[index]
-                if np.isfinite(value):
-                    writer.add_scalar(
-                        _shown(tag),
-                        value,
-                        position,
-                        walltime=wall_time,
-                        new_style=True,
-                    )
+                value = float(values[index])
+                if math.isfinite(value):
+                    points.append(events.scalar(_shown(tag), value))
+            if points:
+                file.write(points, position, wall_time)
         if record.kind == "evaluate" and not self.evaluated:
             self._describe(record)
         self.finished |= record.kind == "final"
@@ -137,12 +132,14 @@ class Tensorboard(Listener):
             if not np.isfinite(values).any():
                 missing.append(tag.replace("offline/", "eval/"))
         metrics = [tag for tag in METRICS if tag not in missing]
-        for writer, seed in zip(self.writers, self.seeds, strict=True):
+        for file, seed in zip(self.files, self.seeds, strict=True):
             chosen = hyperparameters.hyperparameters(self.settings, seed)
-            _add(writer, hyperparameters.experiment(chosen, metrics))
-            _add(writer, hyperparameters.begin(chosen))
-            writer.add_custom_scalars(charts.layout())
-            writer.flush()
+            page = [
+                hyperparameters.experiment(chosen, metrics),
+                hyperparameters.begin(chosen),
+                events.chart_page(charts.layout()),
+            ]
+            file.write(page)
 
     def _draw(self) -> None:
         """Save the figures of all seeds and the maps of the first; log the former, and
@@ -156,32 +153,24 @@ class Tensorboard(Listener):
         drawing = Drawing(self.settings, self.records, self.maps)
         shared = {}
         for name, figure in drawing.curves().items():
-            picture = figures.render(figure)
-            figures.save_picture(picture, folder / f"{name}.png")
-            shared[name] = figures.halve(picture)
+            shared[name] = figures.picture(figure)
+            write_bytes(folder / f"{name}.png", shared[name].png)
         step = self.records[-1].step
-        for index, writer in enumerate(self.writers):
-            images = dict(shared)
+        for index, file in enumerate(self.files):
+            pictures = dict(shared)
+            dpi = figures.SCREEN_DPI if index else figures.FILE_DPI
             for name, figure in drawing.cell_maps(index).items():
+                pictures[name] = figures.picture(figure, dpi)
                 if index == 0:
-                    picture = figures.render(figure)
                     path = folder / f"{name}-seed{self.seeds[0]}.png"
-                    figures.save_picture(picture, path)
-                    images[name] = figures.halve(picture)
-                else:
-                    images[name] = figures.render(figure, figures.SCREEN_DPI)
-            for name, image in images.items():
-                writer.add_image(f"figures/{name}", image, step, dataformats="HWC")
-            writer.flush()
+                    write_bytes(path, pictures[name].png)
+            shown = []
+            for name, picture in pictures.items():
+                shown.append(events.picture(f"figures/{name}", *picture))
+            file.write(shown, step)
 
 
 def _shown(tag: str) -> str:
     """A tag as TensorBoard shows it."""
     group, slash, name = tag.partition("/")
     return f"{RENAMED.get(group, group)}{slash}{name}"
-
-
-def _add(writer: SummaryWriter, summary: Summary) -> None:
-    """Write to the run's own file: `SummaryWriter.add_hparams` would make another run
-    of it."""
-    writer._get_file_writer().add_summary(summary)

@@ -1,6 +1,6 @@
 """Figures of a training run: each function returns a Figure.
 
-`save` writes a figure, `render` and `halve` make pictures of it. Letters: T collect
+`save` writes a figure, `picture` makes a PNG file of it. Letters: T collect
 records, U evaluations, P seeds. Missing values are nan and are left out.
 """
 
@@ -14,14 +14,13 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
-from matplotlib.image import imsave
 from matplotlib.patches import PathPatch
 from matplotlib.path import Path
 from matplotlib.ticker import EngFormatter, LogLocator, NullLocator
 from matplotlib.transforms import Affine2D
 
 from curriculum.files import replacing
-from curriculum.report import style
+from curriculum.report import png, style
 from curriculum.report.labels import label_points
 from curriculum.report.statistics import bootstrap
 from curriculum.report.style import BLUE, COLORS, GREY, INK, ORANGE, SKY, STROKES
@@ -55,6 +54,14 @@ class Variant(NamedTuple):
     latency_us: float  # median, nan where unknown
 
 
+class Picture(NamedTuple):
+    """A figure as a PNG file."""
+
+    png: bytes
+    height: int  # pixels
+    width: int
+
+
 def save(figure: Figure, file: str | PathLike | BinaryIO) -> None:
     """Write `figure` at twice the screen's resolution, in the format of the file's
     suffix (a stream: PNG)."""
@@ -66,27 +73,19 @@ def save(figure: Figure, file: str | PathLike | BinaryIO) -> None:
         figure.savefig(draft, dpi=FILE_DPI, format=path.suffix.lstrip(".") or "png")
 
 
+def picture(figure: Figure, dpi: int = FILE_DPI) -> Picture:
+    """Draw `figure`, by default at twice the screen's resolution, 1,600 pixels wide."""
+    pixels = render(figure, dpi)
+    height, width, _ = pixels.shape
+    return Picture(png.encoded(pixels, dpi), height, width)
+
+
 def render(figure: Figure, dpi: int = FILE_DPI) -> np.ndarray:
-    """Draw `figure`, by default at twice the screen's resolution, uint8 [H, W, 3],
-    1,600 pixels wide."""
+    """The pixels of `picture`, uint8 [height, width, 3]."""
     figure.set_dpi(dpi)
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
-    return np.array(canvas.buffer_rgba())[..., :3]
-
-
-def halve(picture: np.ndarray) -> np.ndarray:
-    """A picture of `render` at the screen's resolution, 800 pixels wide."""
-    wide = picture.astype(np.uint16)
-    rows = wide[::2] + wide[1::2]
-    total = rows[:, ::2] + rows[:, 1::2]
-    return ((total + 2) // 4).astype(np.uint8)
-
-
-def save_picture(picture: np.ndarray, path: pathlib.Path) -> None:
-    """Write a picture of `render` as PNG."""
-    with replacing(path) as draft:
-        imsave(draft, picture, format="png", dpi=FILE_DPI)
+    return np.asarray(canvas.buffer_rgba())[..., :3]
 
 
 def rate_and_return(
@@ -213,8 +212,8 @@ def visits(counts: np.ndarray, walls: np.ndarray | None = None) -> Figure:
     low = visited.min() if visited.count() else 1
     high = visited.max() if visited.count() else 1
     norm = LogNorm(low, max(high, 10 * low))
-    image = axes.imshow(visited, style.DEEP, norm)
-    style.color_bar(figure, axes, image, "visits", EngFormatter(sep=""))
+    cells = style.cells(axes, visited, style.DEEP, norm)
+    style.color_bar(figure, axes, cells, "visits", EngFormatter(sep=""))
     return figure
 
 
@@ -235,8 +234,8 @@ def policy_map(
     if goal is not None:
         title += " (star: goal)"
     figure, axes = style.cell_map(title, value.shape, walls)
-    image = axes.imshow(np.ma.array(value, mask=hidden), style.PALE)
-    style.color_bar(figure, axes, image, "value (discounted return)")
+    cells = style.cells(axes, np.ma.array(value, mask=hidden), style.PALE)
+    style.color_bar(figure, axes, cells, "value (discounted return)")
     shown = np.isfinite(arrow).all(-1) & np.abs(arrow).any(-1) & ~hidden
     if goal is not None:
         shown[goal] = False

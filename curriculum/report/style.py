@@ -6,10 +6,13 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
-from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.collections import QuadMesh
+from matplotlib.colors import Colormap, LinearSegmentedColormap, Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import EngFormatter, MaxNLocator
+
+from curriculum.report.margins import MapMargins, Margins
 
 # after Okabe and Ito, distinguishable by colour-blind readers
 BLUE = "#0072B2"
@@ -55,7 +58,7 @@ LEGEND_COLUMNS = 3  # at most
 
 def plot(title: str, xlabel: str, ylabel: str) -> tuple[Figure, Axes]:
     """Prepare a plot with a grid."""
-    figure = Figure(figsize=(WIDTH, HEIGHT), dpi=DPI, layout="constrained")
+    figure = Figure(figsize=(WIDTH, HEIGHT), dpi=DPI, layout=Margins())
     axes = figure.add_subplot()
     _grid(axes, title, xlabel, ylabel)
     return figure, axes
@@ -73,8 +76,9 @@ def panels(title: str, names: Sequence[str], xlabel: str) -> tuple[Figure, list[
     """Prepare plots in two columns, one for each name, that share their x axis."""
     rows = max(-(-len(names) // 2), 1)
     height = rows * PANEL_HEIGHT + PANEL_MARGIN
-    figure = Figure(figsize=(WIDTH, height), dpi=DPI, layout="constrained")
     columns = min(len(names), 2)
+    margins = Margins(rows, max(columns, 1))
+    figure = Figure(figsize=(WIDTH, height), dpi=DPI, layout=margins)
     grid: list[Axes] = []
     for index, name in enumerate(names):
         first = grid[0] if grid else None
@@ -90,15 +94,41 @@ def cell_map(
     """Prepare a map of cells [rows, cols] with its walls hatched."""
     rows, cols = shape
     height = float(np.clip(MAP_WIDTH * rows / cols + MAP_MARGIN, *MAP_HEIGHTS))
-    figure = Figure(figsize=(WIDTH, height), dpi=DPI, layout="compressed")
+    figure = Figure(figsize=(WIDTH, height), dpi=DPI, layout=MapMargins(rows, cols))
     axes = figure.add_subplot()
     dress(axes, title, "column (cells)", "row (cells)")
     axes.xaxis.set_major_locator(MaxNLocator(10, integer=True))
     axes.yaxis.set_major_locator(MaxNLocator(10, integer=True))
+    axes.set_aspect("equal")
+    axes.set_xlim(-0.5, cols - 0.5)
+    axes.set_ylim(rows - 0.5, -0.5)  # the axis of rows points down
     if walls is not None:
         for row, col in np.argwhere(walls):
             axes.add_patch(_wall(row, col))
     return figure, axes
+
+
+def cells(
+    axes: Axes,
+    values: np.ma.MaskedArray,
+    colors: Colormap,
+    norm: Normalize | None = None,
+) -> QuadMesh:
+    """Colour the cells of a map by `values` [rows, cols]; masked ones stay white."""
+    rows, cols = values.shape
+    across = np.arange(cols + 1) - 0.5
+    down = np.arange(rows + 1) - 0.5
+    # a picture of so few pixels takes ten times as long to enlarge
+    return axes.pcolormesh(
+        across,
+        down,
+        values,
+        cmap=colors,
+        norm=norm,
+        zorder=0,
+        antialiased=False,
+        snap=True,
+    )
 
 
 def _wall(row: int, col: int) -> Rectangle:
@@ -110,7 +140,8 @@ def _wall(row: int, col: int) -> Rectangle:
 
 def dress(axes: Axes, title: str, xlabel: str, ylabel: str) -> None:
     """Label axes, and style their frame and ticks."""
-    axes.set_title(title, loc="left", fontsize=TITLE_SIZE, color=INK, pad=10)
+    # with a y of its own the title need not be kept off what is drawn above the axes
+    axes.set_title(title, loc="left", y=1, fontsize=TITLE_SIZE, color=INK, pad=10)
     axes.set_xlabel(xlabel, fontsize=LABEL_SIZE, color=INK)
     axes.set_ylabel(ylabel, fontsize=LABEL_SIZE, color=INK)
     axes.tick_params(length=0, labelsize=TEXT_SIZE, labelcolor=GREY)
@@ -125,15 +156,19 @@ def legend(figure: Figure, title: str) -> Figure:
         handles += axes.get_legend_handles_labels()[0]
     longest = max((len(str(handle.get_label())) for handle in handles), default=0)
     columns = LEGEND_CHARACTERS // (LEGEND_HANDLE + longest)
+    columns = int(np.clip(columns, 1, LEGEND_COLUMNS))
     drawn = figure.legend(
         handles=handles,
         title=title,
         fontsize=TEXT_SIZE,
         frameon=False,
-        loc="outside lower center",
-        ncols=int(np.clip(columns, 1, LEGEND_COLUMNS)),
+        loc="lower center",
+        ncols=columns,
     )
     drawn.get_title().set(fontsize=TEXT_SIZE, color=GREY)
+    margins = figure.get_layout_engine()
+    if isinstance(margins, Margins):
+        margins.legend_rows = -(-len(handles) // columns) + bool(title)
     return figure
 
 
@@ -147,6 +182,7 @@ def color_bar(
     """Explain the colours of `image` beside the axes."""
     bar = figure.colorbar(image, ax=axes, format=formatter, pad=0.02, aspect=30)
     bar.outline.set_visible(False)
+    bar.minorticks_off()
     bar.ax.tick_params(which="both", length=0, labelsize=TEXT_SIZE, labelcolor=GREY)
     bar.set_label(label, fontsize=LABEL_SIZE, color=INK)
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 from matplotlib.quiver import Quiver
+from PIL import Image
 
 from curriculum.report import figures
 
@@ -26,6 +27,11 @@ def line(figure, label):
     return next(
         line for axes in figure.axes for line in axes.lines if line.get_label() == label
     )
+
+
+def quiver(figure):
+    [found] = [c for c in figure.axes[0].collections if isinstance(c, Quiver)]
+    return found
 
 
 def texts(figure):
@@ -77,7 +83,7 @@ def examples():
 def test_every_figure_draws_without_a_warning_800_pixels_wide():
     for name, figure in examples().items():
         assert isinstance(figure, Figure)
-        image = figures.halve(figures.render(figure))
+        image = figures.render(figure, figures.SCREEN_DPI)
         assert image.dtype == np.uint8, name
         assert image.shape[1:] == (800, 3), name
         assert image.min() < 128 < image.max(), name
@@ -89,6 +95,44 @@ def test_every_figure_says_what_it_shows():
         assert axes.get_title(loc="left"), name
         assert axes.get_xlabel(), name
         assert axes.get_ylabel(), name
+
+
+def test_every_text_lies_inside_its_figure_and_outside_the_others():
+    long = np.array([[-123_456.5], [987_654.5]])
+    drawn = examples() | {
+        "long numbers": figures.rate_and_return(
+            STEPS[:2], np.ones((2, 1)), STEPS[:2], long, long, planner=9e5
+        ),
+        "long names": figures.learning_curves(
+            {
+                f"an arm with a very long name, number {i}": (STEPS[:2], long)
+                for i in "ab"
+            },
+            planner=9e5,
+        ),
+    }
+    for name, figure in drawn.items():
+        figures.render(figure, figures.SCREEN_DPI)
+        inside = figure.get_tightbbox()  # inches
+        width, height = figure.get_size_inches()
+        assert min(inside.x0, inside.y0) >= 0, name
+        assert inside.x1 <= width, name
+        assert inside.y1 <= height, name
+        boxes = [legend.get_window_extent() for legend in figure.legends]
+        places = {axes.get_position().bounds: axes for axes in figure.axes}
+        boxes += [axes.get_tightbbox() for axes in places.values()]
+        for box in boxes:
+            assert box.count_overlaps(boxes) == 1, name  # only itself
+
+
+def test_a_picture_holds_the_pixels_as_png():
+    figure = figures.visits(np.ones((2, 3)))
+    picture = figures.picture(figure, figures.SCREEN_DPI)
+    with Image.open(io.BytesIO(picture.png)) as image:
+        assert image.size == (picture.width, picture.height)
+        assert image.info["dpi"] == pytest.approx((100, 100), abs=0.1)
+        pixels = np.asarray(image)
+    np.testing.assert_array_equal(pixels, figures.render(figure, figures.SCREEN_DPI))
 
 
 def test_save_writes_png_to_a_path_and_to_a_stream(tmp_path):
@@ -152,22 +196,23 @@ def test_maps_hide_walls_and_unvisited_cells():
         np.array([[0, 0, 0], [0, 0, 1]], bool),
     )
     visits = figures.visits(counts, walls)
-    shown = visits.axes[0].images[0].get_array()
+    cells = visits.axes[0].collections[0]
+    assert cells.zorder < visits.axes[0].patches[0].zorder  # below the hatched walls
+    shown = cells.get_array()
     assert isinstance(shown, np.ma.MaskedArray)
     assert shown.mask.tolist() == [[True, False, False], [False, False, False]]
     assert len(visits.axes[0].patches) == 1
     policy = figures.policy_map(counts.astype(float), np.ones((2, 3, 2)), walls, (0, 0))
     assert len(policy.axes[0].patches) == 2  # the wall and the star
     # (column, row), none at the goal and in the wall
-    arrows = np.asarray(policy.axes[0].collections[0].get_offsets())
+    arrows = np.asarray(quiver(policy).get_offsets())
     assert arrows.tolist() == [[1, 0], [2, 0], [0, 1], [1, 1]]
 
 
 def test_an_arrow_points_down_the_rows():
-    axes = figures.policy_map(np.zeros((2, 2)), np.full((2, 2, 2), [1.0, 0.0])).axes[0]
-    assert axes.yaxis_inverted()  # row 0 is on top
-    arrows = axes.collections[0]
-    assert isinstance(arrows, Quiver)
+    figure = figures.policy_map(np.zeros((2, 2)), np.full((2, 2, 2), [1.0, 0.0]))
+    assert figure.axes[0].yaxis_inverted()  # row 0 is on top
+    arrows = quiver(figure)
     np.testing.assert_allclose(np.array([arrows.U, arrows.V]), [[0] * 4, [1] * 4])
 
 

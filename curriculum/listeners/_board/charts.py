@@ -1,6 +1,11 @@
 """TensorBoard's CUSTOM SCALARS page: one chart for each question about a hand-over."""
 
-from typing import Any
+from tensorboard.plugins.custom_scalar.layout_pb2 import (
+    Category,
+    Chart,
+    Layout,
+    MultilineChartContent,
+)
 
 TITLE = "The hand-over"
 CHARTS = {
@@ -21,9 +26,10 @@ CHARTS = {
 }
 
 
-def layout() -> dict[str, Any]:
-    """The page, as `SummaryWriter.add_custom_scalars` takes it."""
-    charts = {}
+def layout() -> Layout:
+    """Describe the page."""
+    charts = []
     for title, tags in CHARTS.items():
-        charts[title] = ["Multiline", [f"^{tag}$" for tag in tags]]
-    return {TITLE: charts}
+        lines = MultilineChartContent(tag=[f"^{tag}$" for tag in tags])
+        charts.append(Chart(title=title, multiline=lines))
+    return Layout(category=[Category(title=TITLE, chart=charts)])

@@ -8,13 +8,14 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tensorboard.compat.proto.summary_pb2 import Summary, SummaryMetadata
-from tensorboard.plugins.hparams import api_pb2, metadata
+from tensorboard.plugins.hparams import api_pb2
 from tensorboard.plugins.hparams.plugin_data_pb2 import (
     HParamsPluginData,
     SessionEndInfo,
     SessionStartInfo,
 )
+
+from curriculum.listeners._board import events
 
 FIRST = ("env", "planner", "learner", "decay", "seed")  # shown first
 # settings that do not affect what is learned
@@ -44,7 +45,7 @@ def hyperparameters(settings: Mapping[str, Any], seed: int) -> dict[str, Value]:
     return chosen
 
 
-def experiment(values: Mapping[str, Value], metrics: Sequence[str]) -> Summary:
+def experiment(values: Mapping[str, Value], metrics: Sequence[str]) -> events.Value:
     """Describe the columns of the page."""
     columns = []
     for name, value in values.items():
@@ -56,10 +57,11 @@ def experiment(values: Mapping[str, Value], metrics: Sequence[str]) -> Summary:
     described = api_pb2.Experiment(
         hparam_infos=columns, metric_infos=infos, time_created_secs=time.time()
     )
-    return _summary(metadata.EXPERIMENT_TAG, HParamsPluginData(experiment=described))
+    content = HParamsPluginData(experiment=described)
+    return events.hyperparameters("experiment", content)
 
 
-def begin(values: Mapping[str, Value]) -> Summary:
+def begin(values: Mapping[str, Value]) -> events.Value:
     """Begin the row of one seed."""
     info = SessionStartInfo(start_time_secs=time.time())
     for name, value in values.items():
@@ -71,15 +73,15 @@ def begin(values: Mapping[str, Value]) -> Summary:
         else:
             field.number_value = value
     content = HParamsPluginData(session_start_info=info)
-    return _summary(metadata.SESSION_START_INFO_TAG, content)
+    return events.hyperparameters("session_start_info", content)
 
 
-def end(finished: bool) -> Summary:
+def end(finished: bool) -> events.Value:
     """End the row of one seed, and say whether its run came to its end."""
     status = api_pb2.STATUS_SUCCESS if finished else api_pb2.STATUS_FAILURE
     info = SessionEndInfo(status=status, end_time_secs=time.time())
     content = HParamsPluginData(session_end_info=info)
-    return _summary(metadata.SESSION_END_INFO_TAG, content)
+    return events.hyperparameters("session_end_info", content)
 
 
 def _type_of(value: Value) -> Any:
@@ -88,9 +90,3 @@ def _type_of(value: Value) -> Any:
     if isinstance(value, str):
         return api_pb2.DATA_TYPE_STRING
     return api_pb2.DATA_TYPE_FLOAT64
-
-
-def _summary(tag: str, content: HParamsPluginData) -> Summary:
-    made: SummaryMetadata = metadata.create_summary_metadata(content)
-    value = Summary.Value(tag=tag, metadata=made, tensor=metadata.NULL_TENSOR)
-    return Summary(value=[value])
