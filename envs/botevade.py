@@ -24,6 +24,7 @@ from typing import ClassVar, Literal
 import gymnasium as gym
 import numpy as np
 
+from curriculum.compiled import load
 from curriculum.envs._base.native import Dynamics
 from curriculum.envs._base.streams import Random
 from curriculum.envs._cellworld.cells import Cellworld, cellworld
@@ -47,6 +48,7 @@ from curriculum.envs._cellworld.rules import (
     START_POSITION,
     SUBSTEPS,
 )
+from curriculum.envs._cellworld.stepping import Arena, advance, arena_of
 from curriculum.envs._cellworld.worlds import occluded_cells
 from curriculum.types import INFINITY, among, within
 
@@ -129,16 +131,14 @@ class BotEvade(Dynamics):
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Next states [N, 29], rewards [N] and terminated [N]. Draws one number for
         each row and sub-step."""
-        columns = Columns.of(state.T.copy())
-        columns.puffed[:] = 0
-        columns.agents.pending[PREY] = self._destination(action)
-        self._simulate(columns, rng.random((len(state), SUBSTEPS + 1)).T)
-        if self.dynamics == "corrected":
-            # sight was frozen in rows that were in a cool-down
-            cooled = (columns.cooldown > 0) | (state[:, COLUMN["cooldown"]] > 0)
-            self._encounter.look(columns, np.flatnonzero(cooled))
+        before = state.copy()
+        before[:, COLUMN["puffed"]] = 0
+        before[:, COLUMN["prey_pending"]] = self._destination(action)
+        draws = rng.random((len(state), SUBSTEPS + 1))
+        after = self._advance(before, draws)
+        columns = Columns.of(after.T)
         reward = self._reward(observed(columns, self.hide_distance))
-        return columns.array.T.copy(), reward, self._over(columns)
+        return after, reward, self._over(columns)
 
     def observe(self, state: np.ndarray) -> np.ndarray:
         """Observations [N, 11] float32 in the order of `OBSERVED`."""
@@ -207,6 +207,15 @@ class BotEvade(Dynamics):
         return Encounter(self.layout, pursues=self.dynamics == "corrected")
 
     @cached_property
+    def _arena(self) -> Arena:
+        return arena_of(
+            self._pursuit,
+            self._encounter,
+            end_on_puff=self.end_on_puff,
+            by_clock=self.dynamics == "original",
+        )
+
+    @cached_property
     def _reward(self) -> LinearReward:
         return LinearReward.of(self.rewards)
 
@@ -215,6 +224,21 @@ class BotEvade(Dynamics):
         if self.actions == "continuous":
             return self._pursuit.locate(np.asarray(action, np.float64))
         return self.places[action]
+
+    def _advance(self, state: np.ndarray, draws: np.ndarray) -> np.ndarray:
+        """States [N, 29] after an environment step; `draws` is [N, SUBSTEPS + 1]."""
+        kernels = load("curriculum.envs._cellworld.kernels", "BotEvade")
+        if kernels is not None and type(self._encounter) is Encounter:
+            after = np.array(state, order="C")
+            if advance(kernels, self._arena, after, draws):
+                return after
+        columns = Columns.of(state.T.copy())
+        self._simulate(columns, draws.T)
+        if self.dynamics == "corrected":
+            # sight was frozen in rows that were in a cool-down
+            cooled = (columns.cooldown > 0) | (state[:, COLUMN["cooldown"]] > 0)
+            self._encounter.look(columns, np.flatnonzero(cooled))
+        return columns.array.T.copy()
 
     def _simulate(self, columns: Columns, draws: np.ndarray) -> None:
         """Take the sub-steps of an environment step in all rows until their episodes

@@ -135,5 +135,6 @@ def _body_inside(
     ahead, left = BODIES[agent].transpose(2, 0, 1)  # [n, 6]
     corner_x = x + cos * ahead - sin * left
     corner_y = y + sin * ahead + cos * left
-    corner = np.stack([corner_x, corner_y], -1) - 0.5  # [n, 6, 2]
-    return (np.abs(corner @ ARENA_NORMALS.T) <= ARENA_APOTHEM).all((1, 2))
+    corner = np.stack([corner_x.ravel(), corner_y.ravel()]) - 0.5  # [2, n * 6]
+    is_inside = np.abs(project(ARENA_NORMALS, corner)) <= ARENA_APOTHEM
+    return is_inside.all(0).reshape(corner_x.shape).all(-1)

@@ -57,7 +57,7 @@ class Encounter:
         centre = position[:, PREDATOR]
         eye = position[:, PREY]
         distance = np.hypot(*(centre - eye))
-        occluders = _occluder_index(self.cells)
+        occluders = occluder_index(self.cells)
         in_sight = sees_body(
             eye,
             centre,
@@ -98,5 +98,6 @@ class Encounter:
 
 
 @cache
-def _occluder_index(cells: Cellworld) -> OccluderIndex:
+def occluder_index(cells: Cellworld) -> OccluderIndex:
+    """The occluders that may hide the predator."""
     return OccluderIndex.of(cells.occluder_centres, REACH[PREDATOR, 0])

@@ -23,6 +23,7 @@ PIXEL_RADIUS = 0.5**0.5 / PIXELS  # from the centre of a pixel to its corners
 _AXIS = np.arange(SIDE)
 _INDEX = np.stack(np.meshgrid(_AXIS, _AXIS)).reshape(2, -1)
 CENTRES = (_INDEX + 0.5 - MARGIN) / PIXELS  # [2, SIDE**2] of the pixels
+CELL_PIXELS = 1000  # in a unit of length, by which the original assigns cells
 FAR_AWAY = (9.0, 9.0)  # centre of an occluder that concerns nobody
 
 
@@ -66,6 +67,26 @@ def near_obstacles(cells: Cellworld, solid: bool) -> np.ndarray:
     centres, of_pixel = touching_occluders(cells)
     far_away = centres.shape[1] - 1
     return near_wall | (of_pixel[:, 0] < far_away)
+
+
+def nearest_to_pixel(cells: Cellworld, xy: np.ndarray) -> np.ndarray:
+    """The open cells [n] nearest to the pixels that points [n, 2] lie in, as the
+    original assigns them."""
+    pixel_centre = (np.floor(CELL_PIXELS * xy) + 0.5) / CELL_PIXELS
+    # of two cells that are equally near, the western one
+    return cells.nearest(pixel_centre - (1e-9, 0))
+
+
+@cache
+def cells_of_pixels(cells: Cellworld) -> np.ndarray:
+    """`nearest_to_pixel` of all pixels in the unit square, [1000, 1000] int16 by x and
+    y."""
+    axis = (np.arange(CELL_PIXELS) + 0.5) / CELL_PIXELS
+    columns = []
+    for x in axis:  # one column at a time, or temporary arrays take a gigabyte
+        xy = np.stack([np.full(CELL_PIXELS, x), axis], -1)
+        columns.append(nearest_to_pixel(cells, xy))
+    return np.array(columns, np.int16)
 
 
 def _chosen_columns(chosen: np.ndarray) -> np.ndarray:

@@ -13,7 +13,12 @@ from curriculum.envs._cellworld.cells import Cellworld
 from curriculum.envs._cellworld.collisions import Sliding, stop_at_walls
 from curriculum.envs._cellworld.columns import LAST_SEEN, NO_CELL, Agents
 from curriculum.envs._cellworld.lattice import CELLS
-from curriculum.envs._cellworld.pixels import near_obstacles, nearest_cells, pixel_of
+from curriculum.envs._cellworld.pixels import (
+    near_obstacles,
+    nearest_cells,
+    nearest_to_pixel,
+    pixel_of,
+)
 from curriculum.envs._cellworld.rules import (
     BRAKING_DISTANCE,
     HALF_SPEED_ERROR,
@@ -79,9 +84,7 @@ class Pursuit:
     def locate(self, xy: np.ndarray) -> np.ndarray:
         """The open cells that positions [n, 2] belong to, [n]."""
         if not self.exact:
-            pixel_centre = (np.floor(1000 * xy) + 0.5) / 1000
-            # of two cells that are equally near, the western one
-            return self.cells.nearest(pixel_centre - (1e-9, 0))
+            return nearest_to_pixel(self.cells, xy)
         candidates = nearest_cells(self.cells).take(pixel_of(xy.T), 0)  # [n, W]
         dx, dy = self.centres.take(candidates, 1) - xy.T[:, :, None]
         nearest = (dx * dx + dy * dy).argmin(-1)

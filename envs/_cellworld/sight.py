@@ -8,9 +8,7 @@ import numpy as np
 
 from curriculum.envs._cellworld.lattice import OCCLUDER_APOTHEM, OCCLUDER_RADIUS
 
-_ANGLES = np.radians([0, 60, 120])
-# [3, 2] normals of an occluder's sides
-NORMALS = np.stack([np.cos(_ANGLES), np.sin(_ANGLES)], -1)
+HALF_ROOT_3 = 3**0.5 / 2
 BOXES = 24  # along a side of the grid by which occluders are looked up
 FAR_AWAY = (9, 9)  # centre of an occluder that blocks nothing
 
@@ -121,8 +119,8 @@ def _crosses(start: np.ndarray, line: np.ndarray) -> np.ndarray:
     Two convex shapes are apart exactly if they are apart along the normal of one of
     their sides (separating axis theorem). For the line itself, the extent of the
     occluder follows from its diagonals, which are at right angles to its sides."""
-    along = (NORMALS @ line.reshape(2, -1)).reshape(3, *line.shape[1:])  # [3, V, m]
-    begin = NORMALS @ start  # [3, m]
+    along = _along_normals(line)  # [3, V, m]
+    begin = _along_normals(start)  # [3, m]
     begin_depth = np.abs(begin)
     # measured on the side of each axis on which the line starts
     end_depth = along * np.sign(begin)[:, None]
@@ -134,3 +132,17 @@ def _crosses(start: np.ndarray, line: np.ndarray) -> np.ndarray:
     offset = np.abs(line_x * start_y - line_y * start_x)
     extent = OCCLUDER_RADIUS * np.abs(along, out=along).max(0)
     return (offset < extent) & ~apart
+
+
+def _along_normals(offset: np.ndarray) -> np.ndarray:
+    """Components of `offset` [2, ...] along the normals of an occluder's sides, which
+    point 0, 60 and 120 degrees from east: [3, ...]."""
+    # not by @, whose last bits depend on the number of columns
+    x, y = offset
+    half = 0.5 * x
+    high = HALF_ROOT_3 * y
+    components = np.empty((3, *x.shape))
+    components[0] = x
+    np.add(half, high, out=components[1])
+    np.subtract(high, half, out=components[2])
+    return components

@@ -255,6 +255,7 @@ def test_going_straight_for_the_goal_succeeds_as_often_as_in_the_original(
     # standard error of a difference at 0.5
     assert played["success"] == pytest.approx(success, abs=4 * 0.0223)
     assert played["steps"] == steps
+    vars(world).pop("_arena", None)  # made of the pursuit
     vars(world)["_pursuit"] = replace(world._pursuit, capped=True)
     played = play(world, 1_000, world.shortest_path)
     assert played["success"] == pytest.approx(capped, abs=4 * 0.0223)
