@@ -137,9 +137,11 @@ class Eager:
 class Native:
     """Updates as one call of native code: losses, gradients, Adam and targets.
 
-    All noise that the losses use is drawn before each call. The first update of every
-    kind is computed by torch as well: should the two differ by more than rounding does,
-    or torch do something that cannot be recorded, updates are eager from then on."""
+    All noise that the losses use is drawn before each call. Updates are eager from then
+    on, with a warning, if torch does something that cannot be recorded, if the first
+    update differs from that of torch by more than rounding does, or if the learner
+    turns out to do something else in later updates: it is recorded again in the second
+    one, the fourth, the eighth and so on."""
 
     # largest difference between both first updates, as a share of what changed: a
     # rounding error can turn the sign of single steps of Adam
@@ -152,20 +154,21 @@ class Native:
         self.seed_weights = torch.ones(len(learner.seeds))
         self.programs: dict[tuple, native.Program] = {}
         self.draws: dict[tuple, list[Draw]] = {}
-        self.is_eager = False
+        self.runs: dict[tuple, int] = {}
+        self.problem = ""  # why updates are eager
 
     def __call__(self, batch: Batch, has_data: np.ndarray | None = None) -> None:
-        if not self.is_eager:
-            kind = _kind_of_update(self.learner, batch)
+        if not self.problem:
             self._prepare(has_data)
-            if kind in self.programs:
+            kind = _kind_of_update(self.learner, batch)
+            runs = self.runs.get(kind, 0)
+            if runs & (runs - 1) == 0:  # none, or a power of two
+                self.problem = self._check(kind, batch)
+            if not self.problem:
                 self._run(kind, batch)
+                self.runs[kind] = runs + 1
                 return
-            problem = self._run_first(kind, batch)
-            if not problem:
-                return
-            self.is_eager = True
-            warnings.warn(f"updates run eager: {problem}", stacklevel=2)
+            warnings.warn(f"updates run eager: {self.problem}", stacklevel=2)
         self.learner.update(batch, has_data)
 
     def _prepare(self, has_data: np.ndarray | None) -> None:
@@ -183,13 +186,22 @@ class Native:
         columns = [column for column in batch if column is not None]
         learner.finish_update(self.programs[kind](*columns, *noise))
 
-    def _run_first(self, kind: tuple, batch: Batch) -> str:
-        """Record the first update of a kind and run it; returns why this failed, in
-        which case nothing has changed."""
-        learner = self.learner
-        self.draws[kind] = _required_draws(learner, batch)
-        generators = learner.head.noise.state()
-        noise = [learner.head.noise.draw(draw) for draw in self.draws[kind]]
+    def _check(self, kind: tuple, batch: Batch) -> str:
+        """Make the program for this kind of update, or compare it with what the learner
+        does now; returns what is wrong. The learner does not change."""
+        noise = self.learner.head.noise
+        generators = noise.state()
+        self.draws[kind] = _required_draws(self.learner, batch)
+        numbers = [noise.draw(draw) for draw in self.draws[kind]]
+        try:
+            return self._record(kind, batch, numbers)
+        except native.Unsupported as error:
+            return str(error)
+        finally:
+            noise.replay([])
+            noise.load(generators)
+
+    def _record(self, kind: tuple, batch: Batch, noise: list[Tensor]) -> str:
         columns = {
             name: column
             for name, column in batch._asdict().items()
@@ -197,26 +209,25 @@ class Native:
         }
 
         def step(*tensors: Tensor) -> Losses:
-            learner.head.noise.replay(tensors[len(columns) :])
+            self.learner.head.noise.replay(tensors[len(columns) :])
             given: Any = dict(zip(columns, tensors, strict=False))
-            return learner.step(Batch(**given), self.learning_rate, self.seed_weights)
+            return self.learner.step(
+                Batch(**given), self.learning_rate, self.seed_weights
+            )
 
-        try:
-            program = native.Program(step, [*columns.values(), *noise])
-        except native.Unsupported as error:
-            return str(error)
-        finally:
-            learner.head.noise.replay([])
-            learner.head.noise.load(generators)
-        losses = program(*columns.values(), *noise)
-        if program.difference() > self.TOLERANCE:
-            program.undo()
+        inputs = [*columns.values(), *noise]
+        if kind in self.programs:
+            code = native.Recording(step, inputs).code
+            changed = code != self.programs[kind].code
+            return "this learner changes from update to update" if changed else ""
+        native.Recording(step, inputs)  # in which networks allocate what they keep
+        program = native.Program(native.Recording(step, inputs))
+        program(*inputs)
+        difference = program.difference()
+        program.undo()
+        if difference > self.TOLERANCE:
             return "native code and torch disagree on this learner"
-        program.forget()
         self.programs[kind] = program
-        for draw in self.draws[kind]:
-            learner.head.noise.draw(draw)  # as the update has used it
-        learner.finish_update(losses)
         return ""
 
 

@@ -52,6 +52,10 @@ def batches(box: bool, count: int, seeds: tuple[int, ...] = (0, 1)) -> list[Batc
     return drawn
 
 
+def compiled(function: Callable, inputs: list[Tensor]) -> native.Program:
+    return native.Program(native.Recording(function, inputs))
+
+
 def assert_equal_weights(one: Learner, other: Learner, tolerance: float) -> None:
     for name, mine in one.weights.members.items():
         theirs = other.weights.members[name]
@@ -63,7 +67,7 @@ def assert_equal_weights(one: Learner, other: Learner, tolerance: float) -> None
 @pytest.mark.filterwarnings("error:updates run eager")
 @pytest.mark.parametrize(("name", "box"), KINDS)
 def test_every_learner_learns_the_same_natively(name: str, box: bool):
-    settings = {"schedule": "linear", "schedule_updates": 10, "grad_clip": 1.0}
+    settings: dict = {"schedule": "linear", "schedule_updates": 10, "grad_clip": 1.0}
     written, made = make(name, box, **settings), make(name, box, **settings)
     update = Native(made)
     for number, batch in enumerate(batches(box, 2 * written.cycle)):
@@ -137,13 +141,13 @@ def test_code_is_compiled_once_and_damaged_code_again(
     def double(x: Tensor) -> list[Tensor]:
         return [x * 2]
 
-    first = native.Program(double, [x])
-    again = native.Program(double, [x])
+    first = compiled(double, [x])
+    again = compiled(double, [x])
     assert not first.machine.was_kept
     assert again.machine.was_kept
     [kept] = tmp_path.iterdir()
     kept.write_bytes(kept.read_bytes()[:-1])
-    damaged = native.Program(double, [x])
+    damaged = compiled(double, [x])
     assert not damaged.machine.was_kept
     for program in (first, again, damaged):
         assert program(x)[0].tolist() == [0, 2, 4, 6, 8, 10]
@@ -154,7 +158,7 @@ def test_a_folder_that_cannot_be_written_is_no_obstacle(
 ):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("CURRICULUM_CACHE", str(tmp_path / "file"))
-    program = native.Program(lambda x: [x + 1], [torch.zeros(2)])
+    program = compiled(lambda x: [x + 1], [torch.zeros(2)])
     assert program(torch.ones(2))[0].tolist() == [2, 2]
 
 
@@ -174,7 +178,7 @@ def test_own_random_numbers_make_updates_eager():
     update(second)
     eager.update(first)
     eager.update(second)
-    assert update.is_eager
+    assert update.problem
     assert_equal_weights(learner, eager, 0)
 
 
@@ -195,6 +199,33 @@ def test_code_that_disagrees_with_torch_is_not_used(
     eager.update(first)
     eager.update(second)
     assert_equal_weights(learner, eager, 0)
+
+
+def test_a_learner_that_changes_with_time_is_noticed_at_once():
+    learner, eager = make("dqn", False), make("dqn", False)
+    for one in (learner, eager):
+        use_growing_loss(one)
+    update = Native(learner)
+    data = batches(False, 4)
+    update(data[0])
+    with pytest.warns(UserWarning, match="changes from update to update"):
+        update(data[1])
+    for batch in data[2:]:
+        update(batch)
+    for batch in data:
+        eager.update(batch)
+    assert_equal_weights(learner, eager, 1e-6)
+
+
+def use_growing_loss(learner: Learner) -> None:
+    """Multiply the loss by the number of the update, in Python."""
+    original = learner.losses
+
+    def losses(batch: Batch) -> dict[str, Tensor]:
+        factor = 1.0 + learner.updates
+        return {name: factor * loss for name, loss in original(batch).items()}
+
+    learner.losses = losses  # type: ignore[method-assign]
 
 
 A = torch.linspace(-2, 3, 24).view(2, 3, 4)
@@ -238,7 +269,7 @@ def _set_part(a: Tensor, b: Tensor) -> Tensor:
 @pytest.mark.parametrize("name", OPERATIONS)
 def test_operations_are_those_of_torch(name: str):
     operation = OPERATIONS[name]
-    program = native.Program(lambda a, b: [operation(a, b)], [A, B])
+    program = compiled(lambda a, b: [operation(a, b)], [A, B])
     for a, b in ((A, B), (B, A)):
         [found] = program(a, b)
         torch.testing.assert_close(found, operation(a, b), atol=1e-6, rtol=1e-6)
@@ -266,7 +297,7 @@ def test_products_of_all_sizes_and_layouts(inner: int, outputs: int):
             torch.bmm(right.transpose(1, 2), left.transpose(1, 2)),
         ]
 
-    found = native.Program(products, [left, right])(left, right)
+    found = compiled(products, [left, right])(left, right)
     for own, expected in zip(found, products(left, right), strict=True):
         torch.testing.assert_close(own, expected, atol=2e-6, rtol=1e-6)
 
@@ -277,14 +308,12 @@ def test_nan_stays_nan():
     def function(x: Tensor) -> list[Tensor]:
         return [x.relu(), x.clamp(-0.5, 0.5), x.maximum(x.new_zeros(3)), x.amax()[None]]
 
-    for found, expected in zip(
-        native.Program(function, [x])(x), function(x), strict=True
-    ):
+    for found, expected in zip(compiled(function, [x])(x), function(x), strict=True):
         torch.testing.assert_close(found, expected, equal_nan=True)
 
 
 def test_places_outside_of_an_array_count_as_its_ends():
     x = torch.tensor([[1.0, 2.0, 3.0]])
     inside = torch.tensor([[0, 2]])
-    program = native.Program(lambda x, i: [x.gather(1, i)], [x, inside])
+    program = compiled(lambda x, i: [x.gather(1, i)], [x, inside])
     assert program(x, torch.tensor([[-9, 9]]))[0].tolist() == [[1, 3]]

@@ -7,10 +7,14 @@ and compiled by llvmlite (`machine`), which keeps the result in the user's cache
 An operation without such a form is left to torch. A recorded update holds for one
 layout of batches: every number that Python computed for it, such as a discount, is part
 of the code.
+
+    recording = Recording(function, inputs)  # runs it once, and changes nothing
+    program = Program(recording)
+    results = program(*other_inputs)
 """
 
 from curriculum.learning.native.expressions import Unsupported
 from curriculum.learning.native.machine import obstacle
-from curriculum.learning.native.program import Program
+from curriculum.learning.native.program import Program, Recording
 
-__all__ = ["Program", "Unsupported", "obstacle"]
+__all__ = ["Program", "Recording", "Unsupported", "obstacle"]

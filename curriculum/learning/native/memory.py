@@ -10,8 +10,8 @@ from curriculum.learning.native.nodes import Node
 from curriculum.learning.native.trace import Storage
 
 ALIGNMENT = 64  # bytes: a line of the processor's cache
-# bytes between storages: at a distance of whole pages, a write to one delays reads of the
-# other
+# bytes between storages: at a distance of whole pages, a write to one delays reads of
+# the other
 GAP = 5 * ALIGNMENT
 
 

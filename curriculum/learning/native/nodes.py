@@ -111,7 +111,7 @@ class Call:
     @property
     def read(self) -> list[Array]:
         """Arrays that are read, or written in place."""
-        return _arrays(self.operation.values)
+        return arrays_in(self.operation.values)
 
     @property
     def written(self) -> list[Array]:
@@ -122,11 +122,12 @@ class Call:
 Node = Loop | Reduction | Scatter | Product | Call
 
 
-def _arrays(value: object) -> list[Array]:
+def arrays_in(value: object) -> list[Array]:
+    """The arrays in nested containers."""
     if isinstance(value, Array):
         return [value]
     if isinstance(value, dict):
         value = list(value.values())
     if isinstance(value, list):
-        return [array for part in value for array in _arrays(part)]
+        return [array for part in value for array in arrays_in(part)]
     return []

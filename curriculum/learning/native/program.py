@@ -13,38 +13,63 @@ from curriculum.learning.native.fusion import fuse
 from curriculum.learning.native.lowering import lower
 from curriculum.learning.native.machine import Machine
 from curriculum.learning.native.memory import Arena
-from curriculum.learning.native.nodes import Call, Node
+from curriculum.learning.native.nodes import Call, Node, arrays_in
 from curriculum.learning.native.trace import trace, whole
 
 DTYPES = {name: dtype for dtype, name in TYPES.items()}
 
 
-class Program:
-    """Machine code that does what a function of tensors does.
+class Recording:
+    """A function of tensors as a list of steps, and their code.
 
-    `function(*inputs)` may read and change other tensors, too; the program works on
-    these very tensors, while the inputs of every call may be others of the same
-    layout. Results lie in memory that the next call overwrites."""
+    Recording runs the function; memory from outside that it changes is as before
+    afterwards. Raises `Unsupported` for what cannot be repeated."""
 
     def __init__(self, function: Callable[..., Any], inputs: Sequence[Tensor]):
         own = [_own_storage(tensor) for tensor in inputs]
-        recorded = trace(lambda: function(*own), own)
-        nodes = lower(recorded)
-        self.storages = recorded.storages
-        self.changes = recorded.changes
-        self.inputs = dict.fromkeys(recorded.inputs, torch.empty(0))
-        results = {array.storage for array in _arrays(recorded.results)}
-        outside = {i for i, own in enumerate(self.storages) if not own.inside}
-        self.operations = fuse(nodes, results | outside)
-        in_memory = results | outside
-        for node in self.operations:
-            in_memory |= {array.storage for array in node.read}
+        self.trace = trace(lambda: function(*own), own)
+        self.results = {array.storage for array in arrays_in(self.trace.results)}
+        nodes = lower(self.trace)
+        storages = enumerate(self.trace.storages)
+        outside = {number for number, storage in storages if not storage.inside}
+        self.steps = fuse(nodes, self.results | outside)
+        self.in_memory = self.results | outside
+        self.segments: list[list[Node]] = [[]]  # between steps that torch takes
+        self.calls: list[Call] = []
+        for node in self.steps:
+            self.in_memory |= {array.storage for array in node.read}
             if isinstance(node, Call):
-                in_memory |= {array.storage for array in node.written}
-        self.arena = Arena(self.storages, self.operations, in_memory, results)
+                self.in_memory |= {array.storage for array in node.written}
+                self.calls.append(node)
+                self.segments.append([])
+            else:
+                self.segments[-1].append(node)
+        self.code = emit(self.segments, self.in_memory)
+
+
+class Program:
+    """Machine code that does what was recorded.
+
+    It works on the very tensors that the function read and changed, while the inputs of
+    every call may be others of the same layout. Results lie in memory that the next
+    call overwrites."""
+
+    def __init__(self, recording: Recording):
+        self.code = recording.code
+        self.storages = recording.trace.storages
+        self.changes = recording.trace.changes
+        self.inputs = dict.fromkeys(recording.trace.inputs, torch.empty(0))
+        self.arena = Arena(
+            self.storages, recording.steps, recording.in_memory, recording.results
+        )
         self.table = self._table()
-        self._compile(in_memory)
-        self.results = self._with_tensors(recorded.results)
+        names = [f"segment{i}" for i in range(len(recording.segments))]
+        self.machine = Machine(self.code, names)
+        first, *others = self.machine.functions
+        self.steps: list[Callable[[int], None]] = [first]
+        for call, function in zip(recording.calls, others, strict=True):
+            self.steps += [self._call(call), function]
+        self.results = self._with_tensors(recording.trace.results)
 
     def __call__(self, *inputs: Tensor) -> Any:
         """Run the program."""
@@ -70,7 +95,7 @@ class Program:
             before, after, now = (
                 torch.nan_to_num(part.view(tensor.dtype), 0, 0, 0) for part in parts
             )
-            size = (after - before).norm() + 1e-6 * before.norm() + 1e-30
+            size = (after - before).norm() + 1e-5 * after.norm() + 1e-30
             worst = max(worst, float((now - after).norm() / size))
         return worst
 
@@ -94,21 +119,6 @@ class Program:
                 table[number] = storage.address
         self.address = table.ctypes.data
         return table
-
-    def _compile(self, in_memory: set[int]) -> None:
-        """Make machine code of all steps between those that are left to torch."""
-        segments: list[list[Node]] = [[]]
-        for node in self.operations:
-            if isinstance(node, Call):
-                segments.append([])
-            else:
-                segments[-1].append(node)
-        names = [f"segment{i}" for i in range(len(segments))]
-        self.machine = Machine(emit(segments, in_memory), names)
-        calls = [node for node in self.operations if isinstance(node, Call)]
-        self.steps: list[Callable[[int], None]] = [self.machine.functions[0]]
-        for call, function in zip(calls, self.machine.functions[1:], strict=True):
-            self.steps += [self._call(call), function]
 
     def _call(self, call: Call) -> Callable[[int], None]:
         """A step that torch computes."""
@@ -153,13 +163,3 @@ def _own_storage(tensor: Tensor) -> Tensor:
     return torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype).copy_(
         tensor
     )
-
-
-def _arrays(value: Any) -> list[Array]:
-    if isinstance(value, Array):
-        return [value]
-    if isinstance(value, dict):
-        value = list(value.values())
-    if isinstance(value, list):
-        return [array for part in value for array in _arrays(part)]
-    return []
