@@ -104,7 +104,7 @@ def _kept(config: Any, folder: Path, title: str) -> Iterator[None]:
     is_kept = _is_writable(folder)
     if not any(folder.rglob("*.nbi")):
         where = f"kept in {folder}" if is_kept else f"not kept: cannot write {folder}"
-        announce(f"compiling {title} to machine code: 5 to 10 s, {where}")
+        announce(f"compiling {title} to machine code, a few seconds: {where}")
     config.CACHE_DIR = str(folder) if is_kept else ""
     try:
         yield

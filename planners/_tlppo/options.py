@@ -196,11 +196,14 @@ class Trip:
     length: np.ndarray  # [m] steps taken: fewer where the search ends before
     depth: int  # of the search, in steps since the root
 
-    def cell_after(self, step: int, index: np.ndarray) -> np.ndarray:
-        """Cells of the prey with these indices after so many steps, [n]."""
-        walked = np.maximum(step - self.wait[index], 0)
-        source = self.start.cell[index]
-        return self.options.paths.cell[source, self.option[index], walked]
+    def cells(self) -> np.ndarray:
+        """Cells of the prey after each step of the longest trip, [m, S]; of no meaning
+        after the end of a shorter one."""
+        paths = self.options.paths.cell
+        longest = int(self.length.max(initial=0))
+        step = np.arange(1, longest + 1)
+        walked = np.clip(step - self.wait[:, None], 0, paths.shape[-1] - 1)
+        return paths[self.start.cell[:, None], self.option[:, None], walked]
 
     def end(self) -> Prey:
         """The prey at the end of their trips."""

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from curriculum.compiled import load
 from curriculum.envs._cellworld.cells import Cellworld
 from curriculum.envs._cellworld.lattice import CELLS, SPACING
 from curriculum.envs._cellworld.rules import PUFF_RADIUS, STEP_SECONDS
@@ -39,6 +40,18 @@ class Predators(NamedTuple):
 
     def copy(self) -> "Predators":
         return Predators(*[column.copy() for column in self])
+
+
+class Tables(NamedTuple):
+    """What a chase looks up, as kernels take it: see `Chase`."""
+
+    cells: int
+    danger: np.ndarray
+    visible: np.ndarray
+    bearing: np.ndarray
+    ahead: np.ndarray  # int16
+    pace: np.ndarray
+    turned: np.float32
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -99,6 +112,42 @@ class Chase:
         error_left = error * (1 - self.turned)
         delay = turning_delay(error, self.gain) - turning_delay(error_left, self.gain)
         return ((STEP_SECONDS - delay) * self.speed / SPACING).astype(np.float32)
+
+    def run(
+        self, predators: Predators, prey: np.ndarray, length: np.ndarray
+    ) -> tuple[Predators, np.ndarray]:
+        """Move the predators after prey that move to the cells `prey` [m, S], for as
+        many steps as `length` [m] says.
+
+        Also returns the probabilities that prey are caught, [m, S], 0 after these
+        steps."""
+        predators = predators.copy()
+        kernels = load("curriculum.planners._tlppo.kernels", "TLPPO")
+        if kernels is not None:
+            caught = np.zeros((*prey.shape, predators.cell.shape[-1]), np.float32)
+            kernels.chase(predators, prey, length, caught, self.tables)
+            return predators, caught.mean(-1)
+        mean = np.zeros(prey.shape, np.float32)
+        for step in range(prey.shape[-1]):
+            moving = np.flatnonzero(length > step)
+            everyone = moving.size == len(length)
+            chasing = predators if everyone else predators.at(moving)
+            moved, mean[moving, step] = self.step(chasing, prey[moving, step, None])
+            predators.put(moving, moved)
+        return predators, mean
+
+    @cached_property
+    def tables(self) -> Tables:
+        """The tables above, with contiguous copies of those that are read-only."""
+        return Tables(
+            cells=CELLS,
+            danger=self.danger,
+            visible=self.visible.copy(),
+            bearing=self.bearing,
+            ahead=self.ahead.astype(np.int16),
+            pace=self.pace,
+            turned=np.float32(self.turned),
+        )
 
     def step(
         self, predators: Predators, prey: np.ndarray

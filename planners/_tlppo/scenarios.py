@@ -67,15 +67,10 @@ class Scenarios:
         """Follow options [m] to their ends, or until `depth` steps after the root;
         returns the rollouts there and their rewards [m]."""
         trip = self.options.trip(start.prey, option, depth)
-        predators = start.predators.copy()
-        reward = np.zeros(len(option))
-        for step in range(1, int(trip.length.max(initial=0)) + 1):
-            moving = np.flatnonzero(trip.length >= step)
-            cell = trip.cell_after(step, moving)
-            everyone = moving.size == len(option)
-            chasing = predators if everyone else predators.at(moving)
-            moved, caught = self.chase.step(chasing, cell[:, None])
-            predators.put(moving, moved)
-            distance = self.options.goal_distance[cell]
-            reward[moving] += weights.distance * distance + weights.risk * caught
+        cell = trip.cells()  # [m, S]
+        predators, caught = self.chase.run(start.predators, cell, trip.length)
+        distance = self.options.goal_distance[cell]
+        taken = np.arange(cell.shape[-1]) < trip.length[:, None]
+        steps = weights.distance * distance + weights.risk * caught
+        reward = np.where(taken, steps, 0).sum(-1)
         return Rollouts(trip.end(), predators), reward

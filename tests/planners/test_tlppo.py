@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from curriculum import compiled
 from curriculum.envs._base.door import Door
 from curriculum.envs._base.native import NativeRows
 from curriculum.envs._cellworld.cells import cellworld
@@ -400,6 +401,44 @@ def test_a_predator_catches_in_passing():
     assert model.danger[moved.cell[0, 0] * CELL_COUNT + middle] == 0  # far behind
     assert caught.tolist() == [1]
     assert moved.survival.tolist() == [[0]]
+
+
+@pytest.mark.parametrize("scenarios", [1, 7, 32, 150])
+def test_kernels_chase_as_numpy_does_to_the_last_bit(scenarios, monkeypatch):
+    pytest.importorskip("numba", minversion="0.60")
+    rng = np.random.default_rng(scenarios)
+    model = Chase(cells=CELLS, speed=0.3, gain=5)
+    shape = (40, scenarios)
+    start = Predators(
+        cell=rng.choice(CELLS.open, shape),
+        destination=rng.choice(CELLS.open, shape),
+        heading=rng.uniform(-400, 400, shape).astype(np.float32),
+        progress=rng.random(shape).astype(np.float32),
+        survival=rng.random(shape).astype(np.float32),
+    )
+    prey = rng.choice(CELLS.open, (40, 20))
+    length = rng.integers(0, 21, 40)
+    before = start.copy()
+    by_kernels, caught = model.run(start, prey, length)
+    monkeypatch.setenv(compiled.SWITCH, "off")
+    by_numpy, expected = model.run(start, prey, length)
+    assert caught.any()
+    assert caught.tobytes() == expected.tobytes()
+    for ours, theirs, kept, given in zip(
+        by_kernels, by_numpy, start, before, strict=True
+    ):
+        assert ours.tobytes() == theirs.tobytes()
+        np.testing.assert_array_equal(kept, given)
+
+
+def test_plans_do_not_depend_on_kernels(monkeypatch):
+    pytest.importorskip("numba", minversion="0.60")
+    first, second = (rows_of(0, each=3, predator="equal") for _ in range(2))
+    planner = TLPPO(simulations=40)
+    expected = play_some(first, planner.setup(first, spec_of(first), (0,)), 5)
+    monkeypatch.setenv(compiled.SWITCH, "off")
+    other = TLPPO(simulations=40).setup(second, spec_of(second), (0,))
+    np.testing.assert_array_equal(play_some(second, other, 5), expected)
 
 
 def test_turning_away_from_its_way_costs_a_prey_time():
