@@ -6,6 +6,7 @@ from typing import ClassVar, Literal
 import gymnasium as gym
 import numpy as np
 
+from curriculum.compiled import load
 from curriculum.envs._base.native import Grid
 from curriculum.envs._base.streams import Random
 from curriculum.envs._pointmass import mazes
@@ -158,6 +159,11 @@ class Pointmass(Grid):
         A move goes along the rows, then along the columns; either half is left out if
         it would end in a wall or outside."""
         free = self.layout.free
+        kernels = load("curriculum.envs._pointmass.kernels", "pointmass")
+        if kernels is not None:
+            after = np.empty((len(state), 2))
+            kernels.slide(state, push, MOVES, free, after)
+            return after
         stride = free.shape[1]
         place = list(state.T[:2].copy())
         pushes = list(push)

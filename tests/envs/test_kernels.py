@@ -12,6 +12,7 @@ from curriculum.envs._base.native import NativeRows
 from curriculum.envs._cellworld.columns import COLUMN, LAST_SEEN, NO_CELL
 from curriculum.envs._cellworld.lattice import OCCLUDER_APOTHEM
 from curriculum.envs.botevade import BotEvade
+from curriculum.envs.pointmass import Pointmass
 from curriculum.types import stream
 
 pytest.importorskip("numba", minversion="0.60")
@@ -91,18 +92,21 @@ def differences(setting: tuple[Any, ...], steps: int, patch: pytest.MonkeyPatch)
         patch.setenv(compiled.SWITCH, "off")
         by_numpy = world.step(state, action, stream(step, "world"))
         patch.delenv(compiled.SWITCH)
-        same = np.ones(ROWS, bool)
-        for ours, theirs in zip(by_kernels, by_numpy, strict=True):
-            bits = (
-                ours.reshape(ROWS, -1).view(np.uint8),
-                theirs.reshape(ROWS, -1).view(np.uint8),
-            )
-            same &= (bits[0] == bits[1]).all(-1)
-        count += int((~same).sum())
+        count += int((~same_bits(by_kernels, by_numpy)).sum())
         state, _, over = by_kernels
         state = state.copy()
         state[over] = world.begin(rng, int(over.sum()))
     return count
+
+
+def same_bits(first: tuple[np.ndarray, ...], second: tuple[np.ndarray, ...]) -> Any:
+    """Whether all arrays are equal to the last bit, row by row."""
+    same = np.ones(len(first[0]), bool)
+    for one, other in zip(first, second, strict=True):
+        assert one.dtype == other.dtype
+        for row in range(len(one)):
+            same[row] &= one[row].tobytes() == other[row].tobytes()
+    return same
 
 
 @pytest.mark.parametrize("setting", SOME, ids=str)
@@ -201,3 +205,31 @@ def test_a_destination_may_be_where_the_prey_was_seen(advanced):
         == world.layout.nearest(state[:, [COLUMN["prey_x"], COLUMN["prey_y"]]])[0]
     )
     assert advanced == [True]
+
+
+@pytest.mark.parametrize("maze", ["easy", "hard", "galton"])
+@pytest.mark.parametrize(
+    ("noise", "merge_ends"), [(0.0, False), (0.5, False), (3.0, True)]
+)
+def test_a_step_of_pointmass_is_that_of_numpy_to_the_last_bit(
+    maze, noise, merge_ends, monkeypatch
+):
+    world = Pointmass(maze=maze, noise=noise, merge_ends=merge_ends)
+    height, width = world.cells
+    rng = np.random.default_rng(0)
+    state = world.begin(rng, ROWS)
+    moved = np.zeros(ROWS, bool)
+    for step in range(12):
+        if step % 3 == 2:  # on the edges of cells, in the corners of the maze
+            rounded = rng.random(ROWS) < 0.3
+            state[rounded, :2] = np.rint(state[rounded, :2])
+            state[:4, :2] = [(0, 0), (-0.0, 1.5), (height, width), (0.5, width)]
+        action = rng.integers(5, size=ROWS)
+        by_kernels = world.step(state, action, stream(step, "world"))
+        monkeypatch.setenv(compiled.SWITCH, "off")
+        by_numpy = world.step(state, action, stream(step, "world"))
+        monkeypatch.delenv(compiled.SWITCH)
+        assert same_bits(by_kernels, by_numpy).all()
+        moved |= (by_kernels[0] != state).any(-1)
+        state = by_kernels[0].copy()
+    assert moved.all()
