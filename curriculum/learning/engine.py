@@ -184,7 +184,9 @@ class Native:
         learner = self.learner
         noise = [learner.head.noise.draw(draw) for draw in self.draws[kind]]
         columns = [column for column in batch if column is not None]
-        learner.finish_update(self.programs[kind](*columns, *noise))
+        losses = self.programs[kind](*columns, *noise)
+        # the next call overwrites them
+        learner.finish_update({name: loss.clone() for name, loss in losses.items()})
 
     def _check(self, kind: tuple, batch: Batch) -> str:
         """Make the program for this kind of update, or compare it with what the learner

@@ -20,9 +20,10 @@ from curriculum.learners.dqn import DQN
 from curriculum.learners.iql import IQL
 from curriculum.learners.sac import SAC
 from curriculum.learners.td3bc import TD3BC
+from curriculum.learning import engine
 from curriculum.run import autosave, checkpoint, evaluation, evaluator
 from curriculum.run import run as run_module
-from curriculum.run.loop import begin, train
+from curriculum.run.loop import begin, prepare, train
 from curriculum.run.run import Run
 from curriculum.setting import plugins
 from curriculum.setting.config import Config
@@ -230,6 +231,8 @@ BOX = {"env": "pendulum", "planner": "swing_up"}
         # networks rest
         BOX
         | {"learner": TD3BC(hidden=(16,), batch_size=16, delay=3, return_range=True)},
+        BOX
+        | {"learner": TD3BC(hidden=(16,), batch_size=16, delay=3), "engine": "native"},
         {
             "learner": IQL(
                 hidden=(16,),
@@ -253,6 +256,22 @@ def test_a_run_with_noise_returns_and_schedules_resumes_exactly(
     rest = list(train(config, tmp_path / "broken", found))
     assert same(broken[:known] + rest, whole)
     assert digest(tmp_path / "broken") == digest(tmp_path / "whole")
+
+
+def test_a_resumed_run_keeps_the_engine_that_auto_chose(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    config = tiny()
+    with monkeypatch.context() as patched:
+        patched.setitem(engine.WORTHWHILE_UPDATES, "native", 1)
+        list(itertools.islice(train(config, tmp_path), 17))
+        assert Run(config).trainer.mode == "native"
+    assert Run(config).trainer.mode == "eager"
+    found = newest(tmp_path)
+    assert prepare(config, resume=found).trainer.mode == "native"
+    assert (
+        prepare(replace(config, engine="torch"), resume=found).trainer.mode == "eager"
+    )
 
 
 @pytest.mark.parametrize("learner", plugins.names("learner"))
