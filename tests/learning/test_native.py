@@ -85,6 +85,33 @@ def test_every_learner_learns_the_same_natively(name: str, box: bool):
     assert torch.equal(states[0]["generators"], states[1]["generators"])
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "box"), KINDS)
+def test_two_hundred_updates_stay_together(name: str, box: bool):
+    written, made, perturbed = (make(name, box) for _ in range(3))
+    generator = torch.Generator().manual_seed(0)
+    for weights in perturbed.weights.members.values():
+        rounding = 6e-8 * torch.randn(weights.vector.shape, generator=generator)
+        weights.vector.mul_(1 + rounding)
+    update = Native(made)
+    for batch in batches(box, 200):
+        written.update(batch)
+        perturbed.update(batch)
+        update(batch)
+    # EDAC multiplies any rounding error by 10,000
+    own_spread = largest_difference(written, perturbed)
+    assert largest_difference(written, made) <= max(1e-5, 3 * own_spread)
+
+
+def largest_difference(one: Learner, other: Learner) -> float:
+    found = 0.0
+    for name, mine in one.weights.members.items():
+        difference = (mine.vector - other.weights.members[name].vector).abs()
+        if not name.startswith("adam"):
+            found = max(found, float(difference.max()))
+    return found
+
+
 @pytest.mark.parametrize(("name", "box"), [("cql", False), ("iql", True)])
 def test_a_seed_alone_is_the_seed_among_others(name: str, box: bool):
     together, alone = make(name, box, (0, 1, 2)), make(name, box, (1,))
