@@ -13,13 +13,15 @@ from curriculum.replay import episodes, frames, shared
 from curriculum.replay.episodes import Episodes
 from curriculum.replay.frames import Frames
 from curriculum.replay.layout import Transition, layout_of
-from curriculum.replay.ring import Ring, Stored
+from curriculum.replay.ring import Ring, Stored, origins
 from curriculum.replay.sampling import SAMPLINGS, Sampler, Sources
 from curriculum.replay.storage import Storage
 from curriculum.replay.workspace import Sizes, Workspace
 from curriculum.types import SOURCES, Batch, SharedData, Spec, State, within
 
 SOURCE = {name: index for index, name in enumerate(SOURCES)}
+# fields of a transition that are stored beside those in batches
+TRACKED = ("reward", "terminated", "truncated", "source", "planning_rate")
 # observations of shared data among which different ones are sought, for each wanted one
 SEARCHED = 10
 # numbers of observations of shared data that are handed out at once: larger arrays, one
@@ -90,6 +92,10 @@ class Buffer:
             shared.count(data),
         )
         self.workspace: Workspace | None = None
+        self.origins = origins(len(seeds), rows_per_seed, self.capacity)
+        self.own_rows = np.arange(rows_per_seed)  # [E]
+        stored = {*TRACKED, *self.layout.columns}
+        self.fields = [name for name in Transition._fields if name in stored]
         return self
 
     @property
@@ -115,36 +121,47 @@ class Buffer:
 
     def add(self, step: Transition, keep: np.ndarray | None = None) -> None:
         """Store one step of all rows, or of those in mask `keep` [P, E]."""
-        if keep is None:
-            keep = np.ones(step.terminated.shape, bool)
         if self.reward_shift:
             step = step._replace(reward=step.reward + np.float32(self.reward_shift))
-        self.sampler.count_drawn()
-        stored = self._number(step, keep)
+        stored, values = self._choose(step, keep)
+        if self.ring.reuses_slots:
+            self.sampler.count_drawn()
         oldest = self.ring.added - self.capacity
         if self.frames:
             oldest = np.maximum(oldest, self.frames.add(step, stored))
-        self.sources.evict(*self.ring.evict(oldest))
-        at = (stored.seed, stored.row)
-        self.sources.add(stored, step.source[at], step.planning_rate[at])
-        self.episodes.add(stored, step.reward, step.terminated, step.truncated)
-        self.storage.add(step, stored)
+        if (oldest > self.ring.evicted).any():
+            self.sources.evict(*self.ring.evict(oldest))
+        self.sources.add(stored, values["source"], values["planning_rate"])
+        self.episodes.add(stored, values, step.terminated | step.truncated)
+        self.storage.add(stored, values)
         for column, correction in self.layout.corrections(step, stored, self.episodes):
             self.storage.correct(column, correction)
 
-    def _number(self, step: Transition, keep: np.ndarray) -> Stored:
-        """Give the transitions in mask `keep` [P, E] their numbers and slots."""
-        at = np.nonzero(keep)
-        seed, row = at
-        number = self.ring.append(keep)[at]
-        return Stored(
-            seed=seed,
-            row=row,
+    def _choose(
+        self, step: Transition, keep: np.ndarray | None
+    ) -> tuple[Stored, dict[str, np.ndarray]]:
+        """Give the transitions in mask `keep` [P, E] their numbers and slots; also
+        returns what is stored of their fields, [n, ...] by name."""
+        if keep is None:
+            chosen = self.origins
+            number = self.ring.append_all(self.own_rows).reshape(-1)
+            values = step.of_rows(self.fields, None)
+        else:
+            chosen = self.origins.chosen(keep)
+            number = self.ring.append(keep).reshape(-1)[chosen.position]
+            values = step.of_rows(self.fields, chosen.position)
+        slot = number % self.capacity
+        stored = Stored(
+            position=chosen.position,
+            seed=chosen.seed,
+            row=chosen.row,
             number=number,
-            slot=number % self.capacity,
-            previous=self.episodes.latest[at],
-            over=step.terminated[at] | step.truncated[at],
+            slot=slot,
+            place=chosen.ring + slot,
+            previous=self.episodes.latest.reshape(-1)[chosen.position],
+            over=values["terminated"] | values["truncated"],
         )
+        return stored, values
 
     def sample(
         self,

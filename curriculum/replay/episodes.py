@@ -98,6 +98,8 @@ class Episodes:
         rows = (seeds, rows_per_seed)
         self.followed = Followed.of(ring.places, data)
         self.columns = Columns.empty(seeds, ring.capacity, self.followed)
+        # the same memory, [P * capacity] each
+        self.flat = Columns._make(column.reshape(-1) for column in self.columns)
         self.shared_returns = shared.complete_returns(data) if data else np.zeros(0)
         self.shared_begins = shared.begins(data) if data else np.zeros(0, bool)
         # [P, E] number of the running episode's last stored transition, -1 if the next
@@ -114,39 +116,36 @@ class Episodes:
         return self.columns.nbytes + of_shared
 
     def add(
-        self,
-        stored: Stored,
-        reward: np.ndarray,
-        terminated: np.ndarray,
-        truncated: np.ndarray,
+        self, stored: Stored, values: dict[str, np.ndarray], over: np.ndarray
     ) -> None:
-        """Store one step of all rows, [P, E] each, of which `stored` is kept."""
-        columns = self.columns
-        at = (stored.seed, stored.row)
-        slots = (stored.seed, stored.slot)
-        columns.reward[slots] = reward[at]
-        columns.terminated[slots] = terminated[at]
-        columns.truncated[slots] = truncated[at]
-        columns.episode[slots] = self.episode[at]
-        columns.time[slots] = self.time[at]
+        """Store transitions, fields [n] by name, of a step after which the episodes of
+        the rows in mask `over` [P, E] are over."""
+        columns = self.flat
+        position = stored.position
+        place = stored.place
+        columns.reward[place] = values["reward"]
+        columns.terminated[place] = values["terminated"]
+        columns.truncated[place] = values["truncated"]
+        columns.episode[place] = self.episode.reshape(-1)[position]
+        columns.time[place] = self.time.reshape(-1)[position]
         self._link(stored)
         self.latest[:] = -1
-        self.latest[at] = np.where(stored.over, -1, stored.number)
-        over = terminated | truncated
-        self.episode += over * self.episode.shape[1]
-        self.time = np.where(over, 0, self.time + 1)
+        self.latest.reshape(-1)[position] = np.where(stored.over, -1, stored.number)
+        self.time += 1
+        if over.any():
+            self.episode[over] += self.episode.shape[1]
+            self.time[over] = 0
 
     def _link(self, stored: Stored) -> None:
         """Link transitions to their predecessors."""
-        columns = self.columns
-        slots = (stored.seed, stored.slot)
+        columns = self.flat
         linked = stored.previous >= 0
         distance = stored.number - stored.previous
-        columns.distance[slots] = np.where(linked, distance, 0)
-        columns.ahead[slots] = 0
-        predecessor = stored.previous[linked] % self.ring.capacity
-        ahead = stored.slot[linked] - predecessor
-        columns.ahead[stored.seed[linked], predecessor] = ahead
+        columns.distance[stored.place] = np.where(linked, distance, 0)
+        columns.ahead[stored.place] = 0
+        ahead = stored.slot - stored.previous % self.ring.capacity
+        predecessor = stored.place - ahead
+        columns.ahead[predecessor[linked]] = ahead[linked]
 
     def windows(self, index: np.ndarray, discount: float, n_step: int) -> Windows:
         """Follow windows of up to `n_step` steps from places `index` [..., P, B]."""

@@ -7,7 +7,7 @@ their size.
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -32,6 +32,18 @@ class Transition(NamedTuple):
     next_obs: np.ndarray
     source: np.ndarray  # [P, E] index into SOURCES
     planning_rate: np.ndarray  # [P, E]
+
+    def of_rows(
+        self, names: Sequence[str], rows: np.ndarray | None
+    ) -> dict[str, np.ndarray]:
+        """Fields [n, ...] by name of the rows with these indices among those of all
+        seeds; None: of all rows."""
+        found = {}
+        for name in names:
+            field = getattr(self, name)
+            flat = field.reshape(-1, *field.shape[2:])
+            found[name] = flat if rows is None else flat[rows]
+        return found
 
 
 class Correction(NamedTuple):
@@ -71,6 +83,7 @@ class Layout:
 
     def __init__(self, columns: list[Column]) -> None:
         self.columns = {column.name: column for column in columns}
+        self.corrected = [column for column in columns if column.corrector]
         self.places: dict[str, slice] = {}
         self.width = 0  # floats of one packed transition
         for column in columns:
@@ -85,14 +98,14 @@ class Layout:
     def pack(self, values: dict[str, np.ndarray], count: int) -> np.ndarray:
         """Pack `count` transitions, [n, width]; `values` are [n, *shape] by column, and
         columns without values get their initial ones."""
-        parts = []
+        packed = np.empty((count, self.width), np.float32)
         for name, column in self.columns.items():
+            place = self.places[name]
             if column.initial is None or name in values:
-                part = values[name].reshape(count, column.width)
+                packed[:, place] = values[name].reshape(count, column.width)
             else:
-                part = np.full((count, column.width), column.initial)
-            parts.append(part)
-        return np.concatenate(parts, 1, dtype=np.float32, casting="unsafe")
+                packed[:, place] = column.initial
+        return packed
 
     def split(self, packed: Tensor) -> dict[str, Tensor]:
         """Views [..., *shape] of every column of packed transitions [..., width]."""
@@ -106,10 +119,10 @@ class Layout:
         self, step: Transition, stored: Stored, episodes: Episodes
     ) -> Iterator[tuple[str, Correction]]:
         """What the transitions just stored make known, by column."""
-        for name, column in self.columns.items():
-            if column.corrector:
-                for correction in column.corrector(step, stored, episodes):
-                    yield name, correction
+        for column in self.corrected:
+            assert column.corrector is not None
+            for correction in column.corrector(step, stored, episodes):
+                yield column.name, correction
 
 
 def layout_of(spec: Spec, needs: tuple[str, ...] = (), discount: float = 1.0) -> Layout:

@@ -7,13 +7,38 @@ import numpy as np
 from curriculum.types import State
 
 
+class Origins(NamedTuple):
+    """Environment rows from which transitions come, [n] each, ordered by seed."""
+
+    position: np.ndarray  # among the rows of all seeds
+    seed: np.ndarray  # index of the seed
+    row: np.ndarray  # of that seed
+    ring: np.ndarray  # where the ring of the seed begins once all are flattened
+
+    def chosen(self, keep: np.ndarray) -> "Origins":
+        """Those in mask `keep` [P, E]."""
+        position = np.flatnonzero(keep)
+        return Origins(*(field[position] for field in self))
+
+
+def origins(seeds: int, rows: int, capacity: int) -> Origins:
+    """All rows, `rows` of each seed."""
+    position = np.arange(seeds * rows)
+    seed = position // rows
+    return Origins(
+        position=position, seed=seed, row=position % rows, ring=seed * capacity
+    )
+
+
 class Stored(NamedTuple):
     """Transitions that are stored in one call, [n] each, ordered by seed."""
 
+    position: np.ndarray  # of the environment row among those of all seeds
     seed: np.ndarray  # index of the seed
     row: np.ndarray  # environment row of that seed
     number: np.ndarray
     slot: np.ndarray
+    place: np.ndarray  # of the slot in all rings, flattened
     # number of the transition before it in its episode, -1 if there is none
     previous: np.ndarray
     over: np.ndarray  # bool: its episode is over
@@ -45,8 +70,24 @@ class Ring:
         """Count the transitions in mask `keep` [P, E]; returns their numbers [P, E],
         which mean nothing outside the mask."""
         number = self.added[:, None] + keep.cumsum(1) - 1
-        self.added = self.added + keep.sum(1)
+        self._count(keep.sum(1))
         return number
+
+    def append_all(self, rows: np.ndarray) -> np.ndarray:
+        """Count one transition of each of the rows 0 .. E - 1 [E] of every seed;
+        returns their numbers [P, E]."""
+        number = self.added[:, None] + rows
+        self._count(len(rows))
+        return number
+
+    def _count(self, stored: np.ndarray | int) -> None:
+        self.added = self.added + stored
+        self.size = self.added - self.evicted
+
+    @property
+    def reuses_slots(self) -> bool:
+        """Whether any transition was stored in the slot of another."""
+        return bool(self.added.max() > self.capacity)
 
     def evict(self, oldest: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Evict the transitions before number `oldest` [P]; returns their seeds [n] and

@@ -46,8 +46,8 @@ class Sources:
         self, stored: Stored, source: np.ndarray, planning_rate: np.ndarray
     ) -> None:
         """Add transitions with their sources and planning rates, [n] each."""
-        self.source[stored.seed, stored.slot] = source
-        self.planning_rate[stored.seed, stored.slot] = planning_rate
+        self.source.reshape(-1)[stored.place] = source
+        self.planning_rate.reshape(-1)[stored.place] = planning_rate
         if self.queued:
             self._enqueue(stored, source)
         self.count += self.tally(stored.seed, source)
@@ -142,7 +142,9 @@ class Sampler:
         else:
             index[:] = self._draw_by_source(workspace.coins_by_batch, progress)
         self.uncounted.append(index.copy())
-        if len(self.uncounted) * index.size > COUNT_AFTER:
+        is_much = len(self.uncounted) * index.size > COUNT_AFTER
+        # a seed that holds nothing draws nothing, and must not seem to later
+        if is_much or not self.ring.size.all():
             self.count_drawn()
 
     def _draw_uniformly(self, coins: np.ndarray, places: np.ndarray) -> None:

@@ -5,7 +5,7 @@ import numpy as np
 import torch
 
 from curriculum.replay import shared
-from curriculum.replay.layout import Correction, Layout, Transition
+from curriculum.replay.layout import Correction, Layout
 from curriculum.replay.ring import Ring, Stored
 from curriculum.types import SharedData, State
 
@@ -30,6 +30,8 @@ class Storage:
         if data:
             self._pack(data, flat[ring.places :])
         self.flat = torch.from_numpy(flat).to(device)  # [P * capacity + N, W]
+        if device == "cpu":
+            self.array = flat  # the same memory
         in_rings = self.flat[: ring.places]
         # [P, capacity, W]
         self.packed = in_rings.view(len(ring.added), ring.capacity, layout.width)
@@ -46,26 +48,24 @@ class Storage:
                 values[name] = value[steps]
             packed[steps] = self.layout.pack(values, steps.stop - steps.start)
 
-    def add(self, step: Transition, stored: Stored) -> None:
-        """Store those transitions of a step that are kept."""
-        values = step._asdict()
-        values["discount"] = ~step.terminated * self.discount
-        kept = {}
-        for name in self.layout.columns:
-            if name in values:
-                kept[name] = values[name][stored.seed, stored.row]
-        packed = self.layout.pack(kept, len(stored.seed))
-        places = self.ring.offset[stored.seed, 0] + stored.slot
-        there = torch.from_numpy(places).to(self.device)
+    def add(self, stored: Stored, values: dict[str, np.ndarray]) -> None:
+        """Store transitions, fields [n, ...] by name."""
+        discount = ~values["terminated"] * self.discount
+        values = values | {"discount": discount}
+        packed = self.layout.pack(values, len(stored.place))
+        if self.device == "cpu":
+            self.array[stored.place] = packed
+            return
+        there = torch.from_numpy(stored.place).to(self.device)
         self.flat.index_copy_(0, there, torch.from_numpy(packed).to(self.device))
 
     def correct(self, name: str, correction: Correction) -> None:
         """Overwrite values of column `name`."""
-        values = torch.tensor(
-            correction.values, dtype=torch.float32, device=self.device
-        )
+        values = np.asarray(correction.values, np.float32)
         column = self.packed[correction.seed, :, self.layout.column(name)]
-        column[correction.slots] = values.view(len(correction.slots), -1)
+        there = torch.tensor(correction.slots, device=self.device)
+        sent = torch.from_numpy(values.reshape(len(there), -1)).to(self.device)
+        column.index_copy_(0, there, sent)
 
     def set_discount(self, discount: float, terminated: np.ndarray) -> None:
         """Change the discount of one step in all transitions, of which those in mask
