@@ -14,7 +14,6 @@ import hashlib
 import importlib.util
 import os
 import platform
-import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -24,6 +23,7 @@ from types import ModuleType
 from typing import Any
 
 from curriculum.activity import announce
+from curriculum.files import cache_folder
 
 SWITCH = "CURRICULUM_KERNELS"  # environment variable; "off": numpy alone
 
@@ -121,20 +121,9 @@ def _folder(module: str, version: str) -> Path:
     digest = hashlib.sha256(f"{version} {platform.python_version()}".encode())
     for path in sorted(Path(spec.origin).parent.glob("*.py")):
         digest.update(path.read_bytes())
-    return cache_folder() / "kernels" / digest.hexdigest()[:16]
-
-
-def cache_folder() -> Path:
-    """Where this project keeps compiled code: the folder that the environment variable
-    NUMBA_CACHE_DIR or CURRICULUM_CACHE names, or one of the user's cache folder."""
-    named = os.environ.get("NUMBA_CACHE_DIR") or os.environ.get("CURRICULUM_CACHE")
-    if named:
-        return Path(named)
-    home = Path.home()
-    if sys.platform == "darwin":
-        return home / "Library" / "Caches" / "planning-curriculum"
-    parent = os.environ.get("XDG_CACHE_HOME") or home / ".cache"
-    return Path(parent) / "planning-curriculum"
+    named = os.environ.get("NUMBA_CACHE_DIR")
+    parent = Path(named) if named else cache_folder()
+    return parent / "kernels" / digest.hexdigest()[:16]
 
 
 def _is_writable(folder: Path) -> bool:

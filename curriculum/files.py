@@ -1,6 +1,7 @@
 """Files are written beside and renamed: a reader finds the old one or the new one."""
 
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -40,3 +41,16 @@ def flush(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def cache_folder() -> Path:
+    """Where compiled code is kept: the folder that the environment variable
+    CURRICULUM_CACHE names, or one of the user's cache folder."""
+    named = os.environ.get("CURRICULUM_CACHE")
+    if named:
+        return Path(named)
+    home = Path.home()
+    if sys.platform == "darwin":
+        return home / "Library" / "Caches" / "planning-curriculum"
+    parent = os.environ.get("XDG_CACHE_HOME") or home / ".cache"
+    return Path(parent) / "planning-curriculum"

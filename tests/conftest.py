@@ -13,10 +13,10 @@ os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
 import pytest
 import torch
 
-from curriculum import compiled
+from curriculum import files
 
 # kernels of worlds take seconds to compile and are kept by the state of their sources
-os.environ.setdefault("NUMBA_CACHE_DIR", str(compiled.cache_folder()))
+os.environ.setdefault("NUMBA_CACHE_DIR", str(files.cache_folder()))
 torch.set_num_threads(1)
 
 

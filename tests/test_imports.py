@@ -18,7 +18,7 @@ ROOMS = {  # a room -> the rooms that its files may import, besides its own
     "activity": (),
     "trust": (),
     "calls": ("activity",),
-    "compiled": ("activity",),
+    "compiled": ("activity", "files"),
     "nested": ("types",),
     "files": (),
     "crc": (),
@@ -33,7 +33,7 @@ ROOMS = {  # a room -> the rooms that its files may import, besides its own
     "formats": ("types", "files", "activity", "crc"),
     "data": ("types", "files"),
     "replay": ("types",),
-    "learning": ("types",),
+    "learning": ("types", "files"),
     "learners": ("learning", "types"),
     "bonuses": ("learning", "types"),
     "shipping": ("learning", "types", "files"),
@@ -61,7 +61,7 @@ MOST_FLOORS = 6
 ONLY = {  # a library -> the places that may import it
     "torch": (
         *("curriculum/types.py", "curriculum/nested.py"),
-        *("curriculum/replay/*", "curriculum/learning/*"),
+        *("curriculum/replay/*", "curriculum/learning/*", "curriculum/learning/*/*"),
         *("curriculum/learners/*", "curriculum/bonuses/*", "curriculum/shipping/*"),
         *("curriculum/techniques/*", "curriculum/run/*", "curriculum/contract/*"),
         "planners/_expert/*",
@@ -82,6 +82,7 @@ ONLY = {  # a library -> the places that may import it
     "sklearn": ("curriculum/report/*",),
     "PIL": ("curriculum/formats/_frames/*",),
     "numba": ("curriculum/compiled.py",),
+    "llvmlite": ("curriculum/learning/native/machine.py",),
     "tyro": ("curriculum/setting/help_text.py",),
 }
 NEVER = {  # modules that `--help` imports -> libraries it must not wait for

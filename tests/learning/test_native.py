@@ -172,7 +172,7 @@ def test_code_is_compiled_once_and_damaged_code_again(
     again = compiled(double, [x])
     assert not first.machine.was_kept
     assert again.machine.was_kept
-    [kept] = tmp_path.iterdir()
+    [kept] = (tmp_path / "updates").iterdir()
     kept.write_bytes(kept.read_bytes()[:-1])
     damaged = compiled(double, [x])
     assert not damaged.machine.was_kept
@@ -284,6 +284,9 @@ OPERATIONS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "gather": lambda a, b: a.gather(-1, PLACES[..., None]).squeeze(-1),
     "scatter": lambda a, b: a.scatter_add(1, PLACES[:, :, None].expand(-1, -1, 4), b),
     "layer norm": lambda a, b: torch.nn.functional.layer_norm(a, (4,)),
+    "other arguments": lambda a, b: torch.div(a, b, rounding_mode="floor"),
+    "numbers alone": lambda a, b: torch.where(a > b, 1.0, 2.0) + torch.arange(4),
+    "padded and changed": lambda a, b: _pad_and_change(a, b),
     "left to torch": lambda a, b: a.cumsum(1) + b.sort(-1).values,
 }
 
@@ -291,6 +294,14 @@ OPERATIONS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 def _set_part(a: Tensor, b: Tensor) -> Tensor:
     a[:, 1:, ::2] = b[:, :2, ::2]
     return a
+
+
+def _pad_and_change(a: Tensor, b: Tensor) -> Tensor:
+    """A product with what an array was before it changed."""
+    weights = b.transpose(1, 2)[..., :1].clone()  # [2, 4, 1]
+    padded = torch.nn.functional.pad(weights, (0, 7))
+    weights.mul_(2)
+    return a @ padded
 
 
 @pytest.mark.parametrize("name", OPERATIONS)

@@ -167,6 +167,8 @@ def cast(value: Expression | Number, wanted: Type) -> Expression:
 def promote(*values: Expression | Number) -> tuple[Expression, ...]:
     """Convert all to the widest type among the formulas; Python's numbers follow."""
     types = [value.type for value in values if isinstance(value, Expression)]
+    if not types:
+        raise Unsupported("an operation on Python's numbers alone")
     widest = max(types, key=lambda type: RANK[type])
     if RANK[widest] < RANK["f32"] and any(isinstance(v, float) for v in values):
         widest = "f32"

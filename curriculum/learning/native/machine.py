@@ -3,7 +3,6 @@
 import ctypes
 import hashlib
 import os
-import sys
 from collections.abc import Callable
 from contextlib import suppress
 from functools import cache
@@ -13,10 +12,11 @@ from typing import Any
 
 import torch
 
+from curriculum.files import cache_folder
 from curriculum.learning.native.emission import BLAS
+from curriculum.learning.native.expressions import Unsupported
 
-# a folder for compiled updates, in the place of the user's cache folder
-FOLDER_VARIABLE = "CURRICULUM_CACHE"
+FOLDER = "updates"  # inside the cache folder
 DIGEST_BYTES = 32  # of SHA-256, at the begin of a file in that folder
 Function = Callable[[int], None]
 
@@ -31,7 +31,8 @@ class Machine:
         target = _target_machine()
         host = f"{target.triple} {llvm.get_host_cpu_name()} {_features()}"
         key = "\n".join([llvm.llvm_version_info.__repr__(), host, code])
-        kept = cache_folder() / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.o"
+        digest = hashlib.sha256(key.encode()).hexdigest()
+        kept = cache_folder() / FOLDER / f"{digest[:32]}.o"
         compiled = _read(kept)
         self.was_kept = compiled is not None
         if compiled is None:
@@ -56,18 +57,6 @@ def obstacle() -> str:
     if not _blas_address():
         return "this build of torch does not offer its matrix product (sgemm)"
     return ""
-
-
-def cache_folder() -> Path:
-    """Where compiled updates are kept."""
-    named = os.environ.get(FOLDER_VARIABLE)
-    if named:
-        return Path(named)
-    home = Path.home()
-    if sys.platform == "darwin":
-        return home / "Library" / "Caches" / "planning-curriculum"
-    parent = os.environ.get("XDG_CACHE_HOME") or home / ".cache"
-    return Path(parent) / "planning-curriculum"
 
 
 @cache
@@ -111,8 +100,11 @@ def _target_machine() -> Any:
 def _compile(code: str, target: Any) -> bytes:
     import llvmlite.binding as llvm
 
-    module = llvm.parse_assembly(code)
-    module.verify()
+    try:
+        module = llvm.parse_assembly(code)
+        module.verify()
+    except RuntimeError as error:
+        raise Unsupported(f"LLVM refuses the code ({error})") from None
     options = llvm.create_pipeline_tuning_options(speed_level=3)
     options.loop_vectorization = True
     options.slp_vectorization = True
