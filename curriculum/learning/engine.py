@@ -141,11 +141,13 @@ class Native:
     on, with a warning, if torch does something that cannot be recorded, if the first
     update differs from that of torch by more than rounding does, or if the learner
     turns out to do something else in later updates: it is recorded again in the second
-    one, the fourth, the eighth and so on."""
+    one, and ever more rarely after that."""
 
     # largest difference between both first updates, as a share of what changed: a
     # rounding error can turn the sign of single steps of Adam
     TOLERANCE = 0.1
+    # updates before those in which a learner is recorded
+    CHECKED = (0, *(4**power for power in range(16)))
 
     def __init__(self, learner: Learner):
         self.learner = learner
@@ -162,7 +164,7 @@ class Native:
             self._prepare(has_data)
             kind = _kind_of_update(self.learner, batch)
             runs = self.runs.get(kind, 0)
-            if runs & (runs - 1) == 0:  # none, or a power of two
+            if runs in self.CHECKED:
                 self.problem = self._check(kind, batch)
             if not self.problem:
                 self._run(kind, batch)
@@ -219,10 +221,10 @@ class Native:
 
         inputs = [*columns.values(), *noise]
         if kind in self.programs:
-            code = native.Recording(step, inputs).code
-            changed = code != self.programs[kind].code
+            operations = native.record(step, inputs).operations
+            changed = operations != self.programs[kind].operations
             return "this learner changes from update to update" if changed else ""
-        native.Recording(step, inputs)  # in which networks allocate what they keep
+        native.record(step, inputs)  # in which networks allocate what they keep
         program = native.Program(native.Recording(step, inputs))
         program(*inputs)
         difference = program.difference()

@@ -15,6 +15,6 @@ of the code.
 
 from curriculum.learning.native.expressions import Unsupported
 from curriculum.learning.native.machine import obstacle
-from curriculum.learning.native.program import Program, Recording
+from curriculum.learning.native.program import Program, Recording, record
 
-__all__ = ["Program", "Recording", "Unsupported", "obstacle"]
+__all__ = ["Program", "Recording", "Unsupported", "obstacle", "record"]

@@ -14,20 +14,25 @@ from curriculum.learning.native.lowering import lower
 from curriculum.learning.native.machine import Machine
 from curriculum.learning.native.memory import Arena
 from curriculum.learning.native.nodes import Call, Node, arrays_in
-from curriculum.learning.native.trace import trace, whole
+from curriculum.learning.native.trace import Trace, trace, whole
 
 DTYPES = {name: dtype for dtype, name in TYPES.items()}
 
 
-class Recording:
-    """A function of tensors as a list of steps, and their code.
+def record(function: Callable[..., Any], inputs: Sequence[Tensor]) -> Trace:
+    """What a function does; memory from outside that it changes is as before
+    afterwards.
 
-    Recording runs the function; memory from outside that it changes is as before
-    afterwards. Raises `Unsupported` for what cannot be repeated."""
+    Raises `Unsupported` for what cannot be repeated."""
+    own = [_own_storage(tensor) for tensor in inputs]
+    return trace(lambda: function(*own), own)
+
+
+class Recording:
+    """A function of tensors as a list of steps, and their code."""
 
     def __init__(self, function: Callable[..., Any], inputs: Sequence[Tensor]):
-        own = [_own_storage(tensor) for tensor in inputs]
-        self.trace = trace(lambda: function(*own), own)
+        self.trace = record(function, inputs)
         self.results = {array.storage for array in arrays_in(self.trace.results)}
         nodes = lower(self.trace)
         storages = enumerate(self.trace.storages)
@@ -55,7 +60,7 @@ class Program:
     call overwrites."""
 
     def __init__(self, recording: Recording):
-        self.code = recording.code
+        self.operations = recording.trace.operations
         self.storages = recording.trace.storages
         self.changes = recording.trace.changes
         self.inputs = dict.fromkeys(recording.trace.inputs, torch.empty(0))
@@ -64,7 +69,7 @@ class Program:
         )
         self.table = self._table()
         names = [f"segment{i}" for i in range(len(recording.segments))]
-        self.machine = Machine(self.code, names)
+        self.machine = Machine(recording.code, names)
         first, *others = self.machine.functions
         self.steps: list[Callable[[int], None]] = [first]
         for call, function in zip(recording.calls, others, strict=True):
