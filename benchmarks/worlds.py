@@ -5,27 +5,32 @@ way to step many of them.
 
 Ours are rows of one seed in one batch of arrays, as a run steps them. Beside them
 stands Gymnasium's `SyncVectorEnv`: the same dynamics one environment at a time, under
-their Gymnasium name, with the same restart in the step that ends an episode. Actions
-are random and drawn beforehand. One thread, seconds of the processor; rounds alternate,
-the ratio is that of one round, and what is printed are medians with the least and the
-largest.
+their Gymnasium name, with the same restart in the step that ends an episode. Where a
+world has kernels (the extra `[fast]`), both sides are stepped by numpy and by kernels.
+Actions are random and drawn beforehand. One thread, seconds of the processor; rounds
+alternate, ratios are those of one round, and what is printed are medians with the least
+and the largest.
 """
 
 import argparse
+import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from typing import Any, NamedTuple
 
 import gymnasium as gym
 import numpy as np
 from gymnasium.vector import AutoresetMode
 
+from curriculum.compiled import SWITCH
 from curriculum.envs.atari import Atari
 from curriculum.envs.botevade import BotEvade
 from curriculum.envs.gridworld import Gridworld
 from curriculum.envs.gym import Gym
 from curriculum.envs.pointmass import Pointmass
-from curriculum.types import World
+from curriculum.planners.tlppo import TLPPO
+from curriculum.types import Rows, Spec, World
 
 CHUNK = 50  # steps between two looks at the clock
 
@@ -36,14 +41,16 @@ class Side(NamedTuple):
     name: str
     rows: int
     chunk: Callable[[], None]  # `CHUNK` steps of every row
+    has_kernels: bool = False
 
 
 class Contest(NamedTuple):
     """What is compared: ours, by one number of rows or several, and the other side
-    last."""
+    last, if there is one."""
 
     name: str
     sides: tuple[Side, ...]
+    has_peer: bool = True
 
 
 def gridworld() -> list[Contest]:
@@ -63,8 +70,8 @@ def pointmass() -> list[Contest]:
         Contest(
             world.title,
             (
-                *_ours(world, 64, 1_024),
-                _gymnasium(f"curriculum/Pointmass{name}-v0", 64),
+                *_ours(world, 8, 64, 1_024, has_kernels=True),
+                _gymnasium(f"curriculum/Pointmass{name}-v0", 64, has_kernels=True),
             ),
         )
         for name, world in mazes.items()
@@ -99,9 +106,27 @@ def botevade() -> list[Contest]:
         "BotEvadeOriginal": BotEvade(dynamics="original", hide_distance=False),
     }
     return [
-        Contest(name, (*_ours(world, 64, 256), _gymnasium(f"curriculum/{name}-v0", 4)))
+        Contest(
+            name,
+            (
+                *_ours(world, 1, 64, 256, has_kernels=True),
+                _gymnasium(f"curriculum/{name}-v0", 4, has_kernels=True),
+            ),
+        )
         for name, world in worlds.items()
     ]
+
+
+def tlppo() -> list[Contest]:
+    """Decisions of the planner TLPPO in one row, with the steps between them."""
+    contests = []
+    for predator in ("slow", "equal"):
+        rows = BotEvade(predator=predator).rows([np.random.default_rng(0)], 1)
+        rows.reset()
+        chunk = _play(TLPPO(), rows)
+        side = Side("ours", 1, chunk, has_kernels=True)
+        contests.append(Contest(f"TLPPO, {predator} predator", (side,), has_peer=False))
+    return contests
 
 
 def hopper() -> list[Contest]:
@@ -115,30 +140,42 @@ def hopper() -> list[Contest]:
 WORLDS = {  # name -> what is measured of it
     "atari": atari,
     "botevade": botevade,
+    "tlppo": tlppo,
     "gridworld": gridworld,
     "pointmass": pointmass,
     "hopper": hopper,
 }
 
 
-def _ours(world: World, *counts: int) -> list[Side]:
+def _ours(world: World, *counts: int, has_kernels: bool = False) -> list[Side]:
     sides = []
     for count in counts:
         rows = world.rows([np.random.default_rng(0)], count)
         rows.reset()
-        sides.append(
-            Side("ours", count, _chunk(rows.step, rows.single_action_space, count))
-        )
+        chunk = _chunk(rows.step, rows.single_action_space, count)
+        sides.append(Side("ours", count, chunk, has_kernels))
     return sides
 
 
-def _gymnasium(name: str, count: int) -> Side:
+def _play(planner: TLPPO, rows: Rows) -> Callable[[], None]:
+    space = rows.single_observation_space
+    actions = int(rows.single_action_space.n)
+    spec = Spec(space.shape, "float32", space.low, space.high, actions, 0)
+    planner.setup(rows, spec, (0,))
+
+    def chunk() -> None:
+        for _ in range(CHUNK):
+            rows.step(planner.act(rows.obs, np.arange(1)))
+
+    return chunk
+
+
+def _gymnasium(name: str, count: int, has_kernels: bool = False) -> Side:
     same_step = {"autoreset_mode": AutoresetMode.SAME_STEP}
     env = gym.make_vec(name, count, "sync", vector_kwargs=same_step)
     env.reset(seed=0)
-    return Side(
-        "SyncVectorEnv", count, _chunk(env.step, env.single_action_space, count)
-    )
+    chunk = _chunk(env.step, env.single_action_space, count)
+    return Side("SyncVectorEnv", count, chunk, has_kernels)
 
 
 def _loop(name: str, count: int) -> Side:
@@ -167,6 +204,16 @@ def _chunk(
             step(action)
 
     return chunk
+
+
+def rates(side: Side, seconds: float) -> tuple[float, float]:
+    """Steps per second by numpy and by kernels, the latter NaN where there are none."""
+    os.environ[SWITCH] = "off"
+    by_numpy = rate(side, seconds)
+    if not side.has_kernels or find_spec("numba") is None:
+        return by_numpy, np.nan
+    os.environ[SWITCH] = "on"
+    return by_numpy, rate(side, seconds)
 
 
 def rate(side: Side, seconds: float) -> float:
@@ -199,24 +246,33 @@ def main() -> None:
     )
     options = parser.parse_args()
     print(
-        "| world | who | rows | steps/s | ours over theirs |\n|:--|:--|--:|--:|--:|",
+        "| world | who | rows | numpy, steps/s | kernels, steps/s | kernels over numpy "
+        "| ours over theirs |\n|:--|:--|--:|--:|--:|--:|--:|",
         flush=True,
     )
     for contest in (c for world in options.worlds for c in WORLDS[world]()):
         rounds = [
-            [rate(side, options.seconds) for side in contest.sides]
+            [rates(side, options.seconds) for side in contest.sides]
             for _ in range(options.rounds + 1)
         ]
-        rates = np.array(rounds[1:])  # [rounds, sides]; the first round warms up
-        for n, side in enumerate(contest.sides):
-            ratio = (
-                spread(rates[:, n] / rates[:, -1], 1)
-                if side is not contest.sides[-1]
-                else ""
-            )
-            rate = spread(rates[:, n])
-            cells = [contest.name, side.name, str(side.rows), rate, ratio]
-            print(f"| {' | '.join(cells)} |", flush=True)
+        # the first round warms up
+        for line in table(contest, np.array(rounds[1:])):
+            print(f"| {' | '.join(line)} |", flush=True)
+
+
+def table(contest: Contest, measured: np.ndarray) -> Iterator[list[str]]:
+    """The lines of a contest from its rates [rounds, sides, 2]."""
+    by_numpy, by_kernels = np.moveaxis(measured, -1, 0)
+    best = np.where(np.isnan(by_kernels), by_numpy, by_kernels)
+    for n, side in enumerate(contest.sides):
+        cells = [contest.name, side.name, str(side.rows), spread(by_numpy[:, n])]
+        cells += ["", "", ""]
+        if not np.isnan(by_kernels[:, n]).any():
+            cells[4] = spread(by_kernels[:, n])
+            cells[5] = spread(by_kernels[:, n] / by_numpy[:, n], 1)
+        if contest.has_peer and side is not contest.sides[-1]:
+            cells[6] = spread(best[:, n] / best[:, -1], 1)
+        yield cells
 
 
 if __name__ == "__main__":

@@ -19,11 +19,10 @@ PREDATORS = named(
 )
 TABLES = named(
     Tables,
-    cells="i8",
-    danger="f4[::1]",
-    visible="b1[::1]",
-    bearing="f4[::1]",
-    ahead="i2[::1]",
+    danger="f4[:, ::1]",
+    visible="b1[:, ::1]",
+    bearing="f4[:, ::1]",
+    ahead="i2[:, :, ::1]",
     pace="f4[::1]",
     turned="f4",
 )
@@ -33,16 +32,16 @@ TABLES = named(
 def move(predators, at, target, tables):
     """Move one predator for one step; returns the probability that it catches its
     prey."""
-    pair = predators.cell[at] * tables.cells + target
-    if tables.visible[pair]:
+    before = predators.cell[at]
+    if tables.visible[target, before]:
         predators.destination[at] = target
-    way = predators.cell[at] * tables.cells + predators.destination[at]
-    error = tables.bearing[way] - predators.heading[at]
+    destination = predators.destination[at]
+    error = tables.bearing[destination, before] - predators.heading[at]
     error = error - ONE_TURN * np.rint(error / ONE_TURN)
     progress = predators.progress[at] + tables.pace[int(abs(error))]
     hops = int(progress)
-    cell = int(tables.ahead[hops * tables.cells**2 + way])
-    danger = max(tables.danger[pair], tables.danger[cell * tables.cells + target])
+    cell = int(tables.ahead[hops, destination, before])
+    danger = max(tables.danger[target, before], tables.danger[target, cell])
     caught = predators.survival[at] * danger
     predators.cell[at] = cell
     predators.heading[at] = predators.heading[at] + tables.turned * error

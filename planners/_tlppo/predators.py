@@ -43,14 +43,14 @@ class Predators(NamedTuple):
 
 
 class Tables(NamedTuple):
-    """What a chase looks up, as kernels take it: see `Chase`."""
+    """What a chase looks up, as kernels take it: the tables of `Chase` by second cell,
+    then first, as many predators chase one prey."""
 
-    cells: int
-    danger: np.ndarray
-    visible: np.ndarray
-    bearing: np.ndarray
-    ahead: np.ndarray  # int16
-    pace: np.ndarray
+    danger: np.ndarray  # [331, 331] float32
+    visible: np.ndarray  # [331, 331] bool
+    bearing: np.ndarray  # [331, 331] float32
+    ahead: np.ndarray  # [H, 331, 331] int16
+    pace: np.ndarray  # [181] float32
     turned: np.float32
 
 
@@ -138,13 +138,12 @@ class Chase:
 
     @cached_property
     def tables(self) -> Tables:
-        """The tables above, with contiguous copies of those that are read-only."""
+        """The tables above, as kernels take them."""
         return Tables(
-            cells=CELLS,
-            danger=self.danger,
-            visible=self.visible.copy(),
-            bearing=self.bearing,
-            ahead=self.ahead.astype(np.int16),
+            danger=_by_second_cell(self.danger, np.float32)[0],
+            visible=_by_second_cell(self.visible, np.bool_)[0],
+            bearing=_by_second_cell(self.bearing, np.float32)[0],
+            ahead=_by_second_cell(self.ahead, np.int16),
             pace=self.pace,
             turned=np.float32(self.turned),
         )
@@ -192,3 +191,10 @@ class Chase:
             xy = np.where(passing[:, None], self.cells.xy[waypoint], xy)
             here = np.where(passing, waypoint, here)
             left = np.where(passing, left - length, left)
+
+
+def _by_second_cell(tables: np.ndarray, dtype: type) -> np.ndarray:
+    """A copy of H flat tables of pairs of cells, [H, 331, 331] by second cell, then
+    first."""
+    pairs = tables.reshape(-1, CELLS, CELLS)
+    return np.array(pairs.swapaxes(1, 2), dtype, order="C")
