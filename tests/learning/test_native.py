@@ -209,6 +209,19 @@ def test_own_random_numbers_make_updates_eager():
     assert_equal_weights(learner, eager, 0)
 
 
+def test_numbers_that_python_reads_make_updates_eager():
+    learner = make("dqn", False)
+    original = learner.losses
+
+    def losses(batch: Batch) -> dict[str, Tensor]:
+        factor = batch.reward.mean().item()
+        return {name: factor * loss for name, loss in original(batch).items()}
+
+    learner.losses = losses  # type: ignore[method-assign]
+    with pytest.warns(UserWarning, match="a number of Python"):
+        Native(learner)(batches(False, 1)[0])
+
+
 def test_code_that_disagrees_with_torch_is_not_used(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ):

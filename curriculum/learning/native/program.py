@@ -14,7 +14,7 @@ from curriculum.learning.native.lowering import lower
 from curriculum.learning.native.machine import Machine
 from curriculum.learning.native.memory import Arena
 from curriculum.learning.native.nodes import Call, Node, arrays_in
-from curriculum.learning.native.trace import Trace, trace, whole
+from curriculum.learning.native.trace import Trace, tensors_in, trace, whole
 
 DTYPES = {name: dtype for dtype, name in TYPES.items()}
 
@@ -120,7 +120,9 @@ class Program:
             if number in self.arena.starts:
                 table[number] = self.arena.part(number).data_ptr()
                 storage.tensor = self.arena.part(number)  # frees the recorded one
-            elif not storage.inside:
+            elif storage.inside:
+                storage.tensor = torch.empty(0)  # nobody needs it
+            else:
                 table[number] = storage.address
         self.address = table.ctypes.data
         return table
@@ -132,7 +134,7 @@ class Program:
         def step(address: int) -> None:
             results = operation.function(**self._with_tensors(operation.values))
             if not operation.function._schema.is_mutable:
-                found = results if isinstance(results, tuple | list) else [results]
+                found = tensors_in(results)
                 for array, result in zip(operation.outputs, found, strict=True):
                     self._tensor(array).copy_(result)
 

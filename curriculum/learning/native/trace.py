@@ -107,12 +107,14 @@ class _Recorder(TorchDispatchMode):
         for tensor in _written(function, values):
             self._before_write(tensor)
         result = function(*args, **(kwargs or {}))
+        if isinstance(result, int | float | complex):
+            raise Unsupported(f"{function} makes a number of Python out of a tensor")
         name = function.overloadpacket.__name__
         if name in CONSTANT:
             self.replace(result)
             return result
         is_view = self._is_view(function, result)
-        outputs = [self.array(tensor, inside=True) for tensor in _tensors(result)]
+        outputs = [self.array(tensor, inside=True) for tensor in tensors_in(result)]
         if not is_view and name not in WITHOUT_EFFECT:
             self.trace.operations.append(Operation(function, recorded, outputs))
         return result
@@ -121,7 +123,7 @@ class _Recorder(TorchDispatchMode):
         """Whether the operation only looks at memory in another way."""
         if function._schema.is_mutable:
             return False
-        tensors = list(_tensors(result))
+        tensors = list(tensors_in(result))
         return all(tensor.untyped_storage()._cdata in self.known for tensor in tensors)
 
     def array(self, tensor: Tensor, inside: bool = False) -> Array:
@@ -188,12 +190,13 @@ def _written(function: Any, values: dict[str, Any]) -> Iterator[Tensor]:
     """The arguments that an operation writes to."""
     for argument in function._schema.arguments:
         if argument.alias_info is not None and argument.alias_info.is_write:
-            yield from _tensors(values.get(argument.name))
+            yield from tensors_in(values.get(argument.name))
 
 
-def _tensors(value: Any) -> Iterator[Tensor]:
+def tensors_in(value: Any) -> Iterator[Tensor]:
+    """The tensors among the results or arguments of an operation."""
     if isinstance(value, Tensor):
         yield value
     elif isinstance(value, list | tuple):
         for part in value:
-            yield from _tensors(part)
+            yield from tensors_in(part)
