@@ -41,6 +41,8 @@ COLUMNS = STATES[:, 1]
 # a state's index in STATES is state @ STRIDES
 STRIDES = np.array([SIZE * len(HEADINGS), len(HEADINGS), 1])
 STARTS = STATES[CODES[ROWS, COLUMNS] == 0]  # [384, 3]
+AT_GOAL = CODES[ROWS, COLUMNS] == 2  # [400]
+REWARDS = np.where(AT_GOAL, 10.0, -0.1)  # [400] of entering a state
 
 
 @dataclass(kw_only=True)
@@ -93,10 +95,8 @@ class Gridworld(Grid):
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Next states [N, 3], rewards [N] and terminated [N]; deterministic."""
         successors = SUCCESSORS[self.motion]
-        next_state = STATES[successors[self.index(state), action]]
-        at_goal = self.success(next_state)
-        reward = np.where(at_goal, 10.0, -0.1)
-        return next_state, reward, at_goal
+        following = successors[self.index(state), action]
+        return STATES[following], REWARDS[following], AT_GOAL[following]
 
     def observe(self, state: np.ndarray) -> np.ndarray:
         """Observations [N, *O]: the 3 x 3 cells around the agent, or its cell, its
@@ -105,7 +105,7 @@ class Gridworld(Grid):
 
     def success(self, state: np.ndarray) -> np.ndarray:
         """Whether the agent is on the goal, [N]."""
-        return (state[:, 0] == GOAL[0]) & (state[:, 1] == GOAL[1])
+        return AT_GOAL[self.index(state)]
 
     def states(self) -> np.ndarray:
         """All states, [400, 3]; those inside walls are never entered."""

@@ -50,6 +50,7 @@ class Collector(CollectorProtocol):
         self.hint = hint
         self.observe = observe
         self.shape = mixture.shape  # (P, E)
+        self.all_rows = np.ones(self.shape, bool)
         self.grid = _grid(rows)
         cells = self.grid.world.cells if self.grid else (0,)
         self.ledger = Ledger(*self.shape, cells)
@@ -129,7 +130,7 @@ class Collector(CollectorProtocol):
             obs, age, rate, explore=True, playing=self._healthy_rows()
         )
         keep = None if self.store == "all" else source == SOURCE[self.store]
-        rates = np.repeat(rate[:, None], self.shape[1], 1)
+        rates = rate[:, None].repeat(self.shape[1], 1)
         transition, success = self._step(action, source, rates, keep)
         self.ledger.add(step, transition, success)
 
@@ -146,9 +147,9 @@ class Collector(CollectorProtocol):
 
         Raises ValueError once every seed was stopped."""
         step = self.door.step(action.reshape(-1, *action.shape[2:]))
-        healthy = self._healthy_rows()
-        if not healthy.all():
+        if not self.health.healthy.all():
             self.health.require_any()
+            healthy = self._healthy_rows()
             keep = healthy if keep is None else keep & healthy
         transition = Transition(
             obs=self._by_seed(self.obs),
@@ -171,8 +172,9 @@ class Collector(CollectorProtocol):
     def _healthy_rows(self) -> np.ndarray:
         """Rows of the seeds that were not stopped, [P, E] bool."""
         healthy = self.health.healthy
-        if not healthy.all():
-            self.door.exclude(~healthy)
+        if healthy.all():
+            return self.all_rows
+        self.door.exclude(~healthy)
         return healthy[:, None].repeat(self.shape[1], 1)
 
     def _by_seed(self, obs: np.ndarray) -> np.ndarray:

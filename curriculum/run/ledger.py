@@ -1,5 +1,6 @@
 """Rolling statistics of collection: recent episodes, visited cells, who acted."""
 
+import math
 from collections import deque
 from typing import NamedTuple
 
@@ -38,6 +39,8 @@ class Ledger:
         self.planner_actions = np.zeros(seeds, np.int64)
         self.actions = np.zeros(seeds, np.int64)
         self.visits = np.zeros((seeds, *cells), np.int64)
+        # [P, 1] where the cells of each seed begin once all are flattened
+        self.first_cell = np.arange(seeds)[:, None] * math.prod(cells)
 
     def add(self, step: int, transition: Transition, success: np.ndarray) -> None:
         """Add one step of all rows, taken at environment step `step`."""
@@ -46,24 +49,30 @@ class Ledger:
         self.returns += transition.reward
         self.lengths += 1
         over = transition.terminated | transition.truncated
-        for seed, row in zip(*np.nonzero(over), strict=True):
-            episode = FinishedEpisode(
-                float(self.returns[seed, row]),
-                int(self.lengths[seed, row]),
-                bool(success[seed, row]),
-            )
-            self.windows[seed].append(episode)
+        if over.any():
+            self._finish(step, over, success)
+
+    def _finish(self, step: int, over: np.ndarray, success: np.ndarray) -> None:
+        """Take in the episodes that are over in the rows of a mask [P, E]."""
+        seeds, rows = over.nonzero()
+        for seed, reward, length, succeeded in zip(
+            seeds.tolist(),
+            self.returns[seeds, rows].tolist(),
+            self.lengths[seeds, rows].tolist(),
+            success[seeds, rows].tolist(),
+            strict=True,
+        ):
+            self.windows[seed].append(FinishedEpisode(reward, length, succeeded))
         self.episodes += over.sum(1)
-        succeeded = (over & success).any(1)
-        self.first_success[succeeded & np.isnan(self.first_success)] = step
+        first = (over & success).any(1) & np.isnan(self.first_success)
+        self.first_success[first] = step
         self.returns[over] = 0
         self.lengths[over] = 0
 
     def visit(self, cell: np.ndarray) -> None:
         """Count the cells [P, E] in which the rows stand."""
-        counts = self.visits.reshape(len(cell), -1)
-        seeds = np.arange(len(cell))
-        np.add.at(counts, (seeds[:, None], cell), 1)
+        places = cell + self.first_cell
+        np.add.at(self.visits.reshape(-1), places.reshape(-1), 1)
 
     def values(self, knows_success: np.ndarray | bool = True) -> dict[str, np.ndarray]:
         """Averages over the window, [P] each; restarts the count of who acted.

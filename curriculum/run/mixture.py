@@ -56,19 +56,23 @@ class Mixture:
         planned = self._planned(obs, age, rate)
         if playing is not None:
             planned = planned & playing
-        planned = planned & self._affordable(planned)
+        if self.budget < np.inf:
+            planned = planned & self._affordable(planned)
         action = self.learner.act(obs, explore)
+        source = np.full(self.shape, SOURCE["learner"])
         answer = self.plan(obs, planned) if planned.any() else None
-        if answer is None:
-            return action, np.full(self.shape, SOURCE["learner"])
-        action[planned] = answer
-        return action, np.where(planned, SOURCE["planner"], SOURCE["learner"])
+        if answer is not None:
+            action[planned] = answer
+            source[planned] = SOURCE["planner"]
+        return action, source
 
     def _planned(
         self, obs: np.ndarray, age: np.ndarray, rate: np.ndarray
     ) -> np.ndarray:
         """Where the gate wants the planner to act, [P, E] bool."""
-        coin = np.stack([generator.random(self.shape[1]) for generator in self.coins])
+        coin = np.empty(self.shape)
+        for generator, own in zip(self.coins, coin, strict=True):
+            generator.random(out=own)
         return self.gate.planner_acts(Moment(rate, age, coin, obs, self.learner))
 
     def _affordable(self, planned: np.ndarray) -> np.ndarray:

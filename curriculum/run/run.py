@@ -130,10 +130,11 @@ class Run:
     def planning_rate(self) -> np.ndarray:
         """Share of actions that the planner takes now, [P]: 0 once a seed's budget is
         spent."""
-        rate = np.broadcast_to(self.decay.rate(self.step), len(self.config.seeds))
-        if self.collector is None:
-            return rate.astype(float)
-        return np.where(self.collector.mixture.spent, 0.0, rate)
+        rate = np.empty(len(self.config.seeds))
+        rate[:] = self.decay.rate(self.step)
+        if self.collector:
+            rate[self.collector.mixture.spent] = 0.0
+        return rate
 
     @property
     def is_offline(self) -> bool:

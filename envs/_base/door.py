@@ -17,6 +17,8 @@ import numpy as np
 
 from curriculum.types import Rows, State, Step, World
 
+FLOAT = np.dtype(np.float32)
+FLAG = np.dtype(np.bool_)
 ROUNDING = 1e-5  # relative: by how much rounding may carry an observation out of bounds
 # worlds whose observations were announced to lie outside their bounds
 _announced: set[str] = set()
@@ -69,6 +71,7 @@ class Door:
         self.stop = stop
         self.name = name_of(rows.world)
         self.stopped = np.zeros(rows.count, bool)  # [N]
+        self.any_stopped = False
         self.resting = np.zeros(rows.count, bool)  # [N]
         space = rows.single_observation_space
         self.obs_shape = (rows.count, *space.shape)
@@ -115,7 +118,7 @@ class Door:
             raise self._failure("step", error, time) from error
         if not self._is_declared(step):
             step = self._converted(step)
-        if self.stopped.any() or not self._is_sound(step):
+        if self.any_stopped or not self._is_sound(step):
             step = self._pass_step(step, time)
         self.obs = step.obs
         return step
@@ -130,6 +133,7 @@ class Door:
         stopped = owners.repeat(self.rows.count // len(self.owners))
         if (stopped & ~self.stopped).any():
             self.stopped |= stopped
+            self.any_stopped = True
             self.rows.rest(self.resting | self.stopped)
 
     def load(self, saved: State) -> np.ndarray:
@@ -150,10 +154,10 @@ class Door:
     def _is_declared(self, step: Step) -> bool:
         count = (self.rows.count,)
         return (
-            _is_array(step.reward, count, np.float32)
-            and _is_array(step.terminated, count, np.bool_)
-            and _is_array(step.truncated, count, np.bool_)
-            and _is_array(step.success, count, np.bool_)
+            _is_array(step.reward, count, FLOAT)
+            and _is_array(step.terminated, count, FLAG)
+            and _is_array(step.truncated, count, FLAG)
+            and _is_array(step.success, count, FLAG)
             and _is_array(step.obs, self.obs_shape, self.obs_dtype)
             and _is_array(step.next_obs, self.obs_shape, self.obs_dtype)
         )
@@ -176,7 +180,7 @@ class Door:
             dtype: np.dtype[Any] = self.obs_dtype
         else:
             shape = (self.rows.count,)
-            dtype = np.dtype(np.float32 if field == "reward" else bool)
+            dtype = FLOAT if field == "reward" else FLAG
         try:
             return converted(field, value, shape, dtype)
         except WorldError as error:
@@ -186,14 +190,14 @@ class Door:
 
     def _pass_action(self, action: np.ndarray) -> np.ndarray:
         """The actions, zeros for stopped rows: what is not finite reaches no world."""
-        ignored = self.stopped
-        if action.dtype.kind == "f" and not np.isfinite(action).all():
-            bad = ~np.isfinite(action).reshape(len(action), -1).all(1)
-            for row in np.flatnonzero(bad & ~self.resting).tolist():
-                problem = f"was to take the action {action[row]}"
-                self._stop(row, problem, self.rows.time + 1)
-            ignored = bad | self.stopped
-        return _zero(action, ignored) if ignored.any() else action
+        finite = action.dtype.kind != "f" or np.isfinite(action).all()
+        if finite:
+            return _zero(action, self.stopped) if self.any_stopped else action
+        bad = ~np.isfinite(action).reshape(len(action), -1).all(1)
+        for row in np.flatnonzero(bad & ~self.resting).tolist():
+            problem = f"was to take the action {action[row]}"
+            self._stop(row, problem, self.rows.time + 1)
+        return _zero(action, bad | self.stopped)
 
     def _is_sound(self, step: Step) -> bool:
         return (
@@ -222,7 +226,7 @@ class Door:
 
     def _pass_obs(self, obs: np.ndarray) -> np.ndarray:
         """The observations of a reset, zeros for stopped rows."""
-        if not self.stopped.any() and self.bounds.hold(obs):
+        if not self.any_stopped and self.bounds.hold(obs):
             return obs
         self._look("observation", obs, self.rows.time)
         return _zero(obs, self.stopped)
@@ -253,6 +257,7 @@ class Door:
         owner = row // rows
         self.stop(owner, sentence)
         self.stopped[owner * rows : (owner + 1) * rows] = True
+        self.any_stopped = True
         self.rows.rest(self.resting | self.stopped)
 
     def _place(self, row: int, step: int) -> str:
@@ -318,7 +323,7 @@ def _long_axes(shape: tuple[int, ...]) -> list[int]:
     return [side for side in shape if side != 1]
 
 
-def _is_array(value: Any, shape: tuple[int, ...], dtype: Any) -> bool:
+def _is_array(value: Any, shape: tuple[int, ...], dtype: np.dtype) -> bool:
     return type(value) is np.ndarray and value.shape == shape and value.dtype == dtype
 
 

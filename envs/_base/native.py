@@ -142,7 +142,7 @@ class NativeRows(Rows):
         success = world.success(self.state)
         next_obs = world.observe(self.state)
         self.obs = next_obs
-        finished = np.flatnonzero(terminated | truncated)
+        [finished] = (terminated | truncated).nonzero()
         if finished.size:
             self.obs = next_obs.copy()
             self._restart(finished)
