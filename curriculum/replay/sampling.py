@@ -143,7 +143,7 @@ class Sampler:
             index[:] = self._draw_by_source(workspace.coins_by_batch, progress)
         self.uncounted.append(index.copy())
         is_much = len(self.uncounted) * index.size > COUNT_AFTER
-        # a seed that holds nothing draws nothing, and must not seem to later
+        # what a seed without transitions draws does not count, also once it has some
         if is_much or not self.ring.size.all():
             self.count_drawn()
 

@@ -1,6 +1,6 @@
 """Memory for the batches of one call, and the gathering of transitions into it."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -62,13 +62,18 @@ class Workspace:
             self.frame_words = as_words(frames)
         self.reward = columns["reward"]  # [batches, P, B]
         self.discount = columns["discount"]
-        # tensors of another type than float32, and the packed floats they are cast from
-        self.casts: list[tuple[Tensor, Tensor]] = []
+        # tensors of another type than float32, and the packed floats they come from;
+        # arrays on the CPU, where numpy begins sooner
+        self.casts: list[tuple[Any, Any]] = []
         for column in layout.columns.values():
             if column.dtype != torch.float32:
                 floats = columns[column.name]
-                columns[column.name] = floats.to(column.dtype)
-                self.casts.append((columns[column.name], floats))
+                integers = floats.to(column.dtype)
+                columns[column.name] = integers
+                if device == "cpu":
+                    self.casts.append((integers.numpy(), floats.numpy()))
+                else:
+                    self.casts.append((integers, floats))
         fields = [name for name in Batch._fields if name in columns]
         self.batches = [
             Batch(**{name: columns[name][i] for name in fields})
@@ -126,7 +131,7 @@ class Workspace:
         if frames and frame_places is not None and self.frame_words is not None:
             frames.copy_shared(frame_places, self.frame_words)
         for integers, floats in self.casts:
-            integers.copy_(floats)
+            integers[...] = floats
         return list(self.batches)
 
 
@@ -134,7 +139,7 @@ def _gather_on_cpu(copies: list[_Copy]) -> None:
     for source, places, target in copies:
         if source.dtype == torch.float32:
             # a quarter faster than index_select for short vectors
-            np.take(source.numpy(), places, 0, target.numpy(), "clip")
+            source.numpy().take(places, 0, target.numpy(), "clip")
         else:
             torch.index_select(source, 0, torch.from_numpy(places), out=target)
 

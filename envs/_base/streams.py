@@ -31,8 +31,10 @@ class Streams:
         shape = (self.rows_per_seed, *size[1:])
         return np.concatenate([g.random(shape) for g in self.generators])
 
-    def of(self, rows: np.ndarray) -> RowStreams:
+    def of(self, rows: np.ndarray) -> Random:
         """The random source of a subset of the rows, given by sorted indices."""
+        if len(self.generators) == 1:
+            return self.generators[0]
         owner = rows // self.rows_per_seed
         counts = np.bincount(owner, minlength=len(self.generators))
         return RowStreams(self.generators, counts)
