@@ -105,6 +105,12 @@ def has_pixel(x, y):
 
 
 @kernel()
+def in_square(x, y):
+    """Whether a point is in the unit square; false for NaN."""
+    return 0 <= x < 1 and 0 <= y < 1
+
+
+@kernel()
 def in_occluder(x, y, arena):
     """`Sliding._in_occluder` of one point."""
     pixel = pixel_of(x, y)
@@ -234,7 +240,7 @@ def move(state, n, agent, arena):
     state[n, X + agent] = x
     state[n, Y + agent] = y
     state[n, HEADING + agent] = turned
-    return 0 <= x < 1 and 0 <= y < 1
+    return in_square(x, y)
 
 
 @kernel()
@@ -278,7 +284,7 @@ def plan(state, n, agent, arena):
         if destination == LAST_SEEN:
             x = state[n, LAST_SEEN_X]
             y = state[n, LAST_SEEN_Y]
-            if not (0 <= x < 1 and 0 <= y < 1):
+            if not in_square(x, y):
                 return False
             destination = float(locate(x, y, arena))
         state[n, DESTINATION + agent] = destination
@@ -484,10 +490,15 @@ def substep(state, draw, work, arena):
 
 @kernel(STATE, "b1[::1]", WORK, ARENA)
 def finish(state, looking, work, arena):
-    """Steer the agents of the last sub-step; prey that are `looking` [N] look again."""
+    """Steer the agents of the last sub-step; prey that are `looking` [N] look again.
+    Returns 0, or `FAILED`."""
     for n in range(len(state)):
         if work.live[n]:
             for agent in range(2):
                 steer(state, n, agent, work, arena)
         if looking[n]:
+            for agent in range(2):
+                if not in_square(state[n, X + agent], state[n, Y + agent]):
+                    return FAILED
             look(state, n, arena)
+    return 0

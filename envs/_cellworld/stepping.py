@@ -85,8 +85,7 @@ def advance(
     looking = was_cooling | (cooldown > 0)
     if arena.by_clock:  # sight stays frozen in a cool-down
         looking[:] = False
-    kernels.finish(state, looking, work, arena)
-    return True
+    return kernels.finish(state, looking, work, arena) != kernels.FAILED
 
 
 def arena_of(

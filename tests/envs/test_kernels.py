@@ -173,6 +173,17 @@ def test_numpy_answers_for_impossible_states(column, value, advanced, monkeypatc
     assert outcome() == by_kernels
 
 
+def test_numpy_answers_for_impossible_states_of_ended_episodes(advanced):
+    world = BotEvade(world="00_00")
+    state = world.begin(np.random.default_rng(0), 2)
+    state[1, COLUMN["finished"]] = 1
+    state[1, COLUMN["cooldown"]] = 0.3  # such rows look again
+    state[1, COLUMN["prey_y"]] = 1e6
+    with pytest.raises(IndexError):
+        world.step(state, np.zeros(2, int), np.random.default_rng(0))
+    assert advanced == [False]
+
+
 def test_rows_go_on_without_the_kernels_that_they_began_with(monkeypatch):
     first, second = (
         NativeRows(BotEvade(max_steps=9), [stream(0, "environment")], 16)
