@@ -38,19 +38,21 @@ class Builder:
     def __init__(self, storages: list[Storage]):
         self.storages = storages
         self.nodes: list[Node] = []
-        # arrays padded with columns of zeros, by storage -> what they were made of
-        self.padded: dict[int, Array] = {}
+        # arrays padded with columns of zeros -> what they were made of
+        self.padded: dict[Array, Array] = {}
 
     def append(self, node: Node) -> None:
         """Add a step."""
         self.nodes.append(node)
         written = {array.storage for array in node.written}
         for padded, origin in list(self.padded.items()):
-            if padded in written or origin.storage in written:
+            if padded.storage in written or origin.storage in written:
                 del self.padded[padded]
 
     def store(self, target: Array, value: Expression) -> None:
         """Compute every element of `target`."""
+        if 0 in target.shape:
+            return
         self.append(Loop(target.shape, (Store(target, cast(value, target.type)),)))
 
     def copy(self, target: Array, source: Array) -> None:
@@ -76,6 +78,8 @@ class Builder:
             value = cast(value, target.type)
         elif value.type not in ("f32", "f64"):
             raise Unsupported(f"{kind} of {value.type}")
+        if 0 in reduced or 0 in target.shape:
+            raise Unsupported(f"{kind} of nothing")
         sizes = tuple(size for size in reduced if size != 1)
         value = squeeze(value, len(target.shape), reduced)
         if not sizes:
@@ -91,8 +95,10 @@ class Builder:
         """Matrix product [N, m, k] x [N, k, n]."""
         if {left.type, right.type, target.type} != {"f32"}:
             raise Unsupported("products of other types than float32")
-        origin = self.padded.get(right.storage)
-        if origin is not None and right.shape[:-1] == origin.shape[:-1]:
+        if 0 in target.shape or 0 in left.shape:
+            raise Unsupported("products of nothing")
+        origin = self.padded.get(right)
+        if origin is not None:
             columns = origin.shape[-1]
             rest = target.shape[-1] - columns
             self.product(left, origin, target.narrow(-1, 0, columns))

@@ -141,7 +141,7 @@ def _pad(steps: Builder, operation: Operation) -> None:
     steps.fill(out, number)
     steps.copy(out.narrow(-1, before, array.shape[-1]), array)
     if before == 0 and number == 0:
-        steps.padded[out.storage] = array
+        steps.padded[out] = array
 
 
 def _slice_backward(steps: Builder, operation: Operation) -> None:
