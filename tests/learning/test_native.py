@@ -189,9 +189,9 @@ def test_a_folder_that_cannot_be_written_is_no_obstacle(
     assert program(torch.ones(2))[0].tolist() == [2, 2]
 
 
-def test_own_random_numbers_make_updates_eager():
+@pytest.mark.parametrize("generator", [None, torch.Generator()])
+def test_own_random_numbers_make_updates_eager(generator: torch.Generator | None):
     learner, eager = make("dqn", False), make("dqn", False)
-    generator = torch.Generator()
 
     def losses(batch: Batch) -> dict[str, Tensor]:
         noise = torch.randn(batch.reward.shape, generator=generator)
@@ -351,6 +351,15 @@ def test_products_of_all_sizes_and_layouts(inner: int, outputs: int):
     found = compiled(products, [left, right])(left, right)
     for own, expected in zip(found, products(left, right), strict=True):
         torch.testing.assert_close(own, expected, atol=2e-6, rtol=1e-6)
+
+
+def test_a_constant_that_changes_in_place_is_refused():
+    def function(x: Tensor) -> list[Tensor]:
+        steps = torch.arange(3.0)
+        return [steps.mul_(2) + x]
+
+    with pytest.raises(native.Unsupported, match="constant"):
+        native.Recording(function, [torch.zeros(3)])
 
 
 def test_nan_stays_nan():

@@ -12,8 +12,9 @@ from curriculum.learning.native.expressions import TYPES, Array, Unsupported
 
 # operations that leave their output as it is
 WITHOUT_EFFECT = ("empty", "empty_like", "new_empty", "empty_strided")
-# operations that depend on no tensor: what they return is kept instead of repeated
-CONSTANT = ("arange", "linspace")
+# operations that depend on no tensor, or on Python's numbers alone: what they return is
+# kept instead of repeated
+CONSTANT = ("arange", "linspace", "lift_fresh")
 
 
 @dataclass
@@ -92,6 +93,7 @@ class _Recorder(TorchDispatchMode):
         self.trace = Trace()
         self.known: dict[int, int] = {}  # handle of a torch storage -> its number
         self.before: dict[int, Tensor] = {}  # contents of storages before writes
+        self.constants: set[int] = set()  # storages
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
@@ -101,7 +103,7 @@ class _Recorder(TorchDispatchMode):
         self, function: Any, types: Any, args: tuple = (), kwargs: Any = None
     ) -> Any:
         values = _by_name(function, args, kwargs or {})
-        if any(isinstance(value, torch.Generator) for value in values.values()):
+        if torch.Tag.nondeterministic_seeded in function.tags:
             raise Unsupported(f"{function} draws numbers that are not the head's noise")
         recorded = {name: self.replace(value) for name, value in values.items()}
         for tensor in _written(function, values):
@@ -111,7 +113,7 @@ class _Recorder(TorchDispatchMode):
             raise Unsupported(f"{function} makes a number of Python out of a tensor")
         name = function.overloadpacket.__name__
         if name in CONSTANT:
-            self.replace(result)
+            self.constants.add(self.array(result).storage)
             return result
         is_view = self._is_view(function, result)
         outputs = [self.array(tensor, inside=True) for tensor in tensors_in(result)]
@@ -155,6 +157,8 @@ class _Recorder(TorchDispatchMode):
 
     def _before_write(self, tensor: Tensor) -> None:
         number = self.array(tensor).storage
+        if number in self.constants:
+            raise Unsupported("a constant that changes in place")
         storage = self.trace.storages[number]
         if not storage.inside and not storage.written:
             self.before[number] = whole(storage.tensor).clone()
