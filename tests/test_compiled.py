@@ -1,14 +1,17 @@
 """Kernels: how they are compiled, kept and switched off."""
 
+import importlib
 import os
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from curriculum import compiled
+from curriculum.activity import listening
 
 pytest.importorskip("numba", minversion="0.60")
 KERNELS = """
@@ -50,9 +53,16 @@ def tiny(tmp_path: Path) -> Path:
 @pytest.fixture
 def unloaded() -> Iterator[None]:
     """Forget what was loaded before and after."""
-    compiled._imported.cache_clear()
+    forget()
     yield
+    forget()
+
+
+def forget() -> None:
     compiled._imported.cache_clear()
+    for name in [name for name in sys.modules if name.split(".")[0] == "tiny"]:
+        del sys.modules[name]
+    importlib.invalidate_caches()
 
 
 def start(tiny: Path, cache: Path) -> subprocess.Popen[str]:
@@ -72,16 +82,38 @@ def lines(process: subprocess.Popen[str]) -> list[str]:
     return output.splitlines()
 
 
-def test_kernels_are_compiled_once_for_each_state_of_their_sources(tiny, tmp_path):
-    cache = tmp_path / "cache"
-    announcement, result = lines(start(tiny, cache))
+def loaded(tiny: Path) -> tuple[list[str], float]:
+    """What is announced by a new process's first call of the kernels, and its
+    result."""
+    forget()
+    said: list[str] = []
+    with listening(lambda phase: None, say=said.append):
+        kernels = compiled.load("tiny.kernels", "a sum")
+    assert kernels is not None
+    return said, kernels.total(np.arange(4.0))
+
+
+@pytest.mark.usefixtures("unloaded")
+def test_kernels_are_compiled_once_for_each_state_of_their_sources(
+    tiny, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    monkeypatch.syspath_prepend(str(tiny.parent))
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "cache"))
+    (announcement,), result = loaded(tiny)
     assert announcement.startswith("compiling a sum to machine code")
-    assert str(cache) in announcement
-    assert result == "12.0"
-    assert lines(start(tiny, cache)) == ["12.0"]
+    assert str(tmp_path / "cache") in announcement
+    assert result == 12
+    assert loaded(tiny) == ([], 12)
     (tiny / "constants.py").write_text("FACTOR = 3\n")
-    both = [start(tiny, cache) for _ in range(2)]  # at once
-    assert [lines(process)[-1] for process in both] == ["18.0", "18.0"]
+    (announcement,), result = loaded(tiny)
+    assert announcement.startswith("compiling a sum")
+    assert result == 18
+
+
+def test_processes_may_compile_at_once(tiny, tmp_path):
+    both = [start(tiny, tmp_path / "cache") for _ in range(2)]
+    assert [lines(process)[-1] for process in both] == ["12.0", "12.0"]
 
 
 def test_a_cache_that_cannot_be_written_is_named(tiny, tmp_path):
