@@ -126,16 +126,18 @@ class Buffer:
         stored, values = self._choose(step, keep)
         if self.ring.reuses_slots:
             self.sampler.count_drawn()
-        oldest = self.ring.added - self.capacity
+            self._evict(self.ring.added - self.capacity)
         if self.frames:
-            oldest = np.maximum(oldest, self.frames.add(step, stored))
-        if (oldest > self.ring.evicted).any():
-            self.sources.evict(*self.ring.evict(oldest))
+            self._evict(self.frames.add(step, stored))
         self.sources.add(stored, values["source"], values["planning_rate"])
         self.episodes.add(stored, values, step.terminated | step.truncated)
         self.storage.add(stored, values)
         for column, correction in self.layout.corrections(step, stored, self.episodes):
             self.storage.correct(column, correction)
+
+    def _evict(self, oldest: np.ndarray) -> None:
+        """Evict the transitions before number `oldest` [P] of each seed."""
+        self.sources.evict(*self.ring.evict(oldest))
 
     def _choose(
         self, step: Transition, keep: np.ndarray | None

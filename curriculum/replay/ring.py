@@ -57,6 +57,7 @@ class Ring:
         self.added = np.zeros(seeds, np.int64)  # [P] transitions ever stored
         self.evicted = np.zeros(seeds, np.int64)  # [P] the oldest of them
         self.size = np.zeros(seeds, np.int64)  # [P] the others
+        self.most_added = 0  # by any seed, or more
         self.places = seeds * capacity  # of all rings; shared data lies behind them
         # [P, 1] where each ring begins once [P, capacity] is flattened
         self.offset = np.arange(seeds)[:, None] * capacity
@@ -70,24 +71,28 @@ class Ring:
         """Count the transitions in mask `keep` [P, E]; returns their numbers [P, E],
         which mean nothing outside the mask."""
         number = self.added[:, None] + keep.cumsum(1) - 1
-        self._count(keep.sum(1))
+        self._count(keep.sum(1), keep.shape[1])
         return number
 
     def append_all(self, rows: np.ndarray) -> np.ndarray:
         """Count one transition of each of the rows 0 .. E - 1 [E] of every seed;
         returns their numbers [P, E]."""
         number = self.added[:, None] + rows
-        self._count(len(rows))
+        self._count(len(rows), len(rows))
         return number
 
-    def _count(self, stored: np.ndarray | int) -> None:
+    def _count(self, stored: np.ndarray | int, at_most: int) -> None:
         self.added = self.added + stored
         self.size = self.added - self.evicted
+        self.most_added += at_most
 
     @property
     def reuses_slots(self) -> bool:
         """Whether any transition was stored in the slot of another."""
-        return bool(self.added.max() > self.capacity)
+        if self.most_added <= self.capacity:
+            return False
+        self.most_added = int(self.added.max())
+        return self.most_added > self.capacity
 
     def evict(self, oldest: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Evict the transitions before number `oldest` [P]; returns their seeds [n] and
@@ -117,3 +122,4 @@ class Ring:
         self.added[:] = state["added"]
         self.evicted[:] = state["evicted"]
         self.size = self.added - self.evicted
+        self.most_added = int(self.added.max())

@@ -147,7 +147,7 @@ class Collector(CollectorProtocol):
 
         Raises ValueError once every seed was stopped."""
         step = self.door.step(action.reshape(-1, *action.shape[2:]))
-        if not self.health.healthy.all():
+        if self.health.problems:
             self.health.require_any()
             healthy = self._healthy_rows()
             keep = healthy if keep is None else keep & healthy
@@ -171,9 +171,9 @@ class Collector(CollectorProtocol):
 
     def _healthy_rows(self) -> np.ndarray:
         """Rows of the seeds that were not stopped, [P, E] bool."""
-        healthy = self.health.healthy
-        if healthy.all():
+        if not self.health.problems:
             return self.all_rows
+        healthy = self.health.healthy
         self.door.exclude(~healthy)
         return healthy[:, None].repeat(self.shape[1], 1)
 
