@@ -299,7 +299,9 @@ def main() -> None:
             for name, job in jobs.items():
                 limit = options.peer_rounds if name in PEERS else 0
                 if number < (limit or options.rounds):
-                    costs[name].append(measure(job, folder))
+                    cost = measure(job, folder)
+                    costs[name].append(cost)
+                    print(f"round {number}: {name} {cost}", file=sys.stderr, flush=True)
     print("| job | processor seconds | wall seconds | share of processor | return |")
     print("|:--|--:|--:|:--|--:|")
     for name in jobs:
