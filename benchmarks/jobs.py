@@ -146,7 +146,6 @@ def d3rlpy() -> float:
         batch_size=BATCH,
         learning_rate=1e-3,
         encoder_factory=encoder,
-        observation_scaler=d3rlpy.preprocessing.MinMaxObservationScaler(),
         target_update_interval=100,  # its default, 8,000, exceeds this job
     )
     env = gym.make("curriculum/Gridworld-v0")
