@@ -86,6 +86,7 @@ class Layout:
         self.corrected = [column for column in columns if column.corrector]
         self.places: dict[str, slice] = {}
         self.width = 0  # floats of one packed transition
+        self.widths = {column.name: column.width for column in columns}
         for column in columns:
             end = self.width + column.width
             self.places[column.name] = slice(self.width, end)
@@ -99,12 +100,12 @@ class Layout:
         """Pack `count` transitions, [n, width]; `values` are [n, *shape] by column, and
         columns without values get their initial ones."""
         packed = np.empty((count, self.width), np.float32)
-        for name, column in self.columns.items():
-            place = self.places[name]
-            if column.initial is None or name in values:
-                packed[:, place] = values[name].reshape(count, column.width)
+        for name, place in self.places.items():
+            initial = self.columns[name].initial
+            if initial is None or name in values:
+                packed[:, place] = values[name].reshape(count, self.widths[name])
             else:
-                packed[:, place] = column.initial
+                packed[:, place] = initial
         return packed
 
     def split(self, packed: Tensor) -> dict[str, Tensor]:

@@ -37,6 +37,7 @@ class Mixture:
         self.gate = gate
         self.budget = budget or np.inf
         self.shape = (len(seeds), rows_per_seed)
+        self.learner_alone = np.full(self.shape, SOURCE["learner"])
         self.coins = [stream(seed, name) for seed in seeds]
         self.use = PlannerUse(len(seeds))
 
@@ -59,12 +60,11 @@ class Mixture:
         if self.budget < np.inf:
             planned = planned & self._affordable(planned)
         action = self.learner.act(obs, explore)
-        source = np.full(self.shape, SOURCE["learner"])
         answer = self.plan(obs, planned) if planned.any() else None
-        if answer is not None:
-            action[planned] = answer
-            source[planned] = SOURCE["planner"]
-        return action, source
+        if answer is None:
+            return action, self.learner_alone
+        action[planned] = answer
+        return action, np.where(planned, SOURCE["planner"], SOURCE["learner"])
 
     def _planned(
         self, obs: np.ndarray, age: np.ndarray, rate: np.ndarray

@@ -132,7 +132,7 @@ class Run:
         spent."""
         rate = np.empty(len(self.config.seeds))
         rate[:] = self.decay.rate(self.step)
-        if self.collector:
+        if self.collector and self.config.planner_budget:
             rate[self.collector.mixture.spent] = 0.0
         return rate
 
