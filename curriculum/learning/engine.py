@@ -225,7 +225,8 @@ class Native:
             changed = operations != self.programs[kind].operations
             return "this learner changes from update to update" if changed else ""
         native.record(step, inputs)  # in which networks allocate what they keep
-        program = native.Program(native.Recording(step, inputs))
+        recording = native.Recording(step, inputs, len(self.learner.seeds))
+        program = native.Program(recording)
         program(*inputs)
         difference = program.difference()
         program.undo()

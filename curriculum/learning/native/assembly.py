@@ -58,10 +58,13 @@ class Function:
         self.bases: dict[int, str] = {}  # storage -> register with its address
         self.group = ""  # metadata of loads and stores in the innermost loop
 
-    def text(self) -> str:
-        """The function."""
-        head = f"define internal void @{self.name}(ptr %table) noinline {{\nentry:"
-        return "\n".join([head, *self.head, *self.lines, "  ret void", "}"])
+    def text(self, is_step: bool = True) -> str:
+        """The function; one that is no step can be called from outside."""
+        name = f"@{self.name}(ptr %table"
+        head = f"define void {name}) {{"
+        if is_step:
+            head = f"define internal void {name}, i64 %part) noinline {{"
+        return "\n".join([head, "entry:", *self.head, *self.lines, "  ret void", "}"])
 
     def new(self, code: str) -> str:
         """Put the result of an instruction into a new register."""
@@ -88,6 +91,9 @@ class Function:
             if stride:
                 step = self.new(f"mul nsw i64 {place}, {stride}")
                 offset = self.new(f"add nsw i64 {offset}, {step}")
+        if array.step:
+            step = self.new(f"mul nsw i64 %part, {array.step}")
+            offset = self.new(f"add nsw i64 {offset}, {step}")
         if extra:
             offset = self.new(f"add nsw i64 {offset}, {extra}")
         kind = IN_MEMORY[array.type]

@@ -24,6 +24,7 @@ from curriculum.learning.native.nodes import (
     Reduction,
     Scatter,
 )
+from curriculum.learning.native.partition import Group
 from curriculum.learning.native.transforms import contiguous_dims
 
 BLAS = "sgemm_"
@@ -38,22 +39,25 @@ START: dict[str, float] = {
 LONG = 16
 
 
-def emit(segments: Sequence[Sequence[Node]], in_memory: Collection[int]) -> str:
+def emit(segments: Sequence[Sequence[Group]], in_memory: Collection[int]) -> str:
     """Code with a function `segment0`, `segment1`, ... for every list of steps.
 
     Storages outside of `in_memory` are not written."""
     module = Module()
-    for place, nodes in enumerate(segments):
-        names: list[str] = []
-        for node in nodes:
-            name = f"segment{place}_step{len(names)}"
-            function = Function(name, module)
-            _emit_step(function, node, in_memory)
-            module.functions.append(function.text())
-            names.append(name)
-        calls = [f"  call void @{name}(ptr %table)" for name in names]
-        head = f"define void @segment{place}(ptr %table) {{"
-        module.functions.append("\n".join([head, *calls, "  ret void", "}"]))
+    for place, groups in enumerate(segments):
+        segment = Function(f"segment{place}", module)
+        for group in groups:
+            names = []
+            for node in group.nodes:
+                name = f"segment{place}_step{len(module.functions)}"
+                step = Function(name, module)
+                _emit_step(step, node, in_memory)
+                module.functions.append(step.text())
+                names.append(name)
+            with segment.loop(group.parts) as part:
+                for name in names:
+                    segment.lines.append(f"  call void @{name}(ptr %table, i64 {part})")
+        module.functions.append(segment.text(is_step=False))
     return module.text()
 
 

@@ -30,6 +30,7 @@ class Array:
     shape: tuple[int, ...]
     strides: tuple[int, ...]  # in elements
     type: Type
+    step: int = 0  # from one part of a group of steps to the next, in elements
 
     def expand(self, shape: Sequence[int]) -> Self:
         """Repeat this array to `shape`, by torch's rules of broadcasting."""
@@ -151,6 +152,19 @@ def walk(expression: Expression) -> Iterator[Expression]:
 def loads(expression: Expression) -> list[Array]:
     """The arrays that a formula reads."""
     return [part.array for part in walk(expression) if isinstance(part, Load | Gather)]
+
+
+def touched(expression: Expression) -> list[Array]:
+    """What a formula may read: as `loads`, with all that can be gathered."""
+    found = []
+    for part in walk(expression):
+        if isinstance(part, Load):
+            found.append(part.array)
+        elif isinstance(part, Gather):
+            shape = (*part.array.shape, part.size)
+            strides = (*part.array.strides, part.stride)
+            found.append(replace(part.array, shape=shape, strides=strides))
+    return found
 
 
 def cast(value: Expression | Number, wanted: Type) -> Expression:

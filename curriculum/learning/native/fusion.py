@@ -68,13 +68,13 @@ def _conflict(early: Array, late: Array) -> bool:
 
 def overlap(one: Array, other: Array) -> bool:
     """Whether the ranges of two arrays of one storage meet."""
-    one_start, one_end = _range(one)
-    other_start, other_end = _range(other)
+    one_start, one_end = extent(one)
+    other_start, other_end = extent(other)
     return one_start < other_end and other_start < one_end
 
 
-def _range(array: Array) -> tuple[int, int]:
-    """The elements from the first to behind the last one."""
+def extent(array: Array) -> tuple[int, int]:
+    """The places of the first element and behind the last one."""
     last = array.offset
     for size, stride in zip(array.shape, array.strides, strict=True):
         last += (size - 1) * stride

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from curriculum.learning.native.nodes import Node
+from curriculum.learning.native.partition import Group
 from curriculum.learning.native.trace import Storage
 
 ALIGNMENT = 64  # bytes: a line of the processor's cache
@@ -38,7 +38,7 @@ class Arena:
     def __init__(
         self,
         storages: Sequence[Storage],
-        steps: Sequence[Node],
+        groups: Sequence[Group],
         in_memory: Collection[int],
         results: Collection[int],
     ):
@@ -47,7 +47,7 @@ class Arena:
         self.sizes: dict[int, int] = {}
         size = 0
         live: list[_Placed] = []
-        for lifetime in _lifetimes(storages, steps, in_memory, results):
+        for lifetime in _lifetimes(storages, groups, in_memory, results):
             live = [placed for placed in live if placed.last >= lifetime.first]
             start = _first_gap(live, lifetime.bytes)
             end = start + lifetime.bytes
@@ -67,23 +67,34 @@ class Arena:
 
 def _lifetimes(
     storages: Sequence[Storage],
-    steps: Sequence[Node],
+    groups: Sequence[Group],
     in_memory: Collection[int],
     results: Collection[int],
 ) -> list[_Lifetime]:
     """Of all storages of the program's own, in the order of their first use."""
     used: dict[int, tuple[int, int]] = {}
-    for number, step in enumerate(steps):
-        for array in (*step.read, *step.written):
-            first, _ = used.get(array.storage, (number, number))
-            used[array.storage] = (first, number)
+    private: dict[int, int] = {}
+    count = 0
+    for group in groups:
+        start = count
+        end = count + len(group.nodes) - 1
+        private |= group.private
+        for node in group.nodes:
+            for array in (*node.read, *node.written):
+                # the steps of a group are taken again for the next seed
+                span = (count, count) if array.storage in private else (start, end)
+                first, last = used.get(array.storage, span)
+                used[array.storage] = (min(first, span[0]), max(last, span[1]))
+            count += 1
     found = []
     for storage, (first, last) in used.items():
-        if not storages[storage].inside or storage not in in_memory:
+        own = storages[storage]
+        if not own.inside or storage not in in_memory:
             continue
         if storage in results:
-            first, last = 0, len(steps)
-        size = -(-storages[storage].bytes // ALIGNMENT) * ALIGNMENT + GAP
+            first, last = 0, count
+        wanted = private.get(storage, own.elements) * own.tensor.element_size()
+        size = -(-wanted // ALIGNMENT) * ALIGNMENT + GAP
         found.append(_Lifetime(first, last, storage, size))
     return sorted(found)
 

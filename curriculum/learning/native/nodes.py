@@ -1,9 +1,9 @@
 """The steps that recorded operations are turned into."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
-from curriculum.learning.native.expressions import Array, Expression, loads
+from curriculum.learning.native.expressions import Array, Expression, touched
 from curriculum.learning.native.trace import Operation
 
 Kind = Literal["sum", "amax", "amin", "argmax", "argmin"]
@@ -30,7 +30,7 @@ class Loop:
         written: set[Array] = set()
         found = []
         for store in self.stores:
-            found += [array for array in loads(store.value) if array not in written]
+            found += [array for array in touched(store.value) if array not in written]
             written.add(store.target)
         return found
 
@@ -53,7 +53,7 @@ class Reduction:
     @property
     def read(self) -> list[Array]:
         """Arrays that are read."""
-        return loads(self.value)
+        return touched(self.value)
 
     @property
     def written(self) -> list[Array]:
@@ -75,12 +75,14 @@ class Scatter:
     @property
     def read(self) -> list[Array]:
         """Arrays that are read."""
-        return [self.target, *loads(self.index), *loads(self.value)]
+        return [*self.written, *touched(self.index), *touched(self.value)]
 
     @property
     def written(self) -> list[Array]:
-        """Arrays that are written."""
-        return [self.target]
+        """Arrays that are written: all places of the indexed dimension may be."""
+        shape = (*self.target.shape, self.size)
+        strides = (*self.target.strides, self.stride)
+        return [replace(self.target, shape=shape, strides=strides)]
 
 
 @dataclass(frozen=True)

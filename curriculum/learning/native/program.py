@@ -13,7 +13,8 @@ from curriculum.learning.native.fusion import fuse
 from curriculum.learning.native.lowering import lower
 from curriculum.learning.native.machine import Machine
 from curriculum.learning.native.memory import Arena
-from curriculum.learning.native.nodes import Call, Node, arrays_in
+from curriculum.learning.native.nodes import Call, arrays_in
+from curriculum.learning.native.partition import Group, group
 from curriculum.learning.native.trace import Trace, tensors_in, trace, whole
 
 DTYPES = {name: dtype for dtype, name in TYPES.items()}
@@ -31,7 +32,10 @@ def record(function: Callable[..., Any], inputs: Sequence[Tensor]) -> Trace:
 class Recording:
     """A function of tensors as a list of steps, and their code."""
 
-    def __init__(self, function: Callable[..., Any], inputs: Sequence[Tensor]):
+    def __init__(
+        self, function: Callable[..., Any], inputs: Sequence[Tensor], seeds: int = 1
+    ):
+        """`seeds`: the size of the first dimension of most tensors."""
         self.trace = record(function, inputs)
         self.results = {array.storage for array in arrays_in(self.trace.results)}
         nodes = lower(self.trace)
@@ -39,16 +43,20 @@ class Recording:
         outside = {number for number, storage in storages if not storage.inside}
         self.steps = fuse(nodes, self.results | outside)
         self.in_memory = self.results | outside
-        self.segments: list[list[Node]] = [[]]  # between steps that torch takes
-        self.calls: list[Call] = []
         for node in self.steps:
             self.in_memory |= {array.storage for array in node.read}
             if isinstance(node, Call):
                 self.in_memory |= {array.storage for array in node.written}
-                self.calls.append(node)
+        self.groups = group(self.steps, seeds, self.results | outside)
+        self.segments: list[list[Group]] = [[]]  # between steps that torch takes
+        self.calls: list[Call] = []
+        for own in self.groups:
+            [first, *_] = own.nodes
+            if isinstance(first, Call):
+                self.calls.append(first)
                 self.segments.append([])
             else:
-                self.segments[-1].append(node)
+                self.segments[-1].append(own)
         self.code = emit(self.segments, self.in_memory)
 
 
@@ -65,7 +73,7 @@ class Program:
         self.changes = recording.trace.changes
         self.inputs = dict.fromkeys(recording.trace.inputs, torch.empty(0))
         self.arena = Arena(
-            self.storages, recording.steps, recording.in_memory, recording.results
+            self.storages, recording.groups, recording.in_memory, recording.results
         )
         self.table = self._table()
         names = [f"segment{i}" for i in range(len(recording.segments))]

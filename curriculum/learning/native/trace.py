@@ -26,9 +26,9 @@ class Storage:
     written: bool = False
 
     @property
-    def bytes(self) -> int:
+    def elements(self) -> int:
         """Its size."""
-        return self.tensor.untyped_storage().nbytes()
+        return self.tensor.untyped_storage().nbytes() // self.tensor.element_size()
 
     @property
     def address(self) -> int:
