@@ -300,6 +300,7 @@ OPERATIONS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "other arguments": lambda a, b: torch.div(a, b, rounding_mode="floor"),
     "numbers alone": lambda a, b: torch.where(a > b, 1.0, 2.0) + torch.arange(4),
     "padded and changed": lambda a, b: _pad_and_change(a, b),
+    "single numbers": lambda a, b: a.sum().softmax(0) + b.mean().amax(0),
     "left to torch": lambda a, b: a.cumsum(1) + b.sort(-1).values,
 }
 

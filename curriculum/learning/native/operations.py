@@ -84,11 +84,20 @@ def _reduced(
 
 def _dims(operation: Operation) -> list[int]:
     """The dimensions that an operation reduces."""
-    rank = len(operation.values["self"].shape)
+    array = operation.values["self"]
     dims = operation.values.get("dim")
     if isinstance(dims, int):
         dims = [dims]
-    return sorted(dim % rank for dim in dims or range(rank))
+    if not dims:
+        return list(range(len(array.shape)))
+    return sorted(_axis(dim, array) for dim in dims)
+
+
+def _axis(dim: int, array: Array) -> int:
+    """The number of a dimension, from the front."""
+    if not array.shape:
+        raise Unsupported("dimensions of a single number")
+    return dim % len(array.shape)
 
 
 def _sizes(operation: Operation) -> int:
@@ -161,7 +170,7 @@ def _slice_backward(steps: Builder, operation: Operation) -> None:
 def _select_backward(steps: Builder, operation: Operation) -> None:
     values = operation.values
     out = operation.outputs[0]
-    dim = values["dim"] % len(out.shape)
+    dim = _axis(values["dim"], out)
     place = values["index"] % out.shape[dim]
     steps.fill(out, 0)
     steps.copy(drop(out.narrow(dim, place, 1), [dim]), values["grad_output"])
@@ -170,7 +179,7 @@ def _select_backward(steps: Builder, operation: Operation) -> None:
 def _gather(steps: Builder, operation: Operation) -> None:
     out = operation.outputs[0]
     array = operation.values["self"]
-    dim = operation.values["dim"] % len(array.shape)
+    dim = _axis(operation.values["dim"], array)
     source = array.narrow(dim, 0, 1).expand(out.shape)
     if any(
         own < wanted
@@ -192,7 +201,7 @@ def _gather(steps: Builder, operation: Operation) -> None:
 def _scatter_add(steps: Builder, operation: Operation) -> None:
     values = operation.values
     out = operation.outputs[0]
-    dim = values["dim"] % len(out.shape)
+    dim = _axis(values["dim"], out)
     index = values["index"]
     if out != values["self"]:
         steps.copy(out, values["self"])
@@ -265,7 +274,7 @@ def _gradient_sum(
     """Gradient, output, and the sum of the gradient, times the output if `weighted`."""
     gradient = operation.values["grad_output"]
     output = operation.values["output"]
-    dim = operation.values["dim"] % len(output.shape)
+    dim = _axis(operation.values["dim"], output)
     kept = [i for i in range(len(output.shape)) if i != dim]
     turned = load(gradient.transpose([*kept, dim]))
     if weighted:
@@ -361,7 +370,7 @@ def _corrections(
 
 def _along(operation: Operation) -> tuple[Array, Array, int]:
     array = operation.values["self"]
-    return array, operation.outputs[0], operation.values["dim"] % len(array.shape)
+    return array, operation.outputs[0], _axis(operation.values["dim"], array)
 
 
 HANDLERS: dict[str, Callable[[Builder, Operation], None]] = {
