@@ -69,9 +69,8 @@ def _choose_for_processor(
         return "native", "as native code, made in the first of them"
     if pixels:
         obstacle = "convolutions take most of the time, and torch has the fastest"
-    if updates < WORTHWHILE_UPDATES["compile"] or _obstacle(
-        "compile", "cpu", precision
-    ):
+    can_compile = not _obstacle("compile", "cpu", precision)
+    if updates < WORTHWHILE_UPDATES["compile"] or not can_compile:
         return "eager", f"eager: {obstacle}"
     return "compiled", f"compiled ({obstacle}); the first one takes 5 to 30 s"
 
@@ -232,6 +231,7 @@ class Native:
         program.undo()
         if difference > self.TOLERANCE:
             return "native code and torch disagree on this learner"
+        program.forget()
         self.programs[kind] = program
         return ""
 
