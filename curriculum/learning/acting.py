@@ -11,6 +11,10 @@ from curriculum.learning.parts import Dense, ReLU
 # multiplications in one product up to which the BLAS of numpy takes a single thread,
 # whatever the number of threads that torch may take
 SINGLE_THREADED = 1 << 18
+# observations are taken in so many blocks, of at least so many rows; otherwise torch
+# is faster
+MOST_BLOCKS = 8
+LEAST_BLOCK = 8
 ZERO = np.float32(0)
 
 
@@ -25,7 +29,9 @@ class FewRows:
         self.normalizer = normalizer
         self.head = head
         widest = max(block[0, 0].numel() for block in network.body_blocks)
-        self.most_rows = SINGLE_THREADED // widest
+        self.block = SINGLE_THREADED // widest  # rows of one product
+        blocks = MOST_BLOCKS if self.block >= LEAST_BLOCK else 1
+        self.most_rows = blocks * self.block
 
     def suits(self, obs: np.ndarray) -> bool:
         """Whether there are few enough observations [P, n, *O]."""
@@ -38,15 +44,29 @@ class FewRows:
 
     def _outputs(self, obs: np.ndarray) -> np.ndarray:
         """Outputs of the network, [P, K, n, outputs]."""
-        x = self.normalizer.normalize_array(obs)[:, None]
-        *hidden, weight, bias = self.network.weights.arrays
-        for i in range(0, len(hidden), 2):
-            x = np.matmul(x, hidden[i])
-            x += hidden[i + 1]
-            np.maximum(x, ZERO, out=x)
-        x = np.matmul(x, weight)
-        x += bias
-        return x
+        count = obs.shape[1]
+        x = self.normalizer.normalize_array(obs)  # [P, n, features]
+        arrays = self.network.weights.arrays
+        if count <= self.block:
+            return _forward(x[:, None], arrays)
+        blocks = -(-count // self.block)
+        padded = np.zeros((len(x), blocks * self.block, x.shape[-1]), np.float32)
+        padded[:, :count] = x
+        x = padded.reshape(len(x), 1, blocks, self.block, -1)
+        out = _forward(x, [array[:, :, None] for array in arrays])
+        return out.reshape(*out.shape[:2], blocks * self.block, -1)[:, :, :count]
+
+
+def _forward(x: np.ndarray, arrays: list[np.ndarray]) -> np.ndarray:
+    """Apply dense layers with rectifiers between them."""
+    *hidden, weight, bias = arrays
+    for i in range(0, len(hidden), 2):
+        x = np.matmul(x, hidden[i])
+        x += hidden[i + 1]
+        np.maximum(x, ZERO, out=x)
+    x = np.matmul(x, weight)
+    x += bias
+    return x
 
 
 def few_rows(network: Network, normalizer: Normalizer, head: Head) -> FewRows | None:

@@ -143,7 +143,13 @@ def test_a_copy_acts_by_its_own_weights():
     np.testing.assert_array_equal(learner.act(obs), before)
 
 
-@pytest.mark.parametrize("rows", [1, 3, 8])
+def test_observations_are_taken_in_blocks():
+    learner = set_up(BC(hidden=(128, 128)), "box")
+    assert_acts_as_torch(learner, some_obs(seeds=3, rows=50))
+    assert_acts_as_torch(learner, some_obs(seeds=3, rows=64))
+
+
+@pytest.mark.parametrize("rows", [1, 3, 8, 40])
 @every_learner
 def test_a_seed_acts_bit_for_bit_the_same_alone_and_among_others(name, kind, rows):
     obs = some_obs(seeds=3, rows=rows)
@@ -164,7 +170,7 @@ def test_a_seed_acts_bit_for_bit_the_same_alone_and_among_others(name, kind, row
 
 def test_many_observations_are_left_to_torch():
     learner = set_up(BC(hidden=(512, 512)))
-    most = SINGLE_THREADED // 512**2
+    most = SINGLE_THREADED // 512**2  # one row: too small for blocks
     learner.infer = refuse
     learner.act(some_obs(seeds=3, rows=most))
     with pytest.raises(AssertionError, match="torch was asked"):

@@ -233,5 +233,5 @@ def test_compile_is_the_engine_by_its_former_name(
 
 
 def test_an_unknown_value_of_the_former_name_is_refused():
-    with pytest.raises(ValueError, match=r"--compile.*auto, torch, compile"):
+    with pytest.raises(ValueError, match=r"--compile.*auto, torch, native, compile"):
         flags.read(["--compile", "perhaps"])
