@@ -15,7 +15,7 @@ from curriculum.learning.native.expressions import (
 
 # functions of the C library, without the suffix of their type
 LIBRARY = ("exp", "log", "log1p", "tanh", "atanh", "pow", "cos", "sin")
-ARITHMETIC = {"add": "add", "sub": "sub", "mul": "mul", "div": "div"}
+ARITHMETIC = ("add", "sub", "mul", "div")
 ORDERED = {"lt": "olt", "le": "ole", "gt": "ogt", "ge": "oge", "eq": "oeq", "ne": "une"}
 OF_INTEGERS = {
     "lt": "slt",

@@ -63,10 +63,10 @@ def _conflict(early: Array, late: Array) -> bool:
     """Whether two elements of the loop may meet at one place of the memory."""
     if early.storage != late.storage or early == late:
         return False
-    return overlap(early, late)
+    return _overlap(early, late)
 
 
-def overlap(one: Array, other: Array) -> bool:
+def _overlap(one: Array, other: Array) -> bool:
     """Whether the ranges of two arrays of one storage meet."""
     one_start, one_end = extent(one)
     other_start, other_end = extent(other)
