@@ -7,14 +7,15 @@ import shlex
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal
 
 from curriculum import train
 from curriculum.activity import Interrupted, phase
 from curriculum.listeners.progress import Progress
-from curriculum.setting import flags, help_text, plugins, values
+from curriculum.setting import flags, plugins
+from curriculum.setting.command_line import Command, Words, join, read, value_of
 from curriculum.setting.config import Config
-from curriculum.setting.description import Description, Field
+from curriculum.setting.description import Field
 from curriculum.trust import trusting_words
 
 if TYPE_CHECKING:
@@ -75,27 +76,6 @@ CONVERT = (
 )
 
 
-class Words(NamedTuple):
-    """The words of a command line."""
-
-    positional: list[str]
-    own: dict[str, Any]  # values of the command's flags, by name
-    plugins: list[flags.Flag]  # flags of plug-ins
-    text: str  # all of it
-
-
-class Command(NamedTuple):
-    """A command of `collect`."""
-
-    usage: str
-    summary: str
-    fields: tuple[Field, ...]
-    # checks the words, and returns what does the work
-    prepare: Callable[[Words], Callable[[], None]]
-    positional: int  # words before the first flag; -1: any number
-    families: tuple[str, ...] = ()  # of plug-ins whose flags it takes
-
-
 def main(argv: list[str] | None = None) -> None:
     """Run the command that the first word names."""
     argv = sys.argv[1:] if argv is None else argv
@@ -133,80 +113,9 @@ def _list_commands() -> None:
         print(f"  {name:<10} {command.summary}")
 
 
-# --- the command line ---
-
-
-def read(command: Command, words: Sequence[str], prog: str = PROG) -> Words:
-    """Read the words after a command's name; ends the program after --help."""
-    first_flags = [i for i, word in enumerate(words) if word.startswith("-")]
-    end = first_flags[0] if first_flags else len(words)
-    positional = list(words[:end])
-    given = flags.scan(words[end:])
-    if flags.asks_for_help(words):
-        _show_help(command, given, prog)
-    if command.positional not in (-1, len(positional)):
-        raise ValueError(f"usage: {prog} {command.usage}")
-    fields = {field.name: field for field in command.fields}
-    own = {field.name: field.default for field in command.fields}
-    others = []
-    for flag in given:
-        name = flag.name.replace("-", "_")
-        if name in fields:
-            own[name] = _value(fields[name], flag)
-        elif command.families and _is_taken(flag, command.families):
-            others.append(flag)
-        else:
-            known = [f"--{field.replace('_', '-')}" for field in fields]
-            known += [f"--{family}" for family in command.families]
-            raise plugins.unknown("flag", f"--{flag.name}", known)
-    return Words(positional, own, others, f"{prog} {shlex.join(words)}")
-
-
-def _is_taken(flag: flags.Flag, families: Sequence[str]) -> bool:
-    """Whether a flag chooses a plug-in of these families, or sets its fields."""
-    family, _, field = flag.name.replace("-", "_").partition(".")
-    if family == "planner" and field in _shared_by_planners():
-        return False  # such as the planner's budget in a run
-    return family in (*families, "config", "trust")
-
-
-def _shared_by_planners() -> list[str]:
-    return [field.name for field in plugins.shared("planner")]
-
-
-def _value(field: Field, flag: flags.Flag) -> Any:
-    words = flag.values
-    if field.type is bool and not words:
-        words = ["true"]
-    try:
-        return values.read(field.type, words)
-    except values.Mismatch as problem:
-        raise ValueError(f"--{flag.name} {problem}") from None
-
-
-def _show_help(command: Command, given: Sequence[flags.Flag], prog: str) -> None:
-    """Print the flags of a command, those of the chosen plug-ins included, and end the
-    program."""
-    print(f"usage: {prog} {command.usage}\n\n{command.summary}\n")
-    described: dict[str, Description] = {}
-    families = [family for family in command.families if family in plugins.CHOSEN]
-    if families:
-        chosen = flags.choices(_join(f for f in given if f.name in families))
-        for family in families:
-            described[family] = plugins.describe(family, chosen.plugins[family])
-    if "from" in command.families:
-        families.append("format")
-    help_text.show(prog, command.fields, described, families)
-
-
-def _join(given: Any) -> list[str]:
-    """The words of flags."""
-    return [word for flag in given for word in (f"--{flag.name}", *flag.values)]
-
-
 def _config(given: Sequence[flags.Flag]) -> Config:
     """The configuration with these plug-ins."""
-    return flags.read(_join(given), PROG).config
+    return flags.read(join(given), PROG).config
 
 
 # --- make ---
@@ -356,7 +265,7 @@ def _format_settings(
             continue
         if name not in fields:
             raise plugins.unknown(f"setting of {chosen}", name, list(fields))
-        settings[name] = _value(fields[name], flag)
+        settings[name] = value_of(fields[name], flag)
     return settings
 
 

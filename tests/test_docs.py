@@ -8,8 +8,8 @@ from typing import NamedTuple
 import pytest
 from data_sets import data_set, episode
 
-from curriculum import collect, train
-from curriculum.setting import arms, flags
+from curriculum import collect, diagnose, train
+from curriculum.setting import arms, command_line, flags
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -97,7 +97,9 @@ def test_every_command_of_the_documentation_is_understood(command: str, data: Pa
             flags.parse(words_of_arm)
     elif module == "curriculum.collect":
         name, *rest = arguments
-        collect.read(collect.COMMANDS[name], rest)
+        command_line.read(collect.COMMANDS[name], rest, collect.PROG)
+    elif module == "curriculum.diagnose":
+        command_line.read(diagnose.COMMAND, arguments, diagnose.PROG)
     elif "--help" not in arguments:
         assert module == "curriculum.train"
         flags.parse(arguments)

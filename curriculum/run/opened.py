@@ -132,7 +132,7 @@ class OpenedRun:
         """The policy of a seed, given as in `seeds`."""
         if seed not in self.seeds:
             raise ValueError(f"no seed {seed}; there are: {_listed(self.seeds)}")
-        with self._using(which):
+        with self.using(which):
             module = self.learner.export(self.seeds.index(seed))
         return ActingPolicy(module, self.spec)
 
@@ -152,7 +152,7 @@ class OpenedRun:
             episodes = final_episodes(self.config.eval_episodes)
             if self.finished and self.config.evaluation:
                 scale = self._final_scale()
-        with self._using(which), _threads(self.config.threads):
+        with self.using(which), _threads(self.config.threads):
             played = play_learner(self.learner, self.world, episodes)
         scores = score(played.reward, scale)
         return Evaluation(
@@ -199,7 +199,7 @@ class OpenedRun:
         return Metrics(np.array([record[position] for record in chosen]), values)
 
     @contextmanager
-    def _using(self, which: Which) -> Iterator[None]:
+    def using(self, which: Which) -> Iterator[None]:
         """Give the learner the weights of a policy for a while."""
         if which not in self.weights:
             raise ValueError(f"no policy {which!r}; there are: {_listed(self.weights)}")
