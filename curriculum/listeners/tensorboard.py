@@ -10,8 +10,8 @@ import yaml
 
 from curriculum.files import write_bytes
 from curriculum.listeners._board import charts, events, hyperparameters
-from curriculum.listeners._board.records import position_of
 from curriculum.listeners._clock import RECORDS, Clock, count_lines
+from curriculum.report.records import position_of, record_of
 from curriculum.types import Listener, Record
 
 # shown beside the hyperparameters
@@ -63,11 +63,7 @@ class Tensorboard(Listener):
             file.write([events.text("config", f"```yaml\n{text}```")])
             self.files.append(file)
         for line in history:
-            values = {
-                tag: np.array(column, float) for tag, column in line["values"].items()
-            }
-            record = Record(line["kind"], line["step"], values, line.get("updates"))
-            self._log(record, line["time"])
+            self._log(record_of(line), line["time"])
         return self
 
     def __call__(self, record: Record) -> None:
@@ -145,8 +141,8 @@ class Tensorboard(Listener):
         """Save the figures of all seeds and the maps of the first; log the former, and
         each seed's own maps, for every seed."""
         # matplotlib takes a second to import
-        from curriculum.listeners._board.drawing import Drawing
         from curriculum.report import figures
+        from curriculum.report.run_figures import Drawing
 
         folder = self.folder / "figures"
         folder.mkdir(exist_ok=True)

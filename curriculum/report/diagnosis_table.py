@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from curriculum.report.measures import MEASURES
+from curriculum.report.diagnosis_measures import MEASURES
 
 BOUND = "legacy_kl_bound"
 SIGNIFICANT = 3  # digits of a number

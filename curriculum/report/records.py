@@ -1,8 +1,12 @@
-"""Read the lines of `metrics.jsonl`."""
+"""Read the lines of `metrics.jsonl`, and records from them."""
 
 import json
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+
+from curriculum.types import Record
 
 
 def read_records(path: Path) -> list[dict[str, Any]]:
@@ -16,6 +20,17 @@ def read_records(path: Path) -> list[dict[str, Any]]:
         if line.endswith(b"\n"):
             records.append(_read(line, f"{path} is damaged in line {number}"))
     return records
+
+
+def record_of(line: dict[str, Any]) -> Record:
+    """The record in a line of `metrics.jsonl`, in which null stands for nan."""
+    values = {tag: np.array(column, float) for tag, column in line["values"].items()}
+    return Record(line["kind"], line["step"], values, line.get("updates"))
+
+
+def position_of(record: Record) -> int:
+    """Where a record lies on the axis of its tags."""
+    return record.step if record.updates is None else record.updates
 
 
 def _read(line: bytes, problem: str) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Compare what learners say with what a data set shows: `measure` for one run.
 
-The meaning of every measure is in `curriculum.report.measures`. Letters: P seeds, n
-states, A actions (of a box: numbers of an action), k neighbours.
+The meaning of every measure is in `curriculum.report.diagnosis_measures`. Letters: P
+seeds, n states, A actions (of a box: numbers of an action), k neighbours.
 """
 
 from pathlib import Path

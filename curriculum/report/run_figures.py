@@ -5,9 +5,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from curriculum.listeners._board.records import position_of
 from curriculum.report import figures
 from curriculum.report.figures import Figure
+from curriculum.report.records import position_of
 from curriculum.types import Record
 
 LOSS = "offline/loss_"  # begins the tags of losses in the offline phase
