@@ -147,7 +147,7 @@ def test_a_run_leaves_what_the_readme_promises(finished: Path):
         "metrics.jsonl",
         "progress.csv",
         "result.json",
-        "figures/rate_and_return.png",
+        "figures/handover.png",
     ):
         assert (finished / file).stat().st_size > 0
     for seed in ("seed0", "seed1"):

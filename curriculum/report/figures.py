@@ -23,7 +23,7 @@ from curriculum.files import replacing
 from curriculum.report import png, style
 from curriculum.report.labels import label_points
 from curriculum.report.statistics import bootstrap
-from curriculum.report.style import BLUE, COLORS, GREY, INK, ORANGE, SKY, STROKES
+from curriculum.report.style import BLUE, COLORS, GREY, INK, ORANGE, STROKES
 
 STEPS = "environment steps of one seed"
 UPDATES = "updates of the offline phase"
@@ -88,60 +88,6 @@ def render(figure: Figure, dpi: int = FILE_DPI) -> np.ndarray:
     return np.asarray(canvas.buffer_rgba())[..., :3]
 
 
-def rate_and_return(
-    steps: np.ndarray,
-    rate: np.ndarray,
-    eval_steps: np.ndarray,
-    reward: np.ndarray,
-    mixed_reward: np.ndarray | None = None,
-    random: float | None = None,
-    planner: float | None = None,
-) -> Figure:
-    """Draw how the planner withdraws, `rate` [T, P] at `steps` [T], and what the
-    learner can do without it.
-
-    `reward` [U, P] is of the learner alone, `mixed_reward` [U, P] of learner and
-    planner at the planning rate of that step; `random` and `planner` are the returns of
-    random play and of the planner."""
-    title = "While the planner withdraws: return of the learner alone"
-    figure, axes = style.plot(title, STEPS, RETURN)
-    _spread(axes, eval_steps, reward, BLUE, "learner alone", zorder=3)
-    if mixed_reward is not None:
-        label = "learner and planner mixed"
-        _spread(axes, eval_steps, mixed_reward, SKY, label, linestyle="--")
-    style.level(axes, planner, INK, "planner")
-    style.level(axes, random, GREY, "random play")
-    axes.yaxis.label.set_color(BLUE)
-    right = axes.twinx()
-    _spread(right, steps, rate, ORANGE, "planning rate (right axis)", linewidth=1.5)
-    style.dress(right, "", "", "planning rate (share of actions)")
-    right.yaxis.label.set_color(ORANGE)
-    right.set_ylim(-0.02, 1.02)
-    right.spines[:].set_visible(False)
-    return style.legend(figure, f"mean and full range of {_seed_count(reward)}")
-
-
-def return_against_calls(
-    calls: np.ndarray,
-    reward: np.ndarray,
-    random: float | None = None,
-    planner: float | None = None,
-) -> Figure:
-    """Draw the return of the learner alone, `reward` [U, P], against the planner
-    `calls` [U, P] it took."""
-    title = "Return of the learner alone for the planner's work"
-    figure, axes = style.plot(title, "planner calls of one seed", RETURN)
-    known = np.isfinite(calls) & np.isfinite(reward)
-    for seed, keep in enumerate(known.T):
-        _one_seed(axes, calls[keep, seed], reward[keep, seed], with_label=seed == 0)
-    evaluated = known.any(-1)
-    mean_calls = np.ma.array(calls, mask=~known)[evaluated].mean(-1)
-    mean_reward = np.ma.array(reward, mask=~known)[evaluated].mean(-1)
-    axes.plot(mean_calls, mean_reward, color=BLUE, linewidth=2.5, label="mean")
-    _name_levels(axes, random, planner)
-    return style.legend(figure, _seed_count(reward))
-
-
 def learning_curves(
     arms: Mapping[str, tuple[np.ndarray, np.ndarray]],
     ylabel: str = RETURN,
@@ -167,7 +113,7 @@ def learning_curves(
             )
     _name_levels(axes, random, None if isinstance(planner, Mapping) else planner)
     style.named_level(axes, data, INK, DATA)
-    seeds = _seed_count(*(values for _, values in arms.values()))
+    seeds = style.seed_count(*(values for _, values in arms.values()))
     title = f"mean and 95 % bootstrap band over {seeds}"
     if planner_of:
         title += "; dotted: its planner"
@@ -194,12 +140,12 @@ def offline(
     title = "The offline phase: losses on data"
     figure, grid = style.panels(title, [name for name, *_ in panels], UPDATES)
     for axes, (name, x, values), color in zip(grid, panels, COLORS * 9, strict=False):
-        _spread(axes, x, values, BLUE if name == RETURN else color, "")
+        style.spread(axes, x, values, BLUE if name == RETURN else color, "")
         if name == RETURN:
             style.level(axes, planner, INK, "planner")
             style.level(axes, data, INK, DATA)
             style.level(axes, random, GREY, "random play")
-    counts = _seed_count(*(values for _, _, values in panels))
+    counts = style.seed_count(*(values for _, _, values in panels))
     return style.legend(figure, f"mean and full range of {counts}")
 
 
@@ -281,37 +227,6 @@ def compression(variants: Sequence[Variant]) -> Figure:
     return figure
 
 
-def _seed_count(*values: np.ndarray) -> str:
-    """Say how many seeds (last axis) have any value."""
-    counts = [int(np.isfinite(each).any(0).sum()) for each in values] or [0]
-    fewest = min(counts)
-    most = max(counts)
-    if fewest != most:
-        return f"{fewest} to {most} seeds"
-    return "1 seed" if most == 1 else f"{most} seeds"
-
-
-def _evaluated(steps: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The steps [U] and values [U, P] at which any seed has a value."""
-    keep = np.isfinite(values).any(-1)
-    return np.asarray(steps)[keep], np.asarray(values)[keep]
-
-
-def _spread(
-    axes: Axes,
-    steps: np.ndarray,
-    values: np.ndarray,
-    color: str,
-    label: str,
-    **line: Any,
-) -> None:
-    """Draw mean and full range over seeds of `values` [U, P]."""
-    steps, values = _evaluated(steps, values)
-    known = np.ma.masked_invalid(values)
-    mean = known.mean(-1)
-    style.band(axes, steps, mean, known.min(-1), known.max(-1), color, label, **line)
-
-
 def _bootstrapped(
     axes: Axes,
     steps: np.ndarray,
@@ -321,7 +236,7 @@ def _bootstrapped(
     stroke: str,
 ) -> None:
     """Draw mean and 95 % bootstrap band over seeds of `values` [U, P]."""
-    steps, values = _evaluated(steps, values)
+    steps, values = style.evaluated(steps, values)
     mean = np.empty(len(steps))
     low = np.empty(len(steps))
     high = np.empty(len(steps))
@@ -331,13 +246,6 @@ def _bootstrapped(
         rng = np.random.default_rng(0)
         low[index], high[index] = bootstrap(known, lambda x: x.mean(-1), rng)
     style.band(axes, steps, mean, low, high, color, label, linestyle=stroke)
-
-
-def _one_seed(axes: Axes, x: np.ndarray, y: np.ndarray, with_label: bool) -> None:
-    line_label = "one seed" if with_label else ""
-    end_label = "its last evaluation" if with_label else ""
-    axes.plot(x, y, color=BLUE, alpha=0.35, linewidth=1, label=line_label)
-    axes.plot(x[-1:], y[-1:], "o", color=BLUE, alpha=0.6, markersize=5, label=end_label)
 
 
 def _name_levels(axes: Axes, random: float | None, planner: float | None) -> None:

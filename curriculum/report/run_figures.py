@@ -7,6 +7,8 @@ import numpy as np
 
 from curriculum.report import figures
 from curriculum.report.figures import Figure
+from curriculum.report.handover import has_learned
+from curriculum.report.handover_figure import Course, handover
 from curriculum.report.records import position_of
 from curriculum.types import Record
 
@@ -34,7 +36,7 @@ class Drawing:
         if self.settings.get("offline_updates"):
             drawn["offline"] = self._offline()
         if self.settings.get("steps", 1):
-            drawn |= self._hand_over()
+            drawn |= self._online()
         return drawn
 
     def _offline(self) -> Figure:
@@ -56,28 +58,27 @@ class Drawing:
             data=self._baseline("eval/data_reward"),
         )
 
-    def _hand_over(self) -> dict[str, Figure]:
+    def _online(self) -> dict[str, Figure]:
         random = self._baseline("eval/random_reward")
         planner = self._baseline("eval/planner_reward")
         reward = self._curve("eval/mean_reward")
         # a run without steps that went on has not mixed at step 0
         mixed = self._at("eval/mean_reward", "eval_mixed/mean_reward")
-        calls = self._at("eval/mean_reward", "planner/calls_total")
         rate = self._curve("curriculum/planning_rate")
-        return {
-            "rate_and_return": figures.rate_and_return(
-                rate.steps,
-                rate.values,
-                reward.steps,
-                reward.values,
-                mixed if np.isfinite(mixed).any() else None,
-                random=random,
-                planner=planner,
-            ),
-            "return_against_calls": figures.return_against_calls(
-                calls, reward.values, random=random, planner=planner
-            ),
-        }
+        updates = self.settings.get("offline_updates", 0)
+        course = Course(
+            rate_steps=rate.steps,
+            rate=rate.values,
+            steps=reward.steps,
+            reward=reward.values,
+            calls=self._at("eval/mean_reward", "planner/calls_total"),
+            learned=has_learned(reward.steps, updates),
+            seeds=self.settings["seeds"],
+            mixed=mixed if np.isfinite(mixed).any() else None,
+            random=random,
+            planner=planner,
+        )
+        return {"handover": handover(course)}
 
     def cell_maps(self, index: int) -> dict[str, Figure]:
         """Draw the maps of one seed, if the world has maps."""

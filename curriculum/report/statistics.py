@@ -43,6 +43,9 @@ class Dip(NamedTuple):
     depth: float
     # environment steps from that best value until it is reached again, inf if never
     recovery: float
+    # steps at which the drop began and was deepest, nan without one
+    begin: float = math.nan
+    bottom: float = math.nan
 
 
 def iqm(x: np.ndarray) -> np.ndarray:
@@ -176,10 +179,14 @@ def area_under_curve(steps: np.ndarray, values: np.ndarray) -> np.ndarray:
     return np.trapezoid(values, steps, axis=-1) / span
 
 
-def dip_and_recovery(steps: np.ndarray, values: np.ndarray) -> Dip:
+def dip_and_recovery(
+    steps: np.ndarray, values: np.ndarray, tolerance: float = 0.0
+) -> Dip:
     """Measure the deepest drop of one curve `values` [U] at `steps` [U].
 
-    Missing values are skipped; a curve of missing values gives nan."""
+    The best value is reached again where the curve is below it by `tolerance` at most;
+    a drop no deeper than that takes no steps. Missing values are skipped; a curve of
+    missing values gives nan."""
     present = ~np.isnan(values)
     steps = steps[present]
     values = values[present]
@@ -193,8 +200,11 @@ def dip_and_recovery(steps: np.ndarray, values: np.ndarray) -> Dip:
     depth = float(level - values[bottom])
     # the drop begins at the last visit of the best value
     start = np.flatnonzero(values[:bottom] == level)[-1]
-    reached = np.flatnonzero(values[bottom:] >= level)
-    if not len(reached):
-        return Dip(depth, math.inf)
-    recovery = float(steps[bottom + reached[0]] - steps[start])
-    return Dip(depth, recovery)
+    begin = float(steps[start])
+    reached = np.flatnonzero(values[bottom:] >= level - tolerance)
+    recovery = math.inf
+    if depth <= tolerance:
+        recovery = 0.0
+    elif len(reached):
+        recovery = float(steps[bottom + reached[0]]) - begin
+    return Dip(depth, recovery, begin, float(steps[bottom]))

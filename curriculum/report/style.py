@@ -46,6 +46,7 @@ WIDTH = 8.0  # inches
 HEIGHT = 4.8  # inches, of a plot
 PANEL_HEIGHT = 2.6  # inches, of a row of panels
 PANEL_MARGIN = 1.1  # inches, for title and legend
+HIGHEST = 1.6  # of stacked plots: height of the first, in heights of another
 # inches, of a map: shape times MAP_WIDTH, and room for the title
 MAP_WIDTH = 6.2
 MAP_MARGIN = 1.0
@@ -72,10 +73,8 @@ def _grid(axes: Axes, title: str, xlabel: str, ylabel: str) -> None:
     axes.ticklabel_format(axis="y", useOffset=False)
 
 
-def panels(
-    title: str, names: Sequence[str], xlabel: str, share_x: bool = True
-) -> tuple[Figure, list[Axes]]:
-    """Prepare plots in two columns, one for each name, that may share their x axis."""
+def panels(title: str, names: Sequence[str], xlabel: str) -> tuple[Figure, list[Axes]]:
+    """Prepare plots in two columns, one for each name, that share their x axis."""
     rows = max(-(-len(names) // 2), 1)
     height = rows * PANEL_HEIGHT + PANEL_MARGIN
     columns = min(len(names), 2)
@@ -83,11 +82,30 @@ def panels(
     figure = Figure(figsize=(WIDTH, height), dpi=DPI, layout=margins)
     grid: list[Axes] = []
     for index, name in enumerate(names):
-        first = grid[0] if grid and share_x else None
+        first = grid[0] if grid else None
         axes = figure.add_subplot(rows, columns, index + 1, sharex=first)
         _grid(axes, "" if grid else title, xlabel, name)
         grid.append(axes)
     return figure, grid
+
+
+def stacked(
+    title: str, xlabels: Sequence[str], ylabel: str
+) -> tuple[Figure, list[Axes]]:
+    """Prepare plots below one another, one for each x axis, that share their y axis;
+    the first is the highest."""
+    rows = len(xlabels)
+    height = HEIGHT + (rows - 1) * PANEL_HEIGHT
+    figure = Figure(figsize=(WIDTH, height), dpi=DPI, layout=Margins(rows))
+    heights = [HIGHEST, *[1] * (rows - 1)]
+    cells = figure.add_gridspec(rows, 1, height_ratios=heights)
+    drawn: list[Axes] = []
+    for row, xlabel in enumerate(xlabels):
+        first = drawn[0] if drawn else None
+        axes = figure.add_subplot(cells[row], sharey=first)
+        _grid(axes, "" if row else title, xlabel, ylabel)
+        drawn.append(axes)
+    return figure, drawn
 
 
 def cell_map(
@@ -214,6 +232,37 @@ def band(
         linewidth=linewidth,
         zorder=zorder,
     )
+
+
+def spread(
+    axes: Axes,
+    steps: np.ndarray,
+    values: np.ndarray,
+    color: str,
+    label: str,
+    **line: Any,
+) -> None:
+    """Draw mean and full range over seeds of `values` [U, P] at `steps` [U]."""
+    steps, values = evaluated(steps, values)
+    known = np.ma.masked_invalid(values)
+    mean = known.mean(-1)
+    band(axes, steps, mean, known.min(-1), known.max(-1), color, label, **line)
+
+
+def evaluated(steps: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The steps [U] and values [U, P] at which any seed has a value."""
+    keep = np.isfinite(values).any(-1)
+    return np.asarray(steps)[keep], np.asarray(values)[keep]
+
+
+def seed_count(*values: np.ndarray) -> str:
+    """Say how many seeds (last axis) have any value."""
+    counts = [int(np.isfinite(each).any(0).sum()) for each in values] or [0]
+    fewest = min(counts)
+    most = max(counts)
+    if fewest != most:
+        return f"{fewest} to {most} seeds"
+    return "1 seed" if most == 1 else f"{most} seeds"
 
 
 def level(axes: Axes, value: float | None, color: str, label: str = "") -> None:

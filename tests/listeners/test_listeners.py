@@ -243,10 +243,7 @@ def test_the_figures_are_drawn_for_every_seed(logged: Path):
             for tag in events.Tags()["tensors"] + events.Tags()["images"]
             if tag.startswith("figures/")
         }
-        assert shown == {
-            f"figures/{name}"
-            for name in ("rate_and_return", "return_against_calls", "visits", "policy")
-        }
+        assert shown == {f"figures/{name}" for name in ("handover", "visits", "policy")}
     assert (logged / "figures" / "policy-seed3.png").stat().st_size > 10_000
 
 
@@ -264,10 +261,11 @@ def test_a_run_that_mixed_later_than_it_was_evaluated_is_drawn(tmp_path: Path):
     """A run without steps evaluates the learner alone, and may go on with steps."""
     alone = {"eval__mean_reward": [1.0, 2.0], "planner__calls_total": [0, 0]}
     rate = {"curriculum__planning_rate": [1.0, 1.0]}
+    later = {"eval_mixed__mean_reward": [3.0, 4.0], "handover__regret": [0.5, 0.5]}
     records = [
         record("evaluate", 0, **alone, **rate),
-        record("evaluate", 9, **alone, **rate, eval_mixed__mean_reward=[3.0, 4.0]),
+        record("evaluate", 9, **alone, **rate, **later),
         record("final", 9, final__last_mean_reward=[1.0, 2.0]),
     ]
     listen("tensorboard", tmp_path, [], records)
-    assert (tmp_path / "figures" / "rate_and_return.png").stat().st_size > 10_000
+    assert (tmp_path / "figures" / "handover.png").stat().st_size > 10_000

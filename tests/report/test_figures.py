@@ -5,11 +5,13 @@ import io
 
 import numpy as np
 import pytest
+from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.quiver import Quiver
 from PIL import Image
 
 from curriculum.report import figures
+from curriculum.report.handover_figure import Course, handover
 
 pytestmark = pytest.mark.filterwarnings("error")
 STEPS = np.arange(0, 1000, 100)
@@ -17,6 +19,16 @@ STEPS = np.arange(0, 1000, 100)
 
 def curves(seeds=3):
     return np.random.default_rng(0).normal(size=(len(STEPS), seeds)).cumsum(0)
+
+
+def course(reward, **changes):
+    """A hand-over evaluated every 100 steps, with a report at each evaluation."""
+    steps = 100 * np.arange(len(reward))
+    ones = np.ones_like(reward)
+    settings = {"rate": ones, "calls": ones, "seeds": [3, 7, 9]} | changes
+    return Course(
+        rate_steps=steps, steps=steps, reward=reward, learned=steps > 0, **settings
+    )
 
 
 def legend(figure):
@@ -48,19 +60,27 @@ def examples():
     arrow = np.stack([grid, -grid], -1) / 12
     arrow[1, 1] = np.nan
     return {
-        "rate": figures.rate_and_return(
-            np.arange(50) * 20, rate, STEPS, reward, reward + 1, -3.0, 4.0
+        "hand-over": handover(
+            Course(
+                rate_steps=np.arange(50) * 20,
+                rate=rate,
+                steps=STEPS,
+                reward=reward,
+                calls=reward.cumsum(0),
+                learned=STEPS > 0,
+                seeds=[0, 1, 2],
+                mixed=reward + 1,
+                random=-3.0,
+                planner=4.0,
+            )
         ),
-        "rate alone": figures.rate_and_return(
-            np.arange(50) * 20, rate, STEPS[:1], reward[:1], random=np.nan
-        ),
+        "hand-over of one evaluation": handover(course(reward[:1], rate=rate[:1])),
         "offline": figures.offline(
             STEPS, {"q": reward**2, "actor": reward}, STEPS[:2], reward[:2], -3.0, 4.0
         ),
         "offline without a world": figures.offline(
             STEPS, {"q": reward**2}, STEPS[:0], reward[:0], np.nan, np.nan
         ),
-        "calls": figures.return_against_calls(reward.cumsum(0), reward, -3.0, 4.0),
         "visits": figures.visits(holes, grid > 9),
         "no visits": figures.visits(none),
         "policy": figures.policy_map(holes, arrow, grid > 9, (0, 1)),
@@ -100,9 +120,7 @@ def test_every_figure_says_what_it_shows():
 def test_every_text_lies_inside_its_figure_and_outside_the_others():
     long = np.array([[-123_456.5], [987_654.5]])
     drawn = examples() | {
-        "long numbers": figures.rate_and_return(
-            STEPS[:2], np.ones((2, 1)), STEPS[:2], long, long, planner=9e5
-        ),
+        "long numbers": handover(course(long, mixed=long, planner=9e5)),
         "long names": figures.learning_curves(
             {
                 f"an arm with a very long name, number {i}": (STEPS[:2], long)
@@ -146,34 +164,42 @@ def test_save_writes_png_to_a_path_and_to_a_stream(tmp_path):
     )
 
 
-def test_rate_and_return_draws_means_over_the_seeds_that_are_there():
+def test_a_hand_over_draws_means_over_the_seeds_that_are_there():
     reward = np.array([[1.0, 3.0], [np.nan, 5.0], [np.nan, np.nan]])
-    rate = np.array([[1.0, 0.5], [0.0, 0.5]])
-    figure = figures.rate_and_return(
-        np.array([0, 20]), rate, np.array([0, 10, 20]), reward, None, -1.0, 9.0
+    rate = np.array([[1.0, 0.5], [0.0, 0.5], [0.0, 0.0]])
+    calls = np.array([[10, 30], [20, 60], [20, 60]])
+    figure = handover(course(reward, rate=rate, calls=calls, random=-1.0, planner=9.0))
+    np.testing.assert_allclose(
+        line(figure, "learner alone").get_xydata(), [[0, 2], [100, 5]]
     )
     np.testing.assert_allclose(
-        line(figure, "learner alone").get_xydata(), [[0, 2], [10, 5]]
-    )
-    np.testing.assert_allclose(
-        line(figure, "planning rate (right axis)").get_ydata(), [0.75, 0.25]
+        line(figure, "planning rate (right axis)").get_ydata(), [0.75, 0.25, 0]
     )
     assert legend(figure) == [
         "learner alone",
         "planner",
         "random play",
+        "one seed",
         "planning rate (right axis)",
     ]
+    bold = [x for x in figure.axes[1].lines if x.get_linewidth() > 2]
+    np.testing.assert_allclose(np.asarray(bold[0].get_xydata()), [[20, 2], [60, 5]])
 
 
-def test_return_against_calls_draws_each_seed_and_their_mean():
-    figure = figures.return_against_calls(
-        np.array([[10, 30], [20, 60]]), np.array([[1.0, 3.0], [2.0, 6.0]]), planner=7
-    )
-    np.testing.assert_allclose(line(figure, "mean").get_xydata(), [[20, 2], [40, 4]])
-    # a line and its last point per seed, the mean, the planner
-    assert len(figure.axes[0].lines) == 2 * 2 + 1 + 1
-    assert texts(figure) == ["planner"]
+def test_a_hand_over_marks_the_deepest_dip_and_the_first_high_score():
+    """The second seed falls from 8 at step 200 to 3 at step 300, back at step 500."""
+    reward = np.array([[9, 9], [5, 2], [6, 8], [5, 3], [6, 7], [7, 8.5], [7, 9.5]])
+    calls = np.arange(14).reshape(7, 2)
+    figure = handover(course(reward, calls=calls, random=-1.0, planner=9.0))
+    [drop, span] = [
+        c for c in figure.axes[0].collections if isinstance(c, LineCollection)
+    ]
+    assert drop.get_label() == "deepest dip: score 0.50 (seed 7)"
+    assert drop.get_segments()[0].tolist() == [[300, 3], [300, 8]]
+    assert span.get_segments()[0].tolist() == [[200, 8], [500, 8]]
+    [diamonds] = [x for x in figure.axes[1].lines if x.get_marker() == "D"]
+    # a score of 0.9 is a return of 8
+    assert np.asarray(diamonds.get_xydata()).tolist() == [[0, 9], [1, 9]]
 
 
 def test_learning_curves_draw_one_line_and_one_band_per_arm():

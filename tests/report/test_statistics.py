@@ -178,7 +178,25 @@ def test_area_under_curve_weighs_uneven_steps():
     ],
 )
 def test_dip_and_recovery(values, expected):
-    assert dip_and_recovery(np.arange(0, 60, 10), np.array(values, float)) == expected
+    dip = dip_and_recovery(np.arange(0, 60, 10), np.array(values, float))
+    assert (dip.depth, dip.recovery) == expected
+
+
+def test_a_dip_says_where_it_began_and_was_deepest():
+    dip = dip_and_recovery(np.arange(0, 60, 10), np.array([0.0, 4, 4, 1, 2, 5]))
+    assert (dip.begin, dip.bottom) == (20, 30)
+
+
+@pytest.mark.parametrize(
+    ("tolerance", "recovery"),
+    [(0.5, 40), (1, 30), (3, 0), (0, math.inf)],
+)
+def test_a_curve_has_recovered_within_the_tolerance(tolerance, recovery):
+    values = np.array([0, 8, 5, 6, 7, 7.5])
+    assert dip_and_recovery(np.arange(0, 60, 10), values, tolerance)[:2] == (
+        3,
+        recovery,
+    )
 
 
 def test_dip_of_nothing_is_unknown():
