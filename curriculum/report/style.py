@@ -73,8 +73,10 @@ def _grid(axes: Axes, title: str, xlabel: str, ylabel: str) -> None:
     axes.ticklabel_format(axis="y", useOffset=False)
 
 
-def panels(title: str, names: Sequence[str], xlabel: str) -> tuple[Figure, list[Axes]]:
-    """Prepare plots in two columns, one for each name, that share their x axis."""
+def panels(
+    title: str, names: Sequence[str], xlabel: str, share_x: bool = True
+) -> tuple[Figure, list[Axes]]:
+    """Prepare plots in two columns, one for each name, that may share their x axis."""
     rows = max(-(-len(names) // 2), 1)
     height = rows * PANEL_HEIGHT + PANEL_MARGIN
     columns = min(len(names), 2)
@@ -82,7 +84,7 @@ def panels(title: str, names: Sequence[str], xlabel: str) -> tuple[Figure, list[
     figure = Figure(figsize=(WIDTH, height), dpi=DPI, layout=margins)
     grid: list[Axes] = []
     for index, name in enumerate(names):
-        first = grid[0] if grid else None
+        first = grid[0] if grid and share_x else None
         axes = figure.add_subplot(rows, columns, index + 1, sharex=first)
         _grid(axes, "" if grid else title, xlabel, name)
         grid.append(axes)
