@@ -52,7 +52,7 @@ MAP_WIDTH = 6.2
 MAP_MARGIN = 1.0
 MAP_HEIGHTS = (3, 7)  # the lowest and the highest
 
-LEGEND_CHARACTERS = 100  # that fit into one row of the legend
+LEGEND_CHARACTERS = 100  # that fit into one row of the legend of a full width
 LEGEND_HANDLE = 6  # characters as wide as the handle of an entry
 LEGEND_COLUMNS = 3  # at most
 
@@ -177,7 +177,8 @@ def legend(figure: Figure, title: str) -> Figure:
     for axes in figure.axes:
         handles += axes.get_legend_handles_labels()[0]
     longest = max((len(str(handle.get_label())) for handle in handles), default=0)
-    columns = LEGEND_CHARACTERS // (LEGEND_HANDLE + longest)
+    characters = LEGEND_CHARACTERS * figure.get_figwidth() / WIDTH
+    columns = int(characters / (LEGEND_HANDLE + longest))
     columns = int(np.clip(columns, 1, LEGEND_COLUMNS))
     drawn = figure.legend(
         handles=handles,

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import yaml
 
+from curriculum import summarize
 from curriculum import train as command
 from curriculum.learners.bcq import BCQ
 from curriculum.run import checkpoint, folders
@@ -48,6 +49,23 @@ def written(folder: Path, config: Config, records: int | None = None) -> Path:
     for _ in itertools.islice(train(config, folder), records):
         pass
     return folder
+
+
+def test_a_finished_run_is_summarized_on_a_page(finished, capsys):
+    names = ("report.html", "report.md", "report.csv")
+    summarize.main([str(finished)])
+    written = [(finished / name).read_text() for name in names]
+    summarize.main([str(finished)])
+    assert [(finished / name).read_text() for name in names] == written
+    page, markdown, table = written
+    reward = final(finished)["final/last_mean_reward"]
+    assert f"the learner alone returns {np.mean(reward):,.2f} (mean of 2" in page
+    assert "![The hand-over: the learner alone" in markdown
+    assert f"final/last_mean_reward,5,{reward[1]!r}\n" in table
+    with pytest.raises(SystemExit) as end:
+        summarize.main([str(finished.parent)])
+    assert end.value.code == 2
+    assert "is not a run" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("which", ["last", "best"])

@@ -1,0 +1,76 @@
+"""Summarize a finished run or comparison on one page: `report.html`.
+
+    python -m curriculum.summarize RUN...
+
+The page needs no network: figures, tables, settings, commands and a conclusion are in
+it. The same is written in Markdown, and the numbers as CSV, beside it.
+"""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from curriculum.setting import flags
+from curriculum.setting.command_line import Command, Words, read
+from curriculum.setting.config import flat
+from curriculum.trust import trusting_words
+
+PROG = "python -m curriculum.summarize"
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Write the page of every folder that is named."""
+    argv = sys.argv[1:] if argv is None else argv
+    status = 2  # refused before anything is written
+    with trusting_words(argv):
+        try:
+            work = prepare(read(COMMAND, argv, PROG))
+            status = 1
+            work()
+        except (ValueError, OSError) as error:
+            flags.fail(PROG, error, status)
+
+
+def prepare(words: Words) -> Callable[[], None]:
+    """Check that there are finished runs."""
+    if not words.positional:
+        raise ValueError(f"usage: {PROG} {COMMAND.usage}")
+    works = [_work(Path(word)) for word in words.positional]
+
+    def write_all() -> None:
+        for work in works:
+            print(f"report  {work()}")
+
+    return write_all
+
+
+def _work(folder: Path) -> Callable[[], Path]:
+    """What writes the page of a folder."""
+    from curriculum.data.manifest import package_version
+    from curriculum.report import run_page
+    from curriculum.run import folders
+
+    path = folder / folders.SETTINGS
+    if not path.is_file():
+        raise ValueError(f"{folder} is not a run: it has no {folders.SETTINGS}")
+    if not folders.is_finished(folder):
+        raise ValueError(
+            f"{folder} is not finished; continue it with: "
+            f"python -m curriculum.train --resume {folder}"
+        )
+    config = flags.read(["--config", str(path)], PROG).config
+    needs = config.plugged()["planner"].needs
+    return lambda: run_page.write(folder, flat(config), needs, package_version())
+
+
+COMMAND = Command(
+    "RUN...",
+    "Summarize finished runs, each on one page: report.html in its folder.",
+    (),
+    prepare,
+    positional=-1,
+)
+
+
+if __name__ == "__main__":
+    main()
