@@ -331,7 +331,7 @@ def _announce_memory(config: Config, folder: Path) -> None:
         config.ring_capacity,
         config.rows,
         config.sampling,
-        chosen["learner"].needs,
+        chosen["learner"].columns,
         chosen["start"].data(),
     )
     print(f"run {folder}  buffer memory {memory / 1e6:.0f} MB", file=sys.stderr)

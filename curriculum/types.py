@@ -66,6 +66,10 @@ class Batch(NamedTuple):
     # [P, B] float32: discounted return from here to the end of the episode, -inf while
     # the episode is not over
     mc_return: Tensor | None = None
+    # [P, B] int64, or [P, B, A]: the planner's own action at `obs`, whoever acted
+    label: Tensor | None = None
+    # [P, B] float32: 1 where the planner was asked and `label` is known, else 0
+    has_label: Tensor | None = None
 
     def backup(self, value: Tensor) -> Tensor:
         """Reward plus discounted `value` of the next state, of shape [P, K, B] or
@@ -336,6 +340,21 @@ class Policy(Protocol):
         """Values [P, n] of observations [P, n, *O]."""
         ...
 
+    def action_value(self, obs: np.ndarray, action: np.ndarray) -> np.ndarray:
+        """Values [P, n] of actions [P, n] or [P, n, A] by the lowest of the critics, 0
+        without any."""
+        return np.zeros(obs.shape[:2])
+
+    def margin(self, obs: np.ndarray) -> np.ndarray:
+        """By how much the value of the best discrete action exceeds that of the second
+        best, [P, n], 0 without a critic."""
+        return np.zeros(obs.shape[:2])
+
+    def disagreement(self, obs: np.ndarray) -> np.ndarray:
+        """Standard deviation [P, n] among the critics' values of the action that the
+        learner would take, 0 without any."""
+        return np.zeros(obs.shape[:2])
+
 
 class Planner(Protocol):
     """Whoever may act in the learner's place: a search, an expert, a human, a random
@@ -401,9 +420,20 @@ class Decay(Protocol):
 class Gate(Protocol):
     """How a planning rate becomes a choice of who acts now."""
 
+    # whether it compares values of actions: the learner must have a critic
+    needs_critic: ClassVar[bool] = False
+
     def planner_acts(self, moment: Moment) -> np.ndarray:
-        """Mask [P, E], true where the planner acts."""
+        """Mask [P, E], true where the planner is asked; it acts if `accepts` agrees."""
         ...
+
+    def accepts(
+        self, moment: Moment, planned: np.ndarray, own: np.ndarray
+    ) -> np.ndarray:
+        """Mask [P, E], true where the planner's action `planned` is taken instead of
+        the learner's `own`, both [P, E] or [P, E, A]; it counts where the planner was
+        asked."""
+        return np.ones(moment.coin.shape, bool)
 
     def state(self) -> State:
         """Return everything `load` needs to continue exactly from here."""
@@ -420,9 +450,12 @@ class Gate(Protocol):
 class Collector(Protocol):
     """Plays in the run's environments and stores the transitions in the buffer."""
 
-    def play_planner(self, transitions: int) -> None:
+    def play_planner(self, transitions: int, noise: float = 0.0) -> None:
         """Let the planner take at least `transitions` steps for each seed; its calls
-        are counted."""
+        are counted.
+
+        A share `noise` of its actions are replaced by random ones; box actions get
+        normal noise of this standard deviation. Its own actions stay as labels."""
         ...
 
     def play_random(self, transitions: int) -> None:

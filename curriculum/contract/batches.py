@@ -35,6 +35,10 @@ def random_batch(
     optional: dict[str, Tensor] = {}
     if "mc_return" in needs:
         optional["mc_return"] = _stack([g.normal(size=SIZE) for g in generators])
+    if "label" in needs:
+        optional["label"] = _actions(spec, generators)
+    if "has_label" in needs:
+        optional["has_label"] = _stack([g.random(SIZE) < 0.5 for g in generators])
     return Batch(
         obs=torch.as_tensor(random_obs(spec, seeds, f"{name} obs")),
         action=_actions(spec, generators),

@@ -44,6 +44,15 @@ class _Indifferent:
     def value(self, obs: np.ndarray) -> np.ndarray:
         return np.zeros(obs.shape[:2], np.float32)
 
+    def action_value(self, obs: np.ndarray, action: np.ndarray) -> np.ndarray:
+        return np.sin(obs[..., 0] + action)
+
+    def margin(self, obs: np.ndarray) -> np.ndarray:
+        return obs[..., 0]
+
+    def disagreement(self, obs: np.ndarray) -> np.ndarray:
+        return obs[..., 1]
+
 
 def check_gate(
     gate: Gate | str, steps: int = 60, seeds: tuple[int, ...] = (0, 1, 2)

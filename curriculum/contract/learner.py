@@ -117,7 +117,7 @@ class _Course:
             self.updates += 1
 
     def batch(self, number: int) -> Batch:
-        needs = self.learner.needs
+        needs = self.learner.columns
         discount = self.learner.discount
         return random_batch(self.spec, self.seeds, number, needs, discount)
 

@@ -93,7 +93,7 @@ def needs(config: Config) -> list[Need]:
         config.ring_capacity,
         config.rows,
         config.sampling,
-        learner.needs,
+        learner.columns,
         data,
     )
     batch = learner.batch_size * (2 * obs + sum(learner.hidden))

@@ -35,7 +35,7 @@ class _Ledger:
     def size(self) -> np.ndarray:
         return np.array([self.planner + self.random])
 
-    def play_planner(self, transitions: int) -> None:
+    def play_planner(self, transitions: int, noise: float = 0.0) -> None:
         _require_count("play_planner", transitions)
         self.planner += transitions
 

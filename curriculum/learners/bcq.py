@@ -29,9 +29,9 @@ from torch import Tensor, nn
 
 from curriculum.learning.behaviour import behaviour_model
 from curriculum.learning.diagnostics import critic_diagnostics
-from curriculum.learning.learner import Learner
+from curriculum.learning.learner import Learner, mean_over_labels
 from curriculum.learning.networks import Network
-from curriculum.types import Batch, at_most, within
+from curriculum.types import Batch, Spec, at_most, within
 
 
 @dataclass(kw_only=True)
@@ -52,6 +52,15 @@ class BCQ(Learner):
         within(self, 1, float("inf"), "samples")
         at_most(self, 10_000, "samples")
         within(self, 0, 2, "reach")
+
+    def check_actions(self, spec: Spec) -> None:
+        super().check_actions(spec)
+        if self.label_weight and not spec.actions:
+            raise ValueError(
+                "bcq learns from labels where actions are discrete, and this world's "
+                "are box; set --learner.label-weight 0, or choose another learner, "
+                "such as td3bc or iql"
+            )
 
     def build(self) -> dict[str, Network]:
         self.behaviour = behaviour_model(
@@ -83,6 +92,15 @@ class BCQ(Learner):
         highest = q.amax(1, keepdim=True)
         weighted = self.care * lowest + (1 - self.care) * highest
         return weighted.amax(-2)
+
+    def label_losses(self, batch: Batch) -> dict[str, Tensor]:
+        """Cloning losses [P] of the planner's labels: its action becomes a candidate,
+        and the best of them."""
+        assert batch.label is not None
+        imitator = self.head.policy(self.net.imitator, batch.obs)
+        distance = imitator.distance(batch.label)  # [P, B]
+        cloning_loss = mean_over_labels(distance, batch)
+        return {"imitator": cloning_loss, **super().label_losses(batch)}
 
     def choose(self, obs: Tensor) -> Tensor:
         candidates = self.behaviour.propose(self.net, obs, fixed=True)

@@ -23,6 +23,7 @@ from torch import Tensor
 from curriculum.learning.diagnostics import critic_diagnostics
 from curriculum.learning.learner import Learner
 from curriculum.learning.networks import Network
+from curriculum.learning.policies import ActionDistribution
 from curriculum.types import Batch, at_most, within
 
 
@@ -31,6 +32,7 @@ class CalQL(Learner):
     """Conservative Q-learning that lowers no value below the return earned."""
 
     targets: ClassVar[tuple[str, ...]] = ("q",)
+    regularized: ClassVar[bool] = True
     needs: ClassVar[tuple[str, ...]] = ("mc_return",)
 
     # weight of the conservative term: 0 is Q-learning, large values clone the data;
@@ -63,8 +65,9 @@ class CalQL(Learner):
         critics (eq. 5), [P]."""
         target = self.target_quantiles(batch)
         q, penalty = self.conservative(batch)
-        td_loss = self.head.td_loss(q, target)  # [P, K, B]
-        return (td_loss + self.alpha * penalty).mean(-1).sum(-1)
+        td_loss = self.head.td_loss(q, target).mean(-1).sum(-1)  # [P]
+        penalty = penalty.mean(-1).sum(-1)
+        return td_loss + self.alpha * self.regularizer_scale * penalty
 
     def target_quantiles(self, batch: Batch) -> Tensor:
         """r + discount min_j Q'_j(s', b), [P, 1, B, 1]."""
@@ -83,6 +86,9 @@ class CalQL(Learner):
             batch.action, proposal, self.samples, floor=batch.mc_return
         )
         return q, log_sum_exp - q.mean(-1)
+
+    def policy_at(self, obs: Tensor) -> ActionDistribution:
+        return self.head.squashed_policy(self.net.policy, obs)
 
     def diagnose(self, batch: Batch) -> dict[str, Tensor]:
         assert batch.mc_return is not None

@@ -29,6 +29,7 @@ from torch import Tensor
 from curriculum.learning.diagnostics import critic_diagnostics
 from curriculum.learning.learner import Learner
 from curriculum.learning.networks import Network
+from curriculum.learning.policies import ActionDistribution
 from curriculum.types import Batch, at_most, within
 
 
@@ -37,6 +38,7 @@ class CQL(Learner):
     """Q-learning that lowers the values of actions the data does not show."""
 
     targets: ClassVar[tuple[str, ...]] = ("q",)
+    regularized: ClassVar[bool] = True
 
     # weight of the conservative term: 0 is Q-learning, large values clone the data;
     # small rewards need a small alpha
@@ -65,7 +67,9 @@ class CQL(Learner):
         critic_loss = self.critic_loss(batch)
         return {
             "q": critic_loss,
-            **self.head.maximizer_losses(self.net, batch, self.bc_weight),
+            **self.head.maximizer_losses(
+                self.net, batch, self.bc_weight * self.regularizer_scale
+            ),
         }
 
     def critic_loss(self, batch: Batch) -> Tensor:
@@ -77,7 +81,9 @@ class CQL(Learner):
         weight = self.alpha
         if self.head.critic_acts:
             weight += self.bc_weight
-        return (td_loss + weight * penalty).mean(-1).sum(-1)
+        td_loss = td_loss.mean(-1).sum(-1)  # [P]
+        penalty = penalty.mean(-1).sum(-1)
+        return td_loss + weight * self.regularizer_scale * penalty
 
     def target_quantiles(self, batch: Batch) -> Tensor:
         """r + discount min_j Q'_j(s', b), [P, 1, B, quantiles]."""
@@ -94,6 +100,9 @@ class CQL(Learner):
         values = self.head.values(self.net.q, batch.obs)
         q, log_sum_exp = values.conservative(batch.action, proposal, self.samples)
         return q, log_sum_exp - q.mean(-1)
+
+    def policy_at(self, obs: Tensor) -> ActionDistribution:
+        return self.head.squashed_policy(self.net.policy, obs)
 
     def diagnose(self, batch: Batch) -> dict[str, Tensor]:
         target = self.target_quantiles(batch).mean(-1)

@@ -22,6 +22,7 @@ from torch import Tensor
 from curriculum.learning.diagnostics import critic_diagnostics
 from curriculum.learning.learner import Learner
 from curriculum.learning.networks import Network
+from curriculum.learning.policies import ActionDistribution
 from curriculum.learning.values import Values
 from curriculum.types import Batch, at_most, within
 
@@ -84,6 +85,9 @@ class EDAC(Learner):
         all_pairs = slope.sum(-3).square().sum(-1)
         same_critic = slope.square().sum((-3, -1))
         return all_pairs - same_critic
+
+    def policy_at(self, obs: Tensor) -> ActionDistribution:
+        return self.head.squashed_policy(self.net.policy, obs)
 
     def diagnose(self, batch: Batch) -> dict[str, Tensor]:
         values = self.head.values(self.net.q, batch.obs)

@@ -28,6 +28,7 @@ from torch import Tensor
 from curriculum.learning.diagnostics import critic_diagnostics
 from curriculum.learning.learner import Learner
 from curriculum.learning.networks import Network, Scalar
+from curriculum.learning.policies import ActionDistribution
 from curriculum.learning.values import Values
 from curriculum.types import Batch, at_most, within
 
@@ -115,6 +116,9 @@ class SAC(Learner):
             lambda inputs: self.head.sampled_action(self.net.policy, inputs, noise),
             obs,
         )
+
+    def policy_at(self, obs: Tensor) -> ActionDistribution:
+        return self.head.squashed_policy(self.net.policy, obs)
 
     def diagnose(self, batch: Batch) -> dict[str, Tensor]:
         temperature = self.net.temperature().exp()  # [P]

@@ -23,6 +23,7 @@ from torch import Tensor
 from curriculum.learning.diagnostics import critic_diagnostics
 from curriculum.learning.learner import Learner
 from curriculum.learning.networks import Network
+from curriculum.learning.policies import ActionDistribution
 from curriculum.learning.values import Values
 from curriculum.types import Batch, at_most, within
 
@@ -32,6 +33,7 @@ class TD3BC(Learner):
     """Climb the critic and stay close to the actions in the data."""
 
     targets: ClassVar[tuple[str, ...]] = ("q", "policy")
+    regularized: ClassVar[bool] = True
 
     alpha: float = 2.5  # 0 clones the data, large values follow the critic alone
     delay: int = 2  # updates of the critics for each update of the policy
@@ -83,11 +85,15 @@ class TD3BC(Learner):
         policy = self.head.deterministic_policy(self.net.policy, batch.obs)
         q = values.expected(policy)[:, 0]  # [P, B]
         distance = policy.distance(batch.action)  # [P, B]
-        return distance.mean(-1) - self.critic_weight(q) * q.mean(-1)
+        cloning_loss = self.regularizer_scale * distance.mean(-1)
+        return cloning_loss - self.critic_weight(q) * q.mean(-1)
 
     def critic_weight(self, q: Tensor) -> Tensor:
         """lambda (eq. 5), [P]."""
         return self.alpha / q.detach().abs().mean(-1).clamp(min=1e-6)
+
+    def policy_at(self, obs: Tensor) -> ActionDistribution:
+        return self.head.deterministic_policy(self.net.policy, obs)
 
     def diagnose(self, batch: Batch) -> dict[str, Tensor]:
         values = self.head.values(self.net.q, batch.obs)

@@ -150,10 +150,13 @@ class Head:
         raise NotImplementedError
 
     def maximizer_losses(
-        self, net: SimpleNamespace, batch: Batch, bc_weight: float = 0.0
+        self,
+        net: SimpleNamespace,
+        batch: Batch,
+        bc_weight: float | Tensor = 0.0,
     ) -> dict[str, Tensor]:
-        """Losses [P] of the networks of `maximizer`; `bc_weight` is that of cloning the
-        data's actions."""
+        """Losses [P] of the networks of `maximizer`; `bc_weight`, a number or [P], is
+        that of cloning the data's actions."""
         raise NotImplementedError
 
     def maximizer_diagnostics(
@@ -254,7 +257,10 @@ class DiscreteHead(Head):
         return {}
 
     def maximizer_losses(
-        self, net: SimpleNamespace, batch: Batch, bc_weight: float = 0.0
+        self,
+        net: SimpleNamespace,
+        batch: Batch,
+        bc_weight: float | Tensor = 0.0,
     ) -> dict[str, Tensor]:
         return {}
 
@@ -371,7 +377,10 @@ class BoxHead(Head):
         return {"policy": self.actor(), "temperature": Scalar(0.0)}
 
     def maximizer_losses(
-        self, net: SimpleNamespace, batch: Batch, bc_weight: float = 0.0
+        self,
+        net: SimpleNamespace,
+        batch: Batch,
+        bc_weight: float | Tensor = 0.0,
     ) -> dict[str, Tensor]:
         """The policy climbs the lowest of the critics."""
         policy = self.squashed_policy(net.policy, batch.obs)
@@ -381,7 +390,7 @@ class BoxHead(Head):
         soft_value = q + temperature.detach().unsqueeze(-1) * entropy
         spare_entropy = (entropy - self.target_entropy).mean(-1).detach()
         policy_loss = -soft_value.mean(-1)
-        if bc_weight:
+        if isinstance(bc_weight, Tensor) or bc_weight:
             log_prob = policy.log_prob(batch.action)  # [P, B]
             policy_loss = policy_loss - bc_weight * log_prob.mean(-1)
         return {

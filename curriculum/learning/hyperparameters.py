@@ -44,6 +44,12 @@ class Hyperparameters:
     # also scale rewards so that returns of the start span 1000 (IQL's rule for
     # locomotion)
     return_range: bool = False
+    # weight of cloning the planner's own actions where it was asked, beside the
+    # learner's losses: 0 ignores them; see --label-share and --label-decay
+    label_weight: float = 0.0
+    # where a critic acts: by how much it should value the planner's action above all
+    # others (Hester et al. 2018, arXiv 1704.03732)
+    label_margin: float = 0.8
     # while collecting: share of random actions; box actions: standard deviation of
     # added noise
     exploration: float = 0.05
@@ -55,6 +61,8 @@ class Hyperparameters:
         within(self, 0, INFINITY, "grad_clip")
         at_most(self, 1e9, "grad_clip")
         within(self, 0, INFINITY, "schedule_updates", "target_every")
+        within(self, 0, INFINITY, "label_weight", "label_margin")
+        at_most(self, 1e6, "label_weight", "label_margin")
         within(self, -1e9, 1e9, "reward_shift")
         within(self, 1e-9, INFINITY, "reward_scale")
         at_most(self, 1e9, "reward_scale")

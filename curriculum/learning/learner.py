@@ -17,6 +17,8 @@ from curriculum.learning.modules import adapt, build_for_seeds
 from curriculum.learning.networks import Network, ObsNetwork
 from curriculum.learning.normalizer import Normalizer
 from curriculum.learning.optimizer import Optimizer, Targets
+from curriculum.learning.policies import ActionDistribution
+from curriculum.learning.values import Values
 from curriculum.learning.weights import Snapshot, WeightCollection, Weights
 from curriculum.types import Batch, Spec, State, stream
 
@@ -42,6 +44,9 @@ class Learner(Hyperparameters):
     actor: ClassVar[str] = "policy"
     critic: ClassVar[str] = "q"
     state_value: ClassVar[str] = "value"
+    # whether its losses have a term that keeps it close to the data, times
+    # `regularizer_scale`
+    regularized: ClassVar[bool] = False
     # largest absolute value of a normalised observation
     obs_limit: ClassVar[float] = 10.0
 
@@ -65,6 +70,27 @@ class Learner(Hyperparameters):
         Called only when a record is due, through `diagnostics`, which averages over the
         batch. Losses may be computed here: noise that is drawn is drawn again later."""
         return {}
+
+    def policy_at(self, obs: Tensor) -> ActionDistribution:
+        """The policy of the actor at normalised observations, as its losses see it."""
+        return self.head.policy(self._network(self.actor), obs)
+
+    def label_losses(self, batch: Batch) -> dict[str, Tensor]:
+        """Cloning losses [P] of the planner's labels, by name of the network that they
+        move: that of the policy, or a margin for the critic that acts."""
+        assert batch.label is not None
+        if self.actor in self.nets:
+            distance = self.policy_at(batch.obs).distance(batch.label)  # [P, B]
+            return {self.actor: mean_over_labels(distance, batch)}
+        values = self.head.values(self._network(self.critic), batch.obs)
+        shortfall = values.margin_loss(batch.label, self.label_margin)  # [P, K, B]
+        return {self.critic: mean_over_labels(shortfall.sum(-2), batch)}
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The optional columns of `Batch` that its updates use."""
+        labels = ("label", "has_label") if self.label_weight else ()
+        return tuple(dict.fromkeys((*self.needs, *labels)))
 
     @property
     def cycle(self) -> int:
@@ -134,6 +160,10 @@ class Learner(Hyperparameters):
         self.seeds = seeds
         self.device = device
         self.updates = 0
+        # factors on two weights of losses, [P]: of the regularizer and of labels; 1.0
+        # where they stay
+        self.regularizer_scale: float | Tensor = 1.0
+        self.label_scale: float | Tensor = 1.0
         body = Body(tuple(self.hidden), self.layer_norm, self.encoder)
         self.head: Head = make_head(spec, body, seeds, device)
         self.normalizer = Normalizer(
@@ -218,7 +248,13 @@ class Learner(Hyperparameters):
 
         Nothing here waits for the device, so that the step can be compiled or captured.
         The losses of seeds count `seed_weights` [P] times."""
-        losses = self.losses(self.normalizer.prepare(batch))
+        batch = self.normalizer.prepare(batch)
+        losses = self.losses(batch)
+        if self.label_weight:
+            for name, loss in self.label_losses(batch).items():
+                if name in losses:  # otherwise it does not move in this update
+                    weight = self.label_weight * self.label_scale
+                    losses[name] = losses[name] + weight * loss
         if seed_weights is None:
             seed_weights = self.all_seeds
         self.optimizer.step(losses, seed_weights, learning_rate)
@@ -243,11 +279,17 @@ class Learner(Hyperparameters):
         for these, the values in `GROUPED` are averaged apart, nan where there are none.
         Training is not affected."""
         noise = self.head.noise.state()
-        found = self.diagnose(self.normalizer.prepare(batch))
+        prepared = self.normalizer.prepare(batch)
+        found = self.diagnose(prepared)
         self.head.noise.load(noise)
         values = {}
         for name, value in found.items():
             values[name] = value.mean(-1) if value.dim() > 1 else value
+        if batch.label is not None and batch.has_label is not None:
+            wrong = self.head.action_error(self.choose(prepared.obs), batch.label)
+            known = batch.has_label.sum(-1) > 0
+            error = mean_over_labels(wrong, batch)
+            values["label_error"] = error.where(known, torch.nan)
         for group, mask in (groups or {}).items():
             for name in GROUPED:
                 if name in found:
@@ -286,6 +328,31 @@ class Learner(Hyperparameters):
         """Values [P, n] of observations [P, n, *O]."""
         return self.infer(self.estimate, obs)
 
+    def action_value(self, obs: np.ndarray, action: np.ndarray) -> np.ndarray:
+        """Values [P, n] of actions [P, n] or [P, n, A] at observations [P, n, *O], by
+        the lowest of the critics."""
+        given = torch.as_tensor(action, device=self.device)
+        return self.infer(lambda inputs: self._values(inputs).of(given).amin(1), obs)
+
+    def margin(self, obs: np.ndarray) -> np.ndarray:
+        """By how much the value of the best discrete action exceeds that of the second
+        best, [P, n], at observations [P, n, *O]."""
+        return self.infer(lambda inputs: self._values(inputs).margin(), obs)
+
+    def disagreement(self, obs: np.ndarray) -> np.ndarray:
+        """Standard deviation [P, n] among the critics' values of the best known action
+        at observations [P, n, *O]; 0 for a single critic."""
+
+        def deviation(inputs: Tensor) -> Tensor:
+            values = self._values(inputs).of(self.choose(inputs))  # [P, K, n]
+            return values.std(1, correction=0)
+
+        return self.infer(deviation, obs)
+
+    def _values(self, obs: Tensor) -> Values:
+        """What the critic says of normalised observations."""
+        return self.head.values(self._network(self.critic), obs)
+
     def infer(
         self, function: Callable[[Tensor], Tensor], obs: np.ndarray
     ) -> np.ndarray:
@@ -308,6 +375,24 @@ class Learner(Hyperparameters):
         """Overwrite the seeds in mask [P] of a snapshot by their current weights."""
         mask = torch.as_tensor(seeds, device=self.device)
         self.weights.update_snapshot(snapshot, mask)
+
+    def schedule_weights(
+        self, regularizer: np.ndarray | None, label: np.ndarray | None
+    ) -> None:
+        """Set the factors [P] on the weights of regularizer and labels; None: it
+        stays."""
+        if regularizer is not None:
+            self.regularizer_scale = self._filled(self.regularizer_scale, regularizer)
+        if label is not None:
+            self.label_scale = self._filled(self.label_scale, label)
+
+    def _filled(self, scale: float | Tensor, values: np.ndarray) -> Tensor:
+        """Values [P] as a tensor, which stays the same one: native and captured code
+        reads it where it lies."""
+        given = torch.as_tensor(values, dtype=torch.float32)
+        if isinstance(scale, float):
+            return given.to(self.device, copy=True)
+        return scale.copy_(given)
 
     def state(self) -> State:
         """Return everything `load` needs to continue exactly from here."""
@@ -337,3 +422,10 @@ class Learner(Hyperparameters):
         }
         for generator, saved in zip(self.explorers, state["exploration"], strict=True):
             generator.bit_generator.state = saved
+
+
+def mean_over_labels(value: Tensor, batch: Batch) -> Tensor:
+    """Mean [P] of `value` [P, B] over the transitions with a label; 0 without any."""
+    assert batch.has_label is not None
+    count = batch.has_label.sum(-1).clamp(min=1)
+    return (value * batch.has_label).sum(-1) / count

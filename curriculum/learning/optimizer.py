@@ -63,6 +63,13 @@ class Optimizer:
         else:
             self._step_eager(losses, seed_weights, learning_rate)
 
+    def reset(self) -> None:
+        """Forget the running averages of all networks and seeds."""
+        for moments in self.moments.values():
+            moments.mean.vector.zero_()
+            moments.square.vector.zero_()
+            moments.steps.zero_()
+
     def gradient(self, name: str, loss: Tensor, seed_weights: Tensor) -> Tensor:
         """Gradient of `loss` [P] for the network `name`, laid out as its vector of
         weights.

@@ -120,6 +120,10 @@ class Gaussian(ActionDistribution):
         noise = (action - self.location.tanh()) * (-self.log_std).exp()
         return normal_log_prob(noise, self.log_std)
 
+    def distance(self, action: Tensor) -> Tensor:
+        """Negative log-density."""
+        return -self.log_prob(action)
+
     def entropy(self) -> Tensor:
         """Exact, of the distribution before it is clipped."""
         of_one_number = 0.5 * (1 + math.log(2 * math.pi)) + self.log_std

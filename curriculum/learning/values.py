@@ -53,6 +53,17 @@ class Values:
         `floor` [P, B] bounds values in the sum from below (Cal-QL)."""
         raise NotImplementedError
 
+    def margin(self) -> Tensor:
+        """By how much the mean value over critics of the best discrete action exceeds
+        that of the second best, [P, B]."""
+        raise NotImplementedError
+
+    def margin_loss(self, action: Tensor, margin: float) -> Tensor:
+        """By how much discrete `action` [P, B] falls short of being worth `margin` more
+        than any other one, [P, K, B]: max_c (Q(s, c) + margin 1(c != a)) - Q(s, a)
+        (Hester et al. 2018, arXiv 1704.03732, eq. 2)."""
+        raise NotImplementedError
+
     def slope(self, action: Tensor) -> Tensor:
         """Gradient of every critic with respect to box `action`, [P, K, B, A]; can be
         differentiated again."""
@@ -85,6 +96,16 @@ class DiscreteValues(Values):
 
     def expected(self, policy: ActionDistribution) -> Tensor:
         return (policy.probs.unsqueeze(1) * self.q).sum(-1)
+
+    def margin(self) -> Tensor:
+        best_two = self.q.mean(1).topk(2, dim=-1).values  # [P, B, 2]
+        return best_two[..., 0] - best_two[..., 1]
+
+    def margin_loss(self, action: Tensor, margin: float) -> Tensor:
+        choices = torch.arange(self.q.shape[-1], device=action.device)
+        is_other = (choices != action.unsqueeze(-1)).float()  # [P, B, actions]
+        raised = self.q + margin * is_other.unsqueeze(1)
+        return raised.amax(-1) - self.of(action)
 
     def conservative(
         self,

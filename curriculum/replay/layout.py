@@ -32,6 +32,9 @@ class Transition(NamedTuple):
     next_obs: np.ndarray
     source: np.ndarray  # [P, E] index into SOURCES
     planning_rate: np.ndarray  # [P, E]
+    # what the planner would do, where it was asked; None in a layout without labels
+    label: np.ndarray | None = None  # [P, E], or [P, E, A]
+    has_label: np.ndarray | None = None  # [P, E] bool
 
     def of_rows(
         self, names: Sequence[str], rows: np.ndarray | None
@@ -167,5 +170,24 @@ def _mc_return(spec: Spec, discount: float) -> Column:
     )
 
 
+def _label(spec: Spec, discount: float) -> Column:
+    def of_shared(data: SharedData) -> np.ndarray:
+        return np.zeros_like(data.action, np.float32)
+
+    action = _action(spec)
+    return action._replace(name="label", initial=0.0, of_shared=of_shared)
+
+
+def _has_label(spec: Spec, discount: float) -> Column:
+    def of_shared(data: SharedData) -> np.ndarray:
+        return np.zeros(len(data.reward), np.float32)
+
+    return Column("has_label", initial=0.0, of_shared=of_shared)
+
+
 # columns of `Batch` with a default -> what makes them
-OPTIONAL: dict[str, Callable[[Spec, float], Column]] = {"mc_return": _mc_return}
+OPTIONAL: dict[str, Callable[[Spec, float], Column]] = {
+    "mc_return": _mc_return,
+    "label": _label,
+    "has_label": _has_label,
+}

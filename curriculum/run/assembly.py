@@ -25,6 +25,17 @@ def set_up_learner(config: Config, chosen: Learner, spec: Spec) -> Learner:
             "--learner.return-range scales rewards by the returns of the start, and "
             "this one is empty; choose another start or set --learner.reward-scale"
         )
+    if config.label_share and "label" not in chosen.columns:
+        raise ValueError(
+            "--label-share asks the planner for labels, which "
+            f"{type(chosen).__name__} does not use; give --learner.label-weight, "
+            "choose --learner dagger, or leave out --label-share"
+        )
+    if "label" in chosen.needs and not collects(config, start):
+        raise ValueError(
+            f"{type(chosen).__name__} learns from the planner's labels, and a run "
+            "from a data set alone asks no planner; choose --learner bc"
+        )
     if config.device == "cuda" and not torch.cuda.is_available():
         raise ValueError(
             "this machine has no CUDA device that torch can use; choose --device cpu"
@@ -60,7 +71,7 @@ def allocate_buffer(
         config.seeds,
         config.rows,
         config.device,
-        learner.needs,
+        learner.columns,
         learner.discount,
         data,
     )
@@ -106,6 +117,12 @@ def make_collector(
     health: Health,
 ) -> Collector:
     """Make the environments, and set up those who act in them."""
+    if gate.needs_critic and learner.critic not in learner.nets:
+        raise ValueError(
+            f"--gate {plugins.name_of('gate', gate)} compares values of actions, and "
+            f"{type(learner).__name__} learns none; choose another learner, such as "
+            "cql or iql, or another gate"
+        )
     generators = [stream(seed, "environment") for seed in config.seeds]
     rows = world.rows(generators, config.rows)
     random = plugins.make("planner", "random")
@@ -120,6 +137,7 @@ def make_collector(
             rows_per_seed=config.rows,
             budget=config.planner_budget,
             deadline_ms=config.planner_deadline_ms,
+            label_share=config.label_share,
         )
         collector = Collector(
             rows=rows,
@@ -131,6 +149,7 @@ def make_collector(
             hint=advice.start(start, planner),
             health=health,
             observe=learner.normalizer.add,
+            perturb=learner.head.explore,
         )
         on_failure.pop_all()
     return collector

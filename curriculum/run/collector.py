@@ -1,7 +1,7 @@
 """Collection: plays in the run's environments and stores the transitions."""
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -13,9 +13,12 @@ from curriculum.replay.buffer import SOURCE, Buffer
 from curriculum.replay.layout import Transition
 from curriculum.run.health import Health
 from curriculum.run.ledger import Ledger
-from curriculum.run.mixture import Mixture
-from curriculum.types import SOURCES, Planner, Rows, Spec, State
+from curriculum.run.mixture import Choice, Mixture
+from curriculum.types import SOURCES, Planner, Rows, Spec, State, stream
 from curriculum.types import Collector as CollectorProtocol
+
+# adds noise to actions [P, E] or [P, E, A], by a generator for each seed
+Perturb = Callable[[np.ndarray, float, Sequence[np.random.Generator]], np.ndarray]
 
 
 class Collector(CollectorProtocol):
@@ -24,7 +27,8 @@ class Collector(CollectorProtocol):
     `store` is "all", or the source whose transitions enter the buffer. `random` is a
     planner of random actions that is set up for `rows`; `hint` names the flags that
     make a start shorter. `observe` is shown all observations [P, E, *O]
-    and the mask of seeds [P] to which they belong."""
+    and the mask of seeds [P] to which they belong; `perturb` adds noise to a planner's
+    actions."""
 
     def __init__(
         self,
@@ -37,6 +41,7 @@ class Collector(CollectorProtocol):
         health: Health,
         hint: str = "",
         observe: Callable[[np.ndarray, np.ndarray], None] = lambda obs, healthy: None,
+        perturb: Perturb = lambda action, noise, generators: action,
     ):
         self.rows = rows
         self.health = health
@@ -49,14 +54,17 @@ class Collector(CollectorProtocol):
         self.store = store
         self.hint = hint
         self.observe = observe
+        self.perturb = perturb
         self.shape = mixture.shape  # (P, E)
         self.all_rows = np.ones(self.shape, bool)
+        self.no_rows = np.zeros(self.shape, bool)
         self.grid = _grid(rows)
         cells = self.grid.world.cells if self.grid else (0,)
         self.ledger = Ledger(*self.shape, cells)
         # resumes after which a seed's rows were not as they had been saved, [P]
         self.inexact_resumes = np.zeros(self.shape[0], np.int64)
         self.start_steps = 0  # taken for the start so far, of all rows
+        self.noise = [stream(seed, "start noise") for seed in health.seeds]
         self.begin_start()
 
     def reset(self) -> None:
@@ -76,7 +84,7 @@ class Collector(CollectorProtocol):
         self.passed_over = 0
         self.after_step = after_step
 
-    def play_planner(self, transitions: int) -> None:
+    def play_planner(self, transitions: int, noise: float = 0.0) -> None:
         for _ in self._start(transitions):
             obs = self._by_seed(self.obs)
             healthy = self._healthy_rows()
@@ -85,9 +93,9 @@ class Collector(CollectorProtocol):
                 action = self.mixture.learner.act(obs, explore=True)
                 self._play(action, "learner")
             else:
-                action = np.zeros((*self.shape, *answer.shape[1:]), answer.dtype)
-                action[healthy] = answer
-                self._play(action, "expert")
+                label = np.zeros((*self.shape, *answer.shape[1:]), answer.dtype)
+                label[healthy] = answer
+                self._play_labelled(label, healthy, noise)
 
     def play_random(self, transitions: int) -> None:
         everyone = np.arange(self.rows.count)
@@ -114,38 +122,55 @@ class Collector(CollectorProtocol):
         """Steps of all rows that give each seed at least so many transitions."""
         return -(-transitions // self.shape[1])
 
+    def _play_labelled(
+        self, label: np.ndarray, healthy: np.ndarray, noise: float
+    ) -> None:
+        """Take one step with the planner's actions [P, E] or [P, E, A], with noise; all
+        are stored, with the planner's own as labels."""
+        action = label
+        source = np.full(self.shape, SOURCE["expert"])
+        if noise:
+            action = self.perturb(label, noise, self.noise)
+            if self.spec.actions:
+                source[action != label] = SOURCE["random"]
+        choice = Choice(action, source, label, has_label=healthy)
+        self._step(choice, np.ones(self.shape), keep=None)
+
     def _play(self, action: np.ndarray, source: str) -> None:
         """Take one step with actions of one source, which are all stored."""
         tail = () if self.spec.actions else (self.spec.action_size,)
-        sources = np.full(self.shape, SOURCE[source])
-        rate = np.full(self.shape, source == "expert")
-        self._step(action.reshape(*self.shape, *tail), sources, rate, keep=None)
+        choice = Choice(
+            action=action.reshape(*self.shape, *tail),
+            source=np.full(self.shape, SOURCE[source]),
+            label=None,
+            has_label=self.no_rows,
+        )
+        self._step(choice, np.zeros(self.shape), keep=None)
 
     def collect(self, rate: np.ndarray, step: int) -> None:
         """Take one step in every row, to environment step `step`: the planner acts at
         rates [P], the learner elsewhere."""
         obs = self._by_seed(self.obs)
         age = self.rows.time.reshape(self.shape)
-        action, source = self.mixture.act(
+        choice = self.mixture.act(
             obs, age, rate, explore=True, playing=self._healthy_rows()
         )
-        keep = None if self.store == "all" else source == SOURCE[self.store]
+        keep = None if self.store == "all" else choice.source == SOURCE[self.store]
         rates = rate[:, None].repeat(self.shape[1], 1)
-        transition, success = self._step(action, source, rates, keep)
+        transition, success = self._step(choice, rates, keep)
         self.ledger.add(step, transition, success)
 
     def _step(
         self,
-        action: np.ndarray,
-        source: np.ndarray,
+        choice: Choice,
         rate: np.ndarray,
         keep: np.ndarray | None,
     ) -> tuple[Transition, np.ndarray]:
-        """Step the world with `action` [P, E] or [P, E, A] and store the transitions in
-        mask `keep` [P, E], without those of stopped seeds; also returns the successes
-        [P, E].
+        """Step the world and store the transitions in mask `keep` [P, E], without those
+        of stopped seeds; also returns the successes [P, E].
 
         Raises ValueError once every seed was stopped."""
+        action = choice.action
         step = self.door.step(action.reshape(-1, *action.shape[2:]))
         if self.health.problems:
             self.health.require_any()
@@ -158,8 +183,10 @@ class Collector(CollectorProtocol):
             terminated=step.terminated.reshape(self.shape),
             truncated=step.truncated.reshape(self.shape),
             next_obs=self._by_seed(step.next_obs),
-            source=source,
+            source=choice.source,
             planning_rate=rate,
+            label=action if choice.label is None else choice.label,
+            has_label=choice.has_label,
         )
         self.buffer.add(transition, keep)
         self.observe(transition.obs, self.health.healthy)
@@ -196,6 +223,7 @@ class Collector(CollectorProtocol):
             "random": self.random.state(),
             "ledger": self.ledger.state(),
             "start_steps": self.start_steps,
+            "noise": [generator.bit_generator.state for generator in self.noise],
             "inexact_resumes": self.inexact_resumes,
         }
 
@@ -206,6 +234,9 @@ class Collector(CollectorProtocol):
         self.random.load(state["random"])
         self.ledger.load(state["ledger"])
         self.start_steps = state["start_steps"]
+        # checkpoints of former versions hold no noise
+        for generator, saved in zip(self.noise, state.get("noise", []), strict=False):
+            generator.bit_generator.state = saved
         self.inexact_resumes[:] = state["inexact_resumes"]
         self.inexact_resumes += differing.reshape(self.shape).any(1)
         if differing.any():

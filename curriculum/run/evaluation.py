@@ -243,14 +243,14 @@ def play_mixed(
         def act(obs: np.ndarray, now: np.ndarray) -> np.ndarray:
             playing = np.zeros(door.rows.count, bool)
             playing[now] = True
-            action, _ = mixture.act(
+            choice = mixture.act(
                 _by_seed(door.obs, shape),
                 door.rows.time.reshape(shape),
                 rate,
                 explore=False,
                 playing=playing.reshape(shape),
             )
-            return _in_rows(action)[now]
+            return _in_rows(choice.action)[now]
 
         hint = advice.mixed(planner)
         episodes_played = play(act, door, hint=hint).reshape(*shape)

@@ -142,6 +142,9 @@ class Evaluator:
         self.scores.keep_best(self.learner, figures["mean_reward"], step, update)
         if shown and self.decay.listens:
             self.scores.roll_back(self.learner, self.decay, played)
+        if shown and self.config.rollback:
+            reward = figures["mean_reward"]
+            self.scores.roll_back_below(self.learner, reward, self.config.rollback)
         values = {f"eval/{name}": value for name, value in figures.items()}
         values["curriculum/rollbacks"] = self.scores.rollbacks.copy()
         return values

@@ -4,6 +4,7 @@
 """
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -13,12 +14,24 @@ from curriculum.run.planner_use import PlannerUse
 from curriculum.types import Gate, Moment, Planner, Policy, Spec, State, stream
 
 
+class Choice(NamedTuple):
+    """Who acts in P seeds of E rows, and how."""
+
+    action: np.ndarray  # [P, E] or [P, E, A]
+    source: np.ndarray  # [P, E] index into SOURCES
+    # the planner's own action where `has_label`; None where nobody asked it
+    label: np.ndarray | None
+    has_label: np.ndarray  # [P, E] bool
+
+
 class Mixture:
     """Acts for P seeds of E rows each; rows are in order of seeds.
 
-    A seed's planner is not asked more than `budget` times. If it raises an error, does
-    not return valid actions, or takes more than `deadline_ms` per row, the learner acts
-    instead in all rows of that call. A budget or deadline of 0 sets no limit."""
+    The planner is asked where the gate says so, and in a share `label_share` of the
+    other rows for a label: what it would do. A seed's planner is not asked more than
+    `budget` times. If it raises an error, does not return valid actions, or takes more
+    than `deadline_ms` per row, the learner acts instead in all rows of that call. A
+    budget or deadline of 0 sets no limit."""
 
     def __init__(
         self,
@@ -31,14 +44,19 @@ class Mixture:
         name: str = "gate",
         budget: int = 0,
         deadline_ms: float = 0.0,
+        label_share: float = 0.0,
     ):
         self.guard = Guard(planner, spec, deadline_ms)
         self.learner = learner
         self.gate = gate
         self.budget = budget or np.inf
+        self.label_share = label_share
         self.shape = (len(seeds), rows_per_seed)
+        self.all_rows = np.ones(self.shape, bool)
+        self.no_rows = np.zeros(self.shape, bool)
         self.learner_alone = np.full(self.shape, SOURCE["learner"])
         self.coins = [stream(seed, name) for seed in seeds]
+        self.label_coins = [stream(seed, f"{name} labels") for seed in seeds]
         self.use = PlannerUse(len(seeds))
 
     def act(
@@ -48,37 +66,42 @@ class Mixture:
         rate: np.ndarray,
         explore: bool,
         playing: np.ndarray | None = None,
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Choose actions [P, E] or [P, E, A] for observations [P, E, *O] at planning
-        rates [P]; also returns their sources [P, E].
+    ) -> Choice:
+        """Choose actions for observations [P, E, *O] at planning rates [P].
 
         `age` [P, E] counts the steps of each episode. Outside the mask `playing` [P, E]
         the planner is not asked."""
-        planned = self._planned(obs, age, rate)
-        if playing is not None:
-            planned = planned & playing
-        if self.budget < np.inf:
-            planned = planned & self._affordable(planned)
-        action = self.learner.act(obs, explore)
-        answer = self.plan(obs, planned) if planned.any() else None
+        if playing is None:
+            playing = self.all_rows
+        coin = _draw(self.coins, self.shape)
+        moment = Moment(rate, age, coin, obs, self.learner)
+        planned = self.gate.planner_acts(moment) & playing
+        own = self.learner.act(obs, explore)
+        asked = self._asked(planned, playing)
+        answer = self.plan(obs, asked) if asked.any() else None
         if answer is None:
-            return action, self.learner_alone
-        action[planned] = answer
-        return action, np.where(planned, SOURCE["planner"], SOURCE["learner"])
+            return Choice(own, self.learner_alone, None, self.no_rows)
+        label = np.zeros_like(own)
+        label[asked] = answer
+        acts = asked & planned & self.gate.accepts(moment, label, own)
+        action = own
+        action[acts] = label[acts]
+        source = np.where(acts, SOURCE["planner"], SOURCE["learner"])
+        return Choice(action, source, label, asked)
 
-    def _planned(
-        self, obs: np.ndarray, age: np.ndarray, rate: np.ndarray
-    ) -> np.ndarray:
-        """Where the gate wants the planner to act, [P, E] bool."""
-        coin = np.empty(self.shape)
-        for generator, own in zip(self.coins, coin, strict=True):
-            generator.random(out=own)
-        return self.gate.planner_acts(Moment(rate, age, coin, obs, self.learner))
-
-    def _affordable(self, planned: np.ndarray) -> np.ndarray:
-        """The first rows in mask `planned` [P, E] that the budget still pays for."""
-        remaining = self.budget - self.use.calls
-        return np.cumsum(planned, 1) <= remaining[:, None]
+    def _asked(self, planned: np.ndarray, playing: np.ndarray) -> np.ndarray:
+        """Where the planner is asked, [P, E] bool: the first of the rows in which it is
+        `planned` to act, then of those with a label, that the budget still pays for."""
+        labelled = self.no_rows
+        if self.label_share:
+            coin = _draw(self.label_coins, self.shape)
+            labelled = (coin < self.label_share) & playing & ~planned
+        if self.budget == np.inf:
+            return planned | labelled
+        remaining = (self.budget - self.use.calls)[:, None]
+        planned = planned & (np.cumsum(planned, 1) <= remaining)
+        remaining = remaining - planned.sum(1, keepdims=True)
+        return planned | labelled & (np.cumsum(labelled, 1) <= remaining)
 
     @property
     def spent(self) -> np.ndarray:
@@ -97,6 +120,9 @@ class Mixture:
         return {
             "use": self.use.state(),
             "coins": [generator.bit_generator.state for generator in self.coins],
+            "label_coins": [
+                generator.bit_generator.state for generator in self.label_coins
+            ],
             "gate": self.gate.state(),
             "planner": self.guard.state(),
         }
@@ -105,5 +131,19 @@ class Mixture:
         self.use.load(state["use"])
         for generator, saved in zip(self.coins, state["coins"], strict=True):
             generator.bit_generator.state = saved
+        # checkpoints of former versions hold no labels
+        label_coins = state.get("label_coins", [])
+        for generator, saved in zip(self.label_coins, label_coins, strict=False):
+            generator.bit_generator.state = saved
         self.gate.load(state["gate"])
         self.guard.load(state["planner"])
+
+
+def _draw(
+    generators: Sequence[np.random.Generator], shape: tuple[int, int]
+) -> np.ndarray:
+    """Uniform numbers [P, E] in [0, 1), each seed's from its own generator."""
+    coin = np.empty(shape)
+    for generator, own in zip(generators, coin, strict=True):
+        generator.random(out=own)
+    return coin

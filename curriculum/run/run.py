@@ -19,6 +19,7 @@ from curriculum.run.planner_use import PlannerUse
 from curriculum.run.scores import Scores
 from curriculum.run.stopwatch import Stopwatch
 from curriculum.run.trainer import Trainer
+from curriculum.run.weight_schedules import WeightSchedules
 from curriculum.setting.config import Config
 from curriculum.types import Decay, Record, Start, State, World
 
@@ -54,6 +55,7 @@ class Run:
         self.spec = spec_of(self.world)
         self.health = Health(config.seeds)
         self.learner = assembly.set_up_learner(config, chosen["learner"], self.spec)
+        self.weight_schedules = WeightSchedules(config, self.learner)
         self.buffer = assembly.allocate_buffer(
             config, self.learner, self.spec, self.start
         )
@@ -164,6 +166,7 @@ class Run:
         end = config.offline_updates
         updates = rhythm.until_next(rhythms, self.updates, end)
         self.updates += updates
+        self.weight_schedules.apply(self.learner, 0, self.planning_rate())
         self.trainer.update_offline(updates, diagnose=self.due(config.log_every))
         if self.updates % CHECK_EVERY == 0:
             self.trainer.check()
@@ -173,9 +176,12 @@ class Run:
         """Take one environment step in every row and the updates it has earned, and
         note what is due then."""
         assert self.collector is not None
+        if self.step == 0 and self.config.reset_optimizer:
+            self.learner.optimizer.reset()
         rate = self.planning_rate()
         self.step += self.config.rows
         self.collector.collect(rate, self.step)
+        self.weight_schedules.apply(self.learner, self.step, rate)
         self.trainer.update(self.step, diagnose=self.due(self.config.log_every))
         self._note_what_is_due()
 
@@ -424,6 +430,7 @@ class Run:
             "trainer": self.trainer.state(),
             "health": self.health.state(),
             "decay": self.decay.state(),
+            "weight_schedules": self.weight_schedules.state(),
             "scores": self.scores.state(),
             "stopwatch": self.stopwatch.state(),
         }
@@ -454,6 +461,7 @@ class Run:
             self.pending.insert(0, "measure_scale")
             if self.decay.listens:
                 self.pending.insert(1, "evaluate")
+        self.weight_schedules.load(state.get("weight_schedules", {}))
         self.trainer.load(state["trainer"])
         self.scores.load(state["scores"])
         count = self.updates if self.is_offline else self.step

@@ -62,6 +62,17 @@ class Scores:
         learner.restore(self.best, collapsed)
         self.rollbacks += collapsed
 
+    def roll_back_below(
+        self, learner: Learner, reward: np.ndarray, drop: float
+    ) -> None:
+        """Restore the best weights of the seeds whose mean reward [P] is more than
+        `drop`, in score, below their best; never without a scale."""
+        with np.errstate(invalid="ignore"):
+            lost = score(self.best_reward, self.scale) - score(reward, self.scale)
+        collapsed = lost > drop
+        learner.restore(self.best, collapsed)
+        self.rollbacks += collapsed
+
     def state(self) -> State:
         return {
             "floor": self.floor,

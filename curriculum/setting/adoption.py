@@ -40,7 +40,12 @@ PROTOCOLS: Mapping[str, Members] = {
     "decay": Members(
         "curriculum.types", "Decay", ("rate",), ("listens", "observe", "state", "load")
     ),
-    "gate": Members("curriculum.types", "Gate", ("planner_acts",), ("state", "load")),
+    "gate": Members(
+        "curriculum.types",
+        "Gate",
+        ("planner_acts",),
+        ("needs_critic", "accepts", "state", "load"),
+    ),
     "start": Members(
         "curriculum.types", "Start", ("fill",), ("asks_planner", "data", "verify")
     ),

@@ -13,7 +13,7 @@ from curriculum.types import INFINITY, SOURCES, at_most, within
 # what a run without a name is named after
 NAMING = ("planner", "learner", "decay")
 # choices that name no plug-in
-UNNAMED = (("planner", ""), ("learner", ""), ("bonus", "none"))
+UNNAMED = (("planner", ""), ("learner", ""))
 # former values of `engine`, of when it was called compile
 ENGINE_OF_COMPILE = {"on": "compile", "off": "torch"}
 MOST_THREADS = 4_096  # more than any machine has cores
@@ -36,6 +36,12 @@ class Config:
     gate: Any = "step"
     start: Any = "expert"
     bonus: Any = "none"
+    # how the weight of the planner's labels falls, --learner.label-weight; none: it
+    # stays; planning-rate: as the planner withdraws
+    label_decay: Any = "none"
+    # how the term falls that keeps cql, calql and td3bc close to the data; none: it
+    # stays; planning-rate: as the planner withdraws
+    regularizer_decay: Any = "none"
     techniques: tuple[Any, ...] = ()
 
     # actions that each seed may ask the planner for, those of the start included; then
@@ -49,10 +55,21 @@ class Config:
     # as the budget pays for
     planner_episodes: int = 0
 
+    # share of the learner's steps at which the planner is asked, too: its action is
+    # stored beside the learner's as a label, for --learner dagger and for
+    # --learner.label-weight
+    label_share: float = 0.0
+    # restore a seed's best weights when its score falls by so much below its best one,
+    # on a scale from random play to the planner; 0: never
+    rollback: float = 0.0
+
     # gradient updates on the start's data before the first step: the offline phase. In
     # it, the numbers of steps between evaluations, records, checkpoints and
     # compressions are numbers of updates
     offline_updates: int = 0
+    # forget the optimiser's running averages when the offline phase is over, so that
+    # they do not carry over to the learner's own data
+    reset_optimizer: bool = False
     # environment steps of each seed, those of the start not included; 0: the run ends
     # with its offline phase
     steps: int = 20_000
@@ -190,8 +207,9 @@ class Config:
         """Check that what is chosen exists and fits its family."""
         for family in plugins.CHOSEN:
             choice = getattr(self, family)
-            if (family, choice) not in UNNAMED:
-                plugins.check_choice(family, choice)
+            if (family, choice) in UNNAMED or plugins.is_none(family, choice):
+                continue
+            plugins.check_choice(family, choice)
         for technique in self.techniques:
             plugins.check_choice("technique", technique)
         names = [plugins.name_of("technique", choice) for choice in self.techniques]
@@ -220,6 +238,16 @@ class Config:
         at_most(self, 1_000, "updates_per_step")
         within(self, 0, INFINITY, "compress_every", "planner_budget")
         within(self, 0, INFINITY, "planner_deadline_ms", "planner_episodes")
+        within(self, 0, 1, "label_share")
+        within(self, 0, INFINITY, "rollback")
+        self._check_labels()
+
+    def _check_labels(self) -> None:
+        if self.label_share and self.store == "planner":
+            raise ValueError(
+                "labels are of the learner's steps, and --store planner keeps none of "
+                "them; leave out --label-share, or choose --store all"
+            )
 
     def _check_seeds(self) -> None:
         distinct = set(self.seeds)
@@ -284,11 +312,11 @@ class Config:
         return self.capacity if collects else min(self.capacity, 2 * self.rows)
 
     def plugged(self) -> dict[str, Any]:
-        """Make every plug-in, by flag; the bonus "none" is None."""
+        """Make every plug-in, by flag; where none is chosen it is None."""
         made: dict[str, Any] = {}
         for family in plugins.CHOSEN:
             choice = getattr(self, family)
-            if family == "bonus" and choice == "none":
+            if plugins.is_none(family, choice):
                 made[family] = None
             else:
                 made[family] = plugins.make(family, choice)

@@ -323,7 +323,7 @@ def _describe(chosen: Choices) -> dict[str, Description]:
     """Describe the chosen plug-ins, with the settings that all of a family share."""
     described: dict[str, Description] = {}
     for family, name in chosen.plugins.items():
-        if family == "bonus" and name == "none":
+        if plugins.is_none(family, name):
             continue
         summary = plugins.describe(family, name).summary
         fields = plugins.flags(family, name)

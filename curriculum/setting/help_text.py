@@ -55,6 +55,8 @@ def _list_choices(families: Sequence[str]) -> str:
     flags = {"technique": "--techniques", "format": "--from and --to"}
     lines = ["Choices (each has fields of its own: --learner iql --help):", ""]
     for family in families:
+        if family in plugins.FAMILY:
+            continue  # listed with the family itself
         flag = flags.get(family, f"--{family}")
         for name in (*plugins.names(family), *plugins.installed(family)):
             choice = f"{flag} {name}"

@@ -48,7 +48,25 @@ PACKAGES = {  # flag -> package whose files are its choices
     "listener": "curriculum.listeners",
 }
 # flags that take one plug-in of a run
-CHOSEN = ("env", "learner", "planner", "decay", "gate", "start", "bonus")
+CHOSEN = (
+    "env",
+    "learner",
+    "planner",
+    "decay",
+    "gate",
+    "start",
+    "bonus",
+    "label_decay",
+    "regularizer_decay",
+)
+# flags that choose from the family of another one
+FAMILY = {"label_decay": "decay", "regularizer_decay": "decay"}
+# values of flags that choose no plug-in
+WITHOUT_PLUGIN = {
+    "bonus": ("none",),
+    "label_decay": ("none", "planning-rate"),
+    "regularizer_decay": ("none", "planning-rate"),
+}
 
 
 class Resolved(NamedTuple):
@@ -63,8 +81,13 @@ class Resolved(NamedTuple):
 
 def names(family: str) -> list[str]:
     """List the built-in choices of a flag."""
-    files = _folder(PACKAGES[family]).glob("*.py")
+    files = _folder(_package(family)).glob("*.py")
     return sorted(file.stem for file in files if not file.stem.startswith("_"))
+
+
+def is_none(family: str, choice: object) -> bool:
+    """Whether the value of a flag chooses no plug-in, such as "none"."""
+    return isinstance(choice, str) and choice in WITHOUT_PLUGIN.get(family, ())
 
 
 def installed(family: str) -> dict[str, metadata.EntryPoint]:
@@ -72,7 +95,7 @@ def installed(family: str) -> dict[str, metadata.EntryPoint]:
 
     A package cannot replace a built-in choice."""
     built_in = names(family)
-    package = PACKAGES[family].rpartition(".")[2]
+    package = _package(family).rpartition(".")[2]
     entries = _entry_points(f"curriculum.{package}")
     return {entry.name: entry for entry in entries if entry.name not in built_in}
 
@@ -99,7 +122,7 @@ def name_of(family: str, plugin: object) -> str:
     if module.endswith(".py"):
         return module
     package, _, stem = module.rpartition(".")
-    if package == PACKAGES[family]:
+    if package == _package(family):
         return stem
     path = f"{module}:{type(plugin).__qualname__}"
     for name, entry in installed(family).items():
@@ -121,9 +144,9 @@ def unknown(what: str, name: str, choices: Sequence[str]) -> ValueError:
 def find(family: str, name: str) -> type[Any]:
     """Return the class behind a name."""
     if not _is_built_in(family, name):
-        return adoption.adopt(family, _find_foreign(family, name))
+        return adoption.adopt(FAMILY.get(family, family), _find_foreign(family, name))
     _check_known(family, name)
-    module = importlib.import_module(f"{PACKAGES[family]}.{name}")
+    module = importlib.import_module(f"{_package(family)}.{name}")
     definition = description.public_class(ast.parse(inspect.getsource(module)))
     return getattr(module, definition.name)
 
@@ -166,11 +189,11 @@ def make(family: str, choice: Any, **settings: Any) -> Any:
     check_choice(family, choice)
     if _is_in_package(family, choice):
         return choice
-    return adoption.adopt_instance(family, choice)
+    return adoption.adopt_instance(FAMILY.get(family, family), choice)
 
 
 def _is_in_package(family: str, plugin: object) -> bool:
-    return type(plugin).__module__.startswith(f"{PACKAGES[family]}.")
+    return type(plugin).__module__.startswith(f"{_package(family)}.")
 
 
 def check_choice(family: str, choice: Any) -> None:
@@ -190,7 +213,7 @@ def check_choice(family: str, choice: Any) -> None:
         )
     if not _is_in_package(family, choice):
         kind: Any = type(choice)
-        adoption.adopt(family, kind)
+        adoption.adopt(FAMILY.get(family, family), kind)
     if not dataclasses.is_dataclass(choice):
         return
     kinds = description.types_of(type(choice))
@@ -222,7 +245,7 @@ def describe(family: str, name: str) -> Description:
     if not _is_built_in(family, name):
         return description.describe_class(_find_foreign(family, name))
     _check_known(family, name)
-    return description.read_class(_folder(PACKAGES[family]) / f"{name}.py")
+    return description.read_class(_folder(_package(family)) / f"{name}.py")
 
 
 def flags(family: str, name: str) -> tuple[Field, ...]:
@@ -273,7 +296,9 @@ def _is_built_in(family: str, name: str) -> bool:
 
 def _check_known(family: str, name: str) -> None:
     if name not in names(family):
-        raise unknown(family, name, sorted([*names(family), *installed(family)]))
+        choices = sorted([*names(family), *installed(family)])
+        choices += WITHOUT_PLUGIN.get(family, ())
+        raise unknown(family.replace("_", "-"), name, choices)
 
 
 def _find_foreign(family: str, name: str) -> type:
@@ -341,6 +366,10 @@ def _classes(module: ModuleType) -> list[str]:
 @cache
 def _entry_points(group: str) -> metadata.EntryPoints:
     return metadata.entry_points(group=group)
+
+
+def _package(family: str) -> str:
+    return PACKAGES[FAMILY.get(family, family)]
 
 
 def _folder(package: str) -> Path:

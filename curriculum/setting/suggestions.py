@@ -73,7 +73,7 @@ def _general() -> list[str]:
 
 
 def _fields(family: str, choice: str) -> list[str]:
-    if choice == "none" and family == "bonus":
+    if plugins.is_none(family, choice):
         return []
     return [field.name for field in plugins.flags(family, choice)]
 

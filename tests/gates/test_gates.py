@@ -10,12 +10,12 @@ from curriculum.gates.horizon import Horizon
 from curriculum.gates.step import Step
 from curriculum.run import checkpoint
 from curriculum.setting import plugins
-from curriculum.types import Gate, Moment
+from curriculum.types import Gate, Moment, Policy
 
 GATES = plugins.names("gate")
 
 
-class SumOfObservation:
+class SumOfObservation(Policy):
     """A learner that values a state by the sum of its observation."""
 
     def act(self, obs: np.ndarray, explore: bool = False) -> np.ndarray:
@@ -23,6 +23,9 @@ class SumOfObservation:
 
     def value(self, obs: np.ndarray) -> np.ndarray:
         return obs.reshape(*obs.shape[:2], -1).sum(-1)
+
+    def margin(self, obs: np.ndarray) -> np.ndarray:
+        return self.value(obs)
 
 
 def moment(rate: np.ndarray, age: np.ndarray, coin: np.ndarray) -> Moment:

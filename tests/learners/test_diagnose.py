@@ -44,7 +44,16 @@ def random_batch(kind: str) -> Batch:
     else:
         action = torch.rand(*shape, 2, generator=generator) * 2 - 1
     discount = torch.full(shape, 0.9)
-    return Batch(obs, action, reward, discount, next_obs, mc_return=mc_return)
+    return Batch(
+        obs,
+        action,
+        reward,
+        discount,
+        next_obs,
+        mc_return=mc_return,
+        label=action.flip(-1) if kind == "box" else (action + 1) % 3,
+        has_label=(mc_return > 0).float(),
+    )
 
 
 def leaves(state: Any, path: str = "") -> dict[str, Any]:

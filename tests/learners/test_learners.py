@@ -87,7 +87,10 @@ def random_batch(
         mc_return[rng.random(rows) < 0.3] = -np.inf
         box = rng.uniform(-1, 1, (rows, 2)).astype(np.float32)
         action = box if kind == "box" else rng.integers(3, size=rows)
-        drawn.append((obs, action, reward, discount, next_obs, mc_return))
+        label = action[::-1].copy()
+        has_label = (mc_return > 0).astype(np.float32)
+        columns = (obs, action, reward, discount, next_obs, mc_return, label, has_label)
+        drawn.append(columns)
     return Batch(
         *(torch.as_tensor(np.stack(column)) for column in zip(*drawn, strict=True))
     )

@@ -47,7 +47,11 @@ def batches(box: bool, count: int, seeds: tuple[int, ...] = (0, 1)) -> list[Batc
             choice = torch.randint(3, (12,), generator=generator)
             discount = 0.9 * (torch.rand(12, generator=generator) < 0.8)
             action = uniform if box else choice
-            parts.append((obs, action, reward, discount, next_obs, returns))
+            label = action.flip(0)
+            has_label = (returns > 0).float()
+            parts.append(
+                (obs, action, reward, discount, next_obs, returns, label, has_label)
+            )
         drawn.append(Batch(*map(torch.stack, zip(*parts, strict=True))))
     return drawn
 

@@ -141,6 +141,8 @@ def batch(seeds: tuple[int, ...], box: bool) -> Batch:
         torch.full(columns[1].shape, 0.9),
         next_obs,
         columns[2],
+        label=columns[0].flip(1),
+        has_label=(columns[2] > 0).float(),
     )
 
 

@@ -89,7 +89,8 @@ def step_of(
 
 def part_of(step: Transition, seeds: int | slice) -> Transition:
     """The step of some seeds."""
-    return Transition(*(x if x is None else x[seeds] for x in step))
+    fields: Any = (x if x is None else x[seeds] for x in step)
+    return Transition(*fields)
 
 
 def numbers(batch: Batch, seed: int = 0) -> np.ndarray:

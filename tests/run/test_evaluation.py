@@ -15,7 +15,7 @@ from curriculum.gates.step import Step
 from curriculum.planners.balance import Balance
 from curriculum.planners.swing_up import SwingUp
 from curriculum.run import evaluation, maps
-from curriculum.types import Spec
+from curriculum.types import Policy, Spec
 
 EPISODES = range(6)
 CARTPOLE, PENDULUM = CartPole(max_steps=60), Pendulum(max_steps=60)
@@ -148,7 +148,7 @@ def test_maps_of_a_world_of_cells_with_box_actions_use_its_own_bounds():
             there[:, 1] = np.minimum(there[:, 1] + (action[:, 0] <= 5), 9)
             return there, np.zeros(len(state)), np.zeros(len(state), bool)
 
-    class South:
+    class South(Policy):
         def value(self, obs):
             return np.ones((1, 400))
 

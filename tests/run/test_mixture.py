@@ -20,14 +20,14 @@ from curriculum.run.actions import checked_actions
 from curriculum.run.guard import FIRST_CALLS
 from curriculum.run.mixture import Mixture
 from curriculum.setting import plugins
-from curriculum.types import Gate, Moment, Planner, Spec
+from curriculum.types import Gate, Moment, Planner, Policy, Spec
 
 PLANNER, LEARNER = SOURCE["planner"], SOURCE["learner"]
 SPEC = Spec((1,), "float32", np.zeros(1), np.ones(1), actions=4)
 BOX_SPEC = Spec((1,), "float32", np.zeros(1), np.ones(1), actions=0, action_size=2)
 
 
-class Still:
+class Still(Policy):
     """A learner that always chooses action 0, of four."""
 
     explored: bool | None = None
@@ -38,6 +38,12 @@ class Still:
 
     def value(self, obs: np.ndarray) -> np.ndarray:
         return np.zeros(obs.shape[:2])
+
+    def action_value(self, obs: np.ndarray, action: np.ndarray) -> np.ndarray:
+        return action.astype(float)  # larger numbers are better
+
+    def margin(self, obs: np.ndarray) -> np.ndarray:
+        return obs[..., 0] % 3
 
 
 class Actor(Planner):
@@ -84,7 +90,8 @@ def act(
     """Actions and sources [P, E] for observations that number the rows."""
     obs = np.arange(np.prod(mixture.shape), dtype=np.float32).reshape(*mixture.shape, 1)
     rates = np.broadcast_to(np.asarray(rate, float), mixture.shape[:1])
-    return mixture.act(obs, np.full(mixture.shape, age), rates, explore)
+    choice = mixture.act(obs, np.full(mixture.shape, age), rates, explore)
+    return choice.action, choice.source
 
 
 def sources(mixture: Mixture, steps: int, rate=0.5) -> np.ndarray:
