@@ -4,59 +4,51 @@
 
 Any flag of `curriculum.train` may take several values, and every combination is an arm;
 `--arm "NAME: FLAGS"` is one by hand; `--with RUN` adds a finished run. All arms share
-seeds and evaluation episodes, so differences are paired. `--resume auto` or `--resume
-FOLDER` continues a comparison that was interrupted.
+seeds and evaluation episodes, so differences are paired. The same command goes on with
+a comparison that was interrupted; arms that are finished are not trained again.
 """
 
-import math
-import re
 import shlex
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
-
-import yaml
+from typing import TYPE_CHECKING
 
 from curriculum import train
 from curriculum.activity import Interrupted, Phase, overhearing, phase
-from curriculum.files import write_text
+from curriculum.comparison import options
 from curriculum.listeners.progress import Progress
 from curriculum.setting import arms, flags
 from curriculum.setting.config import Config, flat
-from curriculum.setting.names import require_folder_name
-from curriculum.trust import require_trust, trusting_words
+from curriculum.trust import trusting_words
 
 if TYPE_CHECKING:
+    from curriculum.comparison.plan import Comparison
+    from curriculum.comparison.workers import Task
     from curriculum.report.curves import Curve
-    from curriculum.run.lock import Lock
 
 PROG = "python -m curriculum.compare"
-DESCRIPTION = "compare.yaml"
-TABLE = "table.md"  # exists once the comparison is finished
 FIRST_SHARE = 0.05  # of the first arm, from which on time is estimated
-MOST_LETTERS = 100  # of the name of an arm's folder
+HINT = "--steps, or leave out arms"
 USAGE = f"usage: {PROG} [FLAGS OF curriculum.train] [--arm 'NAME: FLAGS'] [--with RUN]"
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Train every arm, then draw one figure and write one table."""
+    """Train every arm, then draw the figures and write the tables."""
     argv = sys.argv[1:] if argv is None else argv
     if flags.asks_for_help(argv):
-        print(f"{USAGE}\n\n{__doc__}")
+        print(f"{USAGE}\n\n{__doc__}\n{options.help_text()}")
         return
     found = None
     status = 2  # refused before training
     trust = trusting_words(argv)
     with train.signals() as stop, Progress().following(stop) as progress, trust:
         try:
-            if arms.names_only_finished_runs(argv):
+            if arms.names_only_finished_runs(options.read(argv)[1]):
                 compare_finished(argv)
                 return
             with phase("setup", 0, "", detail="loading settings and libraries"):
                 found = find_comparison(argv)
-            if found is None:  # it is finished
-                return
             status = 1  # failed while training
             with found.lock:
                 finished = compare(found, stop, progress)
@@ -69,154 +61,43 @@ def main(argv: list[str] | None = None) -> None:
         flags.fail(PROG, stop.message(PROG, folder), 128 + stop.signal)
 
 
-class Comparison(NamedTuple):
-    """What is compared, and where."""
+def find_comparison(argv: list[str]) -> "Comparison":
+    """Create the folder of a comparison, or find the one to go on with."""
+    from curriculum.comparison import plan
 
-    configs: dict[str, Config]  # of the arms to train, by name
-    folders: dict[str, str]  # of the arms, by name
-    finished: dict[str, "Curve"]  # of the runs given by --with, by name
-    lock: "Lock"  # of the folder
+    return plan.find(argv)
 
 
-def find_comparison(argv: list[str]) -> Comparison | None:
-    """Create the folder of a comparison, or find the one to resume; None if that one is
-    finished."""
-    resume, words = _without_resume(argv)
-    if resume and resume != "auto":
-        if (Path(resume) / TABLE).is_file():
-            print(f"{resume} is finished: nothing to do", file=sys.stderr)
-            return None
-        return _found(Path(resume), [])
-    configs, finished = _read_arms(words)
-    first = next(iter(configs.values()))
-    parent = train.parent_of(first)
-    name = first.name or "compare"
-    if resume:
-        unfinished = _unfinished(parent, name)
-        if unfinished:
-            return _found(unfinished, words)
-        print(
-            f"{PROG}: no unfinished comparison named {name} in {parent}; starting one",
-            file=sys.stderr,
-        )
-    from curriculum.run.folders import create
-
-    arm_folders = _folder_names(configs)
-    described = {
-        "command": f"{PROG} {shlex.join(words)}",
-        "name": name,
-        "arms": arm_folders,
-    }
-    lock = create(parent, name, described, file=DESCRIPTION)
-    return Comparison(configs, arm_folders, finished, lock)
+# --- training ---
 
 
-def _without_resume(argv: list[str]) -> tuple[str, list[str]]:
-    """The value of --resume, and the command line without it and --trust."""
-    resume = ""
-    words: list[str] = []
-    for flag in flags.scan(argv):
-        if flag == flags.Flag("trust", []):
-            continue
-        if flag.name != "resume":
-            words += [f"--{flag.name}", *flag.values]
-        elif len(flag.values) == 1:
-            resume = flag.values[0]
-        else:
-            raise ValueError("--resume takes one value: auto, or a comparison's folder")
-    if resume and resume != "auto" and words:
-        raise ValueError(
-            f"--resume {resume} continues with the arms it has; "
-            f"leave out {' '.join(words)}"
-        )
-    return resume, words
+def compare(comparison: "Comparison", stop: train.Stop, progress: Progress) -> bool:
+    """Train the arms that are not finished, and write figures and tables; returns
+    whether all of it was done."""
+    from curriculum.comparison import report
 
-
-def _unfinished(parent: Path, name: str) -> Path | None:
-    """The newest unfinished comparison of exactly this name."""
-    found = []
-    for path in parent.glob(f"*/{DESCRIPTION}"):
-        unfinished = not (path.parent / TABLE).is_file()
-        if unfinished and _read_description(path).get("name") == name:
-            found.append(path)
-    if not found:
-        return None
-    return max(found, key=lambda path: path.stat().st_mtime_ns).parent
-
-
-def _read_description(path: Path) -> dict[str, Any]:
-    try:
-        content = yaml.safe_load(path.read_text())
-    except (OSError, UnicodeDecodeError, yaml.YAMLError):
-        return {}
-    return content if isinstance(content, dict) else {}
-
-
-def _found(folder: Path, words: list[str]) -> Comparison:
-    """Lock a comparison to be resumed, which has the arms of `words` if these are
-    given."""
-    from curriculum.run.lock import Lock
-
-    described = _read_description(folder / DESCRIPTION)
-    if not isinstance(described.get("arms"), dict):
-        raise ValueError(
-            f"--resume {folder}: no comparison that can be resumed "
-            f"(a folder with {DESCRIPTION}, in which its arms are listed)"
-        )
-    command = f"{PROG} {shlex.join(words)}"
-    if words and command != described["command"]:
-        raise ValueError(
-            f"{folder} compares other arms ({described['command']}); "
-            "give another --name, or leave out --resume"
-        )
-    lock = Lock(folder)
-    try:
-        start = len(shlex.split(PROG))
-        own = shlex.split(described["command"])[start:]
-        _require_trust_of_code(own, folder / DESCRIPTION)
-        configs, finished = _read_arms(own)
-        if configs.keys() != described["arms"].keys():
-            raise ValueError(
-                f"{folder}/{DESCRIPTION} lists other arms than its command"
-            )
-    except BaseException:
-        lock.release()
-        raise
-    return Comparison(configs, described["arms"], finished, lock)
-
-
-def _require_trust_of_code(words: Iterable[str], path: Path) -> None:
-    """Ask for trust in the code that the command in a file names."""
-    for word in words:
-        # module:Class or the path of a file, also inside the flags of an arm
-        if re.search(r"\S:\S|\.py\b|--trust", word):
-            require_trust(f"{word} in {path}", word)
-
-
-def _folder_names(names: Iterable[str]) -> dict[str, str]:
-    """The folder of each arm: its name, without what a folder's name must not have."""
-    found: dict[str, str] = {}
-    for name in names:
-        short = re.sub(r"[^\w.-]+", "-", name)[:MOST_LETTERS].rstrip("-. ")
-        require_folder_name(f"the name of the arm {name!r},", short)
-        folder = short
-        number = 1
-        while folder in found.values():
-            number += 1
-            folder = f"{short}-{number}"
-        found[name] = folder
-    return found
-
-
-def compare(comparison: Comparison, stop: train.Stop, progress: Progress) -> bool:
-    """Train the arms that are not finished, and write figure and table; returns whether
-    all of it was done."""
-    from curriculum.report.curves import read_curve
-
+    train_arms = _train_in_turn
+    if comparison.options.jobs > 1:
+        train_arms = _train_side_by_side
+    curves = train_arms(comparison, stop, progress)
+    if len(curves) < len(comparison.configs):
+        return False
     folder = comparison.lock.folder
+    report.write(curves | comparison.finished, folder, comparison.options.terms)
+    if comparison.options.study:
+        print(f"study   {report.write_index(folder.parents[1])}")
+    _require_healthy(curves)
+    return True
+
+
+def _train_in_turn(
+    comparison: "Comparison", stop: train.Stop, progress: Progress
+) -> dict[str, "Curve"]:
+    """Train one arm after the other; returns the curves of those that are finished."""
+    from curriculum.comparison.plan import read_arm
+
     curves: dict[str, Curve] = {}
     total = len(comparison.configs)
-    hint = "--steps, or leave out arms"
 
     def hear(inner: Phase) -> None:
         """Count what is done of the present arm, too."""
@@ -224,19 +105,15 @@ def compare(comparison: Comparison, stop: train.Stop, progress: Progress) -> boo
             current.share = share_done(len(curves), inner.share, total)
             current.share_is_estimate = True
 
-    with phase("comparison", total, "arms", hint) as current, overhearing(hear):
+    with phase("comparison", total, "arms", HINT) as current, overhearing(hear):
         for name, config in comparison.configs.items():
             current.report(len(curves), f"now {name}")
-            run = folder / comparison.folders[name]
-            number = len(curves) + 1
-            print(f"\narm {number} of {total}: {name}", file=sys.stderr)
-            if not _train_arm(config, run, stop, progress):
-                return False
-            curves[name] = read_curve(run)
+            print(f"\narm {len(curves) + 1} of {total}: {name}", file=sys.stderr)
+            if not _train_arm(config, comparison.folder_of(name), stop, progress):
+                break
+            curves[name] = read_arm(comparison, name)
             current.report(len(curves))
-    curves |= comparison.finished
-    _report(curves, folder)
-    return True
+    return curves
 
 
 def share_done(arms: int, of_next: float, total: int) -> float:
@@ -249,145 +126,168 @@ def share_done(arms: int, of_next: float, total: int) -> float:
     return (arms + of_next) / total
 
 
-def compare_finished(argv: list[str]) -> Path:
-    """Compare the finished runs that a command line names, without training.
-
-    Returns the folder of figure and table."""
-    from curriculum.report.curves import read_curve
-    from curriculum.run import folders
-
-    given = {flag.name: flag.values for flag in flags.scan(argv)}
-    runs = arms.parse(argv).finished
-    curves = {run.name: read_curve(run) for run in runs}
-    if len(curves) < 2:
-        raise ValueError("give at least two runs of different names by --with")
-    first = next(iter(curves.values()))
-    _check_pairs(curves, first.seeds, first.episodes)
-    [parent] = given.get("runs-dir") or [str(runs[0].resolve().parents[1])]
-    [name] = given.get("name") or ["compare"]
-    world = runs[0].resolve().parent.name
-    command = {"command": shlex.join([PROG, *argv])}
-    lock = folders.create(Path(parent) / world, name, command, file=DESCRIPTION)
-    with lock:
-        _report(curves, lock.folder)
-    return lock.folder
-
-
-def _report(curves: Mapping[str, "Curve"], folder: Path) -> None:
-    """Draw the figure, write the table and print it."""
-    from curriculum.report.tables import comparison
-
-    _draw(curves, folder / "curves.png")
-    table = comparison(curves)
-    write_text(folder / TABLE, table + "\n")
-    print(f"\n{table}\n\nfigure  {folder}/curves.png\ntable   {folder}/{TABLE}")
-
-
 def _train_arm(config: Config, run: Path, stop: train.Stop, progress: Progress) -> bool:
     """Train one arm in the folder `run`, or what is left of it; returns whether it is
     finished."""
     from curriculum.run import folders
-    from curriculum.run.lock import Lock
 
-    if (run / folders.SETTINGS).is_file():
-        if folders.is_finished(run):
-            return True
-        found = folders.find(str(run))
-        place = train.Place(config, run, found.checkpoint, found.lock)
-    else:
-        run.mkdir(exist_ok=True)  # it is there if the process was killed here before
-        lock = Lock(run)
+    _prepare(config, run)
+    if folders.is_finished(run):
+        return True
+    place = _place(config, run)
+    try:
+        with place.lock:
+            return train.run(place, stop, progress)
+    except ValueError as error:
+        if not folders.is_finished(run):
+            raise
+        print(f"{PROG}: {error}", file=sys.stderr)  # some seeds were stopped
+        return True
+
+
+def _prepare(config: Config, run: Path) -> None:
+    """Make the folder of an arm, with its settings."""
+    from curriculum.comparison.workers import wait_until_free
+    from curriculum.run import folders
+
+    run.mkdir(exist_ok=True)  # it is there if the process was killed here before
+    wait_until_free(run)
+    if not (run / folders.SETTINGS).is_file():
         folders.write(run / folders.SETTINGS, flat(config))
-        place = train.Place(config, run, None, lock, created=True)
-    with place.lock:
-        return train.run(place, stop, progress)
 
 
-def _read_arms(argv: list[str]) -> tuple[dict[str, Config], dict[str, "Curve"]]:
-    """The settings of the arms to train, and the curves of finished ones, by name."""
-    from curriculum.contract import check_foreign
-    from curriculum.report.curves import read_curve
+def _place(config: Config, run: Path) -> train.Place:
+    """Where the training of an arm begins or continues."""
+    from curriculum.run import folders
 
-    wanted = arms.parse(argv)
-    configs = {
-        name: flags.parse(words, PROG).config
-        for name, words in wanted.command_lines.items()
-    }
-    for name, words in wanted.command_lines.items():
-        if "--resume" in words:
-            raise ValueError(f"arm {name}: --resume is a flag of the whole comparison")
-    seeds = _shared_seeds(configs)
-    finished = {path.name: read_curve(path) for path in wanted.finished}
-    first = next(iter(configs.values()))
-    _check_pairs(finished, seeds, first.eval_episodes)
-    for config in configs.values():
-        check_foreign(config)
-    return configs, finished
+    found = folders.find(str(run))
+    return train.Place(config, run, found.checkpoint, found.lock)
 
 
-def _shared_seeds(configs: Mapping[str, Config]) -> list[int]:
-    """The seeds of all arms; they must share the evaluation episodes as well."""
-    seeds = {config.seeds for config in configs.values()}
-    if len(seeds) > 1:
-        raise ValueError("all arms must share their seeds; give --seeds once")
-    episodes = {config.eval_episodes for config in configs.values()}
-    if len(episodes) > 1:
+def _require_healthy(curves: dict[str, "Curve"]) -> None:
+    """Raise ValueError, at the very end, if some seeds were stopped."""
+    stopped = [
+        f"{seed} of the arm {name}"
+        for name, curve in curves.items()
+        for seed, is_stopped in zip(curve.seeds, curve.stopped, strict=True)
+        if is_stopped
+    ]
+    if stopped:
         raise ValueError(
-            "all arms must share their evaluation episodes; give --eval-episodes once"
+            f"seeds that were stopped: {', '.join(stopped)}; their results are those "
+            "of their last good policy"
         )
-    return list(seeds.pop())
 
 
-def _check_pairs(
-    finished: Mapping[str, "Curve"], seeds: list[int], episodes: int
-) -> None:
-    """Raise ValueError for finished runs whose figures cannot be paired with those of
-    the others: other seeds or other final episodes."""
-    for name, curve in finished.items():
-        if curve.seeds != seeds:
-            raise ValueError(
-                f"every arm must have the seeds {seeds}; "
-                f"the run {name} given by --with has {curve.seeds}"
-            )
-        if curve.episodes != episodes:
-            raise ValueError(
-                f"the run {name} given by --with has {curve.episodes} final episodes, "
-                f"the others have {episodes}; all must have as many (--eval-episodes)"
-            )
+# --- side by side ---
 
 
-def _draw(curves: Mapping[str, "Curve"], path: Path) -> None:
-    """Draw the learning curves between the returns of random play and of the planner,
-    or the data."""
-    from curriculum.report import figures
+def _train_side_by_side(
+    comparison: "Comparison", stop: train.Stop, progress: Progress
+) -> dict[str, "Curve"]:
+    """Train several arms at a time; returns the curves of those that are finished."""
+    from curriculum.comparison import workers
+    from curriculum.comparison.plan import read_arm
 
-    planners = _baselines(curves, "planner")
-    # one line for all arms, or one for each where their planners differ
-    planner = next(iter(planners.values()), None)
-    differ = len(set(planners.values())) > 1
-    data = set(_baselines(curves, "data").values())
-    first = next(iter(curves.values()))
-    lines = {name: (curve.steps, curve.reward) for name, curve in curves.items()}
-    are_offline = {curve.is_offline for curve in curves.values()}
-    axis = figures.STEPS
-    if True in are_offline:
-        axis = figures.UPDATES
-    if len(are_offline) > 1:
-        axis = f"{figures.STEPS}; of offline runs, updates"
-    figure = figures.learning_curves(
-        lines,
-        xlabel=axis,
-        random=first.baselines["random"],
-        planner=planners if differ else planner,
-        data=data.pop() if len(data) == 1 else None,
+    tasks = _tasks(comparison)
+    names = {task.name for task in tasks}
+    done = [name for name in comparison.configs if name not in names]
+    total = len(comparison.configs)
+
+    def show(shares: Mapping[str, float]) -> None:
+        share = (total - len(tasks) + sum(shares.values())) / total
+        current.report(len(done), share=share)
+
+    jobs = comparison.options.jobs
+    print(
+        f"{len(tasks)} of {total} arms to train, {jobs} at a time; the messages of an "
+        f"arm are in {comparison.lock.folder}/ARM/{workers.LOG}",
+        file=sys.stderr,
     )
-    figures.save(figure, path)
+    with phase("comparison", total, "arms", HINT, done=len(done)) as current:
+        for name in done:
+            read_arm(comparison, name)
+        for name in workers.train(tasks, jobs, comparison.words, stop, show):
+            done.append(name)
+            read_arm(comparison, name)
+            print(f"arm {len(done)} of {total} is finished: {name}", file=sys.stderr)
+    return {
+        name: read_arm(comparison, name) for name in comparison.configs if name in done
+    }
 
 
-def _baselines(curves: Mapping[str, "Curve"], name: str) -> dict[str, float]:
-    """The known returns of "planner" or "data", by arm."""
-    returns = {arm: curve.baselines[name] for arm, curve in curves.items()}
-    return {arm: value for arm, value in returns.items() if math.isfinite(value)}
+def _tasks(comparison: "Comparison") -> list["Task"]:
+    """The arms that are not finished."""
+    from curriculum.comparison.workers import Task
+    from curriculum.run import folders
+
+    tasks = []
+    for name, config in comparison.configs.items():
+        run = comparison.folder_of(name)
+        _prepare(config, run)
+        if folders.is_finished(run):
+            continue
+        total, unit = config.steps, "steps"
+        if not total:
+            total, unit = config.offline_updates, "updates"
+        tasks.append(Task(name, run, total, unit))
+    return tasks
+
+
+def work() -> None:
+    """Train one arm for a comparison in another process."""
+    from curriculum.comparison import workers
+    from curriculum.run import folders
+
+    order = workers.order()
+    workers.end_with(order.command)
+    trust = trusting_words(order.words)
+    with train.signals() as stop, Progress().following(stop) as progress, trust:
+        try:
+            settings = str(order.folder / folders.SETTINGS)
+            config = flags.parse(["--config", settings], PROG).config
+            with workers.reporting(order.reports):
+                finished = _train_arm(config, order.folder, stop, progress)
+        except (ValueError, OSError) as error:
+            flags.fail(PROG, error, 1)
+        except MemoryError:
+            flags.fail(PROG, "there is not enough memory for this arm", 1)
+        except Interrupted:
+            finished = False
+    if not finished:
+        raise SystemExit(128 + stop.signal)
+
+
+# --- finished runs ---
+
+
+def compare_finished(argv: list[str]) -> Path:
+    """Compare the finished runs that a command line names, without training.
+
+    Returns the folder of the report."""
+    from curriculum.comparison import plan, report
+    from curriculum.report.curves import read_curve
+    from curriculum.run import folders
+
+    wanted, words = options.read(argv)
+    given = {flag.name: flag.values for flag in flags.scan(words)}
+    runs = arms.parse(words).finished
+    curves = {run.name: read_curve(run) for run in runs}
+    if len(curves) < 2:
+        raise ValueError("give at least two runs of different names by --with")
+    first = next(iter(curves.values()))
+    plan.check_pairs(curves, first.seeds, first.episodes)
+    plan.require_tags(curves, wanted.terms)
+    [parent] = given.get("runs-dir") or [str(runs[0].resolve().parents[1])]
+    [name] = given.get("name") or ["compare"]
+    place = Path(parent) / wanted.study / runs[0].resolve().parent.name
+    described = {"command": shlex.join([*PROG.split(), *argv])}
+    lock = folders.create(place, name, described, file=plan.DESCRIPTION)
+    with lock:
+        report.write(curves, lock.folder, wanted.terms)
+        if wanted.study:
+            print(f"study   {report.write_index(lock.folder.parents[1])}")
+    return lock.folder
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from curriculum.files import write_text
 from curriculum.listeners.progress import Progress
 from curriculum.setting import flags, plugins
 from curriculum.setting.config import Config, flat
-from curriculum.setting.names import require_folder_name
+from curriculum.setting.places import parent_of
 from curriculum.trust import trusting_words
 from curriculum.types import Listener, Record
 
@@ -257,17 +257,6 @@ def _forbidden_changes(saved: Config, wanted: Config) -> list[str]:
         for key, value in flat(wanted).items()
         if key.partition(".")[0] not in changeable and value != old.get(key)
     ]
-
-
-def parent_of(config: Config) -> Path:
-    """The folder of all runs in this world."""
-    world = plugins.make("env", config.env)
-    name = plugins.name_of("env", config.env)
-    if name.endswith(".py"):
-        name = Path(name).stem
-    title = (world.title or name).replace(":", "-").replace("/", "-")
-    require_folder_name("the title of the world", title)
-    return Path(config.runs_dir) / title
 
 
 # --- training ---

@@ -48,6 +48,10 @@ ROOMS = {  # a room -> the rooms that its files may import, besides its own
         *("run", "setting", "envs", "replay", "learning", "shipping"),
         *("activity", "calls", "nested", "types"),
     ),
+    "comparison": (
+        *("contract", "run", "setting", "report"),
+        *("activity", "trust", "files"),
+    ),
 }
 EXTRA = {  # a file -> rooms that it alone of its room may import
     "planners/noisy.py": ("setting",),  # it wraps another planner, given by name

@@ -1,7 +1,9 @@
 """Read the learning curve of a finished run from its folder."""
 
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -9,6 +11,8 @@ import numpy as np
 from curriculum.report.records import read_records
 
 Values = dict[str, np.ndarray]  # tag -> [P]
+NOTHING = np.empty((0, 0))
+SINGLE = ("baseline", "final", "start")  # kinds of records that are no series
 # what a comparison needs of the record "final"
 FINAL = (
     "final/last_mean_reward",
@@ -20,7 +24,7 @@ FINAL = (
 
 
 class Curve(NamedTuple):
-    """The learner of a finished run, evaluated alone."""
+    """The learner of a finished run, evaluated alone. U counts evaluations."""
 
     seeds: list[int]
     # [U] environment steps at each evaluation, or updates where there are no steps
@@ -36,6 +40,20 @@ class Curve(NamedTuple):
     baselines: dict[str, float]
     planner_ms: float  # mean duration of a planner call, nan without calls
     is_offline: bool = False  # whether the run consists of an offline phase only
+    # what was spent by the time of each evaluation; nan where it is not recorded
+    calls: np.ndarray = NOTHING  # [U, P] of the planner, those of the start included
+    planner_seconds: np.ndarray = NOTHING  # [U, P]
+    wall_seconds: np.ndarray = NOTHING  # [U] of all seeds together
+    stopped: np.ndarray = NOTHING  # [P] whether its losses were no longer finite
+    # all records of training, by tag
+    series: Mapping[str, "Series"] = MappingProxyType({})
+
+
+class Series(NamedTuple):
+    """What one tag recorded."""
+
+    steps: np.ndarray  # [U] as in `Curve`
+    values: np.ndarray  # [U, P]
 
 
 def read_curve(run: Path) -> Curve:
@@ -75,16 +93,17 @@ def _curve(run: Path, lines: list[dict[str, Any]]) -> Curve:
         )
     seeds = json.loads((run / "result.json").read_text())["seeds"]
     is_offline = max(line["step"] for line in lines) == 0
-    group, position = ("offline", "updates") if is_offline else ("eval", "step")
-    tag = f"{group}/mean_reward"
-    evaluations = [line for line in lines if tag in line["values"]]
-    rewards = [line["values"][tag] for line in evaluations]
+    position = "updates" if is_offline else "step"
+    series = _series(lines, position)
+    tag = f"{'offline' if is_offline else 'eval'}/mean_reward"
+    rewards = series[tag]
+    calls = _at(rewards.steps, series.get("planner/calls_total"), len(seeds))
     missing = np.full(len(seeds), np.nan)
     collected = last.get("collect", {})
     return Curve(
         seeds=seeds,
-        steps=np.array([line[position] for line in evaluations]),
-        reward=np.array(rewards, float),
+        steps=rewards.steps,
+        reward=rewards.values,
         final=last["final"],
         episodes=int(last["final"]["final/episodes"][0]),
         first_success=collected.get("rollout/first_success_step", missing),
@@ -95,7 +114,65 @@ def _curve(run: Path, lines: list[dict[str, Any]]) -> Curve:
         },
         planner_ms=_planner_ms(last),
         is_offline=is_offline,
+        calls=calls,
+        planner_seconds=_planner_seconds(calls, series),
+        wall_seconds=_wall_seconds(lines, tag),
+        stopped=last["final"].get("final/stopped", np.zeros(len(seeds))),
+        series=series,
     )
+
+
+def _series(lines: Sequence[dict[str, Any]], position: str) -> dict[str, Series]:
+    """All values of each tag that was recorded more than once in a run, or could be, at
+    its steps or updates."""
+    found: dict[str, dict[int, list[float | None]]] = {}
+    for line in lines:
+        if position not in line or line["kind"] in SINGLE:
+            continue
+        if position == "step" and "updates" in line:
+            continue  # of the offline phase that precedes the first step
+        for tag, column in line["values"].items():
+            found.setdefault(tag, {})[line[position]] = column
+    return {
+        tag: Series(np.array([*columns]), np.array([*columns.values()], float))
+        for tag, columns in found.items()
+    }
+
+
+def _at(steps: np.ndarray, counts: Series | None, seeds: int) -> np.ndarray:
+    """What a count [U, P] had come to at these steps; nan where it is unknown."""
+    if counts is None:
+        return np.full((len(steps), seeds), np.nan)
+    place = np.searchsorted(counts.steps, steps, side="right") - 1
+    known = counts.values[np.maximum(place, 0)]
+    return np.where(place[:, None] >= 0, known, np.nan)
+
+
+def _planner_seconds(calls: np.ndarray, series: Mapping[str, Series]) -> np.ndarray:
+    """The seconds that so many calls [U, P] had taken, between the records of them."""
+    seconds = series.get("planner/seconds_total")
+    if seconds is None or "planner/calls_total" not in series:
+        return np.full(calls.shape, np.nan)
+    known = _at(seconds.steps, series["planner/calls_total"], calls.shape[1])
+    columns = []
+    for seed, made in enumerate(calls.T):
+        x = np.concatenate([[0], known[:, seed]])
+        y = np.concatenate([[0], seconds.values[:, seed]])
+        columns.append(np.interp(made, x, y))
+    return np.stack(columns, -1)
+
+
+def _wall_seconds(lines: Sequence[dict[str, Any]], tag: str) -> np.ndarray:
+    """The seconds that a run had taken at each evaluation, [U]; time in which it was
+    interrupted does not count."""
+    clocks = [line for line in lines if "time/time_elapsed" in line["values"]]
+    stamps = np.array([line["time"] for line in clocks])
+    seconds = np.array([line["values"]["time/time_elapsed"][0] for line in clocks])
+    moments = [line["time"] for line in lines if tag in line["values"]]
+    # up to its first record, the clock ran as the time of day
+    beginning = stamps[0] - seconds[0]
+    x = np.concatenate([[beginning], stamps])
+    return np.interp(moments, x, np.concatenate([[0.0], seconds]))
 
 
 def _arrays(values: dict[str, Any]) -> Values:

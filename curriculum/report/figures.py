@@ -23,7 +23,7 @@ from curriculum.files import replacing
 from curriculum.report import png, style
 from curriculum.report.labels import label_points
 from curriculum.report.statistics import bootstrap
-from curriculum.report.style import BLUE, COLORS, GREY, INK, ORANGE, STROKES
+from curriculum.report.style import BLUE, COLORS, GREY, INK, ORANGE
 
 STEPS = "environment steps of one seed"
 UPDATES = "updates of the offline phase"
@@ -104,9 +104,8 @@ def learning_curves(
     figure, axes = style.plot("Learning curves", xlabel, ylabel)
     planner_of = planner if isinstance(planner, Mapping) else {}
     for index, (name, (steps, values)) in enumerate(arms.items()):
-        color = COLORS[index % len(COLORS)]
-        stroke = STROKES[index // len(COLORS) % len(STROKES)]
-        _bootstrapped(axes, steps, values, color, name, stroke)
+        color, stroke = style.look(index)
+        bootstrapped(axes, steps, values, color, name, stroke)
         if name in planner_of:
             axes.axhline(
                 planner_of[name], color=color, linestyle=":", linewidth=1.5, zorder=1
@@ -227,7 +226,7 @@ def compression(variants: Sequence[Variant]) -> Figure:
     return figure
 
 
-def _bootstrapped(
+def bootstrapped(
     axes: Axes,
     steps: np.ndarray,
     values: np.ndarray,

@@ -1,4 +1,4 @@
-"""Statistics of few seeds: robust means, intervals, paired differences and curves."""
+"""Statistics of few seeds: robust means, intervals and curves."""
 
 import math
 from collections.abc import Callable
@@ -22,18 +22,6 @@ class Confidence(NamedTuple):
     mean: np.ndarray
     low: np.ndarray
     high: np.ndarray
-
-
-class Difference(NamedTuple):
-    """The difference of two arms on the seeds they share."""
-
-    mean: float
-    low: float
-    high: float
-    n: int  # pairs in which neither value is missing
-    # 1 the first arm, -1 the second, 0 if the interval contains zero or does not exist,
-    # or if a pair is incomplete
-    winner: int
 
 
 class Dip(NamedTuple):
@@ -62,6 +50,34 @@ def iqm(x: np.ndarray) -> np.ndarray:
     return np.where(has_missing, np.nan, middle)
 
 
+def optimality_gap(score: np.ndarray, best: float = 1.0) -> np.ndarray:
+    """How far the last axis of `score` is below `best` in the mean, where more than
+    that counts as nothing (Agarwal et al. 2021)."""
+    return np.maximum(best - score, 0.0).mean(-1)
+
+
+def probability_of_improvement(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """How often a value of a [..., n] is above one of b [..., m], equal ones half, over
+    all of their pairs (Agarwal et al. 2021)."""
+    difference = a[..., :, None] - b[..., None, :]
+    is_missing = np.isnan(difference)
+    wins = (difference > 0) + 0.5 * (difference == 0)
+    return np.where(is_missing, np.nan, wins).mean((-2, -1))
+
+
+def improvement_interval(
+    a: np.ndarray,
+    b: np.ndarray,
+    rng: np.random.Generator,
+    draws: int = 2000,
+    level: float = 0.95,
+) -> Interval:
+    """Bound the probability that a [n] improves on b [m], resampling both."""
+    of_a = a[rng.integers(len(a), size=(draws, len(a)))]
+    of_b = b[rng.integers(len(b), size=(draws, len(b)))]
+    return _percentiles(probability_of_improvement(of_a, of_b), level)
+
+
 def bootstrap(
     x: np.ndarray,
     statistic: Statistic,
@@ -73,7 +89,7 @@ def bootstrap(
 
     All leading entries are resampled alike, which keeps seeds paired along a curve. The
     interval is too narrow for fewer than about 20 values: use it to draw, and
-    `paired_difference` to decide."""
+    `hypotheses.paired_difference` to decide."""
     n = x.shape[-1]
     indices = rng.integers(n, size=(draws, n))
     resampled = statistic(x[..., indices])  # [..., draws]
@@ -87,10 +103,10 @@ def stratified_bootstrap(
     draws: int = 2000,
     level: float = 0.95,
 ) -> Interval:
-    """Bound `statistic` of all of x [seeds, episodes], resampling episodes within each
-    seed.
+    """Bound `statistic` of all of x [strata, n], resampling within each stratum, such
+    as the seeds of each task or the episodes of each seed.
 
-    The interval covers other episodes of the same seeds, not other seeds."""
+    The interval covers other values of the same strata, not other strata."""
     indices = rng.integers(x.shape[-1], size=(draws, *x.shape))
     resampled = np.take_along_axis(x[None], indices, -1)
     return _percentiles(statistic(resampled.reshape(draws, -1)), level)
@@ -99,60 +115,6 @@ def stratified_bootstrap(
 def _percentiles(values: np.ndarray, level: float) -> Interval:
     low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2], axis=-1)
     return Interval(low, high)
-
-
-def paired_difference(a: np.ndarray, b: np.ndarray, level: float = 0.95) -> Difference:
-    """Bound the mean of a - b by Student's t over pairs; a [n] and b [n] have one value
-    for each shared seed.
-
-    A bootstrap would be too narrow: for five pairs, its 95 % interval contains the true
-    mean in about 84 % of cases. Pairs with a missing value are left out and leave no
-    winner: an arm must not win by the seeds on which it failed. Fewer than two pairs
-    give nan bounds."""
-    all_pairs = np.asarray(a, float) - np.asarray(b, float)
-    difference = all_pairs[np.isfinite(all_pairs)]
-    n = len(difference)
-    mean = float(difference.mean()) if n else math.nan
-    if n < 2:
-        return Difference(mean, math.nan, math.nan, n, winner=0)
-    deviation = float(difference.std(ddof=1))
-    half_width = t_quantile(level, n - 1) * deviation / math.sqrt(n)
-    low = mean - half_width
-    high = mean + half_width
-    winner = int(low > 0) - int(high < 0)
-    if n < len(all_pairs):
-        winner = 0
-    return Difference(mean, low, high, n, winner)
-
-
-def t_quantile(level: float, df: int) -> float:
-    """Find t such that Student's distribution with `df` degrees of freedom has the
-    share `level` in [-t, t]."""
-    # bisection in the angle, t = sqrt(df) * tan(angle)
-    low = 0.0
-    high = math.pi / 2
-    for _ in range(60):
-        angle = (low + high) / 2
-        if _t_mass(angle, df) < level:
-            low = angle
-        else:
-            high = angle
-    return math.sqrt(df) * math.tan(low)
-
-
-def _t_mass(angle: float, df: int) -> float:
-    """Share of Student's distribution in [-t, t] (Abramowitz and Stegun, 26.7.3 for odd
-    and 26.7.4 for even degrees of freedom)."""
-    is_odd = df % 2
-    cosine = math.cos(angle)
-    term = cosine if is_odd else 1.0
-    total = 0.0
-    for k in range(1 + is_odd, df, 2):
-        total += term
-        term *= cosine**2 * k / (k + 1)
-    if is_odd:
-        return 2 / math.pi * (angle + math.sin(angle) * total)
-    return math.sin(angle) * total
 
 
 def confidence(x: np.ndarray, z: float = 1.96) -> Confidence:

@@ -258,6 +258,12 @@ def evaluated(steps: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.nda
     return np.asarray(steps)[keep], np.asarray(values)[keep]
 
 
+def look(index: int) -> tuple[str, str]:
+    """The colour and the stroke of one of several curves."""
+    color = COLORS[index % len(COLORS)]
+    return color, STROKES[index // len(COLORS) % len(STROKES)]
+
+
 def seed_count(*values: np.ndarray) -> str:
     """Say how many seeds (last axis) have any value."""
     counts = [int(np.isfinite(each).any(0).sum()) for each in values] or [0]

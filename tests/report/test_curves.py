@@ -14,6 +14,13 @@ from curriculum.report.curves import read_curve
 Values = dict[str, list[float | None]]
 
 
+def evaluation(reward: float, calls: float, seeds: int) -> Values:
+    return {
+        "eval/mean_reward": [reward] * seeds,
+        "planner/calls_total": [calls] * seeds,
+    }
+
+
 def write_run(
     folder: Path, last: list[float], seeds: list[int], **changed: Values
 ) -> Path:
@@ -29,10 +36,10 @@ def write_run(
                 "eval/planner_reward": [9.0] * len(seeds),
             },
         ),
-        ("evaluate", 0, {"eval/mean_reward": [0.0] * len(seeds)}),
+        ("evaluate", 0, evaluation(0.0, 8.0, len(seeds))),
         ("collect", 10, {"rollout/first_success_step": nobody}),
         ("time", 10, {"time/time_elapsed": [4.0] * len(seeds)}),
-        ("evaluate", 10, {"eval/mean_reward": [2.0] * len(seeds)}),
+        ("evaluate", 10, evaluation(2.0, 12.0, len(seeds))),
         ("collect", 40, {"rollout/first_success_step": nobody}),
         (
             "time",
@@ -42,7 +49,7 @@ def write_run(
                 "planner/seconds_total": [0.25] * len(seeds),
             },
         ),
-        ("evaluate", 40, {"eval/mean_reward": [4.0] * len(seeds)}),
+        ("evaluate", 40, evaluation(4.0, 20.0, len(seeds))),
         (
             "final",
             40,
@@ -60,8 +67,8 @@ def write_run(
     ]
     folder.mkdir(parents=True)
     with (folder / "metrics.jsonl").open("w") as file:
-        for kind, step, values in records:
-            line: dict[str, Any] = {"kind": kind, "step": step, "time": 0.0}
+        for number, (kind, step, values) in enumerate(records):
+            line: dict[str, Any] = {"kind": kind, "step": step, "time": 100.0 + number}
             line["values"] = values | changed.get(kind, {})
             file.write(json.dumps(line) + "\n")
     (folder / "result.json").write_text(json.dumps({"seeds": seeds}))
@@ -94,6 +101,24 @@ def test_a_call_takes_all_seconds_by_all_calls(tmp_path: Path):
     # 0.25 + 0.25 seconds for 30 + 10 calls
     curve = read_curve(write_run(tmp_path / "run", [1, 3], [0, 1]))
     assert curve.planner_ms == pytest.approx(12.5)
+
+
+def test_every_evaluation_knows_what_was_spent(tmp_path: Path):
+    curve = read_curve(write_run(tmp_path / "run", [1], [0]))
+    assert curve.calls.tolist() == [[8], [12], [20]]
+    # 0.25 s are recorded at step 40, after 20 calls
+    expected = [8 / 20 * 0.25, 12 / 20 * 0.25, 0.25]
+    assert curve.planner_seconds[:, 0].tolist() == pytest.approx(expected)
+    # records come 1 s apart, from 100 s on; the clock showed 4 s at 103, 12 s at 106
+    assert curve.wall_seconds.tolist() == pytest.approx([2, 4 + 8 / 3, 12])
+
+
+def test_every_recorded_tag_is_a_series(tmp_path: Path):
+    successes: Values = {"rollout/success_rate": [0.5]}
+    curve = read_curve(write_run(tmp_path / "run", [1], [0], collect=successes))
+    assert curve.series["rollout/success_rate"].steps.tolist() == [10, 40]
+    assert curve.series["rollout/success_rate"].values.tolist() == [[0.5], [0.5]]
+    assert "final/last_score" not in curve.series
 
 
 def test_without_calls_a_call_takes_no_known_time(tmp_path: Path):
@@ -132,12 +157,13 @@ def test_compare_subtracts_the_first_run_from_the_others(
 ):
     world = tmp_path / "world"
     low = write_run(world / "low", [1, 2, 3], [0, 1, 2])
-    high = write_run(world / "high", [11, 12, 13], [0, 1, 2])
-    titles, first, second, minus, difference = compared(capsys, low, high)
+    high = write_run(world / "high", [11, 12.1, 12.9], [0, 1, 2])
+    titles, first, second, minus, difference, *_ = compared(capsys, low, high)
     assert [titles[0], first[0], second[0]] == ["arm", "low", "high"]
-    assert [first[1], second[1]] == ["2.00 +- 1.00", "12.00 +- 1.00"]
+    assert [first[1], second[1]] == ["2.00 +- 1.00", "12.00 +- 0.95"]
     assert minus[0] == "minus low"
-    assert difference[:2] == ["high", "+10.00 [+10.00, +10.00], high wins"]
+    assert difference[:3] == ["high", "final return", "+10.00 [+9.75, +10.25]"]
+    assert difference[-1] == "high wins"
 
 
 @pytest.mark.parametrize(

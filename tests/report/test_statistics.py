@@ -1,4 +1,4 @@
-"""Statistics against numbers worked out by hand, textbook tables and simulation."""
+"""Statistics against numbers worked out by hand, simulation and other libraries."""
 
 import math
 
@@ -10,10 +10,11 @@ from curriculum.report.statistics import (
     bootstrap,
     confidence,
     dip_and_recovery,
+    improvement_interval,
     iqm,
-    paired_difference,
+    optimality_gap,
+    probability_of_improvement,
     stratified_bootstrap,
-    t_quantile,
 )
 
 
@@ -82,66 +83,45 @@ def test_stratified_bootstrap_leaves_out_how_seeds_differ():
     assert high - low == pytest.approx(2 * 1.96 / math.sqrt(100), rel=0.2)
 
 
-@pytest.mark.parametrize(
-    ("df", "level", "expected"),  # printed tables
-    [
-        (1, 0.95, 12.7062),
-        (2, 0.95, 4.3027),
-        (4, 0.95, 2.7764),
-        (9, 0.95, 2.2622),
-        (30, 0.95, 2.0423),
-        (4, 0.99, 4.6041),
-        (120, 0.95, 1.9799),
-        (5, 0.5, 0.7267),
-    ],
-)
-def test_t_quantiles_agree_with_the_printed_table(df, level, expected):
-    assert t_quantile(level, df) == pytest.approx(expected, abs=6e-5)
+def test_probability_of_improvement_counts_all_pairs_and_ties_half():
+    a = np.array([3.0, 1.0])
+    b = np.array([1.0, 2.0, 0.0])
+    # 3 beats all three; 1 ties with 1, loses to 2, beats 0
+    assert probability_of_improvement(a, b) == (3 + 0.5 + 0 + 1) / 6
+    assert probability_of_improvement(b, a) == pytest.approx(1 - 4.5 / 6)
+    assert np.isnan(probability_of_improvement(np.array([1.0, np.nan]), b))
 
 
-def test_paired_difference_of_five_seeds_is_the_textbook_interval():
-    b = np.array([10.0, 20, 30, 40, 50])
-    # differences of mean 0.5 and standard deviation 1
-    a = b + 0.5 + np.array([-2, -1, 0, 1, 2]) / math.sqrt(2.5)
-    mean, low, high, n, winner = paired_difference(a, b)
-    assert (mean, low, high) == pytest.approx(
-        (0.5, 0.5 - 2.7764 / math.sqrt(5), 0.5 + 2.7764 / math.sqrt(5)), abs=1e-4
+def test_probability_of_improvement_of_separate_arms_has_no_width():
+    a, b = np.array([3.0, 4, 5]), np.array([0.0, 1])
+    assert improvement_interval(a, b, generator()) == (1, 1)
+    low, high = improvement_interval(np.array([0.0, 2]), np.array([1.0]), generator())
+    assert (low, high) == (0, 1)  # of two values, one is above
+
+
+def test_optimality_gap_is_the_mean_shortfall():
+    score = np.array([[0.5, 1.0, 1.5, -1.0], [2, 2, 2, 2]])
+    np.testing.assert_allclose(optimality_gap(score), [(0.5 + 0 + 0 + 2) / 4, 0])
+    assert optimality_gap(score[1], best=3.0) == 1
+
+
+def test_iqm_and_intervals_agree_with_rliable():
+    pytest.importorskip("arch", reason="rliable 1.0 needs arch")
+    library = pytest.importorskip("rliable.library", reason="compared with rliable 1.0")
+    metrics = pytest.importorskip("rliable.metrics", reason="as above")
+    score = generator().normal(0.8, 0.3, (10, 4))  # of runs and tasks
+    other = generator(1).normal(0.6, 0.3, (10, 4))
+    assert iqm(score.ravel()) == pytest.approx(metrics.aggregate_iqm(score))
+    gap = metrics.aggregate_optimality_gap(score)
+    assert optimality_gap(score.ravel()) == pytest.approx(gap)
+    pairs = [probability_of_improvement(score[:, t], other[:, t]) for t in range(4)]
+    theirs = metrics.probability_of_improvement(score, other)
+    assert np.mean(pairs) == pytest.approx(theirs)
+    _, intervals = library.get_interval_estimates(
+        {"a": score}, lambda x: np.array([metrics.aggregate_iqm(x)]), reps=5000
     )
-    assert (n, winner) == (5, 0)
-
-
-def test_only_an_interval_without_zero_names_a_winner():
-    noise = np.array([-0.1, 0.0, 0.1])
-    assert paired_difference(1 + noise, np.zeros(3)).winner == 1
-    assert paired_difference(np.zeros(3), 1 + noise).winner == -1
-    assert paired_difference(noise, np.zeros(3)).winner == 0
-    same = paired_difference(noise, noise)
-    assert (same.low, same.high, same.winner) == (0, 0, 0)
-
-
-def test_paired_difference_drops_incomplete_pairs_and_bounds_nothing_with_one():
-    a, b = np.array([1.0, np.nan, 5.0]), np.array([0.0, 7.0, np.nan])
-    mean, low, high, n, winner = paired_difference(a, b)
-    assert (mean, n, winner) == (1.0, 1, 0)
-    assert math.isnan(low)
-    assert math.isnan(high)
-    assert math.isnan(paired_difference(a[1:2], b[1:2]).mean)
-
-
-@pytest.mark.parametrize("missing", [np.nan, np.inf, -np.inf])
-def test_an_arm_does_not_win_by_the_seeds_on_which_it_failed(missing):
-    succeeds_late = np.array([300.0, 310, 320, 330, 340])
-    succeeds_twice = np.array([100.0, 110, missing, missing, missing])
-    difference = paired_difference(succeeds_twice, succeeds_late)
-    assert (difference.mean, difference.n, difference.winner) == (-200, 2, 0)
-
-
-def test_five_pairs_need_student_because_their_bootstrap_is_too_narrow():
-    x = generator().normal(size=(1500, 5))
-    low, high = bootstrap(x, mean, generator(1), draws=500)
-    assert ((low < 0) & (high > 0)).mean() < 0.88
-    held = np.mean([paired_difference(row, np.zeros(5)).winner == 0 for row in x])
-    assert held == pytest.approx(0.95, abs=0.015)
+    low, high = stratified_bootstrap(score.T, iqm, generator(2), draws=5000)
+    assert [low, high] == pytest.approx(intervals["a"][:, 0].tolist(), abs=0.01)
 
 
 def test_confidence_is_mean_and_standard_errors():

@@ -1,0 +1,1 @@
+"""Comparisons: which arms there are, training them side by side, and the report."""
