@@ -9,6 +9,7 @@ import pytest
 from data_sets import data_set, episode
 
 from curriculum import collect, diagnose, train
+from curriculum.comparison import options
 from curriculum.setting import arms, command_line, flags
 
 ROOT = Path(__file__).parents[1]
@@ -93,7 +94,8 @@ def test_every_command_of_the_documentation_is_understood(command: str, data: Pa
     if "--resume" in arguments or "--with" in arguments or "--config" in arguments:
         return  # names a run that does not exist here
     if module == "curriculum.compare":
-        for words_of_arm in arms.parse(arguments).command_lines.values():
+        _, words_of_arms = options.read(arguments)
+        for words_of_arm in arms.parse(words_of_arms).command_lines.values():
             flags.parse(words_of_arm)
     elif module == "curriculum.collect":
         name, *rest = arguments

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from curriculum.report.statistics import paired_difference
+from curriculum.report.hypotheses import LEVEL, paired_difference
 
 ENOUGH = 3  # seeds from which on an interval is given
 Values = Mapping[str, np.ndarray]  # tag -> [P]
@@ -66,9 +66,10 @@ def _against_reference(settings: Mapping[str, Any], values: Values) -> str:
     interval = f"95 % interval over seeds {low:.2f} to {high:.2f}"
     if high - low < 0.005 and abs(difference.mean) < 0.005:
         return f"{text}: as good as {reference} in every seed."
-    if difference.winner > 0:
+    is_sure = difference.p <= LEVEL  # false where a seed is missing
+    if is_sure and difference.mean > 0:
         return f"{text}, above {reference} ({interval})."
-    if difference.winner < 0:
+    if is_sure and difference.mean < 0:
         return f"{text}, below {reference} ({interval})."
     return f"{text}; a difference to {reference} is not shown ({interval})."
 
