@@ -5,7 +5,7 @@ is one look-up.
 """
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import gymnasium as gym
 import numpy as np
@@ -60,7 +60,16 @@ class Gridworld(Grid):
     motion: Literal["turn-and-move", "turn-in-place"] = "turn-and-move"
     max_steps: int = 100  # steps after which an episode is truncated; 0: never
 
-    defaults: ClassVar[dict[str, str]] = {"planner": "shortest_path", "learner": "dqn"}
+    defaults: ClassVar[dict[str, Any]] = {
+        "planner": "shortest_path",
+        "learner": "cql",
+        "learner.learning_rate": 3e-3,
+        "learner.label_weight": 1.0,
+        "regularizer_decay": "exponential",
+        "regularizer_decay.half_life": 4_000,
+        "offline_updates": 2_000,
+        "updates_per_step": 0.15,
+    }
     cells: ClassVar[tuple[int, int]] = (SIZE, SIZE)
     walls: ClassVar[np.ndarray] = WALLS
 

@@ -8,10 +8,11 @@ action.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from types import SimpleNamespace
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 import torch
@@ -47,6 +48,15 @@ class Body:
     encoder: Encoder = "nature"  # of images
 
 
+class Pass(NamedTuple):
+    """One pass of a network."""
+
+    network: ObsNetwork
+    obs: Tensor
+    with_gradient: bool
+    outputs: Tensor
+
+
 class Head:
     """Networks, values and policies for one kind of action."""
 
@@ -62,6 +72,31 @@ class Head:
         self.action_size = spec.action_size  # A, 0 for discrete actions
         self.body = body
         self.noise = Noise(seeds, device)
+        # what networks returned in this update; None: nothing is kept
+        self.passes: list[Pass] | None = None
+
+    @contextmanager
+    def sharing_passes(self) -> Iterator[None]:
+        """Run no network twice on the same observations: for losses that ask for the
+        same values."""
+        self.passes = []
+        try:
+            yield
+        finally:
+            self.passes = None
+
+    def outputs(self, network: ObsNetwork, obs: Tensor) -> Tensor:
+        """What a network returns at observations."""
+        if self.passes is None:
+            return network(obs)
+        with_gradient = torch.is_grad_enabled()
+        for past in self.passes:
+            is_same = past.network is network and past.obs is obs
+            if is_same and past.with_gradient == with_gradient:
+                return past.outputs
+        found = network(obs)
+        self.passes.append(Pass(network, obs, with_gradient, found))
+        return found
 
     @property
     def target_entropy(self) -> float:
@@ -230,16 +265,18 @@ class DiscreteHead(Head):
     deterministic_actor = actor
 
     def values(self, critic: ObsNetwork, obs: Tensor) -> DiscreteValues:
-        return DiscreteValues(critic(obs).unflatten(-1, (self.actions, -1)))
+        return DiscreteValues(
+            self.outputs(critic, obs).unflatten(-1, (self.actions, -1))
+        )
 
     def policy(self, actor: ObsNetwork, obs: Tensor) -> Categorical:
-        return Categorical(actor(obs).squeeze(1))
+        return Categorical(self.outputs(actor, obs).squeeze(1))
 
     squashed_policy = policy
     deterministic_policy = policy
 
     def mode(self, actor: ObsNetwork, obs: Tensor) -> Tensor:
-        return actor(obs).squeeze(1).argmax(-1)
+        return self.outputs(actor, obs).squeeze(1).argmax(-1)
 
     def td_loss(self, q: Tensor, target: Tensor) -> Tensor:
         """Huber loss (Mnih et al. 2015 clip the error term); quantile regression for
@@ -322,7 +359,7 @@ class DiscreteHead(Head):
         self, actor: ObsNetwork, obs: Tensor, noise: np.ndarray
     ) -> Tensor:
         """The Gumbel-max trick."""
-        logits = actor(obs).squeeze(1)
+        logits = self.outputs(actor, obs).squeeze(1)
         return (logits + torch.as_tensor(noise, device=obs.device)).argmax(-1)
 
 
@@ -350,16 +387,16 @@ class BoxHead(Head):
         return BoxValues(critic, obs, self.noise)
 
     def policy(self, actor: ObsNetwork, obs: Tensor) -> Gaussian:
-        return Gaussian(actor(obs).squeeze(1), self.noise)
+        return Gaussian(self.outputs(actor, obs).squeeze(1), self.noise)
 
     def squashed_policy(self, actor: ObsNetwork, obs: Tensor) -> TanhNormal:
-        return TanhNormal(actor(obs).squeeze(1), self.noise)
+        return TanhNormal(self.outputs(actor, obs).squeeze(1), self.noise)
 
     def deterministic_policy(self, actor: ObsNetwork, obs: Tensor) -> Deterministic:
-        return Deterministic(actor(obs).squeeze(1).tanh(), self.noise)
+        return Deterministic(self.outputs(actor, obs).squeeze(1).tanh(), self.noise)
 
     def mode(self, actor: ObsNetwork, obs: Tensor) -> Tensor:
-        location = actor(obs).squeeze(1)[..., : self.action_size]
+        location = self.outputs(actor, obs).squeeze(1)[..., : self.action_size]
         return location.tanh()
 
     def td_loss(self, q: Tensor, target: Tensor) -> Tensor:

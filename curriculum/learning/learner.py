@@ -249,18 +249,25 @@ class Learner(Hyperparameters):
         Nothing here waits for the device, so that the step can be compiled or captured.
         The losses of seeds count `seed_weights` [P] times."""
         batch = self.normalizer.prepare(batch)
-        losses = self.losses(batch)
         if self.label_weight:
-            for name, loss in self.label_losses(batch).items():
-                if name in losses:  # otherwise it does not move in this update
-                    weight = self.label_weight * self.label_scale
-                    losses[name] = losses[name] + weight * loss
+            losses = self._losses_with_labels(batch)
+        else:
+            losses = self.losses(batch)
         if seed_weights is None:
             seed_weights = self.all_seeds
         self.optimizer.step(losses, seed_weights, learning_rate)
         if not self.target_every:
             self.target_networks.update(self.polyak)
         return {name: loss.detach() for name, loss in losses.items()}
+
+    def _losses_with_labels(self, batch: Batch) -> dict[str, Tensor]:
+        weight = self.label_weight * self.label_scale
+        with self.head.sharing_passes():
+            losses = self.losses(batch)
+            for name, loss in self.label_losses(batch).items():
+                if name in losses:  # otherwise it does not move in this update
+                    losses[name] = losses[name] + weight * loss
+        return losses
 
     def finish_update(self, losses: Mapping[str, Tensor]) -> None:
         """Count the update, record its losses, and copy targets where that is due."""

@@ -13,7 +13,12 @@ from curriculum.types import INFINITY, SOURCES, at_most, within
 # what a run without a name is named after
 NAMING = ("planner", "learner", "decay")
 # choices that name no plug-in
-UNNAMED = (("planner", ""), ("learner", ""))
+UNNAMED = (
+    ("planner", ""),
+    ("learner", ""),
+    ("label_decay", ""),
+    ("regularizer_decay", ""),
+)
 # former values of `engine`, of when it was called compile
 ENGINE_OF_COMPILE = {"on": "compile", "off": "torch"}
 MOST_THREADS = 4_096  # more than any machine has cores
@@ -24,10 +29,10 @@ class Config:
     """All settings of a run.
 
     A plug-in is an instance or a name: `Config(learner=IQL(expectile=0.9))`,
-    `Config(learner="iql")`. An empty planner or learner is replaced by the one that
-    suits the world; other settings that are not given are those that the world
-    suggests, if it does. A field whose name begins with that of a family is a flag of
-    the family's group: `planner_budget` is `--planner.budget`."""
+    `Config(learner="iql")`. An empty planner, learner or decay of a weight is replaced
+    by the one that suits the world; other settings that are not given are those that
+    the world suggests, if it does. A field whose name begins with that of a family is
+    a flag of the family's group: `planner_budget` is `--planner.budget`."""
 
     env: Any = "gridworld"
     learner: Any = ""
@@ -38,10 +43,10 @@ class Config:
     bonus: Any = "none"
     # how the weight of the planner's labels falls, --learner.label-weight; none: it
     # stays; planning-rate: as the planner withdraws
-    label_decay: Any = "none"
+    label_decay: Any = ""
     # how the term falls that keeps cql, calql and td3bc close to the data; none: it
     # stays; planning-rate: as the planner withdraws
-    regularizer_decay: Any = "none"
+    regularizer_decay: Any = ""
     techniques: tuple[Any, ...] = ()
 
     # actions that each seed may ask the planner for, those of the start included; then
@@ -160,7 +165,8 @@ class Config:
     def _follow_suggestions(self) -> None:
         """Replace what is not given by what suits the world."""
         world = plugins.make("env", self.env)
-        for family, name in plugins.suited(world).items():
+        learner = self.learner and plugins.name_of("learner", self.learner)
+        for family, name in plugins.suited(world, learner).items():
             setattr(self, family, getattr(self, family) or name)
         chosen: dict[str, str] = {}
         given = {_setting(name) for name in self._given}
@@ -169,7 +175,11 @@ class Config:
             chosen[family] = plugins.name_of(family, plugin)
             if not isinstance(plugin, str):
                 given |= {f"{family}.{name}" for name in vars(plugin)}
-        suggested = suggestions.suggested(world, chosen, given)
+
+        def start_size() -> int:
+            return suggestions.size_of(plugins.make("start", self.start))
+
+        suggested = suggestions.suggested(world, chosen, given, start_size)
         for field in fields(self):
             setting = _setting(field.name)
             if setting in suggested:

@@ -139,10 +139,15 @@ def choices(argv: list[str]) -> Choices:
     settings |= flags
     for technique in settings.get("techniques", Text([])).words or ():
         plugins.describe("technique", technique)
-    world = _world(settings, chosen["env"])
-    for family, name in plugins.suited(world).items():
+    world: World = _plugin("env", chosen["env"], settings)
+    for family, name in plugins.suited(world, chosen["learner"]).items():
         chosen[family] = chosen[family] or name
-    suggested = suggestions.suggested(world, chosen, _names_set(settings))
+
+    def start_size() -> int:
+        return suggestions.size_of(_plugin("start", chosen["start"], settings))
+
+    names = _names_set(settings)
+    suggested = suggestions.suggested(world, chosen, names, start_size)
     return Choices(chosen, settings, suggested)
 
 
@@ -297,17 +302,18 @@ def _as_words(value: Any) -> list[str] | None:
     return [str(value)]
 
 
-def _world(settings: Mapping[str, Text], name: str) -> World:
-    """Make the world from all of its settings, which decide what suits it."""
+def _plugin(family: str, name: str, settings: Mapping[str, Text]) -> Any:
+    """Make a plug-in from all of its settings: what is suggested depends on them."""
+    prefix = f"{family}."
     fields = {
-        f"env.{field.name}": field for field in plugins.describe("env", name).fields
+        prefix + field.name: field for field in plugins.describe(family, name).fields
     }
     group: dict[str, Any] = {}
     for setting, text in settings.items():
-        if setting.startswith("env."):
-            found, text = _field_of(fields, setting, text, {"env": name})
-            group[found.removeprefix("env.")] = _value(fields[found], text)
-    return _make("env", name, group)
+        if setting.startswith(prefix):
+            found, text = _field_of(fields, setting, text, {family: name})
+            group[found.removeprefix(prefix)] = _value(fields[found], text)
+    return _make(family, name, group)
 
 
 def _names_set(settings: Iterable[str]) -> set[str]:

@@ -228,13 +228,18 @@ def check_choice(family: str, choice: Any) -> None:
             raise ValueError(f"{family} {name}: {field.name} {problem}") from None
 
 
-def suited(world: World | str) -> dict[str, str]:
-    """Return the names of the planner and the learner that suit a world."""
+def suited(world: World | str, learner: str = "") -> dict[str, str]:
+    """Return the names of the planner and the learner that suit a world, and how the
+    weights of that learner fall; those of another `learner` stay."""
     defaults = make("env", world).defaults
-    return {
+    found = {
         "planner": defaults.get("planner", "random"),
         "learner": defaults.get("learner", "iql"),
     }
+    is_own = learner in ("", found["learner"])
+    for flag in FAMILY:
+        found[flag] = defaults.get(flag, "none") if is_own else "none"
+    return found
 
 
 # --- descriptions ---

@@ -5,27 +5,37 @@ setting by its name in `config.yaml`: {"planner": "dqn", "planner.max_steps": 20
 "eval_episodes": 10}. Whatever the user gives wins.
 """
 
-from collections.abc import Container, Mapping
+from collections.abc import Callable, Container, Mapping
 from pathlib import Path
 from typing import Any
 
 from curriculum.setting import plugins
 from curriculum.setting.description import read_class
-from curriculum.types import World
+from curriculum.types import Start, World
 
 # an expert with a goal needs another budget than one that is trained without a goal
 GOALS = ("planner.until_success", "planner.until_return")
 BUDGET = "planner.max_steps"
+# settings of a run that first learns from its start
+OFFLINE = ("offline_updates", "updates_per_step")
+WORTH_LEARNING = 1_000  # transitions of a start
+# settings of a run that go with one learner
+OF_LEARNER = ("label_share",)
 
 
 def suggested(
-    world: World, chosen: Mapping[str, str], given: Container[str]
+    world: World,
+    chosen: Mapping[str, str],
+    given: Container[str],
+    start_size: Callable[[], int],
 ) -> dict[str, Any]:
     """List the settings that a world suggests and that are not `given`.
 
     Settings of a plug-in hold for the one that suits the world, and not for another
-    one that is `chosen`, by family. ValueError for a suggestion that is no setting."""
-    suited = plugins.suited(world)
+    one that is `chosen`, by family; those of the offline phase hold for a start of at
+    least `WORTH_LEARNING` transitions. ValueError for a suggestion that is no
+    setting."""
+    suited = plugins.suited(world, chosen["learner"])
     has_goal = any(goal in given for goal in GOALS)
     found: dict[str, Any] = {}
     for name, value in _beyond_plugins(world).items():
@@ -35,6 +45,10 @@ def suggested(
             raise ValueError(f"{title} suggests {name!r}, which is no setting")
         if name in given or (name == BUDGET and has_goal):
             continue
+        if name in OFFLINE and start_size() < WORTH_LEARNING:
+            continue
+        if name in OF_LEARNER and chosen["learner"] != suited["learner"]:
+            continue
         if field:
             choice = chosen[family]
             is_suited = choice == suited.get(family, choice)
@@ -42,6 +56,15 @@ def suggested(
                 continue
         found[name] = value
     return found
+
+
+def size_of(start: Start) -> int:
+    """Transitions that a start adds; 0 where that cannot be told: what is wrong is
+    said where it is used."""
+    try:
+        return start.size
+    except (ValueError, OSError):
+        return 0
 
 
 def followed(world: World, settings: Mapping[str, Any]) -> dict[str, Any]:
