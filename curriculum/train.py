@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 PROG = "python -m curriculum.train"
 LISTENERS = ("table", "tensorboard")  # beside the display of progress
+PICTURES = (".png", ".svg", ".pdf")
 # settings that a resumed run may change
 CHANGEABLE = (
     *("steps", "offline_updates", "runs_dir", "device", "threads", "engine"),
@@ -54,11 +55,16 @@ def main(argv: list[str] | None = None) -> None:
     with signals() as stop, Progress().following(stop) as progress, trust:
         try:
             with phase("setup", 0, "", detail="loading settings and libraries"):
+                wanted, argv = without_preview(argv)
                 config, resume = flags.parse(argv, PROG)
                 from curriculum.contract import check_foreign
 
                 check_foreign(config)
-                place = find_place(config, resume, argv)
+                if wanted is None:
+                    place = find_place(config, resume, argv)
+            if wanted is not None:
+                preview(config, wanted, resume)
+                return
             if place is None:  # the run is finished
                 return
             status = 1  # failed while training
@@ -73,6 +79,45 @@ def main(argv: list[str] | None = None) -> None:
     if not finished:
         folder = place.folder if place else None
         flags.fail(PROG, stop.message(PROG, folder), 128 + stop.signal)
+
+
+# --- before a run ---
+
+
+def without_preview(argv: list[str]) -> tuple[str | None, list[str]]:
+    """The picture that --preview names, empty for none, and the other words; None
+    where no preview is asked for."""
+    if flags.asks_for_help(argv):
+        return None, argv
+    found = None
+    words: list[str] = []
+    for flag in flags.scan(argv):
+        if flag.name != "preview":
+            words += [f"--{flag.name}", *flag.values]
+        elif len(flag.values) > 1:
+            raise ValueError("--preview takes the name of one picture, or nothing")
+        else:
+            found = "".join(flag.values)
+    return found, words
+
+
+def preview(config: Config, picture: str, resume: str) -> None:
+    """Print what a run would do, and draw it if a picture is named."""
+    from curriculum.report import figures
+    from curriculum.report import preview as report
+    from curriculum.run.preview import preview as look_ahead
+
+    if resume:
+        raise ValueError("--preview is for a run that begins; leave out --resume")
+    path = Path(picture)
+    if picture and path.suffix not in PICTURES:
+        known = ", ".join(PICTURES)
+        raise ValueError(f"--preview {picture}: a picture ends with one of {known}")
+    with phase("preview", 0, "", detail="measuring a few seconds of the run"):
+        found = look_ahead(config)
+    print(report.text(found, drawn=picture))
+    if picture:
+        figures.save(report.figure(found), path)
 
 
 # --- signals ---
@@ -399,6 +444,8 @@ def _keep_traceback(path: Path) -> None:
 
 def _report(config: Config, folder: Path, settings: dict[str, Any], last: Last) -> None:
     """Print what was learned, what it cost, and what compression does to it."""
+    from curriculum.data.manifest import package_version
+    from curriculum.report import run_page
     from curriculum.report.run_table import run_table
 
     values = {}
@@ -407,6 +454,8 @@ def _report(config: Config, folder: Path, settings: dict[str, Any], last: Last) 
             values[tag] = np.asarray(value, float)
     planner = config.plugged()["planner"]
     print(run_table(folder, settings, values, planner.needs))
+    page = run_page.write(folder, settings, planner.needs, package_version())
+    print(f"report         {page}")
     if "compress" in last:
         print(_compression(folder, settings, last["compress"]))
 

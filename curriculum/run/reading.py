@@ -91,7 +91,11 @@ def _batch(learner: Learner, states: States, part: slice) -> Batch:
         discount=same_for_all(discount.astype(np.float32)),
         next_obs=same_for_all(states.next_obs),
     )
-    if "mc_return" not in learner.needs:
+    if "label" in learner.columns:  # the data have none
+        batch = batch._replace(
+            label=batch.action, has_label=torch.zeros_like(batch.reward)
+        )
+    if "mc_return" not in learner.columns:
         return batch
     returns = states.returns(learner.discount, learner.reward_shift)
     known = np.where(np.isnan(returns), -np.inf, returns).astype(np.float32)

@@ -43,6 +43,13 @@ EXTRAS = (
         "checkpoint",
     ),
     Field(
+        "preview",
+        str,
+        "",
+        "do not train: print the planned planning rate, the expected planner calls and "
+        "the expected time; with the name of a picture, draw them, too",
+    ),
+    Field(
         "trust",
         bool,
         False,
@@ -105,6 +112,8 @@ def read(argv: list[str], prog: str = "python -m curriculum.train") -> CommandLi
     if asks_for_help(argv):
         families = [_family_field(family) for family in FAMILIES]
         help_text.show(prog, [*families, *EXTRAS, *own], descriptions)
+    if "preview" in chosen.settings:
+        raise ValueError("--preview is a flag of curriculum.train alone")
     fields = _fields(own, descriptions)
     read_values = {name: field.default for name, field in fields.items()}
     for name, text in chosen.settings.items():

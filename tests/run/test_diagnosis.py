@@ -22,6 +22,7 @@ from curriculum.learning.learner import Learner
 from curriculum.planners.constant import Constant
 from curriculum.run import diagnosis, reading
 from curriculum.run.rollouts import Rollouts, roll_out
+from curriculum.setting import plugins
 from curriculum.types import Spec
 
 SPEC = Spec((1,), "float32", np.zeros(1), np.ones(1), actions=2)
@@ -200,3 +201,24 @@ def test_own_episodes_are_valued_and_judged(action: int, agreement: float) -> No
     assert played.is_cut.all()  # a 32nd of the weight was left
     assert played.agreement is not None
     assert played.agreement.tolist() == [agreement]
+
+
+@pytest.mark.parametrize("spec", [SPEC, BOX], ids=["discrete", "box"])
+@pytest.mark.parametrize("name", plugins.names("learner"))
+def test_every_learner_is_read(tmp_path: Path, name: str, spec: Spec) -> None:
+    learner = plugins.make("learner", name, hidden=(4,))
+    if ("discrete" if spec.actions else "box") not in learner.kinds:
+        return
+    learner.setup(spec, (0, 1))
+    obs = np.array([[0.0], [1], [0], [0]], np.float32)
+    action = [0, 1, 0] if spec.actions else np.zeros((3, 2))
+    data = data_set(tmp_path / "data", [episode(obs, action)], spec=spec)
+    noise = str(learner.head.noise.state())
+    found = reading.read(learner, states.choose(data, 9, seed=0))
+    assert str(learner.head.noise.state()) == noise
+    for column in found[1:]:
+        if column is not None:
+            assert column.shape[:2] == (2, 3)
+            assert np.isfinite(column).all()
+    assert (found.q_data is None) == ("q" not in learner.nets)
+    assert (found.value is None) == ("value" not in learner.nets)
