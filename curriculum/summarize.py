@@ -10,9 +10,10 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import yaml
+
 from curriculum.setting import flags
 from curriculum.setting.command_line import Command, Words, read
-from curriculum.setting.config import flat
 from curriculum.trust import trusting_words
 
 PROG = "python -m curriculum.summarize"
@@ -60,7 +61,8 @@ def _work(folder: Path) -> Callable[[], Path]:
         )
     config = flags.read(["--config", str(path)], PROG).config
     needs = config.plugged()["planner"].needs
-    return lambda: run_page.write(folder, flat(config), needs, package_version())
+    settings = yaml.safe_load(path.read_text())  # as they were written
+    return lambda: run_page.write(folder, settings, needs, package_version())
 
 
 COMMAND = Command(
