@@ -14,18 +14,20 @@ from curriculum.activity import listening
 from curriculum.listeners._phases.display import Display
 from curriculum.listeners._phases.lines import Lines
 from curriculum.listeners._phases.pace import duration
+from curriculum.report.handover import TOLERANCE
 from curriculum.types import Listener, Record
 
 RATE = "eval/planning_rate"
 REWARD = "eval/mean_reward"
 SUCCESS = "eval/success_rate"
 CALLS = "planner/calls_total"
+DIP = "handover/dip_depth"
 
 
 @dataclass(kw_only=True)
 class Progress(Listener):
-    """Shows the phases of a run, and its planning rate, return, success and planner
-    calls.
+    """Shows the phases of a run, and its planning rate, return, success, deepest dip
+    and planner calls.
 
     It follows the phases of all work inside `following`, also before a run has its
     first record:
@@ -59,7 +61,7 @@ class Progress(Listener):
             "updates": int(settings.get("offline_updates", 0)),
         }
         # of the newest evaluation
-        self.means = {RATE: np.nan, REWARD: np.nan, SUCCESS: np.nan, CALLS: np.nan}
+        self.means = dict.fromkeys((RATE, REWARD, SUCCESS, CALLS, DIP), np.nan)
         # line about each phase that was printed last, of `lines`
         self.printed = {"steps": -1, "updates": -1}
         return self
@@ -80,9 +82,12 @@ class Progress(Listener):
             self._print("online", "steps", record.step, text)
 
     def _text(self) -> str:
+        dip = ""
+        if self.means[DIP] > TOLERANCE:
+            dip = f", deepest dip {self.means[DIP]:.2f}"
         return (
             f"rate {self.means[RATE]:.2f}  "
-            f"learner alone: {self._offline_text()}  "
+            f"learner alone: {self._offline_text()}{dip}  "
             f"planner calls {self.means[CALLS]:,.0f}"
         )
 

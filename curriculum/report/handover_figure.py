@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter
 
 from curriculum.report import style
 from curriculum.report.handover import LEVELS, TOLERANCE
@@ -33,6 +34,7 @@ class Course(NamedTuple):
     mixed: np.ndarray | None = None  # [U, P] learner and planner at that step's rate
     random: float = np.nan  # return of random play
     planner: float = np.nan
+    ms_per_call: float = np.nan  # wall time of the planner
 
     @property
     def scale(self) -> float:
@@ -45,7 +47,11 @@ def handover(course: Course) -> Figure:
     """Draw how the planner withdraws and what the learner can do without it, with the
     deepest dip; below, what it can do for the planner calls it took."""
     title = "The hand-over: the learner alone while the planner withdraws"
-    figure, (upper, lower) = style.stacked(title, [STEPS, CALLS], RETURN)
+    calls = CALLS
+    if course.ms_per_call > 0:
+        seconds = float(f"{course.ms_per_call:.2g}") / 1000
+        calls += f" (one takes {EngFormatter('s')(seconds)})"
+    figure, (upper, lower) = style.stacked(title, [STEPS, calls], RETURN)
     _over_steps(upper, course)
     _draw_deepest_dip(upper, course)
     _over_calls(lower, course)

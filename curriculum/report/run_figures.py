@@ -62,9 +62,14 @@ class Drawing:
         random = self._baseline("eval/random_reward")
         planner = self._baseline("eval/planner_reward")
         reward = self._curve("eval/mean_reward")
+        if not len(self._curve("handover/regret").steps):
+            curves = {"learner alone": (reward.steps, reward.values)}
+            drawn = figures.learning_curves(curves, random=random, planner=planner)
+            return {"learning_curve": drawn}
         # a run without steps that went on has not mixed at step 0
         mixed = self._at("eval/mean_reward", "eval_mixed/mean_reward")
         rate = self._curve("curriculum/planning_rate")
+        durations = self._curve("planner/ms_per_call").values
         updates = self.settings.get("offline_updates", 0)
         course = Course(
             rate_steps=rate.steps,
@@ -77,6 +82,7 @@ class Drawing:
             mixed=mixed if np.isfinite(mixed).any() else None,
             random=random,
             planner=planner,
+            ms_per_call=float(durations[-1].mean()) if len(durations) else np.nan,
         )
         return {"handover": handover(course)}
 

@@ -6,6 +6,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from curriculum.report import handover
+
 Values = Mapping[str, np.ndarray]  # tag -> [P]
 NEEDS = {
     "observation": "what the learner sees",
@@ -27,7 +29,7 @@ def run_table(
     if "final/last_mean_reward" in values:
         returns = _returns(settings, values)
         planner = _planner(settings, values, needs) if _has_planner(values) else []
-        played = [*returns, "", *played, *planner]
+        played = [*returns, "", *played, *handover.describe(values), *planner]
     lines = [
         "",
         *played,

@@ -13,6 +13,7 @@ from curriculum.run.autosave import Autosave
 from curriculum.run.collector import Collector, buffer_values
 from curriculum.run.deployment import measure_compressed, write_policies
 from curriculum.run.evaluator import Evaluator
+from curriculum.run.handover import Handover
 from curriculum.run.health import Health
 from curriculum.run.opened import OpenedRun
 from curriculum.run.planner_use import PlannerUse
@@ -98,6 +99,7 @@ class Run:
             health=self.health,
             data_returns=None if self.collector else self._data_returns(),
         )
+        self.handover = Handover(config, from_data=self.start.data() is not None)
         self.techniques = assembly.make_techniques(config)
         self.stopwatch = Stopwatch()
         self.updates = 0  # taken in the offline phase so far
@@ -320,7 +322,10 @@ class Run:
         if self.is_offline:
             records.append(self._offline_record("evaluate", alone))
         if self.is_online:
-            records.append(self._record("evaluate", alone | mixed))
+            values = alone | mixed
+            self.handover.add(self.step, values, self.health.healthy)
+            values |= self.handover.values(self.scores.scale, values)
+            records.append(self._record("evaluate", values))
         return records
 
     def _evaluate_mixed(self) -> dict[str, np.ndarray]:
@@ -362,6 +367,7 @@ class Run:
             values["final/best_step"] = self.scores.best_step
             if self.config.offline_updates:
                 values["final/best_update"] = self.scores.best_update
+            values |= self.handover.final_values(self.scores.scale)
             values |= self.evaluator.finish(self.folder)
         elif self.folder:
             write_policies(self.learner, self.folder, "policy-last")
@@ -432,6 +438,7 @@ class Run:
             "decay": self.decay.state(),
             "weight_schedules": self.weight_schedules.state(),
             "scores": self.scores.state(),
+            "handover": self.handover.state(),
             "stopwatch": self.stopwatch.state(),
         }
 
@@ -464,6 +471,7 @@ class Run:
         self.weight_schedules.load(state.get("weight_schedules", {}))
         self.trainer.load(state["trainer"])
         self.scores.load(state["scores"])
+        self.handover.load(state.get("handover", {}))
         count = self.updates if self.is_offline else self.step
         self.stopwatch.load(state["stopwatch"], count)
 

@@ -269,3 +269,13 @@ def test_a_run_that_mixed_later_than_it_was_evaluated_is_drawn(tmp_path: Path):
     ]
     listen("tensorboard", tmp_path, [], records)
     assert (tmp_path / "figures" / "handover.png").stat().st_size > 10_000
+
+
+def test_without_a_hand_over_the_learning_curve_is_drawn(tmp_path: Path):
+    records = [
+        record("evaluate", 0, eval__mean_reward=[1.0, 2.0]),
+        record("final", 9, final__last_mean_reward=[1.0, 2.0]),
+    ]
+    listen("tensorboard", tmp_path, [], records)
+    drawn = [path.name for path in (tmp_path / "figures").iterdir()]
+    assert drawn == ["learning_curve.png"]

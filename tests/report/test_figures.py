@@ -72,6 +72,7 @@ def examples():
                 mixed=reward + 1,
                 random=-3.0,
                 planner=4.0,
+                ms_per_call=0.1234,
             )
         ),
         "hand-over of one evaluation": handover(course(reward[:1], rate=rate[:1])),
@@ -190,7 +191,11 @@ def test_a_hand_over_marks_the_deepest_dip_and_the_first_high_score():
     """The second seed falls from 8 at step 200 to 3 at step 300, back at step 500."""
     reward = np.array([[9, 9], [5, 2], [6, 8], [5, 3], [6, 7], [7, 8.5], [7, 9.5]])
     calls = np.arange(14).reshape(7, 2)
-    figure = handover(course(reward, calls=calls, random=-1.0, planner=9.0))
+    figure = handover(
+        course(reward, calls=calls, random=-1.0, planner=9.0, ms_per_call=0.1234)
+    )
+    label = "planner calls of one seed (one takes 120 µs)"
+    assert figure.axes[1].get_xlabel() == label
     [drop, span] = [
         c for c in figure.axes[0].collections if isinstance(c, LineCollection)
     ]

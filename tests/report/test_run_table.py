@@ -160,3 +160,42 @@ def test_an_estimate_stands_alone_where_nothing_was_played():
     assert line(table, "discounted return") == ["by", "FQE"]
     assert line(table, "last policy") == ["4.00"]
     assert "best policy" not in table
+
+
+HAND_OVER: dict[str, Any] = {
+    "final__handover_dip_depth": [0.4, 0.02, 0.2],
+    "final__handover_dip_return": [4.0, 0.2, 2.0],
+    "final__handover_recovery_steps": [3_000, 0, 1_000],
+    "final__handover_recovered": [0, 1, 1],
+    "final__handover_lowest_score": [0.5, 0.7, 0.6],
+    "final__handover_regret": [0.1, 0.1, 0.4],
+    "final__handover_calls_to_score_0.5": [1_000, 1_000, 1_600],
+    "final__handover_calls_to_score_0.9": [np.nan, 1_400, 1_600],
+}
+
+
+def test_the_hand_over_is_told_in_plain_words():
+    table = text(seeds=3, **HAND_OVER)
+    block = table.partition("hand-over")[2].splitlines()[:6]
+    assert block == [
+        ", learner alone: mean +- standard deviation of 3 seeds",
+        "lowest score          0.60 +- 0.10",
+        "largest dip           0.21 +- 0.19 of score, recovered after 1,000 steps, "
+        "not recovered at the end in 1 of 3 seeds",
+        "regret                0.20 +- 0.17 (1 - mean score over training)",
+        "score of 0.5          after 1,200 +- 346 planner calls",
+        "score of 0.9          after 1,500 +- 141 planner calls, in 2 of 3 seeds",
+    ]
+    never = {"final__handover_calls_to_score_0.9": np.nan}
+    table = text(seeds=3, **(HAND_OVER | never))
+    assert " ".join(line(table, "score of 0.9")) == "not reached"
+    assert "hand-over" not in text()
+
+
+def test_without_scores_the_dip_is_one_of_returns():
+    nan = np.full(3, np.nan)
+    unknown: dict[str, Any] = dict.fromkeys(HAND_OVER, nan)
+    dip = {"final__handover_dip_return": HAND_OVER["final__handover_dip_return"]}
+    table = text(seeds=3, **(unknown | dip))
+    assert " ".join(line(table, "largest dip")) == "2.07 +- 1.90 of return"
+    assert "lowest score" not in table

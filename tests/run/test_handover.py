@@ -113,21 +113,44 @@ def test_an_evaluation_repeated_on_another_scale_replaces_the_first():
     np.testing.assert_allclose(values["handover/regret"], [0.2, 0.2])
 
 
-def test_a_run_without_teacher_or_steps_hands_nothing_over():
-    assert course(TWO_SEEDS, steps=0).values(SCALE, {}) == {}
+def tiny(**changes: Any) -> Config:
+    """A run of half a second."""
     settings: dict[str, Any] = {
         "learner": DQN(hidden=(16,), batch_size=16),
         "start": Random(size=64),
-        "decay": Constant(value=0.0),
         "steps": 80,
         "eval_every": 40,
         "eval_episodes": 2,
         "planner_episodes": 2,
-        "eval_mixed": False,
     }
-    tags = {tag for record in train(Config(**settings)) for tag in record.values}
+    return Config(**(settings | changes))
+
+
+def test_a_run_without_teacher_or_steps_hands_nothing_over():
+    assert course(TWO_SEEDS, steps=0).values(SCALE, {}) == {}
+    config = tiny(decay=Constant(value=0.0), eval_mixed=False)
+    tags = {tag for record in train(config) for tag in record.values}
     assert "eval/score" in tags
     assert not [tag for tag in tags if "handover" in tag]
+
+
+def test_the_hand_over_begins_where_the_offline_phase_ends():
+    records = list(train(tiny(offline_updates=60, decay=Constant(value=0.5))))
+    evaluations = [r for r in records if r.kind == "evaluate"]
+    offline = [r for r in evaluations if r.updates is not None]
+    online = [r.values for r in evaluations if r.updates is None]
+    assert [r.updates for r in offline] == [0, 40, 60]
+    assert not [tag for r in offline for tag in r.values if "handover" in tag]
+    scores = np.array([values["eval/score"] for values in online])
+    assert len(scores) == 3  # steps 0, 40 and 80
+    np.testing.assert_allclose(online[0]["handover/lowest_score"], scores[0])
+    assert online[0]["handover/dip_depth"] == 0
+    final = records[-1].values
+    np.testing.assert_allclose(final["final/handover_lowest_score"], scores.min(0))
+    np.testing.assert_allclose(final["final/handover_regret"], 1 - scores.mean(0))
+    for values in online:
+        gap = values["eval_mixed/score"] - values["eval/score"]
+        np.testing.assert_allclose(values["handover/mixed_gap"], gap)
 
 
 @pytest.mark.parametrize("cut", [0, 1, 3, 5])

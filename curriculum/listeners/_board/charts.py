@@ -22,6 +22,14 @@ CHARTS = {
         "curriculum/expert_action_share",
     ),
     "planner calls": ("planner/calls_total",),
+    "the learner alone so far: lowest score, deepest dip and regret": (
+        "handover/lowest_score",
+        "handover/dip_depth",
+        "handover/regret",
+    ),
+    "Q of the data's actions and of the policy's": ("train/q_data", "train/q_policy"),
+    "TD error by source": ("train/td_error_.*",),
+    "shares of sources in batches": ("replay/batch_share_.*",),
     "loss": ("train/loss",),
 }
 
