@@ -16,6 +16,7 @@ import pytest
 from curriculum.activity import Phase, listening
 from curriculum.envs.gym import Gym
 from curriculum.learners.calql import CalQL
+from curriculum.learners.cql import CQL
 from curriculum.learners.dqn import DQN
 from curriculum.learners.iql import IQL
 from curriculum.learners.sac import SAC
@@ -233,6 +234,17 @@ BOX = {"env": "pendulum", "planner": "swing_up"}
         | {"learner": TD3BC(hidden=(16,), batch_size=16, delay=3, return_range=True)},
         BOX
         | {"learner": TD3BC(hidden=(16,), batch_size=16, delay=3), "engine": "native"},
+        # draws whom to ask, and ranks how sure the learner is
+        {
+            "learner": CQL(hidden=(16,), batch_size=16, label_weight=1.0),
+            "gate": "advantage",
+            "label_share": 0.2,
+            "label_decay": "planning-rate",
+            "regularizer_decay": "linear",
+            "start": Expert(size=64, noise=0.3),
+            "reset_optimizer": True,
+            "rollback": 0.1,
+        },
         {
             "learner": IQL(
                 hidden=(16,),
