@@ -278,9 +278,12 @@ def compare_finished(argv: list[str]) -> Path:
     first = next(iter(curves.values()))
     plan.check_pairs(curves, first.seeds, first.episodes)
     plan.require_tags(curves, wanted.terms)
-    [parent] = given.get("runs-dir") or [str(runs[0].resolve().parents[1])]
+    world = runs[0].resolve().parent
+    if (world / plan.DESCRIPTION).is_file():  # an arm of a comparison
+        world = world.parent
+    [parent] = given.get("runs-dir") or [str(world.parent)]
     [name] = given.get("name") or ["compare"]
-    place = Path(parent) / wanted.study / runs[0].resolve().parent.name
+    place = Path(parent) / wanted.study / world.name
     described = {"command": shlex.join([*PROG.split(), *argv])}
     lock = folders.create(place, name, described, file=plan.DESCRIPTION)
     with lock:
