@@ -355,7 +355,7 @@ def test_a_signal_writes_a_checkpoint_and_says_how_to_go_on(
     process = command(
         "--steps", "1000000", "--runs-dir", str(tmp_path), "--start.size", "0", *NETS
     )
-    run = tmp_path / "gridworld" / "shortest_path-dqn-exponential"
+    run = tmp_path / "gridworld" / "shortest_path-cql-exponential"
     while not list(run.glob("checkpoints/step-*")):
         time.sleep(0.02)
         assert process.poll() is None, process.communicate()

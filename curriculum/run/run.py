@@ -115,7 +115,7 @@ class Run:
     def open(folder: Path | str, trust: bool = False) -> OpenedRun:
         """Open a finished or interrupted run without training it.
 
-            run = Run.open("runs/gridworld/shortest_path-dqn-exponential")
+            run = Run.open("runs/gridworld/shortest_path-cql-exponential")
             action = run.policy(seed=0, which="best").act(obs)
             rewards = run.evaluate(range(100)).reward  # [seeds, episodes]
             scores = run.metrics("evaluate").values["eval/score"]  # [records, seeds]
