@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from curriculum.report.handover import has_learned
 from curriculum.report.hypotheses import LEVEL, paired_difference
 
 ENOUGH = 3  # seeds from which on an interval is given
@@ -83,8 +84,13 @@ def _few(seeds: int) -> str:
 def _course(
     settings: Mapping[str, Any], lines: Sequence[Mapping[str, Any]]
 ) -> list[str]:
-    """The lowest score of the learner alone on its way."""
-    evaluations = [line for line in lines if "eval/score" in line["values"]]
+    """The lowest score of the learner alone on its way, once it has learned."""
+    offline_updates = settings.get("offline_updates", 0)
+    evaluations = [
+        line
+        for line in lines
+        if "eval/score" in line["values"] and has_learned(line["step"], offline_updates)
+    ]
     if not settings.get("steps") or len(evaluations) < 2:
         return []
     scores = np.array([line["values"]["eval/score"] for line in evaluations], float)

@@ -27,7 +27,7 @@ class Evaluations(NamedTuple):
     learned: np.ndarray  # [U] bool: the learner had been updated before
 
 
-def has_learned(steps: np.ndarray, offline_updates: int) -> np.ndarray:
+def has_learned(steps: np.ndarray | int, offline_updates: int) -> np.ndarray:
     """At which `steps` of the online phase a learner has been updated: always after an
     offline phase, otherwise from the first step on."""
     return (np.asarray(steps) > 0) | (offline_updates > 0)

@@ -65,7 +65,8 @@ def _over_steps(axes: Axes, course: Course) -> None:
     style.spread(axes, course.steps, course.reward, BLUE, "learner alone", zorder=3)
     if course.mixed is not None:
         label = "learner and planner mixed"
-        style.spread(axes, course.steps, course.mixed, SKY, label, linestyle="--")
+        dashed = {"linestyle": "--", "linewidth": 1.5, "zorder": 4}
+        style.spread(axes, course.steps, course.mixed, SKY, label, **dashed)
     style.level(axes, course.planner, INK, "planner")
     style.level(axes, course.random, GREY, "random play")
     right = axes.twinx()

@@ -78,9 +78,13 @@ def test_the_data_are_no_planner_to_be_beaten() -> None:
 def test_the_lowest_score_is_placed() -> None:
     lines = [
         {"step": step, "values": {"eval/score": score}}
-        for step, score in ((0, [0.9, 0.8, 1.0]), (50, [0.9, 0.7, 0.2]))
+        for step, score in (
+            (0, [0.1, 0.0, 0.0]),  # of a learner that was not updated
+            (50, [0.9, 0.8, 1.0]),
+            (100, [0.9, 0.7, 0.2]),
+        )
     ]
-    assert "was 0.20, at step 50 in seed 2" in said([8, 9, 10], lines=lines)
+    assert "was 0.20, at step 100 in seed 2" in said([8, 9, 10], lines=lines)
 
 
 def test_stopped_seeds_and_runs_without_a_world_are_named() -> None:
