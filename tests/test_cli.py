@@ -100,7 +100,10 @@ def test_the_package_lists_its_commands():
         (["--start.size", "-5"], "size must be at least 0, got -5"),
         (["--seeds", "x"], "--seeds"),
         (["--seeds", "1", "1"], "seeds must be different whole numbers"),
-        (["--steps", "0", "--offline-updates", "0"], "trains by offline updates only, and has none"),
+        (
+            ["--steps", "0", "--offline-updates", "0"],
+            "trains by offline updates only, and has none",
+        ),
         (["--steps", "-1"], "steps must be at least 0, got -1"),
         (["--config", "missing.yaml"], "missing.yaml: there is no such file"),
         (["--resume", "nowhere"], "nowhere: neither a run"),
