@@ -26,7 +26,6 @@ from curriculum.types import Planner
 if TYPE_CHECKING:
     from curriculum.data.states import States
     from curriculum.report.diagnosis_figures import Figure
-    from curriculum.report.diagnosis_table import Column
     from curriculum.run.diagnosis import Diagnosis, Yardstick
     from curriculum.run.opened import OpenedRun
 
@@ -223,36 +222,32 @@ def diagnose(question: Question) -> None:
 def _write(
     question: Question, yard: "Yardstick", found: "dict[str, Diagnosis]"
 ) -> None:
-    from curriculum.report import diagnosis_table, figures
+    from curriculum.report import diagnosis_table, document, figures
 
     columns = [
         diagnosis_table.Column(name, one.seeds, one.policy, one.values)
         for name, one in found.items()
     ]
-    text = _text(question, yard, columns, found)
     out = question.out
     out.mkdir(parents=True)
     drawn = draw(yard, found)
     for name, figure in drawn.items():
         figures.save(figure, out / f"{name}.png")
     write_text(out / "diagnose.csv", _csv(diagnosis_table.rows(columns)))
-    write_text(out / "diagnose.md", text)
+    about = _about(question, yard)
+    notes = [note for one in found.values() for note in one.notes]
+    report = diagnosis_table.report(question.command, about, columns, notes, drawn)
+    # before the page, which takes the titles out of the figures
+    write_text(out / "diagnose.md", document.to_markdown(report))
+    write_text(out / "diagnose.html", document.to_html(report))
     print(f"\n{diagnosis_table.summary(columns)}\n")
-    for one in found.values():
-        for note in one.notes:
-            print(note)
-    print(f"report  {out}/diagnose.md")
+    for note in notes:
+        print(note)
+    print(f"report  {out}/diagnose.html")
 
 
-def _text(
-    question: Question,
-    yard: "Yardstick",
-    columns: "Sequence[Column]",
-    found: "dict[str, Diagnosis]",
-) -> str:
-    """The report in Markdown."""
-    from curriculum.report import diagnosis_table
-
+def _about(question: Question, yard: "Yardstick") -> str:
+    """What was asked."""
     states = question.states
     about = (
         f"{len(states):,} states of {states.data.folder} "
@@ -263,19 +258,7 @@ def _text(
         about += f"; {len(yard.repeats.states):,} of the states are visited repeatedly"
     if question.episodes:
         about += f"; {question.episodes:,} episodes of each seed"
-    notes = [f"- {note}" for one in found.values() for note in one.notes]
-    parts = [
-        "# Diagnosis",
-        f"`{question.command}`",
-        f"{about}. Mean over seeds +- standard deviation.",
-        diagnosis_table.summary(columns),
-        "\n".join(notes),
-        "## What the rows mean",
-        diagnosis_table.definitions(columns),
-        "## Seed by seed",
-        *[diagnosis_table.by_seed(column) for column in columns],
-    ]
-    return "\n\n".join(part for part in parts if part) + "\n"
+    return about
 
 
 def _csv(rows: Sequence[Sequence[str]]) -> str:

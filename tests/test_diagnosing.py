@@ -71,7 +71,7 @@ def test_every_run_and_seed_is_measured_on_the_same_states(made, tmp_path, capsy
     ask(made, "--planner", "shortest_path", "--out", str(out))
     files = {path.name for path in out.iterdir()}
     figures = {"q.png", "support.png", "calibration.png"}
-    assert files == {"diagnose.md", "diagnose.csv", *figures}
+    assert files == {"diagnose.html", "diagnose.md", "diagnose.csv", *figures}
     rows = list(csv.DictReader((out / "diagnose.csv").open()))
     values = {(r["run"], r["seed"], r["measure"]): float(r["value"]) for r in rows}
     agreement = [key for key in values if key[2] == "agreement"]

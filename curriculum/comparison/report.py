@@ -6,11 +6,20 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+import yaml
 
 from curriculum.comparison.plan import DESCRIPTION, TABLE
 from curriculum.files import write_text
-from curriculum.report import economics, figures, measures, tables, verdicts
+from curriculum.report import (
+    comparison_page,
+    economics,
+    figures,
+    measures,
+    tables,
+    verdicts,
+)
 from curriculum.report.curves import Curve
+from curriculum.report.figures import Figure
 from curriculum.report.measures import RETURN, Terms
 
 VERDICTS = "verdicts.csv"
@@ -21,42 +30,41 @@ def write(curves: Mapping[str, Curve], folder: Path, terms: Terms) -> None:
     """Draw the figures, write the tables and print them; the table in Markdown, which
     marks a finished comparison, comes last."""
     table = tables.comparison(curves, terms)
-    drawn = _draw(curves, folder, terms)
+    drawn = _draw(curves, terms)
+    for name, figure in drawn.items():
+        figures.save(figure, folder / f"{name}.png")
     judged = tables.verdicts_of(curves, terms)
     write_text(folder / "seeds.csv", tables.seeds_csv(curves, terms))
     write_text(folder / "curves.csv", tables.curves_csv(curves))
     write_text(folder / VERDICTS, tables.verdicts_csv(judged))
+    description = yaml.safe_load((folder / DESCRIPTION).read_text())
+    page = comparison_page.write(folder, description, table, judged, drawn)
     write_text(folder / TABLE, table + "\n")
     print(f"\n{table}\n")
-    for path in drawn:
-        print(f"figure  {path}")
+    for name in drawn:
+        print(f"figure  {folder}/{name}.png")
     print(f"table   {folder}/{TABLE}, and seeds.csv, curves.csv, {VERDICTS} beside it")
+    print(f"report  {page}")
 
 
 # --- figures ---
 
 
-def _draw(curves: Mapping[str, Curve], folder: Path, terms: Terms) -> list[Path]:
+def _draw(curves: Mapping[str, Curve], terms: Terms) -> dict[str, Figure]:
     """Draw the learning curve of every tag, and the return against what the planner
-    cost; returns the files."""
-    drawn = []
+    cost; returns the figures by the names of their files."""
+    drawn = {}
     for tag in terms.tags:
         if tag == measures.FIRST_SUCCESS:
             continue
         name = "curves" if tag == RETURN else f"curves-{tag.replace('/', '-')}"
-        path = folder / f"{name}.png"
-        figures.save(_learning_curves(curves, tag, terms), path)
-        drawn.append(path)
+        drawn[name] = _learning_curves(curves, tag, terms)
     if any(np.nansum(curve.calls) > 0 for curve in curves.values()):
-        path = folder / "economics.png"
-        figures.save(economics.figure(curves), path)
-        drawn.append(path)
+        drawn["economics"] = economics.figure(curves)
     return drawn
 
 
-def _learning_curves(
-    curves: Mapping[str, Curve], tag: str, terms: Terms
-) -> figures.Figure:
+def _learning_curves(curves: Mapping[str, Curve], tag: str, terms: Terms) -> Figure:
     """Draw the learning curves of a tag; those of the return between the returns of
     random play and of the planner, or the data."""
     lines = {}

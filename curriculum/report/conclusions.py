@@ -1,12 +1,15 @@
-"""What the numbers of a run say, in sentences: never more than they show."""
+"""What the numbers of a run or a comparison say, in sentences: never more than they
+show."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from curriculum.report import tables
 from curriculum.report.handover import has_learned
 from curriculum.report.hypotheses import LEVEL, paired_difference
+from curriculum.report.verdicts import Verdict
 
 ENOUGH = 3  # seeds from which on an interval is given
 Values = Mapping[str, np.ndarray]  # tag -> [P]
@@ -24,6 +27,33 @@ def of_run(
     found += _planner(settings, values)
     found += _stopped(settings, values)
     return [sentence for sentence in found if sentence]
+
+
+def of_comparison(judged: Sequence[Verdict]) -> list[str]:
+    """Sentences about the arms of a comparison, given its verdicts."""
+    if not judged:
+        return ["There is one arm: nothing is compared."]
+    found = []
+    for each in judged:
+        text = f"**{each.measure}**, `{each.arm}` minus `{each.reference}`: {each.text}"
+        difference = tables.difference_text(each)
+        if difference != "-":
+            text += f" ({difference}{_p(each.p)})"
+        found.append(f"{text}.")
+    pairs = judged[0].seeds
+    found.append(
+        f"All differences are of {pairs} pairs of seeds in this world with these "
+        "settings; the conditions for a winner stand below the tables."
+    )
+    return found
+
+
+def _p(p: float) -> str:
+    """A probability behind a difference, if there is one."""
+    if not np.isfinite(p):
+        return ""
+    text = tables.p_text(p)
+    return f", p {text}" if text.startswith("<") else f", p = {text}"
 
 
 def _end(settings: Mapping[str, Any], values: Values) -> str:

@@ -1,4 +1,4 @@
-"""The report of `python -m curriculum.diagnose`: tables in Markdown, rows for CSV."""
+"""The report of `python -m curriculum.diagnose`: tables, definitions, rows for CSV."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -6,10 +6,19 @@ from typing import NamedTuple
 import numpy as np
 
 from curriculum.report.diagnosis_measures import MEASURES
+from curriculum.report.document import (
+    Block,
+    Document,
+    Drawn,
+    Listed,
+    Section,
+    Verbatim,
+    blocks_of,
+)
+from curriculum.report.figures import Figure
 
 BOUND = "legacy_kl_bound"
 SIGNIFICANT = 3  # digits of a number
-ROUNDING = 1e-9  # relative deviation of equal numbers
 
 
 class Column(NamedTuple):
@@ -66,13 +75,37 @@ def rows(columns: Sequence[Column]) -> list[list[str]]:
     return found
 
 
-def definitions(columns: Sequence[Column]) -> str:
-    """What the measures of these runs mean, as a list in Markdown."""
+def definitions(columns: Sequence[Column]) -> list[str]:
+    """What the measures of these runs mean."""
     lines = []
     for name, measure in MEASURES.items():
         if any(name in column.values for column in columns):
-            lines.append(f"- **{_label(name, columns)}**: {measure.meaning}.")
-    return "\n".join(lines)
+            lines.append(f"**{_label(name, columns)}**: {measure.meaning}.")
+    return lines
+
+
+def report(
+    command: str,
+    about: str,
+    columns: Sequence[Column],
+    notes: Sequence[str],
+    figures: Mapping[str, Figure],
+) -> Document:
+    """The report of a diagnosis; figures are drawn in files of their names."""
+    drawn = [Drawn(name, figure, f"{name}.png") for name, figure in figures.items()]
+    measured: list[Block] = [*blocks_of(summary(columns))]
+    if notes:
+        measured.append(Listed(notes))
+    seeds = [block for column in columns for block in blocks_of(by_seed(column))]
+    sections = [
+        Section("Measures", measured),
+        Section("Figures", drawn),
+        Section("What the rows mean", [Listed(definitions(columns))]),
+        Section("Seed by seed", seeds),
+        Section("Command", [Verbatim(command)]),
+    ]
+    subtitle = f"{about}. Mean over seeds +- standard deviation."
+    return Document("Diagnosis", subtitle, sections)
 
 
 def number(value: float) -> str:
@@ -104,9 +137,11 @@ def _spread(values: np.ndarray | None) -> str:
     text = number(known.mean())
     if len(known) > 1:
         deviation = known.std(ddof=1)
-        if deviation < ROUNDING * abs(known.mean()):
-            deviation = 0.0
-        text += f" +- {number(deviation)}"
+        if "e" in text:
+            text += f" +- {number(deviation)}"
+        else:  # as many decimals as the mean
+            decimals = len(text.partition(".")[2])
+            text += f" +- {deviation:,.{decimals}f}"
     if len(known) < len(values):
         text += f" ({len(known)} of {len(values)} seeds)"
     return text

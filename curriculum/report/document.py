@@ -32,6 +32,7 @@ class Grid(NamedTuple):
 
     header: Sequence[str]
     rows: Sequence[Sequence[str]]
+    words: int = 1  # first columns that hold words; the others hold numbers
 
 
 class Verbatim(NamedTuple):
@@ -93,8 +94,9 @@ def _markdown(block: Block) -> str:
     if isinstance(block, Listed):
         return "\n".join(f"- {text}" for text in block.texts)
     if isinstance(block, Grid):
-        numbers = ["--:"] * (len(block.header) - 1)
-        rows = [block.header, [":--", *numbers], *block.rows]
+        numbers = len(block.header) - block.words
+        rule = [":--"] * block.words + ["--:"] * numbers
+        rows = [block.header, rule, *block.rows]
         return "\n".join(f"| {' | '.join(row)} |" for row in rows)
     if isinstance(block, Verbatim):
         return f"```\n{block.text}\n```"
@@ -110,8 +112,9 @@ def blocks_of(markdown: str) -> list[Block]:
     for part in re.split(r"\n\s*\n", markdown.strip()):
         lines = part.splitlines()
         if lines[0].startswith("|"):
-            header, _, *rows = map(_cells, lines)
-            blocks.append(Grid(header, rows))
+            header, rule, *rows = map(_cells, lines)
+            words = sum(not cell.endswith(":") for cell in rule)
+            blocks.append(Grid(header, rows, words))
         elif all(line.startswith("- ") for line in lines):
             blocks.append(Listed([line[2:] for line in lines]))
         else:
@@ -172,19 +175,27 @@ def _figure(content: str, title: str) -> str:
 
 
 def _table(block: Grid) -> str:
-    header = "".join(f"<th>{_words(cell)}</th>" for cell in block.header)
+    header = _row("th", block.header, block.words)
     rows = []
     for name, *cells in block.rows:
-        values = "".join(f"<td>{_words(cell)}</td>" for cell in cells)
-        kind = ""
-        if not any(cells):  # the name of a group of rows
-            kind = ' class="group"'
-        rows.append(f"<tr{kind}><th>{_words(name)}</th>{values}</tr>")
+        if cells and not any(cells):  # the name of a group of rows
+            span = f'<th colspan="{len(block.header)}">{_words(name)}</th>'
+            rows.append(f'<tr class="group">{span}</tr>')
+            continue
+        values = _row("td", cells, block.words - 1)
+        rows.append(f"<tr><th>{_words(name)}</th>{values}</tr>")
     body = "\n".join(rows)
     return (
         f'<div class="wide" tabindex="0"><table>\n<thead><tr>{header}</tr></thead>\n'
         f"<tbody>\n{body}\n</tbody></table></div>"
     )
+
+
+def _row(tag: str, cells: Sequence[str], words: int) -> str:
+    """Cells of a row, of which the first ones hold words."""
+    texts = [f'<{tag} class="words">{_words(cell)}</{tag}>' for cell in cells[:words]]
+    numbers = [f"<{tag}>{_words(cell)}</{tag}>" for cell in cells[words:]]
+    return "".join([*texts, *numbers])
 
 
 def _words(text: str) -> str:
@@ -241,13 +252,15 @@ code, pre { font: 0.85em/1.45 ui-monospace, monospace; }
 pre { background: var(--shade); padding: 0.75rem; overflow-x: auto;
   overflow-wrap: normal; }
 summary { cursor: pointer; }
-.wide { overflow-x: auto; overflow-wrap: normal; }
+.wide { overflow-x: auto; overflow-wrap: normal; margin-bottom: 1.25rem; }
+td { white-space: nowrap; }
+th.words, td.words { text-align: left; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums;
   font-size: 0.9rem; }
 th, td { padding: 0.3rem 0.75rem; border-bottom: 1px solid var(--grid);
   text-align: right; vertical-align: top; }
-th:first-child { text-align: left; padding-left: 0; font-weight: 500;
-  min-width: 5rem; }
+th:first-child { text-align: left; padding-left: 0; min-width: 6.5rem; }
+tbody th { font-weight: 500; }
 thead th { border-bottom-color: var(--frame); vertical-align: bottom; }
 tr.group th { padding-top: 1rem; }
 figure { margin: 1.25rem 0; }

@@ -13,6 +13,7 @@ from curriculum.report import style
 from curriculum.report.margins import LEGEND_ROW, Margins
 
 WIDTH = 5.6  # inches: text of 10 points is readable on a phone, too
+WIDTH_OF_PANELS = 7.0  # inches, of plots beside one another
 TITLE = 20  # points, of the place that a title takes
 # what a page calls the colours, which are others on a dark screen
 COLORS = {
@@ -67,22 +68,23 @@ def inline(figure: Figure, name: str) -> str:
 
 
 def _fit(figure: Figure) -> None:
-    """Make a figure `WIDTH` wide, without its title, and higher if its legend needs
-    more rows than before."""
-    width, height = figure.get_size_inches()
-    for axes in figure.axes:
-        axes.set_title("", loc="left")
-    figure.set_size_inches(WIDTH, height)
+    """Make a figure narrow, without its title, and higher if its legend needs more rows
+    than before."""
+    before, height = figure.get_size_inches()
     margins = figure.get_layout_engine()
     assert isinstance(margins, Margins)
+    width = WIDTH if margins.columns == 1 else WIDTH_OF_PANELS
+    for axes in figure.axes:
+        axes.set_title("", loc="left")
+    figure.set_size_inches(width, height)
     rows = margins.legend_rows
     for legend in figure.legends:
         title = legend.get_title().get_text()
         legend.remove()
         style.legend(figure, title)  # in fewer columns
-    shrunk = height * (1 + WIDTH / width) / 2
+    shrunk = height * (1 + width / before) / 2
     more = (margins.legend_rows - rows) * LEGEND_ROW
-    figure.set_size_inches(WIDTH, shrunk + more)
+    figure.set_size_inches(width, shrunk + more)
 
 
 def _cut(text: str) -> str:

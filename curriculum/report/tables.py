@@ -181,11 +181,13 @@ def _differences(reference: str, judged: Sequence[Verdict]) -> str:
     titles = [title.format(reference=reference) for title in VERDICT_COLUMNS]
     rows = []
     for each in judged:
-        rows.append([each.arm, each.measure, _difference(each), _p(each.p), each.text])
+        rows.append(
+            [each.arm, each.measure, difference_text(each), p_text(each.p), each.text]
+        )
     return _table(titles, rows, text=len(titles))
 
 
-def _difference(verdict: Verdict) -> str:
+def difference_text(verdict: Verdict) -> str:
     """A difference and its interval, or on how many seeds a time is earlier."""
     if not verdict.n:
         return "-"
@@ -201,7 +203,8 @@ def _difference(verdict: Verdict) -> str:
     return f"{mean} [{verdict.low:+,.{digits}f}, {verdict.high:+,.{digits}f}]"
 
 
-def _p(p: float) -> str:
+def p_text(p: float) -> str:
+    """A probability; a dash where nothing was tested."""
     if not math.isfinite(p):
         return "-"
     return "<0.001" if p < 0.001 else f"{p:.3f}"

@@ -143,10 +143,17 @@ def test_markdown_holds_the_same(report) -> None:
 def test_blocks_of_markdown_are_read() -> None:
     text = "| a | b |\n|:--|--:|\n| x \\| y | 1 |\n\nTwo\nlines.\n\n- one\n- two\n"
     assert blocks_of(text) == [
-        Grid(["a", "b"], [["x | y", "1"]]),
+        Grid(["a", "b"], [["x | y", "1"]], words=1),
         Paragraph("Two lines."),
         Listed(["one", "two"]),
     ]
+
+
+def test_columns_of_words_and_numbers_are_aligned() -> None:
+    [grid] = blocks_of("| a | b | c |\n|:--|:--|--:|\n| x | y | 1 |")
+    document = Document("t", "", [Section("s", [grid])])
+    assert '<th>x</th><td class="words">y</td><td>1</td>' in to_html(document)
+    assert "| :-- | :-- | --: |" in to_markdown(document)
 
 
 def test_pages_of_folders_with_pictures_hold_them(tmp_path: Path) -> None:
