@@ -20,6 +20,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 TRAIN = (
@@ -53,7 +54,11 @@ CONFIGURATIONS = (
 COMPARISONS = (
     f"{START} --decay constant linear --steps 160",
     "--start random none --seeds 0 1 --steps 160",
+    f"{START} --decay constant linear --steps 160 --jobs 2",
 )
+# what a finished run or comparison leaves behind
+REPORT = ("result.json", "seeds.csv", "curves.csv", "verdicts.csv", "curves.png")
+COLUMNS = 11  # of the results of a comparison
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 
 
@@ -121,6 +126,12 @@ def evaluations(path: Path) -> list[dict[str, str]]:
     return [{t: v for t, v in row.items() if not t.endswith("_us")} for row in rows]
 
 
+def without_times(table: Path) -> list[list[str]]:
+    """The rows of a comparison without what a clock measured: its last two columns."""
+    rows = [line.split(" | ") for line in table.read_text().splitlines()]
+    return [row[:-2] if len(row) == COLUMNS else row for row in rows]
+
+
 def problems_of(folder: Path, seen: Counter) -> list[str]:
     """What is wrong with a folder after a kill; `seen` counts its records so far."""
     found = []
@@ -154,7 +165,10 @@ def differences(whole: Path, other: Path) -> list[str]:
         elif compared and "compressed" not in path.parts:
             if not mate.is_file() or path.read_bytes() != mate.read_bytes():
                 found.append(f"{mate} differs")
-        elif path.name in ("result.json", "table.md") and not mate.is_file():
+        elif path.name == "table.md":
+            if not mate.is_file() or without_times(path) != without_times(mate):
+                found.append(f"{mate} differs")
+        elif path.name in REPORT and not mate.is_file():
             found.append(f"{mate} is missing")
     return found
 
@@ -165,8 +179,11 @@ def differences(whole: Path, other: Path) -> list[str]:
 class Campaign:
     """Counts kills and problems."""
 
-    def __init__(self, folder: Path, seed: int):
+    def __init__(
+        self, folder: Path, seed: int, signals: Sequence[signal.Signals] = SIGNALS
+    ):
         self.folder = folder
+        self.signals = signals
         self.rng = random.Random(seed)
         self.log = folder / "log.txt"
         self.problems: list[str] = []
@@ -199,12 +216,14 @@ class Campaign:
         whole, seconds = self.reference(number)
         where = f"killed-{number}"
         module, words = self.words(number, where)
+        # a comparison goes on by the same command
+        again = [*words, "--resume", "auto"] if module == "train" else words
         folder = self.folder / where
         shutil.rmtree(folder, ignore_errors=True)
         seen: Counter = Counter()
         for _ in range(most):
-            child = spawn(module, [*words, "--resume", "auto"], self.log)
-            number_sent = self.rng.choice(SIGNALS)
+            child = spawn(module, again, self.log)
+            number_sent = self.rng.choice(self.signals)
             status = wait(child, self.rng.uniform(0, 1.1 * seconds))
             if status is None:
                 os.kill(child, number_sent)
@@ -221,7 +240,7 @@ class Campaign:
             if status == 0:
                 break
         else:
-            status = wait(spawn(module, [*words, "--resume", "auto"], self.log))
+            status = wait(spawn(module, again, self.log))
             if status != 0:
                 self.problems.append(f"{where} cannot be resumed: {status}")
         self.problems += differences(whole, folder)
@@ -256,11 +275,14 @@ def main() -> None:
     parser.add_argument("--races", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", type=int, nargs="*", help="configurations")
+    parser.add_argument("--signals", nargs="*", default=[], help="such as SIGKILL")
+    parser.add_argument("--most", type=int, default=4, help="kills of one run")
     parser.add_argument("--seconds", type=float, default=1e9, help="stop after so long")
     options = parser.parse_args()
     ending = time.monotonic() + options.seconds
     folder = Path(tempfile.mkdtemp(prefix="kills-"))
-    campaign = Campaign(folder, options.seed)
+    signals = [signal.Signals[name] for name in options.signals] or SIGNALS
+    campaign = Campaign(folder, options.seed, signals)
     numbers = options.only or range(len(CONFIGURATIONS) + len(COMPARISONS))
     print(f"in {folder}", flush=True)
     rounds = 0
@@ -269,7 +291,7 @@ def main() -> None:
             if campaign.kills.total() >= options.kills or time.monotonic() > ending:
                 break
             known = len(campaign.problems)
-            campaign.torture(number, most=campaign.rng.randint(1, 4))
+            campaign.torture(number, most=campaign.rng.randint(1, options.most))
             for problem in campaign.problems[known:]:
                 print(f"PROBLEM {problem}", flush=True)
             rounds += 1
