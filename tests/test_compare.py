@@ -84,7 +84,7 @@ def test_compare_writes_figures_and_tables(trained: Compared):
     text = (trained.folder / "table.md").read_text()
     assert "| start expert |" in text
     assert "| start none |" in text
-    assert "no winner: it takes 3 seeds or more" in text
+    assert "no winner: it takes 4 seeds or more" in text
     for figure in ("curves.png", "economics.png"):
         assert (trained.folder / figure).stat().st_size > 10_000
     with (trained.folder / "seeds.csv").open() as file:

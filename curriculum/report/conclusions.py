@@ -8,7 +8,7 @@ import numpy as np
 
 from curriculum.report import tables
 from curriculum.report.handover import has_learned
-from curriculum.report.hypotheses import LEVEL, paired_difference
+from curriculum.report.hypotheses import paired_difference
 from curriculum.report.verdicts import Verdict
 
 ENOUGH = 3  # seeds from which on an interval is given
@@ -97,10 +97,10 @@ def _against_reference(settings: Mapping[str, Any], values: Values) -> str:
     interval = f"95 % interval over seeds {low:.2f} to {high:.2f}"
     if high - low < 0.005 and abs(difference.mean) < 0.005:
         return f"{text}: as good as {reference} in every seed."
-    is_sure = difference.p <= LEVEL  # false where a seed is missing
-    if is_sure and difference.mean > 0:
+    is_complete = difference.n == len(score)
+    if is_complete and low > 1:
         return f"{text}, above {reference} ({interval})."
-    if is_sure and difference.mean < 0:
+    if is_complete and high < 1:
         return f"{text}, below {reference} ({interval})."
     return f"{text}; a difference to {reference} is not shown ({interval})."
 

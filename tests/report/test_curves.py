@@ -156,13 +156,13 @@ def test_compare_subtracts_the_first_run_from_the_others(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
     world = tmp_path / "world"
-    low = write_run(world / "low", [1, 2, 3], [0, 1, 2])
-    high = write_run(world / "high", [11, 12.1, 12.9], [0, 1, 2])
+    low = write_run(world / "low", [1, 2, 3, 2], [0, 1, 2, 3])
+    high = write_run(world / "high", [11, 12.1, 12.9, 12], [0, 1, 2, 3])
     titles, first, second, minus, difference, *_ = compared(capsys, low, high)
     assert [titles[0], first[0], second[0]] == ["arm", "low", "high"]
-    assert [first[1], second[1]] == ["2.00 +- 1.00", "12.00 +- 0.95"]
+    assert [first[1], second[1]] == ["2.00 +- 0.82", "12.00 +- 0.78"]
     assert minus[0] == "minus low"
-    assert difference[:3] == ["high", "final return", "+10.00 [+9.75, +10.25]"]
+    assert difference[:3] == ["high", "final return", "+10.00 [+9.87, +10.13]"]
     assert difference[-1] == "high wins"
 
 

@@ -60,7 +60,7 @@ def test_p_agrees_with_the_printed_table(t, df, p):
     assert student_p(-difference) == pytest.approx(p, abs=1e-4)
 
 
-@pytest.mark.parametrize(("n", "p"), [(3, 1 / 4), (5, 1 / 16), (10, 1 / 512)])
+@pytest.mark.parametrize(("n", "p"), [(4, 1 / 8), (5, 1 / 16), (10, 1 / 512)])
 def test_equal_differences_count_by_their_sign(n, p):
     b = generator().normal(100, 1, n)
     assert paired_difference(b + 1.0, b).p == p
@@ -88,10 +88,11 @@ def test_incomplete_pairs_are_not_tested(missing):
     assert math.isnan(difference.p)
 
 
-def test_two_pairs_are_not_tested():
-    difference = paired_difference(np.array([9.0, 9.01]), np.zeros(2))
+def test_three_pairs_are_not_tested():
+    difference = paired_difference(np.array([9.0, 9.01, 9.02]), np.zeros(3))
     assert difference.low > 0
     assert math.isnan(difference.p)
+    assert math.isnan(delay(np.arange(3.0), np.arange(3.0) + 5, 100).p)
 
 
 # --- times ---
@@ -127,7 +128,7 @@ def test_times_after_the_end_of_the_shorter_run_are_never():
     found = delay(np.array([50.0, 60, 70]), np.array([150.0, 160, np.nan]), last=100)
     assert (found.earlier, found.later) == (3, 0)
     assert found.mean == pytest.approx(-40)
-    both_never = delay(np.array([150.0, 160, 170]), np.full(3, np.nan), last=100)
+    both_never = delay(np.array([150.0, 160, 170, 180]), np.full(4, np.nan), last=100)
     assert (both_never.earlier, both_never.mean, both_never.p) == (0, 0, 1)
 
 
@@ -188,13 +189,13 @@ def test_five_pairs_need_student_because_their_bootstrap_is_too_narrow():
 
 def draw(kind: str, rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
     """Returns of equal arms."""
-    if kind == "some fail":
-        return np.where(rng.random(shape) < 0.7, 9.0, -10.0) + rng.normal(size=shape)
+    if kind == "half of them fail":
+        return np.where(rng.random(shape) < 0.5, 9.0, -10.0) + rng.normal(size=shape)
     return rng.normal(size=shape)
 
 
-@pytest.mark.parametrize("kind", ["normal", "some fail"])
-@pytest.mark.parametrize("n", [3, 5, 10])
+@pytest.mark.parametrize("kind", ["normal", "half of them fail"])
+@pytest.mark.parametrize("n", [4, 5, 10])
 @pytest.mark.parametrize("arms", [2, 4])
 def test_equal_arms_have_a_winner_in_at_most_five_percent_of_tables(kind, n, arms):
     rng = generator(n * arms)
@@ -210,4 +211,4 @@ def test_equal_arms_have_a_winner_in_at_most_five_percent_of_tables(kind, n, arm
         ranks = both.argsort(-1).argsort(-1)
         p.append(sign_flip_p((ranks[:, :n] - ranks[:, n:]).astype(float)))
     named = (holm(np.stack(p, -1)) <= 0.05).any(-1)
-    assert named.mean() <= 0.055  # of which 0.005 is chance of 3,000 tables
+    assert named.mean() <= 0.05

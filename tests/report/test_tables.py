@@ -167,9 +167,9 @@ def test_an_earlier_success_wins():
     assert (found[2].measure, found[2].winner) == ("first success at step", "b")
 
 
-def test_two_seeds_have_no_winner():
-    table = comparison({"a": curve([1, 2]), "b": curve([8, 9.1])})
-    assert row(table, "b", "final return")[2] == ("no winner: it takes 3 seeds or more")
+def test_three_seeds_have_no_winner():
+    table = comparison({"a": curve([1, 2, 3]), "b": curve([8, 9.1, 10])})
+    assert row(table, "b", "final return")[2] == "no winner: it takes 4 seeds or more"
 
 
 def test_robust_figures_are_those_of_the_last_scores():
