@@ -238,7 +238,7 @@ def test_a_study_lists_its_comparisons(compared: Compared, tmp_path: Path):
     [
         (
             ["--start", "expert", "random", "--start.sise", "5"],
-            "--start.sise: no arm has a plug-in with such a setting",
+            "there is no flag '--start.sise' of start expert (perhaps you meant",
         ),
         (["--start", "expert", "nowhere"], "no start 'nowhere'"),
         (["--with", "nowhere"], "nowhere is no run"),
