@@ -14,6 +14,7 @@ import pytest
 
 from curriculum import compare, train
 from curriculum.comparison import options, plan
+from curriculum.setting import arms
 
 TEXT = (
     "--start expert none --seeds 0 1 --steps 80 --eval-every 40 --eval-episodes 4 "
@@ -238,7 +239,7 @@ def test_a_study_lists_its_comparisons(compared: Compared, tmp_path: Path):
     [
         (
             ["--start", "expert", "random", "--start.sise", "5"],
-            "there is no flag '--start.sise' of start expert (perhaps you meant",
+            "--start.sise: no arm has a plug-in with such a setting",
         ),
         (["--start", "expert", "nowhere"], "no start 'nowhere'"),
         (["--with", "nowhere"], "nowhere is no run"),
@@ -278,6 +279,14 @@ def test_help_lists_the_flags_of_a_comparison(capsys: pytest.CaptureFixture):
     printed = capsys.readouterr().out
     listed = re.findall(r"^  --([\w-]+)", printed, re.MULTILINE)
     assert {*listed, "trust"} == {*options.KINDS}
+
+
+def test_a_setting_is_left_out_of_arms_whose_plug_in_does_not_have_it():
+    words = ["--start", "none", "expert", "--start.size", "64", "--gate", "step"]
+    assert arms.parse(words).command_lines == {
+        "start none": ["--gate", "step", "--start", "none"],
+        "start expert": ["--start.size", "64", "--gate", "step", "--start", "expert"],
+    }
 
 
 def test_a_comparison_is_estimated_once_its_first_arm_is_on_its_way():

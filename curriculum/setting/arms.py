@@ -112,13 +112,28 @@ def _combine(
 def _command_line(common: Sequence[Flag], own: Sequence[Flag]) -> list[str]:
     """The flags of one arm, without common ones that its plug-ins do not have."""
     merged = {flag.name: flag for flag in (*common, *own)}
-    chosen = flags.choices(_to_words(list(merged.values()))).plugins
+    chosen = flags.choices(_to_words(_choosing(merged))).plugins
     used = [
         flag
         for flag in merged.values()
         if flag not in common or _has_setting(chosen, flag.name)
     ]
     return _to_words(used)
+
+
+def _choosing(settings: Mapping[str, Flag]) -> Settings:
+    """The flags of an arm that decide which plug-ins it has: choices, and settings of
+    the world or of the data that name it.
+
+    Settings of other plug-ins may be those of another arm."""
+    start = settings.get("start", Flag("start", ["dataset"])).values
+    found = []
+    for flag in settings.values():
+        family, dot, _ = flag.name.partition(".")
+        is_of_data = flag.name == "start.path" and start == ["dataset"]
+        if not dot or family not in plugins.CHOSEN or family == "env" or is_of_data:
+            found.append(flag)
+    return found
 
 
 def _to_words(settings: Sequence[Flag]) -> list[str]:
