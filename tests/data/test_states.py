@@ -70,11 +70,12 @@ def test_stacks_of_frames_are_put_together(tmp_path: Path) -> None:
     np.testing.assert_array_equal(batch.next_obs, stacks[1:])
 
 
-def test_actions_are_counted_where_states_repeat(line: DataSet) -> None:
-    # state 0 is visited four times, with actions 0, 1, 0, 1; state 1 once
-    repeats = states.Reference(states.choose(line, 5, seed=0)).repeats(3)
-    assert repeats.states.tolist() == [0, 2, 3, 4]
-    assert repeats.counts.tolist() == [[2, 2, 0]] * 4
+def test_actions_are_counted_where_states_repeat(tmp_path: Path) -> None:
+    obs = _column(0, 1, 2, 0, 1, 9)
+    data = data_set(tmp_path / "data", [episode(obs, [0, 1, 0, 2, 1])])
+    repeats = states.Reference(states.choose(data, 5, seed=0)).repeats(3)
+    assert repeats.states.tolist() == [0, 1, 3, 4]  # 2 is visited once
+    assert repeats.counts.tolist() == [[1, 0, 1], [0, 2, 0]] * 2
 
 
 def test_neighbours_are_the_nearest_states_without_itself(tmp_path: Path) -> None:

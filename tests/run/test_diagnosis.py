@@ -116,6 +116,9 @@ def test_values_are_in_rewards_of_the_world(yard) -> None:
     constant(learner, q=[5.0, 5.0], value=[5.0])
     values = measured(learner, yard).values
     assert values["q_data"] == values["value"] == pytest.approx(0.5)
+    assert values["q_max"] == values["q_policy"] == pytest.approx(0.5)
+    # of scaled rewards: -10 + 5 / 2 three times and 0 at the end, minus 5
+    assert values["td_error"] == pytest.approx((3 * 12.5 + 5) / 4 / 10)
     # minus 15/8, 7/4, 3/2 and 1 for the steps
     assert values["data_return"] == pytest.approx(15 / 32 - 49 / 32)
     assert values["value_over"] == pytest.approx(0.5 - 15 / 32 + 49 / 32)
@@ -159,6 +162,7 @@ def test_box_actions_have_errors_densities_and_distances(tmp_path: Path) -> None
     assert values["support_distance"] == pytest.approx(np.mean(distances))
     own = [math.sqrt(1 / 2), math.sqrt(1 / 2), 0, 0]
     assert values["support_distance_of_data"] == pytest.approx(np.mean(own))
+    assert values["unseen"] == values["unseen_of_data"] == 0  # none is farther off
     assert values.keys().isdisjoint({"agreement", "cross_entropy", "legacy_kl"})
 
 
