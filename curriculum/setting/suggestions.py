@@ -76,7 +76,7 @@ def followed(world: World, settings: Mapping[str, Any]) -> dict[str, Any]:
     return {
         name: settings[name]
         for name, value in (plugins.suited(world) | suggestions).items()
-        if name in settings and settings[name] == _plain(value)
+        if settings.get(name, "none") == _plain(value) != "none"
     }
 
 

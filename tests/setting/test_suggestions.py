@@ -142,7 +142,29 @@ def test_what_a_run_follows_is_named(world: str):
     expected = {k: v for k, v in SUGGESTED.items() if k != "start.size"}
     assert suggestions.followed(plugin, found) == expected
     # the planner and the learner alone are told by the name of the run
-    assert suggestions.followed(Gridworld(), flat(Config())) == {}
+    cart = flat(Config(env="cartpole"))
+    assert suggestions.followed(plugins.make("env", "cartpole"), cart) == {}
+
+
+def test_settings_of_an_offline_phase_hold_for_a_start_worth_learning_from():
+    names = ("offline_updates", "updates_per_step")
+    for words in ("", "--start random", "--start.size 1000"):
+        found = settings(*words.split())
+        assert [found[name] for name in names] == [2_000, 0.15]
+    for words in ("--start none", "--start.size 999"):
+        found = settings(*words.split())
+        assert [found[name] for name in names] == [0, 0.25]
+    assert settings("--offline-updates", "0")["offline_updates"] == 0
+
+
+def test_weights_of_losses_fall_for_the_suited_learner_alone():
+    assert settings()["regularizer_decay.half_life"] == 4_000
+    assert settings("--learner", "cql")["regularizer_decay"] != "none"
+    other = settings("--learner", "dqn")
+    assert (other["regularizer_decay"], other["learner.label_weight"]) == ("none", 0.0)
+    given = settings("--regularizer-decay", "none")
+    assert given["regularizer_decay"] == "none"
+    assert flat(Config()) == settings()
 
 
 def test_an_expert_with_a_goal_has_its_own_budget():
