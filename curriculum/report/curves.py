@@ -73,24 +73,8 @@ def read_curve(run: Path) -> Curve:
 def _curve(run: Path, lines: list[dict[str, Any]]) -> Curve:
     online = [line for line in lines if "updates" not in line]
     last = {line["kind"]: _arrays(line["values"]) for line in online}
-    if "final" not in last:
-        raise ValueError(
-            f"{run} is not finished; continue it with: "
-            f"python -m curriculum.train --resume {run}"
-        )
-    if "baseline" not in last:
-        raise ValueError(
-            f"{run} was not evaluated (--no-evaluation): it has no returns to compare"
-        )
+    _require_finished(run, last)
     baseline = last["baseline"]
-    reference = "data" if "eval/data_reward" in baseline else "planner"
-    needed = (*FINAL, f"final/{reference}_reward")
-    missing_tags = [tag for tag in needed if tag not in last["final"]]
-    if missing_tags:
-        raise ValueError(
-            f"{run} has no {missing_tags[0]}; an older version finished it: repeat it "
-            f"with: python -m curriculum.train --config {run}/config.yaml"
-        )
     seeds = json.loads((run / "result.json").read_text())["seeds"]
     is_offline = max(line["step"] for line in lines) == 0
     position = "updates" if is_offline else "step"
@@ -120,6 +104,27 @@ def _curve(run: Path, lines: list[dict[str, Any]]) -> Curve:
         stopped=last["final"].get("final/stopped", np.zeros(len(seeds))),
         series=series,
     )
+
+
+def _require_finished(run: Path, last: Mapping[str, Values]) -> None:
+    """Raise ValueError where the last records of a run, by kind, do not suffice."""
+    if "final" not in last:
+        raise ValueError(
+            f"{run} is not finished; continue it with: "
+            f"python -m curriculum.train --resume {run}"
+        )
+    if "baseline" not in last:
+        raise ValueError(
+            f"{run} was not evaluated (--no-evaluation): it has no returns to compare"
+        )
+    reference = "data" if "eval/data_reward" in last["baseline"] else "planner"
+    needed = (*FINAL, f"final/{reference}_reward")
+    missing_tags = [tag for tag in needed if tag not in last["final"]]
+    if missing_tags:
+        raise ValueError(
+            f"{run} has no {missing_tags[0]}; an older version finished it: repeat it "
+            f"with: python -m curriculum.train --config {run}/config.yaml"
+        )
 
 
 def _series(lines: Sequence[dict[str, Any]], position: str) -> dict[str, Series]:
