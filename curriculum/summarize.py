@@ -1,9 +1,10 @@
-"""Summarize a finished run or comparison on one page: `report.html`.
+"""Summarize finished runs, each on one page: `report.html`.
 
     python -m curriculum.summarize RUN...
 
 The page needs no network: figures, tables, settings, commands and a conclusion are in
-it. The same is written in Markdown, and the numbers as CSV, beside it.
+it. The same is written in Markdown, and the numbers as CSV, beside it. `train` and
+`compare` write such a page at their end.
 """
 
 import sys
@@ -17,6 +18,7 @@ from curriculum.setting.command_line import Command, Words, read
 from curriculum.trust import trusting_words
 
 PROG = "python -m curriculum.summarize"
+COMPARISON = "compare.yaml"  # in the folder of one
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -52,6 +54,11 @@ def _work(folder: Path) -> Callable[[], Path]:
     from curriculum.run import folders
 
     path = folder / folders.SETTINGS
+    if (folder / COMPARISON).is_file():
+        raise ValueError(
+            f"{folder} is a comparison; its report is written again by: "
+            f"python -m curriculum.compare --resume {folder}"
+        )
     if not path.is_file():
         raise ValueError(f"{folder} is not a run: it has no {folders.SETTINGS}")
     if not folders.is_finished(folder):

@@ -50,10 +50,7 @@ def preview(config: Config) -> Preview:
     total = sum(calls.values())
     if config.planner_budget:
         total = min(total, config.planner_budget)
-    phases = (config.offline_updates, config.steps)
-    counts = [count // config.eval_every + bool(count) for count in phases]
-    offline, online = counts if config.evaluation else (0, 0)
-    mixed = online if config.eval_mixed and asks else 0
+    alone, mixed = _evaluations(config)
     return Preview(
         decay=_described(config, "decay"),
         gate=plugins.name_of("gate", config.gate),
@@ -71,12 +68,21 @@ def preview(config: Config) -> Preview:
         listens=chosen["decay"].listens,
         planner=plugins.name_of("planner", config.planner) if asks else "",
         planner_episodes=config.planner_episodes or config.eval_episodes,
-        mixed_evaluations=mixed,
+        mixed_evaluations=mixed if asks else 0,
         offline_updates=config.offline_updates,
-        evaluations=offline + online,
+        evaluations=alone,
         seconds=seconds,
         problem=problem,
     )
+
+
+def _evaluations(config: Config) -> tuple[int, int]:
+    """How often the learner is evaluated alone, and mixed with the planner."""
+    if not config.evaluation:
+        return 0, 0
+    phases = (config.offline_updates, config.steps)
+    counts = [count // config.eval_every + bool(count) for count in phases]
+    return sum(counts), counts[1] if config.eval_mixed else 0
 
 
 def planned_rates(config: Config) -> np.ndarray:

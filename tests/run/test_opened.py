@@ -51,7 +51,7 @@ def written(folder: Path, config: Config, records: int | None = None) -> Path:
     return folder
 
 
-def test_a_finished_run_is_summarized_on_a_page(finished, capsys):
+def test_a_finished_run_is_summarized_on_a_page(finished, tmp_path, capsys):
     names = ("report.html", "report.md", "report.csv")
     written = [(finished / name).read_text() for name in names]
     summarize.main([str(finished)])
@@ -65,6 +65,10 @@ def test_a_finished_run_is_summarized_on_a_page(finished, capsys):
         summarize.main([str(finished.parent)])
     assert end.value.code == 2
     assert "is not a run" in capsys.readouterr().err
+    (tmp_path / "compare.yaml").touch()
+    with pytest.raises(SystemExit):
+        summarize.main([str(tmp_path)])
+    assert f"compare --resume {tmp_path}" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("which", ["last", "best"])
