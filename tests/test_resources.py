@@ -27,7 +27,10 @@ def refused(capsys: pytest.CaptureFixture, run, words: list[str]) -> str:
         ("--rows 1e12 --capacity 2e12", "of memory, this machine has"),
         ("--eval-episodes 1e12", "for evaluation: lower --eval-episodes"),
         ("--threads 4000", "the cores of this machine, got 4000"),
-        ("--learner.batch-size 1e6", "a batch of 1,000,000 transitions never"),
+        (
+            "--learner.batch-size 1e6 --offline-updates 0",
+            "a batch of 1,000,000 transitions never",
+        ),
         ("--learner.n-step 900 --capacity 800", "lower --learner.n-step"),
     ],
 )
@@ -71,5 +74,5 @@ def test_the_package_refuses_what_is_no_command(
     word: str, hint: str, capsys: pytest.CaptureFixture
 ):
     message = refused(capsys, main, [word])
-    listed = f"there are: collect, compare, train{hint}"
+    listed = f"there are: collect, compare, diagnose, summarize, train{hint}"
     assert f"{word!r} is not a command; {listed}" in message

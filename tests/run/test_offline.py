@@ -241,4 +241,4 @@ def test_the_old_name_of_the_setting_still_works_and_warns(tmp_path: Path, capsy
 
 def test_a_run_without_steps_needs_offline_updates():
     with pytest.raises(ValueError, match="a run of 0 steps trains by offline updates"):
-        Config(steps=0)
+        Config(steps=0, offline_updates=0)

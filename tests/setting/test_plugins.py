@@ -353,7 +353,7 @@ def test_an_installed_package_brings_a_planner_under_its_name(
     assert "planner greedy" in done.stdout, done.stderr
     assert "planner calls  100," in done.stdout
     settings = yaml.safe_load(
-        (tmp_path / "out/gridworld/greedy-dqn-exponential/config.yaml").read_text()
+        (tmp_path / "out/gridworld/greedy-cql-exponential/config.yaml").read_text()
     )
     assert (
         settings["planner"],

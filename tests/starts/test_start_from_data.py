@@ -76,6 +76,7 @@ def tiny(path: Path, **changes: Any) -> Config:
         "start": Dataset(path=str(path)),
         "steps": 160,
         "offline_updates": 40,
+        "updates_per_step": 0.25,
         "log_every": 40,
         "eval_every": 80,
         "eval_episodes": 2,
