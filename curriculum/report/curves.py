@@ -82,6 +82,8 @@ def _curve(run: Path, lines: list[dict[str, Any]]) -> Curve:
     tag = f"{'offline' if is_offline else 'eval'}/mean_reward"
     rewards = series[tag]
     calls = _at(rewards.steps, series.get("planner/calls_total"), len(seeds))
+    if is_offline:  # only the start has asked the planner
+        calls = np.broadcast_to(last["final"]["final/planner_calls"], calls.shape)
     missing = np.full(len(seeds), np.nan)
     collected = last.get("collect", {})
     return Curve(

@@ -113,6 +113,23 @@ def test_every_evaluation_knows_what_was_spent(tmp_path: Path):
     assert curve.wall_seconds.tolist() == pytest.approx([2, 4 + 8 / 3, 12])
 
 
+def test_in_an_offline_run_only_the_start_has_asked_the_planner(tmp_path: Path):
+    run = write_run(tmp_path / "run", [1, 3], [0, 1])
+    path = run / "metrics.jsonl"
+    lines = []
+    for line in map(json.loads, path.read_text().splitlines()):
+        if line["kind"] == "evaluate":
+            line["updates"] = line["step"]
+            reward = line["values"]["eval/mean_reward"]
+            line["values"] = {"offline/mean_reward": reward}
+        lines.append(json.dumps(line | {"step": 0}) + "\n")
+    path.write_text("".join(lines))
+    curve = read_curve(run)
+    assert curve.is_offline
+    assert curve.steps.tolist() == [0, 10, 40]  # updates
+    assert curve.calls.tolist() == [[30, 10]] * 3  # those of the record "final"
+
+
 def test_every_recorded_tag_is_a_series(tmp_path: Path):
     successes: Values = {"rollout/success_rate": [0.5]}
     curve = read_curve(write_run(tmp_path / "run", [1], [0], collect=successes))
