@@ -18,7 +18,8 @@ from curriculum.setting import arms
 
 TEXT = (
     "--start expert none --seeds 0 1 --steps 80 --eval-every 40 --eval-episodes 4 "
-    "--checkpoint-every 40 --log-every 40 --learner.hidden 16 --learner.batch-size 16"
+    "--checkpoint-every 40 --log-every 40 --learner.hidden 16 --learner.batch-size 16 "
+    "--learner dqn --offline-updates 0 --start.size 64"
 )
 WORDS = TEXT.split()
 
