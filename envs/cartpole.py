@@ -1,12 +1,13 @@
 """A pole on a cart, as in CartPole-v1 of Gymnasium (Barto, Sutton & Anderson 1983)."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import gymnasium as gym
 import numpy as np
 
 from curriculum.envs._base.native import Dynamics
+from curriculum.envs._base.recipes import HAND_OVER
 from curriculum.envs._base.streams import Random
 from curriculum.types import INFINITY, within
 
@@ -39,7 +40,7 @@ class CartPole(Dynamics):
 
     max_steps: int = 500  # steps after which an episode is truncated; 0: never
 
-    defaults: ClassVar[dict[str, str]] = {"planner": "balance", "learner": "iql"}
+    defaults: ClassVar[dict[str, Any]] = {"planner": "balance", **HAND_OVER}
     fps: ClassVar[int] = round(1 / SECONDS)  # in real time
     position_limit: ClassVar[float] = 2.4  # m
     angle_limit: ClassVar[float] = 12 * 2 * np.pi / 360  # 12 degrees

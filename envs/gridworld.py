@@ -12,6 +12,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from curriculum.envs._base.native import Grid
+from curriculum.envs._base.recipes import HAND_OVER
 from curriculum.envs._base.streams import Random
 from curriculum.types import INFINITY, among, within
 
@@ -60,16 +61,7 @@ class Gridworld(Grid):
     motion: Literal["turn-and-move", "turn-in-place"] = "turn-and-move"
     max_steps: int = 100  # steps after which an episode is truncated; 0: never
 
-    defaults: ClassVar[dict[str, Any]] = {
-        "planner": "shortest_path",
-        "learner": "cql",
-        "learner.learning_rate": 3e-3,
-        "learner.label_weight": 1.0,
-        "regularizer_decay": "exponential",
-        "regularizer_decay.half_life": 4_000,
-        "offline_updates": 2_000,
-        "updates_per_step": 0.15,
-    }
+    defaults: ClassVar[dict[str, Any]] = {"planner": "shortest_path", **HAND_OVER}
     cells: ClassVar[tuple[int, int]] = (SIZE, SIZE)
     walls: ClassVar[np.ndarray] = WALLS
 

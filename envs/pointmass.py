@@ -1,13 +1,14 @@
 """A point that is pushed through a maze by noisy steps: four tasks and 17 maps."""
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import gymnasium as gym
 import numpy as np
 
 from curriculum.compiled import load
 from curriculum.envs._base.native import Grid
+from curriculum.envs._base.recipes import HAND_OVER
 from curriculum.envs._base.streams import Random
 from curriculum.envs._pointmass import mazes
 from curriculum.envs._pointmass.picture import draw_maze
@@ -48,7 +49,7 @@ class Pointmass(Grid):
     # do
     merge_ends: bool = False
 
-    defaults: ClassVar[dict[str, str]] = {"planner": "shortest_path", "learner": "iql"}
+    defaults: ClassVar[dict[str, Any]] = {"planner": "shortest_path", **HAND_OVER}
 
     def __post_init__(self):
         mazes.load(self.maze)  # ValueError for an unknown name

@@ -20,7 +20,7 @@ BUDGET = "planner.max_steps"
 OFFLINE = ("offline_updates", "updates_per_step")
 WORTH_LEARNING = 1_000  # transitions of a start
 # settings of a run that go with one learner
-OF_LEARNER = ("label_share",)
+OF_LEARNER = (*OFFLINE, "label_share")
 
 
 def suggested(
@@ -32,9 +32,9 @@ def suggested(
     """List the settings that a world suggests and that are not `given`.
 
     Settings of a plug-in hold for the one that suits the world, and not for another
-    one that is `chosen`, by family; those of the offline phase hold for a start of at
-    least `WORTH_LEARNING` transitions. ValueError for a suggestion that is no
-    setting."""
+    one that is `chosen`, by family; those of the offline phase and of labels for the
+    learner that suits it, and the former for a start of at least `WORTH_LEARNING`
+    transitions. ValueError for a suggestion that is no setting."""
     suited = plugins.suited(world, chosen["learner"])
     has_goal = any(goal in given for goal in GOALS)
     found: dict[str, Any] = {}

@@ -142,8 +142,8 @@ def test_what_a_run_follows_is_named(world: str):
     expected = {k: v for k, v in SUGGESTED.items() if k != "start.size"}
     assert suggestions.followed(plugin, found) == expected
     # the planner and the learner alone are told by the name of the run
-    cart = flat(Config(env="cartpole"))
-    assert suggestions.followed(plugins.make("env", "cartpole"), cart) == {}
+    pendulum = flat(Config(env="pendulum"))
+    assert suggestions.followed(plugins.make("env", "pendulum"), pendulum) == {}
 
 
 def test_settings_of_an_offline_phase_hold_for_a_start_worth_learning_from():
@@ -151,7 +151,7 @@ def test_settings_of_an_offline_phase_hold_for_a_start_worth_learning_from():
     for words in ("", "--start random", "--start.size 1000"):
         found = settings(*words.split())
         assert [found[name] for name in names] == [2_000, 0.15]
-    for words in ("--start none", "--start.size 999"):
+    for words in ("--start none", "--start.size 999", "--learner dqn"):
         found = settings(*words.split())
         assert [found[name] for name in names] == [0, 0.25]
     assert settings("--offline-updates", "0")["offline_updates"] == 0
