@@ -1,7 +1,11 @@
-"""Stable-Baselines3's DQN alone on our gridworld: a finished run that
+"""Stable-Baselines3's DQN alone on one of our worlds: a finished run that
 `curriculum.compare --with` sets beside ours.
 
     python benchmarks/sb3_dqn.py --seeds 0 1 2 3 4 --steps 20000
+    python benchmarks/sb3_dqn.py --env pointmass --env.maze hard --steps 30000
+
+Flags that are not listed by `--help` are those of `curriculum.train`, for the world and
+the planner whose return scores 1.
 
 As a random start of `curriculum.train`, the first `--start-size` steps are random play
 without learning (SB3's `learning_starts`) and step 0 of the curves comes after them.
@@ -15,18 +19,14 @@ import argparse
 import time
 from pathlib import Path
 
-import gymnasium as gym
 import numpy as np
 import torch
 from stable_baselines3 import DQN
 from stable_baselines3.common.callbacks import BaseCallback
 
-import curriculum.envs  # registers the world
-import curriculum.planners.random
-import curriculum.planners.shortest_path
 from curriculum.envs._base.spec import spec_of
-from curriculum.envs.gridworld import Gridworld
 from curriculum.listeners.table import Table
+from curriculum.planners._expert.vec_env import RowsEnv
 from curriculum.run import folders
 from curriculum.run.evaluation import (
     Episodes,
@@ -37,39 +37,39 @@ from curriculum.run.evaluation import (
     play_planner,
     summary,
 )
-from curriculum.types import Record
+from curriculum.setting import flags, plugins
+from curriculum.setting.config import Config, flat
+from curriculum.types import Planner, Record, World, stream
 
-EPISODES, EVERY = 50, 2_000
+EPISODES = 50
 
 
 class Evaluate(BaseCallback):
-    """Score the greedy policy every `EVERY` steps; training time leaves evaluation
+    """Score the greedy policy every `every` steps; training time leaves evaluation
     out."""
 
-    def __init__(self, world: Gridworld, start_size: int):
+    def __init__(self, world: World, start_size: int, every: int):
         super().__init__()
-        self.world, self.start_size, self.curve, self.seconds = (
-            world,
-            start_size,
-            [],
-            0.0,
-        )
+        self.world = world
+        self.start_size = start_size
+        self.every = every
+        self.curve: list[Episodes] = []
+        self.seconds = 0.0
 
     def _on_training_start(self) -> None:
         self.curve.append(greedy(self.model, self.world, range(EPISODES)))
         self.began = time.perf_counter()
 
     def _on_step(self) -> bool:
-        if (
-            self.num_timesteps - self.start_size
-        ) % EVERY == 0 and self.num_timesteps > self.start_size:
+        step = self.num_timesteps - self.start_size
+        if step > 0 and step % self.every == 0:
             self.seconds += time.perf_counter() - self.began
             self.curve.append(greedy(self.model, self.world, range(EPISODES)))
             self.began = time.perf_counter()
         return True
 
 
-def greedy(model: DQN, world: Gridworld, episodes: range) -> Episodes:
+def greedy(model: DQN, world: World, episodes: range) -> Episodes:
     """Play the greedy policy on our evaluation episodes."""
 
     def act(obs: np.ndarray, rows: np.ndarray) -> np.ndarray:
@@ -80,11 +80,10 @@ def greedy(model: DQN, world: Gridworld, episodes: range) -> Episodes:
         return play(act, door)
 
 
-def measure_scale(world: Gridworld, episodes: range) -> Scale:
-    """Returns of random play and of the shortest path on these episodes."""
+def measure_scale(world: World, planner: Planner, episodes: range) -> Scale:
+    """Returns of random play and of the planner on these episodes."""
     spec = spec_of(world)
-    random = curriculum.planners.random.Random()
-    planner = curriculum.planners.shortest_path.ShortestPath()
+    random = plugins.make("planner", "random")
     return Scale(
         floor=play_planner(random, world, spec, episodes).reward.mean(),
         ceiling=play_planner(planner, world, spec, episodes).reward.mean(),
@@ -104,23 +103,26 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--steps", type=int, default=20_000)
     parser.add_argument("--start-size", type=int, default=10_000)
+    parser.add_argument("--eval-every", type=int, default=2_000)
     parser.add_argument("--runs-dir", default="runs")
-    options = parser.parse_args()
+    options, words = parser.parse_known_args()
     torch.set_num_threads(1)
-    world = Gridworld()
-    settings = {
-        "env": "gridworld",
+    config = flags.parse(words, "sb3_dqn.py").config
+    world = plugins.make("env", config.env)
+    planner = plugins.make("planner", config.planner)
+    settings = settings_of(config) | {
         "learner": "stable_baselines3 DQN",
         "seeds": options.seeds,
         "steps": options.steps,
+        "eval_every": options.eval_every,
     }
-    parent = Path(options.runs_dir) / "gridworld"
+    parent = Path(options.runs_dir) / (world.title or settings["env"])
     folder = folders.create(parent, "sb3-dqn", settings).folder
-    scale = measure_scale(world, range(EPISODES))
-    final_scale = measure_scale(world, final_episodes(EPISODES))
+    scale = measure_scale(world, planner, range(EPISODES))
+    final_scale = measure_scale(world, planner, final_episodes(EPISODES))
     watched, finals = [], []
     for seed in options.seeds:
-        env = gym.make("curriculum/Gridworld-v0")
+        env = RowsEnv(world.rows([stream(seed, "environment")]))
         model = DQN(
             "MlpPolicy",
             env,
@@ -134,7 +136,7 @@ def main() -> None:
             exploration_final_eps=0.05,
             policy_kwargs={"net_arch": [128, 128]},
         )
-        callback = Evaluate(world, options.start_size)
+        callback = Evaluate(world, options.start_size, options.eval_every)
         model.learn(options.start_size + options.steps, callback=callback)
         watched.append(callback)
         finals.append(greedy(model, world, final_episodes(EPISODES)))
@@ -145,6 +147,15 @@ def main() -> None:
         )
     write(folder, settings, watched, stacked(finals), scale, final_scale)
     print(folder)
+
+
+def settings_of(config: Config) -> dict:
+    """The settings of the world."""
+    return {
+        name: value
+        for name, value in flat(config).items()
+        if name.partition(".")[0] in ("env", "planner")
+    }
 
 
 def write(
@@ -176,7 +187,11 @@ def write(
             for name, value in summary(stacked(list(played)), scale).items()
         }
         records.append(
-            Record("evaluate", i * EVERY, values | {"planner/calls_total": none})
+            Record(
+                "evaluate",
+                i * settings["eval_every"],
+                values | {"planner/calls_total": none},
+            )
         )
     records.append(Record("time", settings["steps"], {"time/time_elapsed": seconds}))
     last = {
