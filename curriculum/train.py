@@ -387,7 +387,7 @@ def _announce_suggestions(config: Config, settings: Mapping[str, Any]) -> None:
         }
     if not followed:
         return
-    words = [f"{name} {value}".replace("_", "-") for name, value in followed.items()]
+    words = [f"{name.replace('_', '-')} {value}" for name, value in followed.items()]
     name = world.title or settings["env"]
     print(f"{name} suggests: {', '.join(words)}; your flags win", file=sys.stderr)
 
