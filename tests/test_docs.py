@@ -17,7 +17,7 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 FENCE = re.compile(r"^```(\w+)?(?: title=\"(.+?)\")?\n(.*?)^```", re.M | re.S)
 SMALL = """--steps 64 --rows 4 --eval-every 64 --eval-episodes 2 --log-every 64
     --learner.batch-size 8 --runs-dir out --name small --planner.episodes 1
-    --no-eval-mixed --checkpoint-every 64"""
+    --no-eval-mixed --checkpoint-every 64 --offline-updates 0"""
 
 
 class Block(NamedTuple):
