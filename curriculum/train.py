@@ -58,8 +58,10 @@ def main(argv: list[str] | None = None) -> None:
                 wanted, argv = without_preview(argv)
                 config, resume = flags.parse(argv, PROG)
                 from curriculum.contract import check_foreign
+                from curriculum.run.weight_schedules import require_learner_fits
 
                 check_foreign(config)
+                require_learner_fits(config)
                 if wanted is None:
                     place = find_place(config, resume, argv)
             if wanted is not None:

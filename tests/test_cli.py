@@ -104,6 +104,8 @@ def test_the_package_lists_its_commands():
             ["--steps", "0", "--offline-updates", "0"],
             "trains by offline updates only, and has none",
         ),
+        (["--learner", "dqn", "--label-share", "0.1"], "DQN does not use"),
+        (["--learner", "dqn", "--regularizer-decay", "linear"], "DQN has none"),
         (["--steps", "-1"], "steps must be at least 0, got -1"),
         (["--config", "missing.yaml"], "missing.yaml: there is no such file"),
         (["--resume", "nowhere"], "nowhere: neither a run"),

@@ -25,6 +25,18 @@ def set_up_learner(config: Config, chosen: Learner, spec: Spec) -> Learner:
             "--learner.return-range scales rewards by the returns of the start, and "
             "this one is empty; choose another start or set --learner.reward-scale"
         )
+    require_labels_fit(config, chosen)
+    if config.device == "cuda" and not torch.cuda.is_available():
+        raise ValueError(
+            "this machine has no CUDA device that torch can use; choose --device cpu"
+        )
+    return chosen.setup(spec, config.seeds, config.device, config.precision)
+
+
+def require_labels_fit(config: Config, chosen: Learner) -> None:
+    """Raise ValueError where a learner does not use the labels that a run asks for, or
+    needs labels that nobody gives."""
+    start = plugins.make("start", config.start)
     if config.label_share and "label" not in chosen.columns:
         raise ValueError(
             "--label-share asks the planner for labels, which "
@@ -36,11 +48,6 @@ def set_up_learner(config: Config, chosen: Learner, spec: Spec) -> Learner:
             f"{type(chosen).__name__} learns from the planner's labels, and a run "
             "from a data set alone asks no planner; choose --learner bc"
         )
-    if config.device == "cuda" and not torch.cuda.is_available():
-        raise ValueError(
-            "this machine has no CUDA device that torch can use; choose --device cpu"
-        )
-    return chosen.setup(spec, config.seeds, config.device, config.precision)
 
 
 def allocate_buffer(

@@ -107,7 +107,9 @@ def test_optimality_gap_is_the_mean_shortfall():
 
 def test_iqm_and_intervals_agree_with_rliable():
     pytest.importorskip("arch", reason="rliable 1.0 needs arch")
-    library = pytest.importorskip("rliable.library", reason="compared with rliable 1.0")
+    estimates = pytest.importorskip(
+        "rliable.library", reason="compared with rliable 1.0"
+    )
     metrics = pytest.importorskip("rliable.metrics", reason="as above")
     score = generator().normal(0.8, 0.3, (10, 4))  # of runs and tasks
     other = generator(1).normal(0.6, 0.3, (10, 4))
@@ -117,7 +119,7 @@ def test_iqm_and_intervals_agree_with_rliable():
     pairs = [probability_of_improvement(score[:, t], other[:, t]) for t in range(4)]
     theirs = metrics.probability_of_improvement(score, other)
     assert np.mean(pairs) == pytest.approx(theirs)
-    _, intervals = library.get_interval_estimates(
+    _, intervals = estimates.get_interval_estimates(
         {"a": score}, lambda x: np.array([metrics.aggregate_iqm(x)]), reps=5000
     )
     low, high = stratified_bootstrap(score.T, iqm, generator(2), draws=5000)
