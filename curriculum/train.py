@@ -58,7 +58,7 @@ def main(argv: list[str] | None = None) -> None:
                 wanted, argv = without_preview(argv)
                 config, resume = flags.parse(argv, PROG)
                 from curriculum.contract import check_foreign
-                from curriculum.run.weight_schedules import require_learner_fits
+                from curriculum.run.fitting import require_learner_fits
 
                 check_foreign(config)
                 require_learner_fits(config)
@@ -293,10 +293,10 @@ def _settings(folder: Path, argv: list[str]) -> tuple[Config, Config]:
 
 def _forbidden_changes(saved: Config, wanted: Config) -> list[str]:
     """The settings that differ and may not, each with its new value."""
-    from curriculum.run import assembly
+    from curriculum.run import fitting
 
     changeable: tuple[str, ...] = CHANGEABLE
-    if not assembly.collects(saved, plugins.make("start", saved.start)):
+    if not fitting.collects(saved, plugins.make("start", saved.start)):
         changeable += ONLINE
     old = flat(saved)
     return [
@@ -375,12 +375,12 @@ def _announce_memory(config: Config, folder: Path) -> None:
 
 def _announce_suggestions(config: Config, settings: Mapping[str, Any]) -> None:
     """Print the settings that the world suggests and that the run follows."""
-    from curriculum.run import assembly
+    from curriculum.run import fitting
     from curriculum.setting import suggestions
 
     world = plugins.make("env", config.env)
     followed = suggestions.followed(world, settings)
-    if not assembly.collects(config, plugins.make("start", config.start)):
+    if not fitting.collects(config, plugins.make("start", config.start)):
         # nobody asks the planner
         followed = {
             name: value

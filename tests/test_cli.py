@@ -106,6 +106,8 @@ def test_the_package_lists_its_commands():
         ),
         (["--learner", "dqn", "--label-share", "0.1"], "DQN does not use"),
         (["--learner", "dqn", "--regularizer-decay", "linear"], "DQN has none"),
+        (["--learner", "bc", "--gate", "value"], "BC learns none"),
+        (["--learner", "dagger", "--gate", "advantage"], "DAgger learns none"),
         (["--steps", "-1"], "steps must be at least 0, got -1"),
         (["--config", "missing.yaml"], "missing.yaml: there is no such file"),
         (["--resume", "nowhere"], "nowhere: neither a run"),

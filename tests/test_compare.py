@@ -246,6 +246,10 @@ def test_a_study_lists_its_comparisons(compared: Compared, tmp_path: Path):
         (["--with", "nowhere"], "nowhere is no run"),
         (["--arm", "no colon"], "--arm looks like"),
         (["--arm", "a: --seeds 0", "--arm", "b: --seeds 1"], "must share their seeds"),
+        (
+            ["--learner", "cql", "bc", "--gate", "value"],
+            "learner bc: --gate value compares",
+        ),
         (["--jobs", "0"], "--jobs must be between 1 and 1,000, got 0"),
         (["--jobs", "two"], "--jobs"),
         (["--equal", "time"], "--equal"),

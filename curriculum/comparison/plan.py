@@ -234,6 +234,8 @@ def require_tags(curves: Mapping[str, Curve], terms: Terms) -> None:
 
 def read_arms(argv: list[str]) -> tuple[dict[str, Config], dict[str, Curve]]:
     """The settings of the arms to train, and the curves of finished ones, by name."""
+    from curriculum.run.fitting import require_learner_fits
+
     wanted = arms.parse(argv)
     configs = {
         name: flags.parse(words, PROG).config
@@ -246,8 +248,12 @@ def read_arms(argv: list[str]) -> tuple[dict[str, Config], dict[str, Curve]]:
     finished = {path.name: read_curve(path) for path in wanted.finished}
     first = next(iter(configs.values()))
     check_pairs(finished, seeds, first.eval_episodes)
-    for config in configs.values():
+    for name, config in configs.items():
         check_foreign(config)
+        try:
+            require_learner_fits(config)
+        except ValueError as error:
+            raise ValueError(f"arm {name}: {error}") from None
     return configs, finished
 
 

@@ -7,6 +7,7 @@ actions are normal around tanh of the actor's output, with a learnt standard dev
 """
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor
 
@@ -18,6 +19,8 @@ from curriculum.types import Batch
 @dataclass(kw_only=True)
 class BC(Learner):
     """Maximise the likelihood of the actions in the buffer."""
+
+    critic: ClassVar[str] = ""
 
     def build(self) -> dict[str, Network]:
         return {"policy": self.head.actor()}

@@ -40,7 +40,7 @@ class Learner(Hyperparameters):
     needs: ClassVar[tuple[str, ...]] = ()
     # which of the networks that `build` returns act and value states. Where there is no
     # actor, the best action of the critic is taken. Where there is no state value, a
-    # state is worth what its action is
+    # state is worth what its action is. "" as critic: nothing values actions
     actor: ClassVar[str] = "policy"
     critic: ClassVar[str] = "q"
     state_value: ClassVar[str] = "value"

@@ -7,7 +7,7 @@ import torch
 from curriculum.envs._base.door import Door
 from curriculum.learning.learner import Learner
 from curriculum.replay.buffer import Buffer
-from curriculum.run import advice
+from curriculum.run import advice, fitting
 from curriculum.run.collector import Collector
 from curriculum.run.guard import set_up
 from curriculum.run.health import Health
@@ -25,29 +25,12 @@ def set_up_learner(config: Config, chosen: Learner, spec: Spec) -> Learner:
             "--learner.return-range scales rewards by the returns of the start, and "
             "this one is empty; choose another start or set --learner.reward-scale"
         )
-    require_labels_fit(config, chosen)
+    fitting.require_labels_fit(config, chosen)
     if config.device == "cuda" and not torch.cuda.is_available():
         raise ValueError(
             "this machine has no CUDA device that torch can use; choose --device cpu"
         )
     return chosen.setup(spec, config.seeds, config.device, config.precision)
-
-
-def require_labels_fit(config: Config, chosen: Learner) -> None:
-    """Raise ValueError where a learner does not use the labels that a run asks for, or
-    needs labels that nobody gives."""
-    start = plugins.make("start", config.start)
-    if config.label_share and "label" not in chosen.columns:
-        raise ValueError(
-            "--label-share asks the planner for labels, which "
-            f"{type(chosen).__name__} does not use; give --learner.label-weight, "
-            "choose --learner dagger, or leave out --label-share"
-        )
-    if "label" in chosen.needs and not collects(config, start):
-        raise ValueError(
-            f"{type(chosen).__name__} learns from the planner's labels, and a run "
-            "from a data set alone asks no planner; choose --learner bc"
-        )
 
 
 def allocate_buffer(
@@ -106,12 +89,6 @@ def set_up_bonus(config: Config, chosen: Bonus | None, spec: Spec) -> Bonus | No
     return chosen.setup(spec, config.seeds, config.device)
 
 
-def collects(config: Config, start: Start) -> bool:
-    """Whether a run plays in its world, beyond evaluations."""
-    fills = start.data() is None and start.size > 0
-    return config.steps > 0 or fills
-
-
 def make_collector(
     config: Config,
     world: World,
@@ -124,12 +101,7 @@ def make_collector(
     health: Health,
 ) -> Collector:
     """Make the environments, and set up those who act in them."""
-    if gate.needs_critic and learner.critic not in learner.nets:
-        raise ValueError(
-            f"--gate {plugins.name_of('gate', gate)} compares values of actions, and "
-            f"{type(learner).__name__} learns none; choose another learner, such as "
-            "cql or iql, or another gate"
-        )
+    fitting.require_critic(gate, learner, learner.critic in learner.nets)
     generators = [stream(seed, "environment") for seed in config.seeds]
     rows = world.rows(generators, config.rows)
     random = plugins.make("planner", "random")

@@ -9,7 +9,7 @@ from contextlib import suppress
 import numpy as np
 
 from curriculum.report.preview import Preview
-from curriculum.run import assembly, loop
+from curriculum.run import assembly, fitting, loop
 from curriculum.run.evaluation import FREE_RUN
 from curriculum.run.run import Run
 from curriculum.setting import plugins
@@ -41,7 +41,7 @@ def preview(config: Config) -> Preview:
     except NotMeasured as reason:
         problem = str(reason)
     chosen = config.plugged()
-    asks = assembly.collects(config, chosen["start"])
+    asks = fitting.collects(config, chosen["start"])
     rates = planned_rates(config)
     shown = np.unique(np.linspace(0, len(rates) - 1, POINTS).astype(int))
     shown = shown[: len(rates)]
@@ -141,7 +141,7 @@ def probe(config: Config) -> dict[str, float]:
     chosen = config.plugged()
     planner = chosen["planner"]
     is_quick = type(planner).check_world is Planner.check_world
-    if assembly.collects(config, chosen["start"]) and not is_quick:
+    if fitting.collects(config, chosen["start"]) and not is_quick:
         name = plugins.name_of("planner", config.planner)
         raise NotMeasured(
             f"setting up the planner {name} may take long, such as to train it"

@@ -8,7 +8,7 @@ import numpy as np
 
 from curriculum.activity import announce
 from curriculum.envs._base.spec import spec_of
-from curriculum.run import assembly, checkpoint, folders, fqe, maps, rhythm
+from curriculum.run import assembly, checkpoint, fitting, folders, fqe, maps, rhythm
 from curriculum.run.autosave import Autosave
 from curriculum.run.collector import Collector, buffer_values
 from curriculum.run.deployment import measure_compressed, write_policies
@@ -72,7 +72,7 @@ class Run:
         )
         self.collector: Collector | None = None  # None where nothing is collected
         self.use = PlannerUse(len(config.seeds))
-        if assembly.collects(config, self.start):
+        if fitting.collects(config, self.start):
             # the evaluator needs a planner and a gate that were not set up
             self.collector = assembly.make_collector(
                 config=config,

@@ -3,7 +3,6 @@
 import numpy as np
 
 from curriculum.learning.learner import Learner
-from curriculum.run import assembly
 from curriculum.setting import plugins
 from curriculum.setting.config import Config
 from curriculum.types import Decay, State
@@ -53,13 +52,6 @@ class WeightSchedules:
         """Restore what `state` returned."""
         for name, saved in state.items():
             getattr(self, name).load(saved)
-
-
-def require_learner_fits(config: Config) -> None:
-    """Raise ValueError where labels, or weights that fall, do not fit the learner."""
-    learner = plugins.make("learner", config.learner)
-    assembly.require_labels_fit(config, learner)
-    WeightSchedules(config, learner)
 
 
 def _schedule(config: Config, flag: str) -> Decay | str:

@@ -1,0 +1,49 @@
+"""Whether a learner fits what else a run asks for: labels, fading weights, a gate."""
+
+from curriculum.learning.learner import Learner
+from curriculum.run.weight_schedules import WeightSchedules
+from curriculum.setting import plugins
+from curriculum.setting.config import Config
+from curriculum.types import Gate, Start
+
+
+def require_learner_fits(config: Config) -> None:
+    """Raise ValueError, before anything is written, where the learner does not fit the
+    settings beside it."""
+    learner = plugins.make("learner", config.learner)
+    require_labels_fit(config, learner)
+    WeightSchedules(config, learner)
+    require_critic(plugins.make("gate", config.gate), learner, bool(learner.critic))
+
+
+def require_labels_fit(config: Config, chosen: Learner) -> None:
+    """Raise ValueError where a learner does not use the labels that a run asks for, or
+    needs labels that nobody gives."""
+    start = plugins.make("start", config.start)
+    if config.label_share and "label" not in chosen.columns:
+        raise ValueError(
+            "--label-share asks the planner for labels, which "
+            f"{type(chosen).__name__} does not use; give --learner.label-weight, "
+            "choose --learner dagger, or leave out --label-share"
+        )
+    if "label" in chosen.needs and not collects(config, start):
+        raise ValueError(
+            f"{type(chosen).__name__} learns from the planner's labels, and a run "
+            "from a data set alone asks no planner; choose --learner bc"
+        )
+
+
+def require_critic(gate: Gate, learner: Learner, has_critic: bool) -> None:
+    """Raise ValueError where a gate compares values that the learner does not have."""
+    if gate.needs_critic and not has_critic:
+        raise ValueError(
+            f"--gate {plugins.name_of('gate', gate)} compares values of actions, and "
+            f"{type(learner).__name__} learns none; choose another learner, such as "
+            "cql or iql, or another gate"
+        )
+
+
+def collects(config: Config, start: Start) -> bool:
+    """Whether a run plays in its world, beyond evaluations."""
+    fills = start.data() is None and start.size > 0
+    return config.steps > 0 or fills
