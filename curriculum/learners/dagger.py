@@ -27,6 +27,7 @@ class DAgger(Learner):
     """Maximise the likelihood of what the planner would do."""
 
     needs: ClassVar[tuple[str, ...]] = ("label", "has_label")
+    critic: ClassVar[str] = ""
 
     def build(self) -> dict[str, Network]:
         return {"policy": self.head.actor()}
