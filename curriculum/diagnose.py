@@ -93,6 +93,7 @@ def prepare(words: Words) -> Callable[[], None]:
     from curriculum.data import states
     from curriculum.data.dataset import DataSet
     from curriculum.run.diagnosis import require_fit
+    from curriculum.run.opened import open_all
 
     own = words.own
     if not words.positional or not own["data"]:
@@ -110,7 +111,7 @@ def prepare(words: Words) -> Callable[[], None]:
     data = DataSet(Path(own["data"]))
     if data.transitions < 2:
         raise ValueError(f"{data.folder} has one transition; give a larger data set")
-    runs = _opened([Path(word) for word in words.positional])
+    runs = open_all([Path(word) for word in words.positional])
     for run in runs.values():
         require_fit(run, data)
     _require_same_spaces(runs)
@@ -126,25 +127,6 @@ def prepare(words: Words) -> Callable[[], None]:
         command=words.text.strip(),
     )
     return lambda: diagnose(question)
-
-
-def _opened(folders: Sequence[Path]) -> "dict[str, OpenedRun]":
-    """The runs by the names of their folders, with that of the world where two are the
-    same."""
-    from curriculum.run.opened import OpenedRun
-
-    places = list(dict.fromkeys(folder.resolve() for folder in folders))
-    names = [place.name for place in places]
-    if len(set(names)) < len(names):
-        names = [f"{place.parent.name}/{place.name}" for place in places]
-    if len(set(names)) < len(names):
-        raise ValueError(f"runs must have different names, got {', '.join(names)}")
-    found: dict[str, OpenedRun] = {}
-    with phase("open", len(places), "runs") as current:
-        for name, place in zip(names, places, strict=True):
-            found[name] = OpenedRun(place)
-            current.advance()
-    return found
 
 
 def _require_same_spaces(runs: "dict[str, OpenedRun]") -> None:

@@ -200,6 +200,12 @@ class World(Protocol):
         return True
 
     @property
+    def counts(self) -> Mapping[str, int]:
+        """What evaluations count in an episode: its name, such as "captures", and which
+        number of the observation is 1 in every step where it happens."""
+        return {}
+
+    @property
     def frames(self) -> int:
         """Images stacked in one observation; 0: it is not a stack."""
         return 0

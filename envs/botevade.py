@@ -77,6 +77,7 @@ class BotEvade(Dynamics):
     max_steps: int = 300  # steps after which an episode is truncated; 0: never
 
     fps: ClassVar[int] = 4  # real time
+    counts: ClassVar[dict[str, int]] = {"captures": OBSERVED.index("puffed")}
     defaults: ClassVar[dict[str, str]] = {"planner": "tlppo", "learner": "iql"}
 
     def __post_init__(self) -> None:

@@ -130,6 +130,17 @@ def confidence(x: np.ndarray, z: float = 1.96) -> Confidence:
     return Confidence(mean, mean - half_width, mean + half_width)
 
 
+def share_interval(share: float, n: int, z: float = 1.96) -> Interval:
+    """Bound the probability behind a share of n cases (Wilson 1927): not empty where
+    all cases are alike."""
+    centre = share + z**2 / (2 * n)
+    half_width = z * math.sqrt(share * (1 - share) / n + (z / (2 * n)) ** 2)
+    whole = 1 + z**2 / n
+    low = (centre - half_width) / whole
+    high = (centre + half_width) / whole
+    return Interval(np.asarray(max(low, 0.0)), np.asarray(min(high, 1.0)))
+
+
 def area_under_curve(steps: np.ndarray, values: np.ndarray) -> np.ndarray:
     """Average curves `values` [..., U] over the range of `steps` [U] by the trapezoid
     rule, in the unit of the values.

@@ -285,13 +285,18 @@ def named_level(axes: Axes, value: float | None, color: str, name: str) -> None:
     if value is None or not np.isfinite(value):
         return
     level(axes, value, color)
+    name_beside(axes, value, color, name)
+
+
+def name_beside(axes: Axes, y: float, color: str, name: str) -> None:
+    """Write something right of the axes, at height `y`."""
     where: dict[str, Any] = {
         "xycoords": axes.get_yaxis_transform(),
         "textcoords": "offset points",
     }
     axes.annotate(
         name,
-        (1, value),
+        (1, y),
         (5, 0),
         va="center",
         color=color,

@@ -4,7 +4,7 @@ All learners, planners and mixtures of one world play the same episodes.
 """
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -36,10 +36,18 @@ class Episodes(NamedTuple):
     # [..., N] what whoever acted expected of it at the first observation, in rewards of
     # the world; nan where it has no values
     value: np.ndarray
+    counts: Mapping[str, np.ndarray]  # [..., N] what the world counts, by name
 
     def reshape(self, *shape: int) -> "Episodes":
         """The same episodes, in arrays of another shape."""
-        return Episodes(*(column.reshape(shape) for column in self))
+        return Episodes(
+            reward=self.reward.reshape(shape),
+            length=self.length.reshape(shape),
+            success=self.success.reshape(shape),
+            discounted=self.discounted.reshape(shape),
+            value=self.value.reshape(shape),
+            counts={name: count.reshape(shape) for name, count in self.counts.items()},
+        )
 
 
 def play(
@@ -69,6 +77,8 @@ def _play(
     discounted = np.zeros(rows.count)
     length = np.zeros(rows.count, np.int64)
     success = np.zeros(rows.count)
+    counted = rows.world.counts
+    counts = {name: obs[:, number].astype(float) for name, number in counted.items()}
     playing = ~door.stopped
     space = rows.single_action_space
     action = np.zeros((rows.count, *(space.shape or ())), space.dtype)
@@ -84,6 +94,8 @@ def _play(
         discounted[now] += discount**time * step.reward[now]
         length[now] += 1
         success[now] = step.success[now]
+        for name, number in counted.items():
+            counts[name][now] += step.next_obs[now, number]
         playing &= ~(step.terminated | step.truncated | door.stopped)
         over = rows.count - int(playing.sum())
         share = _share(rows.count, over, int(length.sum()), limit - time - 1)
@@ -92,8 +104,10 @@ def _play(
     reward[door.stopped] = np.nan
     discounted[door.stopped] = np.nan
     success[door.stopped | ~door.knows_success] = np.nan
+    for count in counts.values():
+        count[door.stopped] = np.nan
     unknown = np.full(rows.count, np.nan)
-    return Episodes(reward, length, success, discounted, unknown)
+    return Episodes(reward, length, success, discounted, unknown, counts)
 
 
 def _share(episodes: int, over: int, steps: int, longest: int) -> float:

@@ -11,12 +11,19 @@ import numpy as np
 import torch
 from torch import nn
 
+from curriculum.activity import phase
 from curriculum.envs._base.spec import spec_of
 from curriculum.learning.learner import Learner
 from curriculum.learning.weights import Snapshot
-from curriculum.run import checkpoint, folders
-from curriculum.run.evaluation import Scale, final_episodes, play_learner, score
-from curriculum.setting import flags, values
+from curriculum.run import advice, checkpoint, folders
+from curriculum.run.evaluation import (
+    Scale,
+    final_episodes,
+    play_learner,
+    play_planner,
+    score,
+)
+from curriculum.setting import flags, plugins, values
 from curriculum.setting.config import Config
 from curriculum.shipping.numpy_runner import require_numbers
 from curriculum.trust import Untrusted, trusting
@@ -145,16 +152,12 @@ class OpenedRun:
         result equals the final evaluation of a finished run. Scores are relative to
         random play and the planner, or the data, on those episodes, otherwise to their
         returns at the start of the run."""
-        scale = self.scale
-        if episodes is not None:
-            episodes = _checked_episodes(episodes)
         if episodes is None:
-            episodes = final_episodes(self.config.eval_episodes)
-            if self.finished and self.config.evaluation:
-                scale = self._final_scale()
-        with self.using(which), _threads(self.config.threads):
+            episodes = self.final_episodes
+        episodes = _checked_episodes(episodes)
+        with self.using(which):
             played = play_learner(self.learner, self.world, episodes)
-        scores = score(played.reward, scale)
+        scores = score(played.reward, self.scale_of(episodes))
         return Evaluation(
             seeds=self.seeds,
             reward=played.reward,
@@ -163,15 +166,47 @@ class OpenedRun:
             score=scores,
         )
 
+    @property
+    def final_episodes(self) -> range:
+        """The episodes of the run's final evaluation."""
+        return final_episodes(self.config.eval_episodes)
+
+    def scale_of(self, episodes: Sequence[int]) -> Scale:
+        """The scale of scores on these episodes: that of the final evaluation on its
+        own episodes, that of the start of the run on others."""
+        is_final = list(episodes) == list(self.final_episodes)
+        if is_final and self.finished and self.config.evaluation:
+            return self._final_scale()
+        return self.scale
+
     def _final_scale(self) -> Scale:
         """Random play, and the planner or the data, on the final episodes."""
         values = self.metrics("final").values
         floor = values["final/random_reward"][-1, 0]
         if "final/planner_reward" in values:
-            return Scale(floor, values["final/planner_reward"][-1, 0])
+            ceiling = values["final/planner_reward"][-1, 0]
+            scored = self.config.eval_episodes
+            if "final/planner_episodes" in values:
+                scored = int(values["final/planner_episodes"][-1, 0])
+            if scored < self.config.eval_episodes:
+                floor = self._random_reward(scored)
+            return Scale(floor, ceiling, scored)
         has_scores = np.isfinite(values["final/last_score"][-1]).any()
         ceiling = values["final/data_reward"][-1, 0] if has_scores else np.nan
         return Scale(floor, ceiling)
+
+    def _random_reward(self, count: int) -> float:
+        """Mean return of random play on the first final episodes, which records have on
+        all of them."""
+        played = play_planner(
+            plugins.make("planner", "random"),
+            self.world,
+            self.spec,
+            self.final_episodes,
+            name="random play",
+            hint=advice.EVALUATION,
+        )
+        return float(played.reward[:count].mean())
 
     def metrics(self, kind: str = "evaluate", offline: bool = False) -> Metrics:
         """All records of a kind: baseline, start, collect, update, time, evaluate,
@@ -200,15 +235,34 @@ class OpenedRun:
 
     @contextmanager
     def using(self, which: Which) -> Iterator[None]:
-        """Give the learner the weights of a policy for a while."""
+        """Give the learner the weights of a policy, and as many threads as the run had,
+        for a while."""
         if which not in self.weights:
             raise ValueError(f"no policy {which!r}; there are: {_listed(self.weights)}")
         everyone = np.ones(len(self.seeds), bool)
         self.learner.restore(self.weights[which], everyone)
         try:
-            yield
+            with _threads(self.config.threads):
+                yield
         finally:
             self.learner.restore(self.weights["last"], everyone)
+
+
+def open_all(folders: Sequence[Path]) -> dict[str, OpenedRun]:
+    """Open runs, by the names of their folders, with that of the world where two are
+    the same."""
+    places = list(dict.fromkeys(folder.resolve() for folder in folders))
+    names = [place.name for place in places]
+    if len(set(names)) < len(names):
+        names = [f"{place.parent.name}/{place.name}" for place in places]
+    if len(set(names)) < len(names):
+        raise ValueError(f"runs must have different names, got {', '.join(names)}")
+    found: dict[str, OpenedRun] = {}
+    with phase("open", len(places), "runs") as current:
+        for name, place in zip(names, places, strict=True):
+            found[name] = OpenedRun(place)
+            current.advance()
+    return found
 
 
 def _config(folder: Path, trust: bool) -> Config:

@@ -71,11 +71,11 @@ def measure(
     for name, variant in variants.items():
         file = folder / f"{name}.safetensors"
         save(variant, file)
-        forward = _forward(variant, file)
+        forward = forward_of(variant, file)
         # a stochastic policy draws the same numbers in every variant
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            actions = _actions(forward(obs.numpy()), spec)
+            actions = actions_of(forward(obs.numpy()), spec)
             if original is None:
                 original = actions
             episodes = play(partial(_act, forward, spec))
@@ -170,7 +170,7 @@ def _needs_torch(policy: Deployable) -> bool:
     return "torch" in policy.arrays
 
 
-def _forward(policy: Deployable, file: Path) -> Forward:
+def forward_of(policy: Deployable, file: Path) -> Forward:
     """The policy in `file`, run as it is when deployed."""
     if not _needs_torch(policy):
         return load(file)
@@ -187,10 +187,10 @@ def _forward(policy: Deployable, file: Path) -> Forward:
 
 
 def _act(forward: Forward, spec: Spec, obs: np.ndarray, _: np.ndarray) -> np.ndarray:
-    return _actions(forward(obs), spec)
+    return actions_of(forward(obs), spec)
 
 
-def _actions(output: np.ndarray, spec: Spec) -> np.ndarray:
+def actions_of(output: np.ndarray, spec: Spec) -> np.ndarray:
     """The actions in a world that a policy's outputs [n, ...] stand for."""
     width = spec.actions or spec.action_size
     in_range = spec.actions or (np.abs(output) <= 1).all()

@@ -14,6 +14,7 @@ from curriculum.report.statistics import (
     iqm,
     optimality_gap,
     probability_of_improvement,
+    share_interval,
     stratified_bootstrap,
 )
 
@@ -139,6 +140,17 @@ def test_confidence_of_one_episode_is_unknown():
     average, low, high = confidence(np.array([[3.0]]))
     assert average[0] == 3
     assert np.isnan([low[0], high[0]]).all()
+
+
+def test_a_share_has_an_interval_where_all_cases_are_alike():
+    # Wilson's bounds for 10 of 10 are n / (n + z^2) and 1
+    low, high = share_interval(1.0, 10)
+    assert low == pytest.approx(10 / (10 + 1.96**2))
+    assert high == 1
+    low, high = share_interval(0.0, 10)
+    assert (low, high) == (0, pytest.approx(1.96**2 / (10 + 1.96**2)))
+    # 81 of 263: the example of Newcombe (1998), table I
+    assert share_interval(81 / 263, 263) == pytest.approx((0.2553, 0.3662), abs=1e-4)
 
 
 def test_area_under_curve_weighs_uneven_steps():

@@ -7,12 +7,15 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
+from curriculum.envs._base.spec import spec_of
+from curriculum.envs.botevade import BotEvade
 from curriculum.envs.cartpole import CartPole
 from curriculum.envs.gridworld import Gridworld
 from curriculum.envs.pendulum import Pendulum
 from curriculum.gates.episode import Episode
 from curriculum.gates.step import Step
 from curriculum.planners.balance import Balance
+from curriculum.planners.constant import Constant
 from curriculum.planners.swing_up import SwingUp
 from curriculum.run import evaluation, maps
 from curriculum.types import Policy, Spec
@@ -158,3 +161,17 @@ def test_maps_of_a_world_of_cells_with_box_actions_use_its_own_bounds():
     drawn = maps.draw(South(), Compass(), seeds=1)
     np.testing.assert_array_equal(drawn.arrow[0, 0, 0], [1, 0])
     assert np.isnan(drawn.value[0, 2, 2])
+
+
+def test_what_a_world_counts_is_counted_in_every_episode():
+    world = BotEvade(max_steps=40)
+    played = evaluation.play_planner(
+        Constant(action=(0,)), world, spec_of(world), range(30)
+    )
+    captures = played.counts["captures"]
+    assert 0 < captures.mean() < 40
+    # every capture costs 1, and reaching the goal pays 1
+    finished = played.reward + captures
+    assert set(finished.tolist()) <= {0, 1}
+    np.testing.assert_array_equal(played.success, (finished == 1) & (captures == 0))
+    assert played.reshape(2, 15).counts["captures"].shape == (2, 15)

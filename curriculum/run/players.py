@@ -1,0 +1,151 @@
+"""Whoever can be evaluated: something that acts, in a world that it is given.
+
+Letters: P seeds, N episodes of each.
+"""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from curriculum.run.evaluation import (
+    Episodes,
+    Scale,
+    evaluation_door,
+    play,
+    play_learner,
+    play_mixed,
+    play_planner,
+)
+from curriculum.run.opened import OpenedRun, Which
+from curriculum.run.planner_use import PlannerUse
+from curriculum.shipping.artefact import deployable
+from curriculum.shipping.compression import actions_of, forward_of
+from curriculum.types import Planner, Spec, World
+
+Act = Callable[[np.ndarray], np.ndarray]  # observations [n, *O] -> actions
+POLICIES = "policies"  # folder of the policies that a run keeps
+FOLDERS = {"update": "updates", "step": "steps"}  # in it: the clock that they name
+
+
+class Played(NamedTuple):
+    """What somebody played."""
+
+    episodes: Episodes  # [P, N]
+    use: PlannerUse | None = None  # of the planner, if one was asked
+
+
+class Player(NamedTuple):
+    """Somebody who acts."""
+
+    name: str
+    seeds: tuple[int, ...]  # of its P policies; empty: it is one, and has no seed
+    scale: Scale  # of its scores
+    play: Callable[[World, Sequence[int]], Played]
+    is_privileged: bool = False  # whether a planner sees the true state
+    run: str = ""  # whose policies of several moments these are
+    clock: str = ""  # updates or steps, of which `position` is a number
+    position: int = 0
+
+
+def learner(name: str, run: OpenedRun, which: Which, scale: Scale) -> Player:
+    """The learner of every seed, alone."""
+
+    def play_alone(world: World, episodes: Sequence[int]) -> Played:
+        with run.using(which):
+            return Played(play_learner(run.learner, world, episodes))
+
+    return Player(name, run.seeds, scale, play_alone)
+
+
+def mixed(name: str, run: OpenedRun, which: Which, rate: float, scale: Scale) -> Player:
+    """Learner and planner of a run at a planning rate, as its mixed evaluations."""
+    chosen = run.config.plugged()
+
+    def play_both(world: World, episodes: Sequence[int]) -> Played:
+        with run.using(which):
+            played, use = play_mixed(
+                run.learner,
+                chosen["planner"],
+                chosen["gate"],
+                np.full(len(run.seeds), rate),
+                world,
+                run.spec,
+                episodes,
+                run.step,
+                run.config.planner_deadline_ms,
+                run.config.planner_budget,
+            )
+        return Played(played, use)
+
+    is_privileged = chosen["planner"].needs == "state"
+    return Player(name, run.seeds, scale, play_both, is_privileged)
+
+
+def planner(name: str, planner: Planner, spec: Spec, scale: Scale) -> Player:
+    """A planner, alone."""
+
+    def play_it(world: World, episodes: Sequence[int]) -> Played:
+        use = PlannerUse(1)
+        played = play_planner(planner, world, spec, episodes, name, use=use)
+        return Played(played.reshape(1, -1), use)
+
+    return Player(name, (), scale, play_it, planner.needs == "state")
+
+
+def policies(
+    name: str, acts: Sequence[Act], seeds: tuple[int, ...], scale: Scale
+) -> Player:
+    """Policies that are functions, one for each seed."""
+
+    def play_all(world: World, episodes: Sequence[int]) -> Played:
+        owners = [f"evaluation of seed {seed}" for seed in seeds]
+        owner = np.repeat(np.arange(len(acts)), len(episodes))
+
+        def act(obs: np.ndarray, now: np.ndarray) -> np.ndarray:
+            own = owner[now]
+            parts = [acts[index](obs[own == index]) for index in np.unique(own)]
+            return np.concatenate(parts)  # rows are in order of seeds
+
+        with (
+            evaluation_door(world, episodes, owners) as door,
+            torch.random.fork_rng(devices=[]),
+        ):
+            torch.manual_seed(episodes[0])  # of policies that draw
+            played = play(act, door)
+        return Played(played.reshape(len(acts), -1))
+
+    return Player(name, seeds, scale, play_all)
+
+
+def kept(name: str, run: OpenedRun, scale: Scale) -> list[Player]:
+    """All policies that a run kept, from the first to the last; the name of the run is
+    part of theirs.
+
+    ValueError if it kept none, or a file is missing or damaged."""
+    found = []
+    for start, clock in FOLDERS.items():
+        for folder in sorted((run.folder / POLICIES).glob(f"{start}-*")):
+            acts = [_act_of(run, index, folder) for index in range(len(run.seeds))]
+            position = int(folder.name.removeprefix(f"{start}-"))
+            label = f"{start} {position:,}"
+            if name:
+                label = f"{name}, {label}"
+            player = policies(label, acts, run.seeds, scale)
+            found.append(player._replace(run=name, clock=clock, position=position))
+    if not found:
+        raise ValueError(
+            f"{run.folder} kept no policies but the last and the best (--keep-policies "
+            f"{run.config.keep_policies}); give --policy last or best, or train with "
+            "--keep-policies all"
+        )
+    return found
+
+
+def _act_of(run: OpenedRun, index: int, folder: Path) -> Act:
+    """The policy of a seed, given by its index, in a folder of kept ones."""
+    file = folder / f"seed{run.seeds[index]}" / "policy.safetensors"
+    forward = forward_of(deployable(run.learner.export(index)), file)
+    return lambda obs: actions_of(forward(obs), run.spec)
