@@ -306,7 +306,7 @@ def _standard_error(returns: np.ndarray) -> float:
 
 
 def summary(episodes: Episodes, scale: Scale) -> dict[str, np.ndarray]:
-    """Figures of [P, N] episodes, [P] each."""
+    """Figures of [P, N] episodes, [P] each; those that the world counts come last."""
     low, high = statistics.bootstrap(
         episodes.reward, statistics.iqm, stream(0, "bootstrap")
     )
@@ -319,6 +319,7 @@ def summary(episodes: Episodes, scale: Scale) -> dict[str, np.ndarray]:
         "iqm_reward": statistics.iqm(episodes.reward),
         "iqm_reward_low": low,
         "iqm_reward_high": high,
+        **{name: count.mean(-1) for name, count in episodes.counts.items()},
     }
 
 

@@ -174,4 +174,6 @@ def test_what_a_world_counts_is_counted_in_every_episode():
     finished = played.reward + captures
     assert set(finished.tolist()) <= {0, 1}
     np.testing.assert_array_equal(played.success, (finished == 1) & (captures == 0))
-    assert played.reshape(2, 15).counts["captures"].shape == (2, 15)
+    by_seed = played.reshape(2, 15)
+    figures = evaluation.summary(by_seed, evaluation.Scale(0, 1))
+    np.testing.assert_array_equal(figures["captures"], captures.reshape(2, 15).mean(-1))
