@@ -540,6 +540,29 @@ class Technique(Protocol):
         ...
 
 
+class Chain(Technique):
+    """Techniques one after the other: each takes what the one before has made."""
+
+    def __init__(self, parts: Sequence[Technique]):
+        self.parts = tuple(parts)
+
+    def compress(
+        self, policy: nn.Module, obs: Tensor, seed: int
+    ) -> dict[str, Deployable]:
+        """The variants of every technique on the way, such as "student" and
+        "student-int8"."""
+        made: dict[str, Deployable] = {}
+        latest = {"": policy}
+        for part in self.parts:
+            found: dict[str, Deployable] = {}
+            for name, module in latest.items():
+                for own, variant in part.compress(module, obs, seed).items():
+                    found[f"{name}-{own}".lstrip("-")] = variant
+            latest = {name: variant.module for name, variant in found.items()}
+            made |= found
+        return made
+
+
 class Format(Protocol):
     """A file format of data sets.
 

@@ -14,7 +14,7 @@ from curriculum.contract.resources import check_resources
 from curriculum.contract.start import check_start
 from curriculum.contract.technique import check_technique
 from curriculum.contract.world import check_world
-from curriculum.setting import plugins
+from curriculum.setting import plugins, techniques
 from curriculum.setting.config import Config
 
 
@@ -43,9 +43,10 @@ def check_foreign(config: Config) -> None:
         if chosen[family] is not None and _is_foreign(chosen[family]):
             check()
     for choice in config.techniques:
-        technique = plugins.make("technique", choice)
-        if _is_foreign(technique):
-            check_technique(technique, env)
+        for part in techniques.parts(choice):
+            technique = plugins.make("technique", part)
+            if _is_foreign(technique):
+                check_technique(technique, env)
     check_fit(config)
     chosen["start"].verify()
 

@@ -12,7 +12,7 @@ from curriculum.run.collector import Collector
 from curriculum.run.guard import set_up
 from curriculum.run.health import Health
 from curriculum.run.mixture import Mixture
-from curriculum.setting import plugins
+from curriculum.setting import plugins, techniques
 from curriculum.setting.config import Config
 from curriculum.types import Bonus, Gate, Planner, Spec, Start, Technique, World, stream
 
@@ -136,4 +136,4 @@ def make_collector(
 
 def make_techniques(config: Config) -> list[Technique]:
     """Make the compression techniques."""
-    return [plugins.make("technique", choice) for choice in config.techniques]
+    return [techniques.make(choice) for choice in config.techniques]

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from curriculum.setting import flags, plugins
-from curriculum.setting.flags import Flag
+from curriculum.setting.flags import Choices, Flag
 
 # flags whose several values belong to one arm
 LISTS = ("seeds", "techniques", "shares")
@@ -58,6 +58,8 @@ def _varies(flag: Flag) -> bool:
     if len(flag.values) < 2 or flag.name in LISTS:
         return False
     family, _, field_name = flag.name.partition(".")
+    if family in plugins.names("technique"):
+        return not _is_list("technique", field_name.replace("-", "_"))
     if family not in plugins.CHOSEN or not field_name:
         return True
     return not _is_list(family, field_name.replace("-", "_"))
@@ -112,7 +114,7 @@ def _combine(
 def _command_line(common: Sequence[Flag], own: Sequence[Flag]) -> list[str]:
     """The flags of one arm, without common ones that its plug-ins do not have."""
     merged = {flag.name: flag for flag in (*common, *own)}
-    chosen = flags.choices(_to_words(_choosing(merged))).plugins
+    chosen = flags.choices(_to_words(_choosing(merged)))
     used = [
         flag
         for flag in merged.values()
@@ -143,14 +145,17 @@ def _to_words(settings: Sequence[Flag]) -> list[str]:
     return words
 
 
-def _has_setting(chosen: Mapping[str, str], flag: str) -> bool:
+def _has_setting(chosen: Choices, flag: str) -> bool:
     """Whether a flag is no setting of a plug-in, or one of a chosen plug-in."""
     family, dot, name = flag.partition(".")
-    if not dot or family not in chosen:
+    if dot and family in plugins.names("technique"):
+        return family in chosen.techniques
+    plugin = chosen.plugins.get(family)
+    if not dot or plugin is None:
         return True
-    if chosen[family] == "none":
+    if plugin == "none":
         return False
-    fields = plugins.flags(family, chosen[family])
+    fields = plugins.flags(family, plugin)
     return name.replace("-", "_") in [field.name for field in fields]
 
 

@@ -6,7 +6,7 @@ from dataclasses import InitVar, dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any, Literal, Self, get_type_hints
 
-from curriculum.setting import data_world, plugins, suggestions, values
+from curriculum.setting import data_world, plugins, suggestions, techniques, values
 from curriculum.setting.names import require_folder_name
 from curriculum.types import INFINITY, SOURCES, at_most, within
 
@@ -157,7 +157,7 @@ class Config:
             require_folder_name("name", self.name.replace(":", "-"))
         self.source_shares()
         if self.compress_every and not self.techniques:
-            self.techniques = tuple(plugins.names("technique"))
+            self.techniques = techniques.DEFAULT
         if self.techniques and not self.compress_every:
             # longer than either phase: due at the end only
             self.compress_every = self.steps + self.offline_updates
@@ -220,13 +220,7 @@ class Config:
             if (family, choice) in UNNAMED or plugins.is_none(family, choice):
                 continue
             plugins.check_choice(family, choice)
-        for technique in self.techniques:
-            plugins.check_choice("technique", technique)
-        names = [plugins.name_of("technique", choice) for choice in self.techniques]
-        if len(set(names)) < len(names):
-            raise ValueError(
-                f"techniques must differ from one another, got {' '.join(names)}"
-            )
+        techniques.check(self.techniques)
 
     def _check_ranges(self) -> None:
         within(self, 0, INFINITY, "steps", "offline_updates")
@@ -374,8 +368,7 @@ def flat(config: Config) -> dict[str, Any]:
         if field.name in plugins.CHOSEN:
             settings[field.name] = plugins.name_of(field.name, value)
         elif field.name == "techniques":
-            names = [plugins.name_of("technique", technique) for technique in value]
-            settings[field.name] = names
+            settings[field.name] = [techniques.name_of(choice) for choice in value]
         else:
             settings[_setting(field.name)] = _plain(value)
     for family, plugin in config.plugged().items():
@@ -384,6 +377,8 @@ def flat(config: Config) -> dict[str, Any]:
         for field in fields(plugin):
             value = getattr(plugin, field.name)
             settings[f"{family}.{field.name}"] = _plain(value)
+    for name, value in techniques.flat(config.techniques).items():
+        settings[name] = _plain(value)
     return settings
 
 

@@ -6,7 +6,7 @@ settings, those of the chosen plug-ins included, by the types of their fields.
 
 import dataclasses
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
@@ -18,6 +18,7 @@ from curriculum.setting import (
     presets,
     settings_file,
     suggestions,
+    techniques,
     values,
 )
 from curriculum.setting.config import ENGINE_OF_COMPILE, Config
@@ -94,6 +95,8 @@ class Choices(NamedTuple):
     settings: dict[str, Text]
     # what the world suggests and is not set, by the same names
     suggested: dict[str, Any]
+    # the chosen compression techniques, by the group of their settings
+    techniques: dict[str, Description]
 
 
 def parse(argv: list[str], prog: str = "python -m curriculum.train") -> CommandLine:
@@ -109,16 +112,19 @@ def read(argv: list[str], prog: str = "python -m curriculum.train") -> CommandLi
     chosen = choices(argv)
     own = _with_defaults(_own_fields(), chosen.suggested)
     descriptions = _describe(chosen)
+    groups = descriptions | chosen.techniques
     if asks_for_help(argv):
         families = [_family_field(family) for family in FAMILIES]
-        help_text.show(prog, [*families, *EXTRAS, *own], descriptions)
+        help_text.show(prog, [*families, *EXTRAS, *own], groups)
     if "preview" in chosen.settings:
         raise ValueError("--preview is a flag of curriculum.train alone")
-    fields = _fields(own, descriptions)
+    fields = _fields(own, groups)
     read_values = {name: field.default for name, field in fields.items()}
     for name, text in chosen.settings.items():
         field, text = _field_of(fields, name, text, chosen.plugins)
         read_values[field] = _value(fields[field], text)
+    given = {name for name in read_values if name in _names_set(chosen.settings)}
+    read_values["techniques"] = _techniques(read_values, given, chosen)
     return _build(read_values, chosen.plugins, descriptions)
 
 
@@ -131,6 +137,10 @@ def choices(argv: list[str]) -> Choices:
     with trusting_words(argv):
         _require_trust_of_code(written, flags)
         written |= _world_of_data(written | flags)
+    if "techniques" in flags:
+        for group in techniques.describe(_technique_names(written)):
+            if group not in techniques.describe(_technique_names(flags)):
+                written = _without_group(written, group)
     chosen: dict[str, str] = {}
     for family in FAMILIES:
         named = _one_name(written, family)
@@ -146,8 +156,7 @@ def choices(argv: list[str]) -> Choices:
             written[f"{family}.{field}"] = origin
     settings = {name: text for name, text in written.items() if name not in flags}
     settings |= flags
-    for technique in settings.get("techniques", Text([])).words or ():
-        plugins.describe("technique", technique)
+    described = techniques.describe(_technique_names(settings))
     world: World = _plugin("env", chosen["env"], settings)
     for family, name in plugins.suited(world, chosen["learner"]).items():
         chosen[family] = chosen[family] or name
@@ -157,7 +166,7 @@ def choices(argv: list[str]) -> Choices:
 
     names = _names_set(settings)
     suggested = suggestions.suggested(world, chosen, names, start_size)
-    return Choices(chosen, settings, suggested)
+    return Choices(chosen, settings, suggested, described)
 
 
 def scan(argv: Sequence[str]) -> list[Flag]:
@@ -258,6 +267,36 @@ def _one_name(settings: Mapping[str, Text], name: str) -> str:
 def _without_group(settings: Mapping[str, Text], family: str) -> dict[str, Text]:
     prefix = f"{family}."
     return {key: text for key, text in settings.items() if not key.startswith(prefix)}
+
+
+def _technique_names(settings: Mapping[str, Text]) -> Sequence[str]:
+    """The techniques and chains that are chosen, by --techniques or for
+    --compress-every."""
+    words = settings.get("techniques", Text(None)).words
+    every = settings.get("compress_every")
+    if words or every is None:
+        return words or ()
+    return techniques.DEFAULT if _value(Field("", int, 0, ""), every) else ()
+
+
+def _techniques(
+    values_read: Mapping[str, Any], given: Container[str], chosen: Choices
+) -> tuple[Any, ...]:
+    """The chosen techniques: names, or instances where settings are given."""
+    own = {
+        group: {
+            field.name: values_read[f"{group}.{field.name}"]
+            for field in description.fields
+            if f"{group}.{field.name}" in given
+        }
+        for group, description in chosen.techniques.items()
+    }
+    return tuple(
+        techniques.make(word, own)
+        if any(own[techniques.group(name)] for name in techniques.links(word))
+        else word
+        for word in _technique_names(chosen.settings)
+    )
 
 
 def _require_trust_of_code(
@@ -433,6 +472,8 @@ def _unknown(
 
 def _found_elsewhere(fields: Iterable[str], family: str, setting: str) -> str:
     """Say where a setting exists: in a group, or in other plug-ins of its family."""
+    if family in plugins.names("technique"):
+        return f" (it needs --techniques {family})"
     for name in fields:
         if name.endswith(f".{setting}"):
             return f" (perhaps you meant {name})"

@@ -18,7 +18,7 @@ from curriculum.shipping.artefact import deployable, fill, load, save
 from curriculum.shipping.layers import Unsupported
 from curriculum.shipping.numpy_runner import Forward
 from curriculum.shipping.threads import one_thread
-from curriculum.types import Deployable, Spec, Technique
+from curriculum.types import Chain, Deployable, Spec, Technique
 
 WARM_UP = 100  # batch-1 calls before a measurement of latency
 CALLS = 1_000  # batch-1 calls in it
@@ -154,7 +154,7 @@ def _variants(
         try:
             made = technique.compress(policy, obs, seed)
         except Unsupported as reason:
-            refused[type(technique).__name__.lower()] = str(reason)
+            refused[_name_of(technique)] = str(reason)
             continue
         taken = variants.keys() & made.keys()
         if taken:
@@ -164,6 +164,11 @@ def _variants(
             )
         variants |= made
     return variants, refused
+
+
+def _name_of(technique: Technique) -> str:
+    parts = technique.parts if isinstance(technique, Chain) else (technique,)
+    return "+".join(type(part).__name__.lower() for part in parts)
 
 
 def _needs_torch(policy: Deployable) -> bool:

@@ -10,9 +10,8 @@ import numpy as np
 
 from curriculum.shipping.artefact import deployable
 from curriculum.shipping.imitation import imitate
-from curriculum.shipping.int8 import quantized
 from curriculum.shipping.layers import Layer, assemble, dense
-from curriculum.types import Deployable, Technique, stream
+from curriculum.types import INFINITY, Deployable, Technique, stream, within
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -36,10 +35,17 @@ class Distil(Technique):
     # all do; of no effect on box actions
     temperature: float = 0.03
 
+    def __post_init__(self) -> None:
+        if any(width < 1 for width in self.hidden):
+            raise ValueError(f"hidden widths must be at least 1, got {self.hidden}")
+        within(self, 0, INFINITY, "updates")
+        within(self, 1, INFINITY, "batch")
+        within(self, 1e-9, INFINITY, "learning_rate", "temperature")
+
     def compress(
         self, policy: nn.Module, obs: Tensor, seed: int
     ) -> dict[str, Deployable]:
-        """The policies "student" and, with int8 weights, "student-int8"."""
+        """The policy "student"."""
         rng = stream(seed, "distil")
         student = self.student(policy, rng)
         imitate(
@@ -52,8 +58,7 @@ class Distil(Technique):
             learning_rate=self.learning_rate,
             temperature=self.temperature,
         )
-        trained = deployable(student)
-        return {"student": trained, "student-int8": quantized(trained)}
+        return {"student": deployable(student)}
 
     def student(self, policy: nn.Module, rng: np.random.Generator) -> nn.Sequential:
         """An untrained student without LayerNorm.

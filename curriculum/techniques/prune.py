@@ -10,9 +10,8 @@ import numpy as np
 
 from curriculum.shipping.artefact import deployable
 from curriculum.shipping.imitation import imitate
-from curriculum.shipping.int8 import quantized
 from curriculum.shipping.layers import assemble, dense
-from curriculum.types import Deployable, Technique, stream
+from curriculum.types import INFINITY, Deployable, Technique, stream, within
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -35,10 +34,19 @@ class Prune(Technique):
     # all do; of no effect on box actions
     temperature: float = 0.03
 
+    def __post_init__(self) -> None:
+        if not 0 <= self.share < 1:
+            raise ValueError(
+                f"share of units to prune must be in [0, 1), got {self.share:g}"
+            )
+        within(self, 0, INFINITY, "updates")
+        within(self, 1, INFINITY, "batch")
+        within(self, 1e-9, INFINITY, "learning_rate", "temperature")
+
     def compress(
         self, policy: nn.Module, obs: Tensor, seed: int
     ) -> dict[str, Deployable]:
-        """The policies "pruned" and, with int8 weights, "pruned-int8"."""
+        """The policy "pruned"."""
         smaller = self.rebuilt(policy)
         imitate(
             smaller,
@@ -50,8 +58,7 @@ class Prune(Technique):
             learning_rate=self.learning_rate,
             temperature=self.temperature,
         )
-        pruned = deployable(smaller)
-        return {"pruned": pruned, "pruned-int8": quantized(pruned)}
+        return {"pruned": deployable(smaller)}
 
     def kept(self, policy: nn.Module) -> list[np.ndarray]:
         """Ascending indices of the units that each dense layer keeps; the last layer,
@@ -59,10 +66,6 @@ class Prune(Technique):
 
         The importance of a unit is the norm of its incoming weights times the norm of
         its outgoing weights."""
-        if not 0 <= self.share < 1:
-            raise ValueError(
-                f"share of units to prune must be in [0, 1), got {self.share}"
-            )
         layers = dense(policy)
         units = []
         for layer, following in pairwise(layers):
