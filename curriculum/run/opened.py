@@ -122,6 +122,11 @@ class OpenedRun:
         self.scale = Scale(scores["floor"], scores["ceiling"])
         device = self.learner.device
         best = {name: weights.to(device) for name, weights in scores["best"].items()}
+        # environment step and offline updates at which each seed's policy was trained
+        self.moments: dict[Which, tuple[np.ndarray | int, np.ndarray | int]] = {
+            "last": (self.step, self.updates),
+            "best": (scores["best_step"], scores["best_update"]),
+        }
         self.weights: dict[Which, Snapshot] = {
             "last": self.learner.snapshot(),
             "best": best,

@@ -17,7 +17,7 @@ SUFFIX = ".cur"
 
 
 def save(program: Program, contract: dict[str, Any], path: Path) -> None:
-    """Write a policy file, whole or not at all; the same policy gives the same bytes."""
+    """Write a policy file, whole or not at all; equal policies give equal bytes."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as draft:
         write(program, contract, draft)

@@ -42,8 +42,11 @@ MOST_TEXT = 2**20  # characters of a JSON text
 MOST_DIRECTORY = 2**12  # bytes of the zip's list of members
 MOST_OPERATIONS = 1_000
 MOST_NUMBERS = 2**24  # that an operation computes for one observation
-OBSERVATION_DTYPES = ("float32", "float64", "uint8", "int8", "int16", "int32", "int64")
-ACTION_DTYPES = ("float32", "float64")
+ACTION_DTYPES = ("float16", "float32", "float64")
+OBSERVATION_DTYPES = (
+    *(*ACTION_DTYPES, "bool", "int8", "int16", "int32", "int64"),
+    *("uint8", "uint16", "uint32", "uint64"),
+)
 EXCLUDED = -1e30  # the score of an action that is not admitted
 # operations whose single observation is computed in memory that is kept
 DENSE = re.compile("normalise( linear( layer_norm)? relu)* linear( tanh)?")
@@ -256,7 +259,7 @@ def _entry(values: dict[str, Any], name: str, kind: type) -> Any:
 
 
 def _number(values: dict[str, Any], name: str) -> float:
-    value = values.get(name)
+    value: Any = values.get(name)
     if type(value) not in (int, float) or not abs(value) < 1e38:
         raise ValueError(f"{name!r} is {_shown(value)}, it must be a finite number")
     return float(value)
@@ -697,10 +700,10 @@ def _single(
     vectors = [np.ones(len(weight), np.float32) for weight, _ in layers]
     centred = vectors[0][:-1].reshape(shape)
     hidden = []
-    for vector, following, (weight, eps) in zip(vectors, vectors[1:], layers):
-        out = following[:-1]
-        hidden.append((vector.dot, weight, out, np.zeros_like(out), eps))
-    last_weight, _ = layers[-1]
+    *before, (last_weight, _) = layers
+    for index, (weight, eps) in enumerate(before):
+        out = vectors[index + 1][:-1]
+        hidden.append((vectors[index].dot, weight, out, np.zeros_like(out), eps))
     last_dot = vectors[-1].dot
     last = np.empty(last_weight.shape[1], np.float32)
     is_squashed = operations[-1]["op"] == "tanh"

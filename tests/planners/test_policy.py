@@ -67,7 +67,7 @@ def test_it_acts_as_the_run_does(finished, seed, which):
 
 def test_a_policy_file_acts_as_the_run_it_came_from(finished):
     obs = observations(CartPole(), 30)
-    file = Policy(path=str(finished / "seed5" / "policy-best.safetensors"))
+    file = Policy(path=str(finished / "seed5" / "policy-best.cur"))
     run = Policy(path=str(finished), seed=5)
     rows = np.zeros(30, int)
     expected = set_up(run, CartPole()).act(obs, rows)

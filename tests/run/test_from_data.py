@@ -91,14 +91,14 @@ def test_without_evaluation_no_world_is_played(tmp_path: Path):
     }
     for seed in (0, 1):
         files = {path.name for path in (tmp_path / f"run/seed{seed}").iterdir()}
-        assert files == {"policy-last.safetensors"}
+        assert files == {"policy-last.cur"}
 
 
 def test_a_world_that_is_not_installed_is_trained_on(tmp_path: Path, capsys: Any):
     path = data(tmp_path / "data", "ant-maze", id="AntMaze-v9")
     command.main(words(path, "--no-evaluation"))
     folder = tmp_path / "AntMaze-v9" / "run"
-    assert (folder / "seed0/policy-last.safetensors").is_file()
+    assert (folder / "seed0/policy-last.cur").is_file()
     assert (folder / "figures/offline.png").is_file()
     result = json.loads((folder / "result.json").read_text())
     assert result["values"]["final/planner_calls"] == [0]
@@ -209,9 +209,9 @@ def test_as_many_policies_are_kept_as_the_settings_say(
         )
     ).config
     list(train(config, tmp_path / "run"))
-    written = sorted((tmp_path / "run").rglob("policy*.safetensors"))
+    written = sorted((tmp_path / "run").rglob("policy*.cur"))
     names = [str(path.relative_to(tmp_path / "run")) for path in written]
-    assert names == [f"{name}.safetensors" for name in expected]
+    assert names == [f"{name}.cur" for name in expected]
     if keep == "all":
         last = (tmp_path / "run" / names[2]).read_bytes()
         assert (tmp_path / "run" / names[-1]).read_bytes() == last
@@ -311,7 +311,7 @@ def content(folder: Path) -> dict[str, Any]:
         if record["kind"] != "time":
             records.append({**record, "time": 0})
     found: dict[str, Any] = {"records": records}
-    for path in [*folder.rglob("policy*.safetensors"), folder / "progress.csv"]:
+    for path in [*folder.rglob("policy*.cur"), folder / "progress.csv"]:
         found[str(path.relative_to(folder))] = path.read_bytes()
     return found
 
