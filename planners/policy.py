@@ -1,5 +1,6 @@
 """A policy that was trained before: that of a run, or any policy file."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -105,13 +106,12 @@ def _of_policy_file(path: Path, spec: Spec, world: str) -> Act:
             f"{path} takes observations of shape {trained[0]} ({trained[1]}), those of "
             f"{world} have {spec.obs_shape} ({spec.obs_dtype})"
         )
-    is_discrete = policy.contract["action"]["kind"] == "discrete"
-    width = policy.scores(np.zeros((1, *spec.obs_shape), spec.obs_dtype)).shape[-1]
-    if (width if is_discrete else 0, 0 if is_discrete else width) != (
-        spec.actions,
-        spec.action_size,
-    ):
-        raise ValueError(f"{path} gives {width} numbers, {world} has {_actions(spec)}")
+    action = policy.contract["action"]
+    own = Spec(*spec[:4], actions=action.get("n", 0))
+    if not own.actions:
+        own = own._replace(action_size=math.prod(action["shape"]))
+    if (own.actions, own.action_size) != (spec.actions, spec.action_size):
+        raise ValueError(f"{path} has {_actions(own)}, {world} has {_actions(spec)}")
 
     def act(obs: np.ndarray) -> np.ndarray:
         numbers = policy.scores(obs)

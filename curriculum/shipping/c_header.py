@@ -129,8 +129,11 @@ def _run(words: list[str], folder: Path, given: bytes = b"") -> bytes:
     except subprocess.TimeoutExpired:
         raise ValueError(f"{words[0]} took more than {SECONDS} s") from None
     if done.returncode:
-        problem = done.stderr.decode(errors="replace").strip().splitlines()
-        raise ValueError(f"{words[0]} failed: {problem[0] if problem else 'no reason'}")
+        lines = done.stderr.decode(errors="replace").splitlines()
+        problems = [line for line in lines if "error" in line]
+        raise ValueError(
+            f"{words[0]} failed: {next(iter(problems), 'no reason given')}"
+        )
     return done.stdout
 
 

@@ -273,8 +273,8 @@ def _admit(graph: Graph, about: About, inputs: Inputs) -> str:
     below = graph.add("Sub", logits, graph.add("ReduceMax", logits, axes=[-1]))
     relative = graph.add("Exp", below)
     threshold = graph.constant(about["threshold"])
-    is_likely = graph.add("GreaterOrEqual", relative, threshold)
-    return graph.add("Where", is_likely, scores, graph.constant(EXCLUDED))
+    is_unlikely = graph.add("Less", relative, threshold)
+    return graph.add("Where", is_unlikely, graph.constant(EXCLUDED), scores)
 
 
 OPERATIONS: dict[str, Callable[[Graph, About, Inputs], str]] = {

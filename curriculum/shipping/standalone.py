@@ -38,10 +38,10 @@ DOCUMENT = "policy.json"
 WEIGHTS = "weights.safetensors"
 # limits on what is read
 MOST_BYTES = 2**30  # of the file
-MOST_TEXT = 2**20  # characters of a JSON text
+MOST_TEXT = 2**22  # bytes of a JSON text
 MOST_DIRECTORY = 2**12  # bytes of the zip's list of members
 MOST_OPERATIONS = 1_000
-MOST_NUMBERS = 2**24  # that an operation computes for one observation
+MOST_NUMBERS = 2**24  # that are computed for one observation
 ACTION_DTYPES = ("float16", "float32", "float64")
 OBSERVATION_DTYPES = (
     *(*ACTION_DTYPES, "bool", "int8", "int16", "int32", "int64"),
@@ -113,9 +113,10 @@ class Policy:
 
     def _computed(self, obs: np.ndarray) -> np.ndarray:
         values = [obs.astype(np.float32)]
-        for step in self._steps:
-            inputs = [values[index] for index in step.inputs]
-            values.append(step.compute(*inputs))
+        with np.errstate(all="ignore"):  # what is not finite is found at the end
+            for step in self._steps:
+                inputs = [values[index] for index in step.inputs]
+                values.append(step.compute(*inputs))
         return values[-1]
 
 
@@ -199,7 +200,7 @@ def _members(data: bytes) -> dict[str, bytes]:
 
 def _json(data: bytes, name: str) -> dict[str, Any]:
     if len(data) > MOST_TEXT:
-        raise ValueError(f"the JSON of {name} is longer than {MOST_TEXT:,} characters")
+        raise ValueError(f"the JSON of {name} is longer than {MOST_TEXT:,} bytes")
     try:
         found = json.loads(data, parse_constant=_refuse_constant)
     except RecursionError:
@@ -615,7 +616,8 @@ def admit(node: Node) -> Made:
 
     def compute(scores: np.ndarray, logits: np.ndarray) -> np.ndarray:
         relative = np.exp(logits - logits.max(-1, keepdims=True))
-        return np.where(relative >= threshold, scores, np.float32(EXCLUDED))
+        # what is not a number is not excluded, so that it is found
+        return np.where(relative < threshold, np.float32(EXCLUDED), scores)
 
     return shape, compute
 
@@ -636,7 +638,6 @@ def _steps(operations: list, arrays: Arrays, obs: Shape) -> tuple[list[Step], in
             f"it has {len(operations):,} operations, it must have 1 to "
             f"{MOST_OPERATIONS:,}"
         )
-    _bounded(math.prod(obs))
     steps: list[Step] = []
     shapes = [obs]
     for number, about in enumerate(operations, 1):
@@ -645,6 +646,7 @@ def _steps(operations: list, arrays: Arrays, obs: Shape) -> tuple[list[Step], in
         except ValueError as error:
             raise ValueError(f"operation {number}: {error}") from None
         shapes.append(steps[-1].shape)
+        _bounded(sum(map(math.prod, shapes)))
     if len(shapes[-1]) != 1 or not shapes[-1][0]:
         raise ValueError(f"its scores have shape {shapes[-1]}, not one axis")
     return steps, shapes[-1][0]
@@ -662,14 +664,14 @@ def _step(about: Any, arrays: Arrays, shapes: list[Shape]) -> Step:
         raise ValueError(f"inputs {list(inputs)} come after it")
     node = Node(about, arrays, [shapes[index] for index in inputs])
     shape, compute = OPERATIONS[name](node)
-    _bounded(math.prod(shape))
     return Step(inputs, shape, compute)
 
 
 def _bounded(numbers: int) -> None:
     if numbers > MOST_NUMBERS:
         raise ValueError(
-            f"it computes {numbers:,} numbers, at most {MOST_NUMBERS:,} are possible"
+            f"it computes {numbers:,} numbers for one observation, at most "
+            f"{MOST_NUMBERS:,} are possible"
         )
 
 
