@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
+from curriculum.envs._base.door import name_of
 from curriculum.envs.recorded import Recorded
 from curriculum.files import replacing
 from curriculum.run.deployment import contracts_of
@@ -77,7 +78,11 @@ def _observations(world: World, policy: ActingPolicy, seed: int) -> np.ndarray:
     """Observations of a few episodes that the policy plays, [n, *O]; random ones where
     the world cannot be played."""
     if isinstance(world, Recorded):
-        print("the world cannot be played: random observations", file=sys.stderr)
+        print(
+            f"{name_of(world)} cannot be played: its policy is checked on random "
+            "observations",
+            file=sys.stderr,
+        )
         return _random_observations(policy, stream(seed, "export"))
     found = []
     with evaluation_door(world, range(ROWS)) as door:

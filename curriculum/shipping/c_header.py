@@ -130,10 +130,8 @@ def _run(words: list[str], folder: Path, given: bytes = b"") -> bytes:
         raise ValueError(f"{words[0]} took more than {SECONDS} s") from None
     if done.returncode:
         lines = done.stderr.decode(errors="replace").splitlines()
-        problems = [line for line in lines if "error" in line]
-        raise ValueError(
-            f"{words[0]} failed: {next(iter(problems), 'no reason given')}"
-        )
+        problem = next((line for line in lines if "error" in line), "no reason given")
+        raise ValueError(f"{words[0]} failed: {problem}")
     return done.stdout
 
 

@@ -172,7 +172,7 @@ def _members(data: bytes) -> dict[str, bytes]:
     # the list of members is bounded before anything reads it
     end = data[-22:]
     if len(end) < 22 or end[:4] != b"PK\5\6" or end[-2:] != b"\0\0":
-        raise ValueError("it is not a whole zip")
+        raise ValueError("it is no whole zip")
     (directory,) = struct.unpack("<I", end[12:16])
     if directory > MOST_DIRECTORY or data[-42:-38] == b"PK\6\7":
         raise ValueError(f"it has members besides {DOCUMENT} and {WEIGHTS}")

@@ -4,18 +4,23 @@ disagrees with its run is not kept."""
 import sys
 from pathlib import Path
 from shutil import which
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from torch import nn
 
 import curriculum
 from curriculum import export as command
 from curriculum import train
 from curriculum.run import exporting
+from curriculum.run.deployment import write_policies
 from curriculum.run.exporting import Format
 from curriculum.run.run import Run
 from curriculum.shipping import onnx_model, policy_file
+from curriculum.shipping.artefact import fill
 
 WORDS = """--steps 80 --eval-every 40 --eval-episodes 2 --checkpoint-every 40
     --start.size 32 --rows 2 --learner.hidden 8 --learner.batch-size 8
@@ -146,3 +151,21 @@ def test_scores_of_excluded_actions_do_not_hide_a_difference():
     found = np.array([[1.001, -1e30]], np.float32)
     with pytest.raises(ValueError, match=r"on 1 of 1 observations"):
         exporting._agreement(found, expected, ties=0.0)
+
+
+class Doubled(nn.Module):
+    """A layer that no operation of a policy file describes."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return 2 * x
+
+
+def test_the_weights_of_an_unknown_kind_of_policy_are_kept(tmp_path: Path, capsys: Any):
+    policy = nn.Sequential(nn.Linear(2, 3), Doubled())
+    learner: Any = SimpleNamespace(seeds=(7,), export=lambda index: policy)
+    write_policies(learner, tmp_path, "policy", [{}])
+    assert [path.name for path in tmp_path.glob("seed7/*")] == ["policy.safetensors"]
+    assert "no operation of a policy file describes Doubled" in capsys.readouterr().err
+    again = nn.Sequential(nn.Linear(2, 3), Doubled())
+    fill(again, tmp_path / "seed7" / "policy.safetensors")
+    assert torch.equal(again(torch.ones(1, 2)), policy(torch.ones(1, 2)))

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import yaml
 
+from curriculum import export
 from curriculum import train as command
 from curriculum.data.manifest import Manifest, spec_of_arrays
 from curriculum.data.writer import write
@@ -103,6 +104,14 @@ def test_a_world_that_is_not_installed_is_trained_on(tmp_path: Path, capsys: Any
     result = json.loads((folder / "result.json").read_text())
     assert result["values"]["final/planner_calls"] == [0]
     assert "120 offline updates" in capsys.readouterr().out
+    out = tmp_path / "policy.cur"
+    with pytest.raises(SystemExit):
+        export.main([str(folder), str(out)])
+    assert "no policy 'best'; there are: last" in capsys.readouterr().err
+    export.main([str(folder), str(out), "--which", "last"])
+    captured = capsys.readouterr()
+    assert "agrees with the run's policy on 1,000 of 1,000" in captured.out
+    assert "cannot be played: its policy is checked on random obs" in captured.err
     with (folder / "progress.csv").open(newline="") as file:
         assert list(csv.DictReader(file)) == []
     opened = Run.open(folder)

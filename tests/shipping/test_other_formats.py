@@ -112,7 +112,7 @@ def compiled(folder: Path, main: str, given: bytes) -> bytes:
 def test_a_c_header_computes_what_the_policy_computes(
     tmp_path: Path, policy: nn.Sequential, action: dict[str, Any]
 ):
-    width = policy[0].mean.numel()
+    width = policy.get_buffer("0.mean").numel()
     path = tmp_path / "policy.h"
     c_header.write(program_of(policy), contract(width, action), path)
     obs = observations(1_000, width)
