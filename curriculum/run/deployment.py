@@ -73,12 +73,12 @@ def contracts_of(
         "action": describe_actions(world.action_space, env_space or world.action_space),
         "world": {
             "name": plugins.name_of("env", config.env),
-            "settings": settings_of(config, "env"),
+            "settings": _plain(settings_of(config, "env")),
         },
     }
     trained = {
         "learner": plugins.name_of("learner", config.learner),
-        "settings": settings_of(config, "learner"),
+        "settings": _plain(settings_of(config, "learner")),
         "policy": policy,
         "version": package_version(),
         "commit": _commit(),
@@ -99,6 +99,18 @@ def _bounds(bounds: np.ndarray) -> list[float | None] | float | None:
         number if np.isfinite(number) else None for number in bounds.ravel().tolist()
     ]
     return numbers[0] if len(set(numbers)) == 1 else numbers
+
+
+def _plain(value: Any) -> Any:
+    """Settings as JSON holds them; as text where it cannot."""
+    if isinstance(value, dict):
+        return {str(name): _plain(inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(inner) for inner in value]
+    is_number = isinstance(value, int | float) and np.isfinite(value)
+    if value is None or is_number or isinstance(value, str):
+        return value
+    return str(value)
 
 
 @cache
