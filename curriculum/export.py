@@ -21,6 +21,7 @@ PROG = "python -m curriculum.export"
 FIELDS = (
     Field("seed", int, -1, "whose policy; -1: the first seed's"),
     Field("which", Literal["best", "last"], "best", "which policy of the run"),
+    Field("trust", bool, False, "import plug-ins that the run names, which run code"),
 )
 
 

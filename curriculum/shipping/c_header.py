@@ -159,13 +159,14 @@ def _comment(contract: dict[str, Any]) -> str:
     else:
         scores = "the numbers of the action in [-1, 1]"
         act = "the action for an observation, in the units of the world"
-    about = json.dumps(contract, indent=1).replace("*/", "* /")
+    about = json.dumps(contract).replace("*/", "* /").replace("/*", "/ *")
     return (
         "/* A trained policy; C99, link with -lm.\n\n"
         f"policy_scores: {scores}.\n"
         f"policy_act: {act}.\n"
         "Observations are POLICY_INPUTS floats in the units of the world, all finite;\n"
-        f"scores are POLICY_OUTPUTS floats. Exported from:\n\n{about} */"
+        f"scores are POLICY_OUTPUTS floats. Exported from:\n\n"
+        f"{textwrap.fill(about, 88)} */"
     )
 
 

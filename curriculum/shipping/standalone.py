@@ -196,7 +196,7 @@ def _members(data: bytes) -> dict[str, bytes]:
                     raise ValueError(f"{member.filename} has two sizes")
             return {member.filename: archive.read(member) for member in members}
     except DAMAGE as error:
-        raise ValueError(f"its zip is damaged: {error}") from None
+        raise ValueError(f"its zip is damaged: {error!s:.60}") from None
 
 
 def _json(data: bytes, name: str) -> dict[str, Any]:

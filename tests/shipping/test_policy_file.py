@@ -179,6 +179,19 @@ def test_actions_are_those_of_the_world(tmp_path: Path):
     assert action.tolist() == [[[0.5], [2.0]], [[-1.0], [4.0]]]
 
 
+@pytest.mark.parametrize("dtype", ["int8", "int64", "float64"])
+def test_observations_of_other_shapes_and_types_are_taken(tmp_path: Path, dtype: str):
+    policy = dense(4, 8, 3)
+    about = {"observation": {"shape": [2, 2], "dtype": dtype}, "action": DISCRETE}
+    loaded = load_policy(file_of(policy, tmp_path, about))
+    views = np.array([[[0, 1], [2, -3]], [[100, 0], [0, 7]]], dtype)
+    expected = outputs(policy, views.astype(np.float32))
+    np.testing.assert_allclose(loaded.scores(views), expected, rtol=1e-5, atol=1e-5)
+    for view, wanted in zip(views, expected, strict=True):
+        np.testing.assert_allclose(loaded.scores(view), wanted, rtol=1e-5, atol=1e-5)
+        assert loaded.act(view) == wanted.argmax()
+
+
 def test_an_observation_that_does_not_fit_is_refused(tmp_path: Path):
     loaded = load_policy(file_of(dense(4, 8, 3), tmp_path))
     with pytest.raises(ValueError, match=r"^an observation has shape \(4,\), a batch"):
