@@ -14,7 +14,7 @@ from curriculum.activity import Interrupted, phase
 from curriculum.listeners.progress import Progress
 from curriculum.setting import flags, plugins
 from curriculum.setting.command_line import Command, Words, join, read, value_of
-from curriculum.setting.config import Config
+from curriculum.setting.config import Config, settings_of
 from curriculum.setting.description import Field
 from curriculum.trust import trusting_words
 
@@ -209,7 +209,6 @@ def _share_of(word: str) -> tuple[str, float]:
 def prepare_convert(words: Words) -> Callable[[], None]:
     """Check what is to be converted."""
     from curriculum.run.converting import FOLDER, Converting, convert, format_of
-    from curriculum.run.making import settings_of
 
     source, out = map(Path, words.positional)
     if out.exists():

@@ -1,5 +1,6 @@
 """A policy that was trained before: that of a run, or any policy file."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,8 @@ from curriculum.envs._base.door import name_of
 from curriculum.envs._base.spec import spec_of
 from curriculum.planners._generators import SeedGenerators
 from curriculum.run.opened import OpenedRun
-from curriculum.shipping import artefact
+from curriculum.shipping import artefact, standalone
+from curriculum.shipping.numpy_runner import require_numbers
 from curriculum.types import Planner, Rows, Spec, World, among
 
 Act = Callable[[np.ndarray], np.ndarray]  # observations [n, *O] -> actions
@@ -25,8 +27,8 @@ class Policy(Planner):
     """Acts without exploration. It must have been trained with the same observations
     and actions; the world may differ otherwise."""
 
-    # a run's folder, a policy file such as seed0/policy-best.safetensors, the folder of
-    # an `ars` expert, or the name of a policy that comes with this package
+    # a run's folder, a policy file such as seed0/policy-best.cur, the folder of an
+    # `ars` expert, or the name of a policy that comes with this package
     path: str = ""
     seed: int | None = None  # whose policy, of a run's folder; None: the first seed's
     which: Literal["best", "last"] = "best"  # policy of a run's folder: best or last
@@ -66,8 +68,10 @@ class Policy(Planner):
         if (given / RUN).is_file():
             return self._of_run(given, spec, world)
         for path in (given, given / EXPERT, INCLUDED / f"{given}.safetensors"):
+            if path.is_file() and path.suffix == ".cur":
+                return _of_policy_file(path, spec, world)
             if path.is_file():
-                return _of_file(path, spec, world)
+                return _of_arrays(path, spec, world)
         raise ValueError(
             f"there is no run and no policy file {given}; "
             f"policies that come with this package: {_included()}"
@@ -92,8 +96,33 @@ class Policy(Planner):
         return run.policy(seed, self.which).act
 
 
-def _of_file(path: Path, spec: Spec, world: str) -> Act:
-    """The policy of a file that numpy alone runs."""
+def _of_policy_file(path: Path, spec: Spec, world: str) -> Act:
+    """The policy of a policy file, with box actions in [-1, 1]."""
+    policy = standalone.load_policy(path)
+    observation = policy.contract["observation"]
+    trained = (tuple(observation["shape"]), observation["dtype"])
+    if trained != (spec.obs_shape, spec.obs_dtype):
+        raise ValueError(
+            f"{path} takes observations of shape {trained[0]} ({trained[1]}), those of "
+            f"{world} have {spec.obs_shape} ({spec.obs_dtype})"
+        )
+    action = policy.contract["action"]
+    own = Spec(*spec[:4], actions=action.get("n", 0))
+    if not own.actions:
+        own = own._replace(action_size=math.prod(action["shape"]))
+    if (own.actions, own.action_size) != (spec.actions, spec.action_size):
+        raise ValueError(f"{path} has {_actions(own)}, {world} has {_actions(spec)}")
+
+    def act(obs: np.ndarray) -> np.ndarray:
+        numbers = policy.scores(obs)
+        require_numbers(numbers)
+        return numbers.argmax(-1) if spec.actions else numbers.clip(-1, 1)
+
+    return act
+
+
+def _of_arrays(path: Path, spec: Spec, world: str) -> Act:
+    """The policy of a file of named arrays, which numpy alone runs."""
     forward = artefact.load(path)
     try:
         output = forward(np.zeros((1, *spec.obs_shape), np.float32))

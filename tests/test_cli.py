@@ -159,7 +159,7 @@ def test_a_run_leaves_what_the_readme_promises(finished: Path):
         assert (finished / file).stat().st_size > 0
     for seed in ("seed0", "seed1"):
         assert list((finished / seed).glob("events.*"))
-        assert (finished / seed / "policy-best.safetensors").is_file()
+        assert (finished / seed / "policy-best.cur").is_file()
     for line in (finished / "metrics.jsonl").read_text().splitlines():
         record = json.loads(line)
         assert record.keys() == {"kind", "step", "time", "values"}
@@ -322,8 +322,8 @@ def killed_and_resumed(whole: Path, tmp_path: Path, seconds: float) -> None:
     assert (run / "progress.csv").read_bytes() == (whole / "progress.csv").read_bytes()
     for file in (
         "checkpoints/{}/arrays.safetensors",
-        "seed0/policy-last.safetensors",
-        "seed0/policy-best.safetensors",
+        "seed0/policy-last.cur",
+        "seed0/policy-best.cur",
     ):
         file = file.format(
             sorted(p.name for p in (whole / "checkpoints").iterdir())[-1]

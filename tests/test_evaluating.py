@@ -152,7 +152,7 @@ def test_what_cannot_be_evaluated_is_refused_in_one_sentence(
         path.write_text("{}")
     assert "is damaged" in refused(capsys, damaged)
     kept = shutil.copytree(finished, tmp_path / "kept")
-    (kept / "policies" / "step-000000160" / "seed3" / "policy.safetensors").unlink()
+    (kept / "policies" / "step-000000160" / "seed3" / "policy.cur").unlink()
     every = ("--policy", "all")
     assert "there is no such file" in refused(capsys, kept, *every)
     shutil.rmtree(kept / "policies")

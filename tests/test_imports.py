@@ -88,11 +88,15 @@ ONLY = {  # a library -> the places that may import it
     "numba": ("curriculum/compiled.py",),
     "llvmlite": ("curriculum/learning/native/machine.py",),
     "tyro": ("curriculum/setting/help_text.py",),
+    "onnx": ("curriculum/shipping/onnx_model.py",),
+    "onnxruntime": ("curriculum/shipping/onnx_model.py",),
 }
 NEVER = {  # modules that `--help` imports -> libraries it must not wait for
     "curriculum.train": ("torch", "matplotlib", "stable_baselines3", "tensorboard"),
     "curriculum.compare": ("torch", "matplotlib", "stable_baselines3", "tensorboard"),
     "curriculum.setting.flags": ("torch", "matplotlib"),
+    "curriculum.export": ("torch", "matplotlib", "stable_baselines3"),
+    "curriculum.shipping.standalone": ("torch", "gymnasium", "safetensors"),
     "curriculum.report.statistics": ("torch", "matplotlib"),
 }
 PICKLES = {"pickle", "cloudpickle", "dill", "joblib", "shelve", "marshal"}

@@ -11,7 +11,7 @@ from curriculum.envs._base.native import Navigable
 from curriculum.learning.learner import Learner
 from curriculum.learning.weights import Snapshot
 from curriculum.run import advice
-from curriculum.run.deployment import write_policies
+from curriculum.run.deployment import contracts_of, write_policies
 from curriculum.run.evaluation import (
     FREE_RUN,
     Episodes,
@@ -172,9 +172,12 @@ class Evaluator:
         values["eval_mixed/planner_late"] = use.late
         return values
 
-    def finish(self, folder: Path | None) -> dict[str, np.ndarray]:
+    def finish(
+        self, folder: Path | None, step: int, updates: int
+    ) -> dict[str, np.ndarray]:
         """Score random play, the planner, the best and the last policy on the same
-        episodes, which chose neither policy, and write both policies to `folder`.
+        episodes, which chose neither policy, and write both policies to `folder`. The
+        last one was trained until this step, with so many offline updates.
 
         Scores are means over the episodes that the planner played."""
         episodes = final_episodes(self.config.eval_episodes)
@@ -210,19 +213,32 @@ class Evaluator:
             values["final/constant_reward"] = fixed.reward.mean()
             values["final/constant_success_rate"] = fixed.success.mean()
         last = self.learner.snapshot()
-        best_folder = None if self.config.keep_policies == "last" else folder
-        best = self._final("best", self.scores.best, scale, best_folder)
-        last_values = self._final("last", last, scale, folder)
+        best = self._final("best", self.scores.best, scale)
+        if folder and self.config.keep_policies != "last":
+            scores = self.scores
+            self._write(folder, "best", scores.best_step, scores.best_update)
+        last_values = self._final("last", last, scale)
+        if folder:
+            self._write(folder, "last", step, updates)
         return self._same_for_all(values) | best | last_values
 
+    def _write(
+        self,
+        folder: Path,
+        policy: str,
+        step: np.ndarray | int,
+        updates: np.ndarray | int,
+    ) -> None:
+        contracts = contracts_of(self.config, self.world, policy, step, updates)
+        write_policies(self.learner, folder, f"policy-{policy}", contracts)
+
     def _final(
-        self, name: str, weights: Snapshot, scale: Scale, folder: Path | None
+        self, name: str, weights: Snapshot, scale: Scale
     ) -> dict[str, np.ndarray]:
+        """Figures of these weights, which the learner keeps."""
         self.learner.restore(weights, np.ones(len(self.config.seeds), bool))
         episodes = final_episodes(self.config.eval_episodes)
         played = play_learner(self.learner, self.world, episodes, self.health.stop)
-        if folder:
-            write_policies(self.learner, folder, f"policy-{name}")
         figures = summary(played, scale)
         figures |= d4rl_score(figures["mean_reward"], self.world)
         # an estimate is in the rewards of the data, which evaluations may not have

@@ -22,7 +22,7 @@ from curriculum.run.drafts import writing
 from curriculum.run.evaluation import CLEARLY
 from curriculum.run.recorder import LONGEST, Actor, Quota, Scene, record
 from curriculum.setting import plugins
-from curriculum.setting.config import Config, flat
+from curriculum.setting.config import Config, settings_of
 from curriculum.types import Planner, among, within
 
 Tier = Literal["", "random", "medium", "medium-replay", "medium-expert", "expert"]
@@ -88,16 +88,6 @@ class Making:
             key = f"planner {number + 1}"
             found[key] = f"{member.name} {member.planner} {member.share:g}"
         return found
-
-
-def settings_of(config: Config, family: str, prefix: str = "") -> dict[str, Any]:
-    """The settings of a plug-in, by their names behind a prefix."""
-    start = f"{family}."
-    return {
-        prefix + name.removeprefix(start): value
-        for name, value in flat(config).items()
-        if name.startswith(start)
-    }
 
 
 def make_data(making: Making) -> DataSet:

@@ -90,7 +90,7 @@ class OpenedRun:
     """A finished or interrupted run, at its newest intact checkpoint.
 
     `loaded` says which entries of the checkpoint were loaded. Policies are "last", at
-    that checkpoint, or "best" by the evaluations up to it."""
+    that checkpoint, or "best" by the evaluations up to it, if there were any."""
 
     def __init__(self, folder: Path, trust: bool = False):
         self.folder = Path(folder)
@@ -127,12 +127,16 @@ class OpenedRun:
         self.learner.load(selected)
         scores = state["scores"]
         self.scale = Scale(scores["floor"], scores["ceiling"])
-        device = self.learner.device
-        best = {name: weights.to(device) for name, weights in scores["best"].items()}
-        self.weights: dict[Which, Snapshot] = {
-            "last": self.learner.snapshot(),
-            "best": best,
+        # environment step and offline updates at which each seed's policy was trained
+        self.moments: dict[Which, tuple[np.ndarray | int, np.ndarray | int]] = {
+            "last": (self.step, self.updates),
+            "best": (scores["best_step"], scores["best_update"]),
         }
+        self.weights: dict[Which, Snapshot] = {"last": self.learner.snapshot()}
+        if np.isfinite(scores["best_reward"]).any():  # there was an evaluation
+            best = scores["best"].items()
+            device = self.learner.device
+            self.weights["best"] = {name: own.to(device) for name, own in best}
         return report
 
     def policy(self, seed: int = 0, which: Which = "last") -> ActingPolicy:

@@ -23,6 +23,7 @@ from curriculum.run.opened import OpenedRun, Which
 from curriculum.run.planner_use import PlannerUse
 from curriculum.shipping.artefact import deployable
 from curriculum.shipping.compression import actions_of, forward_of
+from curriculum.shipping.standalone import load_policy
 from curriculum.types import Planner, Spec, World
 
 Act = Callable[[np.ndarray], np.ndarray]  # observations [n, *O] -> actions
@@ -146,6 +147,10 @@ def kept(name: str, run: OpenedRun, scale: Scale) -> list[Player]:
 
 def _act_of(run: OpenedRun, index: int, folder: Path) -> Act:
     """The policy of a seed, given by its index, in a folder of kept ones."""
-    file = folder / f"seed{run.seeds[index]}" / "policy.safetensors"
-    forward = forward_of(deployable(run.learner.export(index)), file)
+    own = folder / f"seed{run.seeds[index]}"
+    arrays = own / "policy.safetensors"  # of a policy that no policy file describes
+    if arrays.is_file():
+        forward = forward_of(deployable(run.learner.export(index)), arrays)
+    else:
+        forward = load_policy(own / "policy.cur").scores
     return lambda obs: actions_of(forward(obs), run.spec)

@@ -11,7 +11,7 @@ from curriculum.envs._base.spec import spec_of
 from curriculum.run import assembly, checkpoint, fitting, folders, fqe, maps, rhythm
 from curriculum.run.autosave import Autosave
 from curriculum.run.collector import Collector, buffer_values
-from curriculum.run.deployment import measure_compressed, write_policies
+from curriculum.run.deployment import contracts_of, measure_compressed, write_policies
 from curriculum.run.evaluator import Evaluator
 from curriculum.run.handover import Handover
 from curriculum.run.health import Health
@@ -306,7 +306,7 @@ class Run:
         planner and learner mixed. Keep its policies, if all are kept."""
         kept = self._subfolder("policies")
         if kept and self.config.keep_policies == "all":
-            write_policies(self.learner, kept, "policy")
+            self._write_policies(kept, "policy")
         if not self.config.evaluation:
             return []
         if not self.evaluated:  # otherwise the run was interrupted between the two
@@ -368,13 +368,20 @@ class Run:
             if self.config.offline_updates:
                 values["final/best_update"] = self.scores.best_update
             values |= self.handover.final_values(self.scores.scale)
-            values |= self.evaluator.finish(self.folder)
+            values |= self.evaluator.finish(self.folder, self.step, self.updates)
         elif self.folder:
-            write_policies(self.learner, self.folder, "policy-last")
+            self._write_policies(self.folder, "policy-last")
         if self.config.ope:
             values |= self._off_policy_values()
         values["final/stopped"] = ~self.health.healthy
         return [*records, self._record("final", values)]
+
+    def _write_policies(self, folder: Path, name: str) -> None:
+        """Write the current policy of every seed."""
+        contracts = contracts_of(
+            self.config, self.world, "last", self.step, self.updates
+        )
+        write_policies(self.learner, folder, name, contracts)
 
     def _off_policy_values(self) -> dict[str, np.ndarray]:
         """Estimate what both policies return, from the buffer alone; the learner keeps

@@ -382,6 +382,16 @@ def flat(config: Config) -> dict[str, Any]:
     return settings
 
 
+def settings_of(config: Config, family: str, prefix: str = "") -> dict[str, Any]:
+    """The settings of a plug-in, by their names behind a prefix."""
+    start = f"{family}."
+    return {
+        prefix + name.removeprefix(start): value
+        for name, value in flat(config).items()
+        if name.startswith(start)
+    }
+
+
 def _setting(name: str) -> str:
     """The setting that a field of `Config` is: `planner_budget` is planner.budget."""
     family, _, rest = name.partition("_")

@@ -1,4 +1,7 @@
-"""The file of a policy: what is written to it, and how it is checked and read back.
+"""The arrays of a policy as a file: how they are written, checked and read back.
+
+Compressed policies are such files, and so are the policies of runs before version 0.3;
+later ones are policy files (see `curriculum.shipping.standalone`).
 
 A file holds named arrays (see `curriculum.types.Deployable`) as safetensors. Numpy
 alone runs dense policies; all others (convolutions, a search among candidate actions)

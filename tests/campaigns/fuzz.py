@@ -32,7 +32,7 @@ from curriculum.report.curves import read_curve
 from curriculum.run import checkpoint, folders
 from curriculum.run.run import Run
 from curriculum.setting import arms, flags
-from curriculum.shipping import artefact
+from curriculum.shipping.standalone import load_policy
 
 SECONDS = 10  # for one input
 LONGEST = 500  # characters of a refusal
@@ -82,7 +82,7 @@ class Inputs:
             train.main([*words.split(), "--runs-dir", str(folder / "runs")])
         self.run = folder / "runs" / "gridworld" / "run"
         self.newest = max((self.run / "checkpoints").iterdir())
-        self.policy = self.run / "seed0" / "policy-last.safetensors"
+        self.policy = self.run / "seed0" / "policy-last.cur"
         config = (self.run / "config.yaml").read_text()
         self.settings = [line.split(":")[0] for line in config.splitlines()]
         self.kinds: list[Callable[[], Callable[[], Any]]] = [
@@ -196,19 +196,19 @@ class Inputs:
         return lambda: checkpoint.read(folder)
 
     def policy_file(self) -> Callable[[], Any]:
-        path = self._copy() / "policy.safetensors"
+        path = self._copy() / "policy.cur"
         path.write_bytes(self._mutated(self.policy.read_bytes()))
-        return lambda: artefact.load(path)(np.zeros(6, np.float32))
+        return lambda: load_policy(path).act(np.zeros(6, np.float32))
 
     def numpy_policy(self) -> Callable[[], Any]:
-        policy = artefact.load(self.policy)
+        policy = load_policy(self.policy)
         shapes: list[Any] = [(), (1,), (5,), (6,), (7,), (0, 6), (2, 6), (6, 2), (2, 3)]
         obs = np.full(
             self.random.choice(shapes), self.random.choice([0.0, np.nan, 1e30])
         )
         wrong: list[Any] = [obs, "text", None, obs.tolist(), [[1], [2, 3]], obs > 0]
         chosen = self.random.choice(wrong)
-        return lambda: policy(chosen)
+        return lambda: policy.act(chosen)
 
     def records(self) -> Callable[[], Any]:
         work = self._copy("metrics.jsonl", "config.yaml")

@@ -233,4 +233,4 @@ def test_a_run_trains_on_pictures_from_start_to_end(
     losses = next(r for r in records if r.kind == "update").values
     assert np.isfinite(losses["train/loss"]).all()
     policies = sorted(path.name for path in tmp_path.glob("seed0/policy-*"))
-    assert policies == ["policy-best.safetensors", "policy-last.safetensors"]
+    assert policies == ["policy-best.cur", "policy-last.cur"]

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import gymnasium as gym
 import numpy as np
 import pytest
 
@@ -32,6 +33,14 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     runs = tmp_path_factory.mktemp("runs")
     command.main([*WORDS.split(), "--runs-dir", str(runs)])
     return next(runs.glob("*/whole"))
+
+
+class Tripled(CartPole):
+    """Another number of actions."""
+
+    @property
+    def action_space(self) -> gym.spaces.Discrete:
+        return gym.spaces.Discrete(3)
 
 
 def set_up(planner: Any, world: World, *seeds: int) -> Any:
@@ -67,11 +76,25 @@ def test_it_acts_as_the_run_does(finished, seed, which):
 
 def test_a_policy_file_acts_as_the_run_it_came_from(finished):
     obs = observations(CartPole(), 30)
-    file = Policy(path=str(finished / "seed5" / "policy-best.safetensors"))
+    file = Policy(path=str(finished / "seed5" / "policy-best.cur"))
     run = Policy(path=str(finished), seed=5)
     rows = np.zeros(30, int)
     expected = set_up(run, CartPole()).act(obs, rows)
     np.testing.assert_array_equal(set_up(file, CartPole()).act(obs, rows), expected)
+
+
+def test_a_policy_file_that_chooses_among_candidates_acts_as_its_run(tmp_path):
+    words = WORDS.replace("cartpole", "pendulum").replace("dqn", "bcq")
+    command.main([*words.split(), "--runs-dir", str(tmp_path)])
+    run = next(tmp_path.glob("*/whole"))
+    obs = observations(Pendulum(), 30)
+    rows = np.zeros(30, int)
+    expected = set_up(Policy(path=str(run), seed=5), Pendulum()).act(obs, rows)
+    file = Policy(path=str(run / "seed5" / "policy-best.cur"))
+    actor = set_up(file, Pendulum())
+    np.testing.assert_allclose(actor.act(obs, rows), expected, atol=1e-5)
+    with pytest.raises(ValueError, match=r"observations of shape \(3,\) \(float32\)"):
+        file.check_world(CartPole())
 
 
 def test_box_actions_of_a_file_are_clipped(tmp_path):
@@ -130,6 +153,12 @@ def test_what_does_not_fit_is_refused_with_a_sentence(finished, tmp_path):
         Policy(path=run, seed=4).check_world(CartPole())
     with pytest.raises(ValueError, match=r"^no which 'first'; there are: best, last"):
         Policy(path=run, which="first")  # type: ignore[arg-type]
+    (tmp_path / "policy.cur").write_bytes(b"PK")
+    with pytest.raises(ValueError, match=r"policy\.cur is not a policy: it is no"):
+        Policy(path=str(tmp_path / "policy.cur")).check_world(CartPole())
+    trained = Policy(path=str(finished / "seed5" / "policy-best.cur"))
+    with pytest.raises(ValueError, match=r"has 2 discrete actions, \S+ has 3 discrete"):
+        trained.check_world(Tripled())
     file = saved(tmp_path / "linear.safetensors", np.ones((3, 4)))
     with pytest.raises(ValueError, match=r"gives 3 numbers, \S+ has 2 discrete act"):
         Policy(path=file).check_world(CartPole())

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import yaml
 
+from curriculum import export
 from curriculum import train as command
 from curriculum.data.manifest import Manifest, spec_of_arrays
 from curriculum.data.writer import write
@@ -91,18 +92,26 @@ def test_without_evaluation_no_world_is_played(tmp_path: Path):
     }
     for seed in (0, 1):
         files = {path.name for path in (tmp_path / f"run/seed{seed}").iterdir()}
-        assert files == {"policy-last.safetensors"}
+        assert files == {"policy-last.cur"}
 
 
 def test_a_world_that_is_not_installed_is_trained_on(tmp_path: Path, capsys: Any):
     path = data(tmp_path / "data", "ant-maze", id="AntMaze-v9")
     command.main(words(path, "--no-evaluation"))
     folder = tmp_path / "AntMaze-v9" / "run"
-    assert (folder / "seed0/policy-last.safetensors").is_file()
+    assert (folder / "seed0/policy-last.cur").is_file()
     assert (folder / "figures/offline.png").is_file()
     result = json.loads((folder / "result.json").read_text())
     assert result["values"]["final/planner_calls"] == [0]
     assert "120 offline updates" in capsys.readouterr().out
+    out = tmp_path / "policy.cur"
+    with pytest.raises(SystemExit):
+        export.main([str(folder), str(out)])
+    assert "no policy 'best'; there are: last" in capsys.readouterr().err
+    export.main([str(folder), str(out), "--which", "last"])
+    captured = capsys.readouterr()
+    assert "agrees with the run's policy on 1,000 of 1,000" in captured.out
+    assert "cannot be played: its policy is checked on random obs" in captured.err
     with (folder / "progress.csv").open(newline="") as file:
         assert list(csv.DictReader(file)) == []
     opened = Run.open(folder)
@@ -209,9 +218,9 @@ def test_as_many_policies_are_kept_as_the_settings_say(
         )
     ).config
     list(train(config, tmp_path / "run"))
-    written = sorted((tmp_path / "run").rglob("policy*.safetensors"))
+    written = sorted((tmp_path / "run").rglob("policy*.cur"))
     names = [str(path.relative_to(tmp_path / "run")) for path in written]
-    assert names == [f"{name}.safetensors" for name in expected]
+    assert names == [f"{name}.cur" for name in expected]
     if keep == "all":
         last = (tmp_path / "run" / names[2]).read_bytes()
         assert (tmp_path / "run" / names[-1]).read_bytes() == last
@@ -311,7 +320,7 @@ def content(folder: Path) -> dict[str, Any]:
         if record["kind"] != "time":
             records.append({**record, "time": 0})
     found: dict[str, Any] = {"records": records}
-    for path in [*folder.rglob("policy*.safetensors"), folder / "progress.csv"]:
+    for path in [*folder.rglob("policy*.cur"), folder / "progress.csv"]:
         found[str(path.relative_to(folder))] = path.read_bytes()
     return found
 

@@ -209,7 +209,7 @@ def test_a_run_broken_off_anywhere_and_resumed_equals_one_that_was_not(
     assert same(broken[:known] + rest, whole)
     assert digest(tmp_path / "broken") == digest(tmp_path / "whole")
     for seed in ("seed0", "seed1"):
-        for policy in ("policy-last.safetensors", "policy-best.safetensors"):
+        for policy in ("policy-last.cur", "policy-best.cur"):
             assert (tmp_path / "broken" / seed / policy).read_bytes() == (
                 tmp_path / "whole" / seed / policy
             ).read_bytes()

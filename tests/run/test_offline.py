@@ -138,7 +138,7 @@ def test_a_run_of_n_updates_extended_to_2n_ends_as_one_of_2n(tmp_path: Path):
         newest = found[0] if found else None
         list(train(config(offline_updates=updates), folder, newest))
     for name in ("last", "best"):
-        file = f"seed0/policy-{name}.safetensors"
+        file = f"seed0/policy-{name}.cur"
         whole = (tmp_path / "whole" / file).read_bytes()
         assert (tmp_path / "half" / file).read_bytes() == whole
 
@@ -148,14 +148,14 @@ def test_an_offline_run_goes_on_with_environment_steps(tmp_path: Path):
     found = checkpoint.newest(tmp_path / "parts" / "checkpoints")[0]
     list(train(config(steps=40), tmp_path / "parts", found))
     list(train(config(steps=40), tmp_path / "whole"))
-    file = "seed0/policy-last.safetensors"
+    file = "seed0/policy-last.cur"
     whole = (tmp_path / "whole" / file).read_bytes()
     assert (tmp_path / "parts" / file).read_bytes() == whole
 
 
 def test_a_seed_alone_is_the_seed_among_others(finished: Path, tmp_path: Path):
     list(train(flags.read(words(tmp_path, "--seeds", "4")).config, tmp_path))
-    file = "seed4/policy-last.safetensors"
+    file = "seed4/policy-last.cur"
     assert (tmp_path / file).read_bytes() == (finished / file).read_bytes()
 
 

@@ -1,4 +1,4 @@
-"""Techniques by flag: chains, their settings, and what a settings file keeps of them."""
+"""Techniques by flag: chains, their settings, and what settings files keep of them."""
 
 from pathlib import Path
 from typing import Any

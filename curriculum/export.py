@@ -1,0 +1,74 @@
+"""Export a policy of a run for a robot: a policy file, ONNX, or a C header.
+
+    python -m curriculum.export RUN OUT.cur|OUT.onnx|OUT.h
+
+A policy file (.cur) holds any policy; `curriculum.load_policy` reads it. ONNX (.onnx)
+needs the extra [onnx]. A C header (.h) holds dense policies. Whatever is written is
+asked about the observations of a few episodes, and kept only if it agrees with the run.
+"""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal
+
+from curriculum.setting import flags
+from curriculum.setting.command_line import Command, Words, read
+from curriculum.setting.description import Field
+from curriculum.trust import trusting_words
+
+PROG = "python -m curriculum.export"
+FIELDS = (
+    Field("seed", int, -1, "whose policy; -1: the first seed's"),
+    Field("which", Literal["best", "last"], "best", "which policy of the run"),
+    Field("trust", bool, False, "import plug-ins that the run names, which run code"),
+)
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Write the policy and say how well it agrees."""
+    argv = sys.argv[1:] if argv is None else argv
+    status = 2  # refused before any work
+    with trusting_words(argv):
+        try:
+            work = prepare(read(COMMAND, argv, PROG))
+            status = 1
+            work()
+        except (ValueError, OSError) as error:
+            flags.fail(PROG, error, status)
+
+
+def prepare(words: Words) -> Callable[[], None]:
+    """Check what is to be exported, and where to."""
+    from curriculum.run.exporting import FORMATS, export
+    from curriculum.run.opened import OpenedRun
+
+    folder, out = map(Path, words.positional)
+    if out.suffix not in FORMATS:
+        raise ValueError(f"{out} must end in {', '.join(FORMATS)}")
+    if out.is_dir() or not out.parent.is_dir():
+        raise ValueError(f"{out} cannot be written: name a file in an existing folder")
+    run = OpenedRun(folder)
+    seed = run.seeds[0] if words.own["seed"] == -1 else words.own["seed"]
+    if seed not in run.seeds:
+        listed = ", ".join(map(str, run.seeds))
+        raise ValueError(f"no seed {seed} in {folder}; there are: {listed}")
+
+    def work() -> None:
+        agreement = export(run, seed, words.own["which"], out)
+        print(f"policy  {out}, {out.stat().st_size:,} bytes; {agreement}")
+
+    return work
+
+
+COMMAND = Command(
+    "RUN OUT.cur|OUT.onnx|OUT.h",
+    "Export a policy of a run for a robot: a policy file, ONNX, or a C header.",
+    FIELDS,
+    prepare,
+    positional=2,
+)
+
+
+if __name__ == "__main__":
+    main()
