@@ -48,6 +48,7 @@ ROOMS = {  # a room -> the rooms that its files may import, besides its own
         *("run", "setting", "envs", "replay", "learning", "shipping"),
         *("activity", "calls", "nested", "types"),
     ),
+    "playing": ("run", "envs", "activity", "types", "files"),
     "comparison": (
         *("contract", "run", "setting", "report"),
         *("activity", "trust", "files"),
@@ -80,7 +81,8 @@ ONLY = {  # a library -> the places that may import it
     "tensorboard": ("curriculum/listeners/*", "curriculum/listeners/_board/*"),
     "rich": ("curriculum/listeners/*", "curriculum/listeners/_phases/*"),
     "matplotlib": ("curriculum/report/*",),
-    "pygame": ("envs/*", "envs/*/*"),
+    "pygame": ("envs/*", "envs/*/*", "curriculum/playing/*"),
+    "imageio": ("curriculum/playing/*",),
     "h5py": ("curriculum/formats/*", "curriculum/formats/*/*"),
     "pyarrow": ("curriculum/formats/*", "curriculum/formats/*/*"),
     "sklearn": ("curriculum/report/*",),
@@ -92,6 +94,7 @@ ONLY = {  # a library -> the places that may import it
 NEVER = {  # modules that `--help` imports -> libraries it must not wait for
     "curriculum.train": ("torch", "matplotlib", "stable_baselines3", "tensorboard"),
     "curriculum.compare": ("torch", "matplotlib", "stable_baselines3", "tensorboard"),
+    "curriculum.play": ("torch", "pygame", "stable_baselines3", "tensorboard"),
     "curriculum.setting.flags": ("torch", "matplotlib"),
     "curriculum.report.statistics": ("torch", "matplotlib"),
 }
