@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from curriculum import train
-from curriculum.activity import Interrupted
+from curriculum.activity import Interrupted, phase
 from curriculum.files import write_text
 from curriculum.listeners.progress import Progress
 from curriculum.setting import flags
@@ -193,40 +193,66 @@ def _planner(given: Sequence[flags.Flag], run: "OpenedRun") -> Planner | None:
 def play(scene: Scene) -> None:
     """Play; write the film, the table and the data set; ValueError at the end where
     somebody was too slow."""
-    from curriculum.playing import screens
-    from curriculum.playing.keyboard import Keyboard
-    from curriculum.playing.pace import NoPace, Pace
-    from curriculum.playing.session import Session
-
-    own = scene.own
-    run = scene.run
-    keyboard = Keyboard(steers=own["keys"])
     with ExitStack() as stack:
         if scene.film:
-            screen = stack.enter_context(screens.film(scene.film, own["fps"]))
+            session = _filmed(scene, scene.film, stack)
         else:
-            print(_help(scene), file=sys.stderr)
-            screen = stack.enter_context(screens.Window(str(run.folder)))
-        session = Session(
-            world=run.world,
-            spec=run.spec,
-            learner=scene.learner,
-            planner=scene.planner,
-            seed=scene.seed,
-            screen=screen,
-            keyboard=keyboard,
-            pace=NoPace() if scene.film else Pace(own["fps"]),
-            hold=0 if scene.film else round(screens.HOLD * own["fps"]),
-            episode=own["episode"],
-            max_steps=own["max_steps"],
-            max_latency_ms=own["max_latency_ms"],
-        )
+            session = _shown(scene, stack)
         stack.callback(_write, scene, session)
         session.play()
     if scene.film:
         print(f"film      {scene.film}")
     if session.problem:
         raise ValueError(session.problem)
+
+
+def _filmed(scene: Scene, path: Path, stack: ExitStack) -> "Session":
+    """A session that becomes a film."""
+    from curriculum.playing import screens
+    from curriculum.playing.session import longest
+
+    most = longest(scene.run.world)
+    most = min(scene.own["max_steps"] or most, most)
+    current = stack.enter_context(phase("play", most, "steps", "--max-steps"))
+    return _session(
+        scene,
+        screen=stack.enter_context(screens.film(path, scene.own["fps"])),
+        report=current.report,
+    )
+
+
+def _shown(scene: Scene, stack: ExitStack) -> "Session":
+    """A session in a window."""
+    from curriculum.playing import screens
+    from curriculum.playing.keyboard import Keyboard
+    from curriculum.playing.pace import Pace
+
+    fps = scene.own["fps"]
+    print(_help(scene), file=sys.stderr)
+    return _session(
+        scene,
+        screen=stack.enter_context(screens.Window(str(scene.run.folder))),
+        keyboard=Keyboard(steers=scene.own["keys"]),
+        pace=Pace(fps),
+        hold=round(screens.HOLD * fps),
+    )
+
+
+def _session(scene: Scene, **settings: Any) -> "Session":
+    from curriculum.playing.session import Session
+
+    run = scene.run
+    return Session(
+        world=run.world,
+        spec=run.spec,
+        learner=scene.learner,
+        planner=scene.planner,
+        seed=scene.seed,
+        episode=scene.own["episode"],
+        max_steps=scene.own["max_steps"],
+        max_latency_ms=scene.own["max_latency_ms"],
+        **settings,
+    )
 
 
 def _help(scene: Scene) -> str:

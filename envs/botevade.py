@@ -171,7 +171,7 @@ class BotEvade(Dynamics):
         centres = 2 * self.layout.xy[self.places] - 1
         return replace(self, actions="continuous"), centres.astype(np.float32)
 
-    def steer(self, state: np.ndarray, right: int, down: int) -> np.ndarray | np.integer:
+    def steer(self, state: np.ndarray, right: int, down: int) -> np.ndarray | int:
         """The place nearest to where the prey can be after this step and half of the
         next one, so that it does not stop in between; without a direction, the nearest
         place."""
@@ -182,7 +182,7 @@ class BotEvade(Dynamics):
         if self.actions == "continuous":
             return (2 * target - 1).clip(-1, 1).astype(np.float32)
         squared = ((self.layout.xy[self.places] - target) ** 2).sum(-1)
-        return squared.argmin()
+        return int(squared.argmin())
 
     def draw(self, state: np.ndarray) -> np.ndarray:
         """A picture [632, 720, 3] uint8 of one state [29]: the prey is blue, with its

@@ -194,7 +194,7 @@ def test_an_end_that_is_also_cut_short_stays_both() -> None:
             next_obs=obs,
             success=np.array([False]),
         )
-        tape = recorder._Tape(spec)
+        tape = recorder.Tape(spec)
         tape.add(obs, np.zeros(1, int), np.zeros(1, np.uint8), step, 0)
         episode = tape.take(step, 0)
         assert (episode.terminated, episode.truncated) == expected

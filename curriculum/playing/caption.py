@@ -1,15 +1,18 @@
 """Frames: the picture of a world above a line that says what happens."""
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+
+if TYPE_CHECKING:
+    import pygame
 
 LARGEST = 600  # height and width of a picture, pixels
 SMALLEST = 400
 BAR = 44  # height of the line, pixels
 MARGIN = 14
 TEXT_SIZE = 16
-PAPER = (250, 249, 246)
+PAPER = (248, 248, 244)
 INK = (40, 44, 52)
 FAINT = (120, 126, 136)
 PILLS = {  # colour of who acts
@@ -52,19 +55,22 @@ def frame(picture: np.ndarray, caption: Caption) -> np.ndarray:
     pygame.draw.rect(surface, PILLS[caption.who], pill, border_radius=13)
     surface.blit(label, label.get_rect(center=pill.center))
 
-    numbers = (
-        f"episode {caption.episode}    step {caption.step}    "
-        f"return {caption.total:,.2f}"
-    )
-    text = font.render(numbers, True, INK)
-    surface.blit(text, text.get_rect(left=pill.right + MARGIN, centery=middle))
+    left = pill.right + MARGIN
+    for words, widest in (
+        (f"episode {caption.episode}", ""),
+        (f"step {caption.step}", "step 888"),  # what follows does not move
+        (f"return {caption.total:,.2f}", ""),
+    ):
+        text = font.render(words, True, INK)
+        surface.blit(text, text.get_rect(left=left, centery=middle))
+        left += max(text.get_width(), font.size(widest)[0]) + MARGIN
     note = font.render(caption.note, True, FAINT)
     edge = whole_width - MARGIN
     surface.blit(note, note.get_rect(right=edge, centery=middle))
     return pygame.surfarray.array3d(surface).swapaxes(0, 1)
 
 
-def _scaled(picture: np.ndarray):  # type: ignore[no-untyped-def]
+def _scaled(picture: np.ndarray) -> "pygame.Surface":
     """The picture as a surface, shrunk to `LARGEST` or enlarged by a whole factor."""
     import pygame
 

@@ -63,7 +63,9 @@ class Game:
         rows = self.rows
         picture = rows.last_picture(0) if self.is_over else rows.picture(0)
         if not isinstance(picture, np.ndarray) or picture.ndim != 3:
-            raise ValueError(f"{name_of(world)} draws no pictures; nothing can be shown")
+            raise ValueError(
+                f"{name_of(world)} draws no pictures; nothing can be shown"
+            )
         return picture
 
     def steered(self, right: int, down: int) -> np.ndarray | None:

