@@ -340,9 +340,9 @@ def run(place: Place, stop: Stop, progress: Progress | None = None) -> bool:
     if "final" not in last:
         return False
     folders.finish(folder, settings, last)
+    _report(config, folder, settings, last)
     if config.record:
         _record(folder)
-    _report(config, folder, settings, last)
     _require_healthy(config, last)
     return True
 
@@ -366,6 +366,7 @@ def _record(folder: Path) -> None:
     file = events.EventFile(folder / f"seed{made.seed}")
     file.write([events.film("eval/episode", made.path.read_bytes())], made.step)
     file.close()
+    print(f"film           {made.path}")
 
 
 def _require_healthy(config: Config, last: Last) -> None:

@@ -22,7 +22,7 @@ def draw_grid(
     """A picture [500, 500, 3] uint8 of an agent in the last of the cells [T, 2] that it
     has been in; the arrow shows its heading [2].
 
-    `walls` is [H, H] bool; a cell, the goal [2] and the heading are rows and columns."""
+    `walls` is [H, H] bool; a cell, the goal [2] and the heading are row and column."""
     import pygame  # imported here because training never draws
 
     cell = SCALE * PIXELS / len(walls)
