@@ -26,9 +26,9 @@ from curriculum.types import Planner
 
 if TYPE_CHECKING:
     from curriculum.data.manifest import Manifest
-    from curriculum.playing.actors import Actor
-    from curriculum.playing.session import Session
     from curriculum.run.opened import OpenedRun
+    from curriculum.run.playing.actors import Actor
+    from curriculum.run.playing.session import Session
 
 PROG = "python -m curriculum.play"
 FIELDS = (
@@ -96,8 +96,8 @@ class Scene(NamedTuple):
 
 def prepare(words: Words) -> Callable[[], None]:
     """Check what is to be played."""
-    from curriculum.playing import screens
     from curriculum.run.opened import OpenedRun
+    from curriculum.run.playing import screens
 
     own = words.own
     film = _film(own)
@@ -133,7 +133,7 @@ def prepare(words: Words) -> Callable[[], None]:
 
 def _film(own: dict[str, Any]) -> Path | None:
     """The file of the film; None: a window."""
-    from curriculum.playing import screens
+    from curriculum.run.playing import screens
 
     if own["gif"] and own["mp4"]:
         raise ValueError("give --gif or --mp4, not both")
@@ -208,8 +208,8 @@ def play(scene: Scene) -> None:
 
 def _filmed(scene: Scene, path: Path, stack: ExitStack) -> "Session":
     """A session that becomes a film."""
-    from curriculum.playing import screens
-    from curriculum.playing.session import longest
+    from curriculum.run.playing import screens
+    from curriculum.run.playing.session import longest
 
     most = longest(scene.run.world)
     most = min(scene.own["max_steps"] or most, most)
@@ -223,9 +223,9 @@ def _filmed(scene: Scene, path: Path, stack: ExitStack) -> "Session":
 
 def _shown(scene: Scene, stack: ExitStack) -> "Session":
     """A session in a window."""
-    from curriculum.playing import screens
-    from curriculum.playing.keyboard import Keyboard
-    from curriculum.playing.pace import Pace
+    from curriculum.run.playing import screens
+    from curriculum.run.playing.keyboard import Keyboard
+    from curriculum.run.playing.pace import Pace
 
     fps = scene.own["fps"]
     print(_help(scene), file=sys.stderr)
@@ -239,7 +239,7 @@ def _shown(scene: Scene, stack: ExitStack) -> "Session":
 
 
 def _session(scene: Scene, **settings: Any) -> "Session":
-    from curriculum.playing.session import Session
+    from curriculum.run.playing.session import Session
 
     run = scene.run
     return Session(
@@ -257,7 +257,7 @@ def _session(scene: Scene, **settings: Any) -> "Session":
 
 def _help(scene: Scene) -> str:
     """What the keys do."""
-    from curriculum.playing import keyboard
+    from curriculum.run.playing import keyboard
 
     parts = [keyboard.HELP]
     if scene.planner:
@@ -287,8 +287,8 @@ def _write(scene: Scene, session: "Session") -> None:
 def _manifest(scene: Scene) -> "Manifest":
     """The manifest of a data set of what was played."""
     from curriculum.data.manifest import Manifest
-    from curriculum.playing.session import SOURCES
     from curriculum.run.making import settings_of
+    from curriculum.run.playing.session import SOURCES
     from curriculum.setting import plugins
 
     run = scene.run

@@ -349,7 +349,7 @@ def run(place: Place, stop: Stop, progress: Progress | None = None) -> bool:
 
 def _require_pictures(config: Config) -> None:
     """Raise ValueError where --record could not make its film at the end."""
-    from curriculum.playing.record import require_pictures
+    from curriculum.run.playing.record import require_pictures
 
     try:
         require_pictures(plugins.make("env", config.env))
@@ -360,7 +360,7 @@ def _require_pictures(config: Config) -> None:
 def _record(folder: Path) -> None:
     """Write a film of the learner, and show it in TensorBoard."""
     from curriculum.listeners._board import events
-    from curriculum.playing.record import record
+    from curriculum.run.playing.record import record
 
     made = record(folder)
     file = events.EventFile(folder / f"seed{made.seed}")

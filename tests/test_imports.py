@@ -48,7 +48,6 @@ ROOMS = {  # a room -> the rooms that its files may import, besides its own
         *("run", "setting", "envs", "replay", "learning", "shipping"),
         *("activity", "calls", "nested", "types"),
     ),
-    "playing": ("run", "envs", "activity", "types", "files"),
     "comparison": (
         *("contract", "run", "setting", "report"),
         *("activity", "trust", "files"),
@@ -81,8 +80,8 @@ ONLY = {  # a library -> the places that may import it
     "tensorboard": ("curriculum/listeners/*", "curriculum/listeners/_board/*"),
     "rich": ("curriculum/listeners/*", "curriculum/listeners/_phases/*"),
     "matplotlib": ("curriculum/report/*",),
-    "pygame": ("envs/*", "envs/*/*", "curriculum/playing/*"),
-    "imageio": ("curriculum/playing/*",),
+    "pygame": ("envs/*", "envs/*/*", "curriculum/run/playing/*"),
+    "imageio": ("curriculum/run/playing/*",),
     "h5py": ("curriculum/formats/*", "curriculum/formats/*/*"),
     "pyarrow": ("curriculum/formats/*", "curriculum/formats/*/*"),
     "sklearn": ("curriculum/report/*",),

@@ -14,16 +14,16 @@ from curriculum.data.dataset import DataSet
 from curriculum.envs.gridworld import Gridworld
 from curriculum.envs.gym import Gym
 from curriculum.learners.bc import BC
-from curriculum.playing import screens
-from curriculum.playing.keyboard import Keyboard
 from curriculum.run import folders, loop
+from curriculum.run.playing import screens
+from curriculum.run.playing.keyboard import Keyboard
 from curriculum.setting.config import Config, flat
 from curriculum.starts.expert import Expert
 
 DOWN, UP = pygame.KEYDOWN, pygame.KEYUP
 
 
-def written(folder: Path, **settings) -> Path:  # type: ignore[no-untyped-def]
+def written(folder: Path, **settings) -> Path:
     """A run of a few updates."""
     config = Config(
         learner=BC(hidden=(8,), batch_size=16),
@@ -70,7 +70,7 @@ class Scripted(screens.Window):
     """A window whose keys are pressed by a list: names of keys for every frame, "-name"
     releases one, "x" closes the window."""
 
-    script = (
+    script: tuple[list[str], ...] = (
         [],
         ["down", "-down"],  # a tap
         [],  # the grid waits for a key
@@ -115,7 +115,8 @@ def test_a_person_takes_over_and_gives_back(run, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(screens, "Window", Scripted)
     monkeypatch.setattr(screens, "HOLD", 0)
     table, data = tmp_path / "a.csv", tmp_path / "data"
-    words = "--keys --planner constant --planner.action 1 --fps 200".split()
+    planner = ["--planner", "constant", "--planner.action", "1"]
+    words = ["--keys", *planner, "--fps", "200"]
     play.main([str(run), *words, "--csv", str(table), "--out", str(data)])
     lines = list(csv.DictReader(table.open()))
     found = [(line["episode"], line["who"], line["action"]) for line in lines]

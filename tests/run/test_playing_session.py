@@ -11,11 +11,11 @@ from curriculum.envs._base.spec import spec_of
 from curriculum.envs.cartpole import CartPole
 from curriculum.envs.gridworld import HEADINGS, Gridworld
 from curriculum.planners.shortest_path import ShortestPath
-from curriculum.playing.caption import BAR, Caption, frame
-from curriculum.playing.keyboard import Keyboard
-from curriculum.playing.pace import Pace
-from curriculum.playing.screens import Screen
-from curriculum.playing.session import Session
+from curriculum.run.playing.caption import BAR, Caption, frame
+from curriculum.run.playing.keyboard import Keyboard
+from curriculum.run.playing.pace import Pace
+from curriculum.run.playing.screens import Screen
+from curriculum.run.playing.session import Session
 from curriculum.types import Planner
 
 CORNER = Gridworld(start="fixed")

@@ -42,6 +42,8 @@ class Keyboard:
                 self._press(pygame.key.name(event.key))
             elif event.type == pygame.KEYUP:
                 self.held.discard(pygame.key.name(event.key))
+            elif event.type == pygame.WINDOWFOCUSLOST:  # nobody tells of releases
+                self.held.clear()
 
     def _press(self, name: str) -> None:
         if name in ("q", "escape"):

@@ -5,7 +5,7 @@ from importlib.util import find_spec
 import numpy as np
 import pytest
 
-from curriculum.playing import screens
+from curriculum.run.playing import screens
 
 imageio = pytest.importorskip("imageio.v3")
 
@@ -36,9 +36,13 @@ def test_a_gif_loops_and_its_last_frame_lasts_longer(tmp_path):
 
 
 def test_nothing_is_left_of_a_film_that_fails(tmp_path):
-    with pytest.raises(RuntimeError), screens.film(tmp_path / "a.gif", 10) as film:
-        film.show(frames(1)[0])
-        raise RuntimeError
+    def fail() -> None:
+        with screens.film(tmp_path / "a.gif", 10) as film:
+            film.show(frames(1)[0])
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
     assert list(tmp_path.iterdir()) == []
 
 

@@ -8,14 +8,14 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from curriculum.activity import is_stopping
-from curriculum.playing.actors import Actor, PlannerActor
-from curriculum.playing.caption import Caption, frame
-from curriculum.playing.game import Game
-from curriculum.playing.keyboard import Keyboard
-from curriculum.playing.log import Log
-from curriculum.playing.pace import NoPace, Pace
-from curriculum.playing.screens import Screen
 from curriculum.run.evaluation import FREE_RUN
+from curriculum.run.playing.actors import Actor, PlannerActor
+from curriculum.run.playing.caption import Caption, frame
+from curriculum.run.playing.game import Game
+from curriculum.run.playing.keyboard import Keyboard
+from curriculum.run.playing.log import Log
+from curriculum.run.playing.pace import NoPace, Pace
+from curriculum.run.playing.screens import Screen
 from curriculum.run.recorder import Tape
 from curriculum.types import Episode, Planner, Spec, World
 

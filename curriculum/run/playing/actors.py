@@ -5,8 +5,8 @@ from typing import Protocol
 
 import numpy as np
 
-from curriculum.playing.game import Game
 from curriculum.run.guard import ask_strictly, set_up
+from curriculum.run.playing.game import Game
 from curriculum.types import Planner, Spec
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 import numpy as np
 
 from curriculum.files import replacing
-from curriculum.playing.keyboard import Keyboard
+from curriculum.run.playing.keyboard import Keyboard
 
 if TYPE_CHECKING:
     import pygame

@@ -4,6 +4,7 @@ from typing import Self
 
 import numpy as np
 
+from curriculum.calls import described
 from curriculum.envs._base.door import name_of
 from curriculum.envs._base.native import NativeRows, Steerable, Traced
 from curriculum.run.evaluation import evaluation_door
@@ -57,16 +58,22 @@ class Game:
     def picture(self) -> np.ndarray:
         """The picture [height, width, 3] uint8 of now; ValueError where the world draws
         none."""
-        world = self.rows.world
-        if isinstance(self.rows, NativeRows) and isinstance(world, Traced):
-            return world.draw_trail(np.array(self.trail))
-        rows = self.rows
-        picture = rows.last_picture(0) if self.is_over else rows.picture(0)
-        if not isinstance(picture, np.ndarray) or picture.ndim != 3:
-            raise ValueError(
-                f"{name_of(world)} draws no pictures; nothing can be shown"
-            )
+        try:
+            picture = self._draw()
+        except (ValueError, OSError):
+            raise
+        except Exception as error:  # a world may raise anything
+            name = name_of(self.rows.world)
+            raise ValueError(f"{name} cannot be drawn: {described(error)}") from error
+        if not isinstance(picture, np.ndarray) or picture.shape[2:] != (3,):
+            raise ValueError(f"{name_of(self.rows.world)} draws no pictures")
         return picture
+
+    def _draw(self) -> np.ndarray:
+        rows = self.rows
+        if isinstance(rows, NativeRows) and isinstance(rows.world, Traced):
+            return rows.world.draw_trail(np.array(self.trail))
+        return rows.last_picture(0) if self.is_over else rows.picture(0)
 
     def steered(self, right: int, down: int) -> np.ndarray | None:
         """The action [1] or [1, A] of a person who presses these arrow keys; None where

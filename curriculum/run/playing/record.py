@@ -3,11 +3,11 @@
 from pathlib import Path
 from typing import NamedTuple
 
-from curriculum.playing.game import Game
-from curriculum.playing.screens import film, require_video
-from curriculum.playing.session import Session
 from curriculum.run.evaluation import FIRST_FINAL_EPISODE
 from curriculum.run.opened import OpenedRun
+from curriculum.run.playing.game import Game
+from curriculum.run.playing.screens import film, require_video
+from curriculum.run.playing.session import Session
 from curriculum.types import World
 
 FILE = "episode.gif"
