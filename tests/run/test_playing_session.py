@@ -103,16 +103,26 @@ def test_a_planner_acts_instead_of_the_learner():
     assert played.episodes[0].source.tolist() == [1] * 18  # type: ignore[union-attr]
 
 
-def test_a_planner_that_fails_is_named():
-    class Broken(Planner):
-        def setup(self, rows: Any, spec: Any, seeds: Any) -> Any:
-            return self
+class Broken(Planner):
+    """Fails at its third call."""
 
-        def act(self, obs: np.ndarray, rows: np.ndarray) -> np.ndarray:
-            return np.array([7])
+    calls = 0
 
+    def setup(self, rows: Any, spec: Any, seeds: Any) -> Any:
+        return self
+
+    def act(self, obs: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        self.calls += 1
+        return np.array([1 if self.calls < 3 else 7])
+
+
+def test_a_planner_that_fails_is_named_and_what_was_played_is_kept():
+    played = session(planner=Broken())
     with pytest.raises(ValueError, match="planner Broken must choose actions 0 to 2"):
-        session(planner=Broken()).play()
+        played.play()
+    [episode] = played.episodes
+    assert len(episode.reward) == len(lines(played)) == 2
+    assert (episode.terminated, episode.truncated) == (False, True)
 
 
 def test_300_frames_take_30_seconds_whatever_single_frames_take():
@@ -187,7 +197,7 @@ def test_worlds_without_a_trail_are_shown_as_they_draw_themselves():
 
 
 @pytest.mark.parametrize(
-    ("size", "shown"), [((500, 164), (544, 400)), ((84, 84), (632, 588))]
+    ("size", "shown"), [((500, 164), (544, 480)), ((84, 84), (632, 588))]
 )
 def test_frames_can_be_read(size, shown):
     picture = np.full((*size, 3), 90, np.uint8)

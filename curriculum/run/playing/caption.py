@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     import pygame
 
 LARGEST = 600  # height and width of a picture, pixels
-SMALLEST = 400
+SMALLEST = 480  # so that the line fits
 BAR = 44  # height of the line, pixels
 MARGIN = 14
 TEXT_SIZE = 16

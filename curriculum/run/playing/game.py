@@ -20,7 +20,10 @@ class Game:
         self.is_over = False
         self.steps = 0
         self.total = 0.0  # undiscounted return so far
-        self.trail: list[np.ndarray] = []  # true states, of worlds that draw them
+        self.trail: list[np.ndarray] = []  # true states of native rows
+        world = self.rows.world
+        is_native = isinstance(self.rows, NativeRows)
+        self.traced = world if is_native and isinstance(world, Traced) else None
 
     def __enter__(self) -> Self:
         return self
@@ -70,10 +73,9 @@ class Game:
         return picture
 
     def _draw(self) -> np.ndarray:
-        rows = self.rows
-        if isinstance(rows, NativeRows) and isinstance(rows.world, Traced):
-            return rows.world.draw_trail(np.array(self.trail))
-        return rows.last_picture(0) if self.is_over else rows.picture(0)
+        if self.traced:
+            return self.traced.draw_trail(np.array(self.trail))
+        return self.rows.last_picture(0) if self.is_over else self.rows.picture(0)
 
     def steered(self, right: int, down: int) -> np.ndarray | None:
         """The action [1] or [1, A] of a person who presses these arrow keys; None where

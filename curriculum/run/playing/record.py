@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import NamedTuple
 
-from curriculum.run.evaluation import FIRST_FINAL_EPISODE
 from curriculum.run.opened import OpenedRun
 from curriculum.run.playing.game import Game
 from curriculum.run.playing.screens import film, require_video
@@ -26,14 +25,14 @@ class Recording(NamedTuple):
 def require_pictures(world: World) -> None:
     """Raise ValueError unless films of this world can be made here."""
     require_video(".gif")
-    with Game(world, FIRST_FINAL_EPISODE) as game:
+    with Game(world, episode=0) as game:
         game.begin()
         game.picture()
 
 
 def record(folder: Path) -> Recording:
-    """Write a film of the first final episode of the first seed's last policy, or of
-    its first `MOST_STEPS` steps, to the folder of a run."""
+    """Write a film of the first seed's last policy in the first episode of evaluations,
+    or in its first `MOST_STEPS` steps, to the folder of a run."""
     run = OpenedRun(folder)
     path = folder / FILE
     with film(path, min(run.world.fps, MOST_FPS)) as screen:
@@ -42,7 +41,6 @@ def record(folder: Path) -> Recording:
             spec=run.spec,
             learner=run.policy(run.seeds[0]),
             screen=screen,
-            episode=FIRST_FINAL_EPISODE,
             max_steps=MOST_STEPS,
         )
         session.play()

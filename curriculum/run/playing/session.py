@@ -92,11 +92,13 @@ class Session:
             game.begin()
             self.tape = Tape(self.spec)
             self._show(game)
-            while not self._is_at_end(game):
-                self._advance(game)
-                self.report(self.steps)
-            if self.tape.length:
-                self.episodes.append(self.tape.take(game.last, 0))
+            try:
+                while not self._is_at_end(game):
+                    self._advance(game)
+                    self.report(self.steps)
+            finally:  # what was played is kept, whatever goes wrong
+                if self.tape.length:
+                    self.episodes.append(self.tape.take(game.last, 0))
             self._hold()
 
     def _warm_up(self) -> None:
