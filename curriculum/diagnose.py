@@ -18,7 +18,7 @@ from curriculum.activity import Interrupted, phase
 from curriculum.files import write_text
 from curriculum.listeners.progress import Progress
 from curriculum.setting import flags
-from curriculum.setting.command_line import Command, Words, read
+from curriculum.setting.command_line import Command, Words, plugin_words, read
 from curriculum.setting.description import Field
 from curriculum.trust import trusting_words
 from curriculum.types import Planner
@@ -147,12 +147,7 @@ def _planner(
     from curriculum.contract.fit import check_planner_fit
     from curriculum.run.diagnosis import is_playable
 
-    words = []
-    for flag in given:
-        if flag.name.partition(".")[0] == "planner":
-            words += [f"--{flag.name}", *flag.values]
-        elif flag.name != "trust":
-            raise ValueError(f"there is no flag --{flag.name}")
+    words = plugin_words(given, "planner")
     if not words:
         return None
     playable = [run for run in runs.values() if is_playable(run)]

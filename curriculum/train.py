@@ -34,7 +34,7 @@ PICTURES = (".png", ".svg", ".pdf")
 # settings that a resumed run may change
 CHANGEABLE = (
     *("steps", "offline_updates", "runs_dir", "device", "threads", "engine"),
-    *("ope", "ope_updates"),
+    *("ope", "ope_updates", "record"),
 )
 # settings, or groups of them, that have no part as long as a run trains from a data set
 # alone: it may change them when it goes on with steps
@@ -318,6 +318,8 @@ def run(place: Place, stop: Stop, progress: Progress | None = None) -> bool:
     _announce_suggestions(config, settings)
     history = folders.history(folder, place.checkpoint)
     try:
+        if config.record:
+            _require_pictures(config)
         _announce_memory(config, folder)
         prepared = loop.prepare(config, folder, place.checkpoint)
         if place.checkpoint:
@@ -339,8 +341,32 @@ def run(place: Place, stop: Stop, progress: Progress | None = None) -> bool:
         return False
     folders.finish(folder, settings, last)
     _report(config, folder, settings, last)
+    if config.record:
+        _record(folder)
     _require_healthy(config, last)
     return True
+
+
+def _require_pictures(config: Config) -> None:
+    """Raise ValueError where --record could not make its film at the end."""
+    from curriculum.run.playing.record import require_pictures
+
+    try:
+        require_pictures(plugins.make("env", config.env))
+    except ValueError as error:
+        raise ValueError(f"--record: {error}") from None
+
+
+def _record(folder: Path) -> None:
+    """Write a film of the learner, and show it in TensorBoard."""
+    from curriculum.listeners._board import events
+    from curriculum.run.playing.record import record
+
+    made = record(folder)
+    file = events.EventFile(folder / f"seed{made.seed}")
+    file.write([events.film("eval/episode", made.path.read_bytes())], made.step)
+    file.close()
+    print(f"film           {made.path}")
 
 
 def _require_healthy(config: Config, last: Last) -> None:

@@ -298,6 +298,11 @@ class Rows(Protocol):
         """Draw a row, [height, width, 3] uint8."""
         ...
 
+    def last_picture(self, row: int) -> np.ndarray:
+        """Draw a row as the step that has just ended its episode left it; without a
+        method of its own, as the next episode begins."""
+        return self.picture(row)
+
     def close(self) -> None:
         """Free what the environments hold, such as files and windows, and close their
         simulators; they are not used again."""

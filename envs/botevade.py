@@ -46,11 +46,14 @@ from curriculum.envs._cellworld.rules import (
     PREY_SPEED,
     SECONDS,
     START_POSITION,
+    STEP_SECONDS,
     SUBSTEPS,
 )
 from curriculum.envs._cellworld.stepping import Arena, advance, arena_of
 from curriculum.envs._cellworld.worlds import occluded_cells
 from curriculum.types import INFINITY, among, within
+
+STRIDE = 1.5 * PREY_SPEED * STEP_SECONDS  # from the prey to where a person steers it
 
 
 @dataclass(kw_only=True)
@@ -169,15 +172,32 @@ class BotEvade(Dynamics):
         centres = 2 * self.layout.xy[self.places] - 1
         return replace(self, actions="continuous"), centres.astype(np.float32)
 
+    def steer(self, state: np.ndarray, right: int, down: int) -> np.ndarray | int:
+        """The place nearest to where the prey can be after this step and half of the
+        next one, so that it does not stop in between; without a direction, the nearest
+        place."""
+        columns = Columns.of(state[:, None])
+        length = max(np.hypot(right, down), 1)
+        direction = np.array([right, -down]) / length
+        target = columns.agents.position[:, PREY, 0] + STRIDE * direction
+        if self.actions == "continuous":
+            return (2 * target - 1).clip(-1, 1).astype(np.float32)
+        squared = ((self.layout.xy[self.places] - target) ** 2).sum(-1)
+        return int(squared.argmin())
+
     def draw(self, state: np.ndarray) -> np.ndarray:
         """A picture [632, 720, 3] uint8 of one state [29]: the prey is blue, with its
         path; what it sees is light.
 
         The predator is red, and pale while it is out of sight. The ring around it shows
         how far it puffs."""
+        return self.draw_trail(state[None])
+
+    def draw_trail(self, states: np.ndarray) -> np.ndarray:
         # here, not above: training never draws
         from curriculum.envs._cellworld.scene import Pose, draw_scene
 
+        state = states[-1]
         columns = Columns.of(state[:, None])
         xy = columns.agents.position[..., 0]
         heading = columns.agents.heading[:, 0]
@@ -187,6 +207,7 @@ class BotEvade(Dynamics):
             prey=Pose(xy[:, PREY], heading[PREY]),
             visible=bool(columns.visible[0]),
             path=self._prey_path(columns),
+            trail=Columns.of(states.T).agents.position[:, PREY].T,
         )
 
     @cached_property

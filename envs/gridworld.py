@@ -14,6 +14,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from curriculum.envs._base.native import Grid
 from curriculum.envs._base.recipes import HAND_OVER
 from curriculum.envs._base.streams import Random
+from curriculum.envs._gridworld.picture import draw_grid
 from curriculum.types import INFINITY, among, within
 
 SIZE = 10  # rows and columns
@@ -24,6 +25,9 @@ RED = (255, 0, 0)
 GREEN = (0, 255, 0)
 BLUE = (0, 0, 255)
 
+TURN_LEFT = 0
+KEEP = 1
+TURN_RIGHT = 2
 START = np.array([0, 0, 1])  # row, column, heading: the top left corner, facing right
 GOAL = np.array([9, 9])  # row, column
 # up, right, down, left as (rows, columns)
@@ -140,6 +144,19 @@ class Gridworld(Grid):
         edge = (x + columns_ahead * half, y + rows_ahead * half)
         pygame.draw.line(surface, BLUE, (x, y), edge, 3)
         return pygame.surfarray.array3d(surface).swapaxes(0, 1)
+
+    def draw_trail(self, states: np.ndarray) -> np.ndarray:
+        return draw_grid(WALLS, GOAL, states[:, :2], HEADINGS[states[-1, 2]])
+
+    def steer(self, state: np.ndarray, right: int, down: int) -> int | None:
+        """The turn towards a direction, along the row where it is diagonal; a turn to
+        the back takes two steps, both to the left."""
+        if not (right or down):
+            return None  # every action moves or turns
+        ahead = (0, right) if right else (down, 0)
+        heading = HEADINGS.tolist().index(list(ahead))
+        quarters = (heading - int(state[2])) % len(HEADINGS)  # clockwise
+        return {0: KEEP, 1: TURN_RIGHT}.get(quarters, TURN_LEFT)
 
 
 def _successors(turn: tuple[int, int, int], move: tuple[int, int, int]) -> np.ndarray:

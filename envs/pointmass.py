@@ -16,6 +16,7 @@ from curriculum.types import INFINITY, among, within
 
 # cells along rows and columns for each action, [2, 5]: stay, left, right, up, down
 PUSHES = np.array([(0, 0, 0, -1, 1), (0, -1, 1, 0, 0)], float)
+STAY = 0
 LEFT = 1
 RIGHT = 2
 UP = 3
@@ -153,6 +154,18 @@ class Pointmass(Grid):
         `trail` [T, 2] are places that a line connects, such as the states of an
         episode."""
         return draw_maze(self.layout, state, trail)
+
+    def draw_trail(self, states: np.ndarray) -> np.ndarray:
+        return draw_maze(self.layout, states[-1], states)
+
+    def steer(self, state: np.ndarray, right: int, down: int) -> int:
+        """A push in this direction, along the columns where it is diagonal; without
+        one the point stays."""
+        if right:
+            return RIGHT if right > 0 else LEFT
+        if down:
+            return DOWN if down > 0 else UP
+        return STAY
 
     def _slide(self, state: np.ndarray, push: np.ndarray) -> np.ndarray:
         """Places [N, 2] after `MOVES` moves by `push` [2, N].

@@ -194,7 +194,7 @@ def test_an_end_that_is_also_cut_short_stays_both() -> None:
             next_obs=obs,
             success=np.array([False]),
         )
-        tape = recorder._Tape(spec)
+        tape = recorder.Tape(spec)
         tape.add(obs, np.zeros(1, int), np.zeros(1, np.uint8), step, 0)
         episode = tape.take(step, 0)
         assert (episode.terminated, episode.truncated) == expected
@@ -204,7 +204,7 @@ def test_stacks_are_recorded_as_they_were_seen() -> None:
     spec = Spec((2, 1, 1), "uint8", np.zeros(1), np.ones(1), 2, frames=2)
     seen = np.array([[4, 5], [5, 6], [6, 7]], np.uint8)[:, None, :, None, None]
     no = np.array([False])
-    tape = recorder._Tape(spec)
+    tape = recorder.Tape(spec)
     for obs, next_obs in pairwise(seen):
         step = Step(next_obs, np.ones(1, np.float32), no, no, next_obs, no)
         tape.add(obs, np.zeros(1, int), np.zeros(1, np.uint8), step, 0)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import pytest
 from data_sets import data_set, episode
 
-from curriculum import collect, diagnose, evaluate, export, train
+from curriculum import collect, diagnose, evaluate, export, play, train
 from curriculum.comparison import options
 from curriculum.setting import arms, command_line, flags
 
@@ -106,6 +106,8 @@ def test_every_command_of_the_documentation_is_understood(command: str, data: Pa
         command_line.read(evaluate.COMMAND, arguments, evaluate.PROG)
     elif module == "curriculum.export":
         command_line.read(export.COMMAND, arguments, export.PROG)
+    elif module == "curriculum.play":
+        command_line.read(play.COMMAND, arguments, play.PROG)
     elif "--help" not in arguments:
         assert module == "curriculum.train"
         flags.parse(train.without_preview(arguments)[1])

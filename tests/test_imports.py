@@ -80,7 +80,8 @@ ONLY = {  # a library -> the places that may import it
     "tensorboard": ("curriculum/listeners/*", "curriculum/listeners/_board/*"),
     "rich": ("curriculum/listeners/*", "curriculum/listeners/_phases/*"),
     "matplotlib": ("curriculum/report/*",),
-    "pygame": ("envs/*", "envs/*/*"),
+    "pygame": ("envs/*", "envs/*/*", "curriculum/run/playing/*"),
+    "imageio": ("curriculum/run/playing/*",),
     "h5py": ("curriculum/formats/*", "curriculum/formats/*/*"),
     "pyarrow": ("curriculum/formats/*", "curriculum/formats/*/*"),
     "sklearn": ("curriculum/report/*",),
@@ -94,6 +95,7 @@ ONLY = {  # a library -> the places that may import it
 NEVER = {  # modules that `--help` imports -> libraries it must not wait for
     "curriculum.train": ("torch", "matplotlib", "stable_baselines3", "tensorboard"),
     "curriculum.compare": ("torch", "matplotlib", "stable_baselines3", "tensorboard"),
+    "curriculum.play": ("torch", "pygame", "stable_baselines3", "tensorboard"),
     "curriculum.setting.flags": ("torch", "matplotlib"),
     "curriculum.export": ("torch", "matplotlib", "stable_baselines3"),
     "curriculum.shipping.standalone": ("torch", "gymnasium", "safetensors"),

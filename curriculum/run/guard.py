@@ -43,6 +43,24 @@ def set_up(planner: Planner, rows: Rows, spec: Spec, seeds: tuple[int, ...]) -> 
         ) from error
 
 
+def ask_strictly(
+    planner: Planner, spec: Spec, obs: np.ndarray, rows: np.ndarray
+) -> np.ndarray:
+    """The actions of a planner that is set up, for observations [n, *O] of the rows
+    with indices [n]; ValueError says what it did wrong."""
+    name = f"planner {type(planner).__name__}"
+    try:
+        with watched(name):
+            answer = np.asarray(planner.act(obs, rows))
+            return checked_actions(answer, spec, len(rows), name)
+    except BrokenAnswer:
+        raise
+    except BaseException as error:
+        if not is_fault(error):
+            raise
+        raise ValueError(f"{name} raised {described(error)}") from error
+
+
 class Guard:
     """Asks a planner that is set up, and survives what it does.
 

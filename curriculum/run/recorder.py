@@ -12,10 +12,8 @@ from typing import NamedTuple
 import numpy as np
 
 from curriculum.activity import Phase
-from curriculum.calls import described, is_fault, watched
 from curriculum.envs._base.door import Door
-from curriculum.run.actions import BrokenAnswer, checked_actions
-from curriculum.run.guard import set_up
+from curriculum.run.guard import ask_strictly, set_up
 from curriculum.types import Episode, Planner, Spec, Step, World, stream
 
 MOST_ROWS = 32  # that play at once
@@ -115,7 +113,6 @@ class _Stage:
         self.door = door
         self.spec = scene.spec
         self.actor = actor
-        self.name = f"planner {type(actor.planner).__name__}"
         planner = copy.deepcopy(actor.planner)
         self.planner = set_up(planner, door.rows, scene.spec, seeds)
         self.own_source = scene.sources.index(actor.name)
@@ -123,7 +120,7 @@ class _Stage:
         count = len(seeds)
         self.noise = np.zeros(count)  # [N] share of random actions in this episode
         self.warm_up = np.zeros(count, np.int64)  # [N] random steps still to take
-        self.tapes = [_Tape(scene.spec) for _ in range(count)]
+        self.tapes = [Tape(scene.spec) for _ in range(count)]
         self.steps = np.zeros(count, np.int64)  # [N] recorded
         self.played = np.zeros(count, np.int64)  # [N] episodes recorded
 
@@ -190,7 +187,7 @@ class _Stage:
         shape = () if spec.actions else (spec.action_size,)
         dtype = np.int64 if spec.actions else np.float32
         action = np.zeros((len(obs), *shape), dtype)
-        action[now] = self._ask(obs[now], now)
+        action[now] = ask_strictly(self.planner, self.spec, obs[now], now)
         source = np.full(len(obs), self.own_source, np.uint8)
         warming = self.warm_up[now] > 0
         for row in now[(self.noise[now] > 0) | warming].tolist():
@@ -200,19 +197,6 @@ class _Stage:
                 source[row] = self._random_source()
         self.warm_up[now] -= warming
         return action, source, ~warming
-
-    def _ask(self, obs: np.ndarray, rows: np.ndarray) -> np.ndarray:
-        """The planner's actions; ValueError says what it did wrong."""
-        try:
-            with watched(self.name):
-                answer = np.asarray(self.planner.act(obs, rows))
-                return checked_actions(answer, self.spec, len(rows), self.name)
-        except BrokenAnswer:
-            raise
-        except BaseException as error:
-            if not is_fault(error):
-                raise
-            raise ValueError(f"{self.name} raised {described(error)}") from error
 
     def _random_action(self, row: int) -> np.ndarray | int:
         chance = self.chance[row]
@@ -227,8 +211,8 @@ class _Stage:
         return self.own_source
 
 
-class _Tape:
-    """The present episode of one row."""
+class Tape:
+    """The present episode of one row, step by step."""
 
     def __init__(self, spec: Spec) -> None:
         self.spec = spec

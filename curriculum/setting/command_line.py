@@ -94,6 +94,18 @@ def _show_help(command: Command, given: Sequence[flags.Flag], prog: str) -> None
     help_text.show(prog, command.fields, described, families)
 
 
+def plugin_words(given: Sequence[flags.Flag], family: str) -> list[str]:
+    """The words that choose a plug-in of one family and set its fields; ValueError for
+    other flags than these and --trust."""
+    words = []
+    for flag in given:
+        if flag.name.partition(".")[0] == family:
+            words += [f"--{flag.name}", *flag.values]
+        elif flag.name != "trust":
+            raise ValueError(f"there is no flag --{flag.name}")
+    return words
+
+
 def join(given: Any) -> list[str]:
     """The words of flags."""
     return [word for flag in given for word in (f"--{flag.name}", *flag.values)]

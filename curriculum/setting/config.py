@@ -104,6 +104,9 @@ class Config:
     # policies that are written: the last one; also the best one by evaluations; all:
     # also one every --eval-every
     keep_policies: Literal["last", "best", "all"] = "best"
+    # at the end, write a film of an episode (episode.gif) and show it in TensorBoard;
+    # needs the extra [video]
+    record: bool = False
     # at the end, estimate the return of the last and the best policy from the buffer
     # alone; fqe: fitted Q evaluation
     ope: Literal["", "fqe"] = ""

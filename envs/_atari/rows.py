@@ -116,6 +116,9 @@ class AtariRows(Rows):
 
     def _restart(self, finished: np.ndarray) -> None:
         """Start games in the rows with these indices."""
+        self.last_screens = {
+            row: self.engine.picture(row).copy() for row in finished.tolist()
+        }
         seeds = np.full(finished.size, -1)
         is_due = self.age[finished] >= RESEED
         if is_due.any():
@@ -182,7 +185,14 @@ class AtariRows(Rows):
     def picture(self, row: int) -> np.ndarray:
         """The screen in colour (single engine) or the newest picture in grey (vector
         engine), enlarged."""
-        screen = self.engine.picture(row)
-        if screen.ndim == 2:
-            screen = np.repeat(screen[..., None], 3, -1)
-        return screen.repeat(ENLARGEMENT, 0).repeat(ENLARGEMENT, 1)
+        return _enlarged(self.engine.picture(row))
+
+    def last_picture(self, row: int) -> np.ndarray:
+        return _enlarged(self.last_screens[row])
+
+
+def _enlarged(screen: np.ndarray) -> np.ndarray:
+    """A screen in colour or grey as a picture [height, width, 3]."""
+    if screen.ndim == 2:
+        screen = np.repeat(screen[..., None], 3, -1)
+    return screen.repeat(ENLARGEMENT, 0).repeat(ENLARGEMENT, 1)

@@ -107,6 +107,31 @@ class Continuous(Dynamics, Protocol):
         ...
 
 
+@runtime_checkable
+class Traced(Dynamics, Protocol):
+    """A native world whose pictures show where the agent has been."""
+
+    def draw_trail(self, states: np.ndarray) -> np.ndarray:
+        """A picture [height, width, 3] uint8 of the last of the states [T, S] of an
+        episode, with a line from the first one to it."""
+        ...
+
+
+@runtime_checkable
+class Steerable(Dynamics, Protocol):
+    """A native world in which a person acts by the arrow keys."""
+
+    def steer(
+        self, state: np.ndarray, right: int, down: int
+    ) -> np.ndarray | int | None:
+        """The action that goes from one state [S] in a direction of its picture: a
+        number, or [A] in [-1, 1].
+
+        `right` and `down` are -1, 0 or 1; None where both are 0 and the agent cannot
+        stay."""
+        ...
+
+
 class NativeRows(Rows):
     """Rows of a native world."""
 
@@ -144,6 +169,7 @@ class NativeRows(Rows):
         self.obs = next_obs
         [finished] = (terminated | truncated).nonzero()
         if finished.size:
+            self.last_state = self.state.copy()
             self.obs = next_obs.copy()
             self._restart(finished)
         return Step(
@@ -197,6 +223,9 @@ class NativeRows(Rows):
 
     def picture(self, row: int) -> np.ndarray:
         return self.world.draw(self.state[row])
+
+    def last_picture(self, row: int) -> np.ndarray:
+        return self.world.draw(self.last_state[row])
 
 
 class NativeSimulator:

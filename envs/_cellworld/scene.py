@@ -1,5 +1,6 @@
 """Pictures of BotEvade: the arena, what the prey sees, its path, and the predator."""
 
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -33,6 +34,7 @@ GOAL_FILL = (196, 230, 196)
 GOAL_RING = (84, 160, 96)
 PREY_FILL = (52, 108, 200)
 PREY_LINE = (28, 60, 122)
+TRAIL = (150, 180, 228)
 PREDATOR_FILL = (208, 66, 58)
 PALE = (228, 182, 178)  # a predator out of sight, and the ring around one in sight
 PALE_LINE = (196, 148, 148)
@@ -98,12 +100,20 @@ class Canvas:
 
 
 def draw_scene(
-    cells: Cellworld, predator: Pose, prey: Pose, visible: bool, path: np.ndarray
+    cells: Cellworld,
+    predator: Pose,
+    prey: Pose,
+    visible: bool,
+    path: np.ndarray,
+    trail: np.ndarray,
 ) -> np.ndarray:
     """A picture [HEIGHT, WIDTH, 3] uint8 of predator and prey. `path` [k, 2] are the
-    waypoints of the prey; `visible` says whether it sees the predator."""
+    waypoints of the prey, `trail` [T, 2] its positions so far; `visible` says whether
+    it sees the predator."""
     canvas = Canvas()
     _draw_arena(canvas, cells, prey.xy)
+    for start, end in pairwise(trail):
+        canvas.line(start, end, TRAIL, 2)
     _draw_path(canvas, prey.xy, path)
     if visible:
         canvas.disc(predator.xy, PUFF_RADIUS, PALE, 2)

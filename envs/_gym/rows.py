@@ -115,6 +115,8 @@ class GymRows(Rows):
         success = self._successes(reported, finished)
         self.obs = next_obs
         if finished.any():
+            self.last_seeds = self.seeds.copy()
+            self.last_time = self.time.copy()
             self.obs = next_obs.copy()
             for row in np.flatnonzero(finished).tolist():
                 self.obs[row] = self._begin(row)
@@ -239,6 +241,11 @@ class GymRows(Rows):
     def picture(self, row: int) -> np.ndarray:
         seed = int(self.seeds[row])
         time = int(self.time[row])
+        return self.screens.picture(row, seed, time, self.history)
+
+    def last_picture(self, row: int) -> np.ndarray:
+        seed = int(self.last_seeds[row])
+        time = int(self.last_time[row])
         return self.screens.picture(row, seed, time, self.history)
 
 

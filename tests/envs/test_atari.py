@@ -71,6 +71,18 @@ def test_an_observation_stacks_four_pictures_the_first_three_black(engine):
     )
 
 
+@both
+def test_the_last_picture_is_that_of_the_end(engine):
+    made = rows(0, engine=engine, max_steps=30, **FREE)
+    longer = rows(0, engine=engine, max_steps=31, **FREE)
+    plan = actions(made.world, 30, 1)
+    play(made, plan)
+    play(longer, plan)
+    assert (made.time[0], longer.time[0]) == (0, 30)
+    np.testing.assert_array_equal(made.last_picture(0), longer.picture(0))
+    assert (made.picture(0) != longer.picture(0)).any()
+
+
 @pytest.mark.parametrize("height", [210, 250])
 def test_a_picture_is_the_mean_over_areas_of_the_screen(height):
     screen = stream(0, "screen").integers(256, size=(2, height, 160)).astype(np.uint8)

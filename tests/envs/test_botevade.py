@@ -743,3 +743,43 @@ def test_preselecting_occluders_does_not_change_what_is_seen(world):
             seen[-1], sees_body(eye, centre, turn, PREDATOR_BODY, blocks)
         )
     assert world == "00_00" or 0.1 < np.concatenate(seen).mean() < 0.9
+
+
+@pytest.mark.parametrize("actions", ["all", "points", "continuous"])
+def test_keys_send_the_prey_where_they_point(actions: str):
+    world = BotEvade(world="00_00", actions=actions)  # type: ignore[arg-type]
+    rows = NativeRows(world, [np.random.default_rng(0)])
+    rows.reset()
+
+    def moved(right: int, down: int, steps: int) -> np.ndarray:
+        """How far the prey moves, x and y."""
+        columns = [COLUMN["prey_x"], COLUMN["prey_y"]]
+        before = rows.state[0, columns].copy()
+        for _ in range(steps):
+            rows.step(np.array([world.steer(rows.state[0], right, down)]))
+        return rows.state[0, columns] - before
+
+    if actions == "points":  # there are few of them
+        assert world.steer(rows.state[0], 1, 0) in range(len(world.places))
+        return
+    moved(1, 0, 2)  # from the edge, until it has speed
+    east = moved(1, 0, 2)
+    assert east[0] == pytest.approx(0.25, rel=0.1)  # at full speed
+    assert abs(east[1]) < 0.03
+    moved(0, -1, 1)
+    assert moved(0, -1, 1)[1] > 0.08  # up is north
+    moved(0, 0, 3)
+    assert np.hypot(*moved(0, 0, 3)) < 0.03  # it stays
+
+
+def test_the_trail_of_the_prey_is_drawn():
+    world = BotEvade()
+    states = np.tile(world.begin(np.random.default_rng(0), 1), (2, 1))
+    states[:, COLUMN["prey_x"]] = 0.3, 0.5
+    states[:, COLUMN["prey_y"]] = 0.9
+    row, column = int(316 - 0.4 * 704), int(360 - 0.1 * 704)  # half-way
+    wanted = (150, 180, 228)
+    trail = world.draw_trail(states)[row - 2 : row + 3, column]
+    assert np.abs(trail.astype(int) - wanted).max(-1).min() < 12
+    plain = world.draw(states[-1])[row - 2 : row + 3, column]
+    assert np.abs(plain.astype(int) - wanted).max(-1).min() > 12

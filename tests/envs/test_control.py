@@ -197,6 +197,18 @@ def test_the_cart_stands_where_the_state_says_and_the_pole_leans():
     )
 
 
+def test_the_last_picture_is_that_of_the_end():
+    rows = CartPole().rows([np.random.default_rng(0)])
+    rows.reset()
+    over = False
+    while not over:
+        step = rows.step(np.array([1]))
+        over = bool(step.terminated[0])
+    expected = CartPole().draw(step.next_obs[0])
+    np.testing.assert_array_equal(rows.last_picture(0), expected)
+    assert (rows.picture(0) != expected).any()
+
+
 def test_the_rod_points_where_it_stands_and_the_arc_where_it_goes():
     red, blue = (204, 77, 77), (60, 90, 200)
     up, quarter = (

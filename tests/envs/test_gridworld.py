@@ -382,3 +382,32 @@ def test_the_vector_environment_draws_every_row():
     batch.step(np.array([GO, RIGHT]))
     first, second = batch.render()
     assert first[10, 60].tolist() == second[60, 10].tolist() == [255, 0, 0]
+
+
+@pytest.mark.parametrize("heading", range(4))
+def test_keys_turn_towards_where_they_point(heading: int):
+    state = np.array([5, 5, heading])
+    keys = [(0, -1), (1, 0), (0, 1), (-1, 0)]  # up, right, down, left
+    assert Gridworld().steer(state, *keys[heading]) == GO
+    assert Gridworld().steer(state, *keys[(heading + 1) % 4]) == RIGHT
+    assert Gridworld().steer(state, *keys[heading - 1]) == LEFT
+    assert Gridworld().steer(state, *keys[heading - 2]) == LEFT  # twice
+    assert Gridworld().steer(state, 0, 0) is None
+
+
+def test_the_trail_connects_the_cells_of_the_episode():
+    states = np.array([(0, 0, 1), (0, 1, 1), (0, 2, 1), (1, 2, 2)])
+    picture = Gridworld().draw_trail(states).astype(int)
+    assert (picture.shape, picture.dtype.kind) == ((500, 500, 3), "i")
+
+    def shows(colour: tuple[int, int, int], row: float, column: float) -> bool:
+        """Cells are 48 pixels wide, inside a frame of 10."""
+        pixel = picture[int(10 + 48 * row), int(10 + 48 * column)]
+        return bool(np.abs(pixel - colour).max() < 4)
+
+    trail, red, stone = (120, 152, 216), (214, 69, 65), (72, 82, 96)
+    assert all(shows(trail, 0.5, column) for column in (0.5, 1, 1.5, 2, 2.5))
+    assert shows(red, 1.5, 2.5)
+    assert shows(stone, 2.5, 2.5)
+    assert not shows(trail, 0.5, 3)
+    assert not shows(trail, 1.5, 1.5)

@@ -765,6 +765,21 @@ def test_a_row_is_drawn_as_gymnasium_draws_it(id):
         rows.step(action)
 
 
+def test_the_last_picture_is_that_of_the_end():
+    rows = rows_of(Gym(id="CartPole-v1"), generators(0))
+    rows.reset()
+    seed = int(rows.seeds[0])
+    bare = gym.make("CartPole-v1", render_mode="rgb_array")
+    bare.reset(seed=seed)
+    over = False
+    while not over:
+        over = bool(rows.step(np.array([1])).terminated[0])
+        bare.step(1)
+    expected: Any = bare.render()
+    np.testing.assert_array_equal(rows.last_picture(0), expected)
+    assert (rows.picture(0) != expected).any()
+
+
 def test_a_world_without_pictures_says_so(monkeypatch):
     rows = rows_of(toy(monkeypatch), generators(0))
     rows.reset()

@@ -549,3 +549,17 @@ def test_the_picture_shows_walls_goal_start_agent_and_trail():
     )
     assert tuple(trail[50, 90].tolist()) == tuple(trail[110, 130].tolist()) == blue
     assert Pointmass(maze="u").draw(np.array([0.5, 0.5])).shape == (500, 164, 3)
+
+
+def test_keys_push_and_without_a_key_the_point_stays():
+    steer = Pointmass().steer
+    place = np.array([0.5, 0.5])
+    keys = {(0, 0): STAY, (-1, 0): LEFT, (1, 0): RIGHT, (0, -1): UP, (0, 1): DOWN}
+    assert {key: steer(place, *key) for key in keys} == keys
+    assert steer(place, 1, 1) == RIGHT
+
+
+def test_the_trail_is_drawn_behind_the_agent():
+    states = np.array([(0.5, 0.5), (0.5, 1.5), (2.5, 1.5)])
+    drawn = Pointmass().draw_trail(states)
+    np.testing.assert_array_equal(drawn, Pointmass().draw(states[-1], states))

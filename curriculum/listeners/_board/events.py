@@ -29,6 +29,8 @@ Value: TypeAlias = Summary.Value
 VERSION = "brain.Event:2"  # of the format
 LENGTH = struct.Struct("<Q")
 CHECKSUM = struct.Struct("<I")
+GIF_SIZE = struct.Struct("<HH")  # width and height
+GIF_SIZE_AT = 6  # in a file
 _numbers = itertools.count()  # of the files of this process
 
 
@@ -81,12 +83,18 @@ def text(tag: str, words: str) -> Value:
     return Value(tag=f"{tag}/text_summary", tensor=tensor, metadata=_TEXT)
 
 
-def picture(tag: str, png: bytes, height: int, width: int) -> Value:
-    """A picture, given as a PNG file."""
+def picture(tag: str, encoded: bytes, height: int, width: int) -> Value:
+    """A picture, given as a PNG file, or another one that browsers show."""
     image = Summary.Image(
-        height=height, width=width, colorspace=3, encoded_image_string=png
+        height=height, width=width, colorspace=3, encoded_image_string=encoded
     )
     return Value(tag=tag, image=image)
+
+
+def film(tag: str, gif: bytes) -> Value:
+    """A film, given as a GIF file."""
+    width, height = GIF_SIZE.unpack_from(gif, GIF_SIZE_AT)
+    return picture(tag, gif, height, width)
 
 
 def chart_page(layout: Layout) -> Value:

@@ -27,6 +27,7 @@ HOUSEKEEPING = (
     "checkpoint_every",
     "compress_every",
     "techniques",
+    "record",
 )
 
 Value = bool | int | float | str
