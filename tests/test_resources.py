@@ -74,5 +74,6 @@ def test_the_package_refuses_what_is_no_command(
     word: str, hint: str, capsys: pytest.CaptureFixture
 ):
     message = refused(capsys, main, [word])
-    listed = f"there are: collect, compare, diagnose, summarize, train{hint}"
+    names = "collect, compare, diagnose, evaluate, export, play, summarize, train"
+    listed = f"there are: {names}{hint}"
     assert f"{word!r} is not a command; {listed}" in message

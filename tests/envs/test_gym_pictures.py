@@ -210,7 +210,10 @@ def test_small_boxes_of_bytes_are_numbers(monkeypatch: pytest.MonkeyPatch):
 
 @pytest.mark.parametrize(
     ("actions", "learner"),
-    [(spaces.Discrete(2), "dqn"), (spaces.Box(-1, 1, (1,)), "td3bc")],
+    [
+        pytest.param(spaces.Discrete(2), "dqn", marks=pytest.mark.slow),
+        (spaces.Box(-1, 1, (1,)), "td3bc"),
+    ],
 )
 def test_a_run_trains_on_pictures_from_start_to_end(
     actions: gym.Space, learner: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Any

@@ -512,9 +512,9 @@ def assert_drawn(
     [
         (6, 3, "some", (0, 1), 1 << 24),
         (17, 3, "some", (0, 1, 2), 0),
-        (16, 4, "all", (0,), 0),
+        pytest.param(16, 4, "all", (0,), 0, marks=pytest.mark.slow),
         (16, 4, "all", (0, 1), 1 << 24),
-        (9, 2, "planner", (0,), 1 << 24),
+        pytest.param(9, 2, "planner", (0,), 1 << 24, marks=pytest.mark.slow),
         (130, 3, "most", (4, 5, 6), 1 << 24),
     ],
 )

@@ -180,7 +180,7 @@ def test_training_goes_on_as_if_nothing_had_been_estimated():
 
 
 def policies(folder: Path) -> dict[str, bytes]:
-    paths = sorted(folder.rglob("policy-*.safetensors"))
+    paths = sorted(folder.rglob("policy-*.cur"))
     return {str(path.relative_to(folder)): path.read_bytes() for path in paths}
 
 
@@ -189,7 +189,7 @@ def test_policies_are_the_same_with_and_without_estimates(tmp_path: Path):
     *_, final = loop.train(with_estimates, tmp_path / "with")
     *_, plain = loop.train(replace(with_estimates, ope=""), tmp_path / "without")
     written = policies(tmp_path / "with")
-    assert set(written) == {f"seed0/policy-{name}.safetensors" for name in LAST_BEST}
+    assert set(written) == {f"seed0/policy-{name}.cur" for name in LAST_BEST}
     assert written == policies(tmp_path / "without")
     added = final.values.keys() - plain.values.keys()
     figures = ("fqe", "discounted_reward", "discounted_error")

@@ -231,9 +231,10 @@ BOX = {"env": "pendulum", "planner": "swing_up"}
         BOX | {"learner": CalQL(hidden=(16,), batch_size=16, samples=2)},
         # networks rest
         BOX
-        | {"learner": TD3BC(hidden=(16,), batch_size=16, delay=3, return_range=True)},
-        BOX
-        | {"learner": TD3BC(hidden=(16,), batch_size=16, delay=3), "engine": "native"},
+        | {
+            "learner": TD3BC(hidden=(16,), batch_size=16, delay=3, return_range=True),
+            "engine": "native",
+        },
         # draws whom to ask, and ranks how sure the learner is
         {
             "learner": CQL(hidden=(16,), batch_size=16, label_weight=1.0),
