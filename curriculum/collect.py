@@ -10,13 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from curriculum import train
-from curriculum.activity import Interrupted, phase
-from curriculum.listeners.progress import Progress
+from curriculum.activity import phase
 from curriculum.setting import flags, plugins
-from curriculum.setting.command_line import Command, Words, join, read, value_of
+from curriculum.setting.command_line import Command, Words, join, value_of
 from curriculum.setting.config import Config, settings_of
 from curriculum.setting.description import Field
-from curriculum.trust import trusting_words
 
 if TYPE_CHECKING:
     from curriculum.data.dataset import DataSet
@@ -87,24 +85,8 @@ def main(argv: list[str] | None = None) -> None:
         flags.fail(PROG, plugins.unknown("command", name, list(COMMANDS)))
     command = COMMANDS[name]
     prog = f"{PROG} {name}"
-    finished = True
-    status = 2  # refused before any work
-    trust = trusting_words(words)
-    with train.signals() as stop, Progress().following(stop), trust:
-        try:
-            work = command.prepare(read(command, words, prog))
-            status = 1
-            work()
-        except (ValueError, OSError) as error:
-            flags.fail(prog, error, status)
-        except MemoryError:
-            flags.fail(prog, "there is not enough memory", status)
-        except Interrupted:
-            finished = False
-    if not finished:
-        again = "the same command goes on where it was" if name == "make" else ""
-        words_of_end = "; ".join(filter(None, ["stopped", again]))
-        flags.fail(prog, words_of_end, 128 + stop.signal)
+    again = "; the same command goes on where it was" if name == "make" else ""
+    train.carry_out(command, words, prog, stopped=f"stopped{again}")
 
 
 def _list_commands() -> None:

@@ -14,13 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from curriculum import train
-from curriculum.activity import Interrupted, phase
+from curriculum.activity import phase
 from curriculum.files import write_text
-from curriculum.listeners.progress import Progress
 from curriculum.setting import flags
-from curriculum.setting.command_line import Command, Words, plugin_words, read
+from curriculum.setting.command_line import Command, Words, plugin_words
 from curriculum.setting.description import Field
-from curriculum.trust import trusting_words
 from curriculum.types import Planner
 
 if TYPE_CHECKING:
@@ -56,23 +54,9 @@ FIELDS = (
 
 def main(argv: list[str] | None = None) -> None:
     """Measure every run, then write tables and figures."""
-    argv = sys.argv[1:] if argv is None else argv
-    finished = True
-    status = 2  # refused before any work
-    trust = trusting_words(argv)
-    with train.signals() as stop, Progress().following(stop), trust:
-        try:
-            work = prepare(read(COMMAND, argv, PROG))
-            status = 1
-            work()
-        except (ValueError, OSError) as error:
-            flags.fail(PROG, error, status)
-        except MemoryError:
-            flags.fail(PROG, "there is not enough memory; lower --states", status)
-        except Interrupted:
-            finished = False
-    if not finished:
-        flags.fail(PROG, "stopped; nothing was written", 128 + stop.signal)
+    words = sys.argv[1:] if argv is None else argv
+    stopped = "stopped; nothing was written"
+    train.carry_out(COMMAND, words, PROG, "--states", stopped)
 
 
 class Question(NamedTuple):

@@ -17,14 +17,12 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import numpy as np
 
 from curriculum import train
-from curriculum.activity import Interrupted, Phase, overhearing, phase
+from curriculum.activity import Phase, overhearing, phase
 from curriculum.files import write_text
-from curriculum.listeners.progress import Progress
 from curriculum.setting import flags, plugins
-from curriculum.setting.command_line import Command, Words, read
+from curriculum.setting.command_line import Command, Words
 from curriculum.setting.config import flat
 from curriculum.setting.description import Field
-from curriculum.trust import trusting_words
 
 if TYPE_CHECKING:
     from curriculum.report.evaluation_table import Row
@@ -75,23 +73,9 @@ FIELDS = (
 
 def main(argv: list[str] | None = None) -> None:
     """Let everybody play, then print the table."""
-    argv = sys.argv[1:] if argv is None else argv
-    finished = True
-    status = 2  # refused before any work
-    trust = trusting_words(argv)
-    with train.signals() as stop, Progress().following(stop), trust:
-        try:
-            work = prepare(read(COMMAND, argv, PROG))
-            status = 1
-            work()
-        except (ValueError, OSError) as error:
-            flags.fail(PROG, error, status)
-        except MemoryError:
-            flags.fail(PROG, "there is not enough memory; lower --episodes", status)
-        except Interrupted:
-            finished = False
-    if not finished:
-        flags.fail(PROG, "stopped; nothing was written", 128 + stop.signal)
+    words = sys.argv[1:] if argv is None else argv
+    stopped = "stopped; nothing was written"
+    train.carry_out(COMMAND, words, PROG, "--episodes", stopped)
 
 
 class Contest(NamedTuple):

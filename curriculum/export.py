@@ -12,10 +12,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
-from curriculum.setting import flags
-from curriculum.setting.command_line import Command, Words, read
+from curriculum import train
+from curriculum.setting.command_line import Command, Words
 from curriculum.setting.description import Field
-from curriculum.trust import trusting_words
 
 PROG = "python -m curriculum.export"
 FIELDS = (
@@ -27,15 +26,8 @@ FIELDS = (
 
 def main(argv: list[str] | None = None) -> None:
     """Write the policy and say how well it agrees."""
-    argv = sys.argv[1:] if argv is None else argv
-    status = 2  # refused before any work
-    with trusting_words(argv):
-        try:
-            work = prepare(read(COMMAND, argv, PROG))
-            status = 1
-            work()
-        except (ValueError, OSError) as error:
-            flags.fail(PROG, error, status)
+    words = sys.argv[1:] if argv is None else argv
+    train.carry_out(COMMAND, words, PROG)
 
 
 def prepare(words: Words) -> Callable[[], None]:

@@ -15,13 +15,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from curriculum import train
-from curriculum.activity import Interrupted, phase
+from curriculum.activity import Interrupted, is_stopping, phase
 from curriculum.files import write_text
-from curriculum.listeners.progress import Progress
 from curriculum.setting import flags
-from curriculum.setting.command_line import Command, Words, plugin_words, read
+from curriculum.setting.command_line import Command, Words, plugin_words
 from curriculum.setting.description import Field
-from curriculum.trust import trusting_words
 from curriculum.types import Planner
 
 if TYPE_CHECKING:
@@ -59,25 +57,9 @@ FIELDS = (
 
 def main(argv: list[str] | None = None) -> None:
     """Play, then write what was asked for."""
-    argv = sys.argv[1:] if argv is None else argv
     os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
-    finished = True
-    status = 2  # refused before anything is played
-    trust = trusting_words(argv)
-    with train.signals() as stop, Progress().following(stop), trust:
-        try:
-            work = prepare(read(COMMAND, argv, PROG))
-            status = 1
-            work()
-            finished = not stop()
-        except (ValueError, OSError) as error:
-            flags.fail(PROG, error, status)
-        except MemoryError:
-            flags.fail(PROG, "there is not enough memory; lower --max-steps", status)
-        except Interrupted:
-            finished = False
-    if not finished:
-        flags.fail(PROG, "stopped", 128 + stop.signal)
+    words = sys.argv[1:] if argv is None else argv
+    train.carry_out(COMMAND, words, PROG, "--max-steps")
 
 
 class Scene(NamedTuple):
@@ -204,6 +186,8 @@ def play(scene: Scene) -> None:
         print(f"film      {scene.film}")
     if session.problem:
         raise ValueError(session.problem)
+    if is_stopping():  # what was played is written all the same
+        raise Interrupted
 
 
 def _filmed(scene: Scene, path: Path, stack: ExitStack) -> "Session":

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import yaml
 
+from curriculum import train
 from curriculum.setting import flags
-from curriculum.setting.command_line import Command, Words, read
-from curriculum.trust import trusting_words
+from curriculum.setting.command_line import Command, Words
 
 PROG = "python -m curriculum.summarize"
 COMPARISON = "compare.yaml"  # in the folder of one
@@ -23,15 +23,8 @@ COMPARISON = "compare.yaml"  # in the folder of one
 
 def main(argv: list[str] | None = None) -> None:
     """Write the page of every folder that is named."""
-    argv = sys.argv[1:] if argv is None else argv
-    status = 2  # refused before anything is written
-    with trusting_words(argv):
-        try:
-            work = prepare(read(COMMAND, argv, PROG))
-            status = 1
-            work()
-        except (ValueError, OSError) as error:
-            flags.fail(PROG, error, status)
+    words = sys.argv[1:] if argv is None else argv
+    train.carry_out(COMMAND, words, PROG)
 
 
 def prepare(words: Words) -> Callable[[], None]:

@@ -27,6 +27,7 @@ from curriculum.types import Listener, Record
 if TYPE_CHECKING:
     from curriculum.run.folders import Found
     from curriculum.run.lock import Lock
+    from curriculum.setting.command_line import Command
 
 PROG = "python -m curriculum.train"
 LISTENERS = ("table", "tensorboard")  # beside the display of progress
@@ -174,6 +175,36 @@ def signals() -> Iterator[Stop]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def carry_out(
+    command: "Command",
+    words: list[str],
+    prog: str,
+    lower: str = "",
+    stopped: str = "stopped",
+) -> None:
+    """Check what a command is asked for, then do it.
+
+    Ends the program with one sentence, and status 2 where the command is refused, 1
+    where it fails, 128 and its number after a signal. `lower` names the flag that saves
+    memory, `stopped` is said after a signal."""
+    from curriculum.setting.command_line import read
+
+    status = 2  # refused before any work
+    trust = trusting_words(words)
+    with signals() as stop, Progress().following(stop), trust, suppress(Interrupted):
+        try:
+            work = command.prepare(read(command, words, prog))
+            status = 1
+            work()
+        except (ValueError, OSError) as error:
+            flags.fail(prog, error, status)
+        except MemoryError:
+            advice = f"; lower {lower}" if lower else ""
+            flags.fail(prog, f"there is not enough memory{advice}", status)
+        return
+    flags.fail(prog, stopped, 128 + stop.signal)
 
 
 # --- the folder ---
