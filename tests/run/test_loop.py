@@ -188,7 +188,13 @@ def test_a_seed_without_data_learns_nothing_and_says_so():
     assert np.isnan(run.buffer.read_shares()).all()
 
 
-@pytest.mark.parametrize("broken_off_after", [1, 2, 4, 6, 9, 11, 14, 19, 23, 28])
+@pytest.mark.parametrize(
+    "broken_off_after",
+    [
+        *(1, 4, 9, 14, 23),
+        *(pytest.param(n, marks=pytest.mark.slow) for n in (2, 6, 11, 19, 28)),
+    ],
+)
 def test_a_run_broken_off_anywhere_and_resumed_equals_one_that_was_not(
     tmp_path: Path, broken_off_after: int
 ):
@@ -473,9 +479,20 @@ def test_a_run_of_n_steps_extended_to_2n_ends_as_one_of_2n(tmp_path: Path):
 
 
 # the start from a data set has its own tests
-@pytest.mark.parametrize("start", sorted({*plugins.names("start")} - {"dataset"}))
-@pytest.mark.parametrize("gate", plugins.names("gate"))
-@pytest.mark.parametrize("decay", plugins.names("decay"))
+STARTS = sorted({*plugins.names("start")} - {"dataset"})
+TOGETHER = [
+    # every pair of two by default, all three together where there is time
+    pytest.param(
+        *(decay, gate, start),
+        marks=() if (i + j + k) % len(STARTS) == 0 else pytest.mark.slow,
+    )
+    for i, decay in enumerate(plugins.names("decay"))
+    for j, gate in enumerate(plugins.names("gate"))
+    for k, start in enumerate(STARTS)
+]
+
+
+@pytest.mark.parametrize(("decay", "gate", "start"), TOGETHER)
 def test_every_decay_gate_and_start_run_together(decay: str, gate: str, start: str):
     chosen = plugins.make("start", start, **({} if start == "none" else {"size": 64}))
     records = list(
