@@ -138,8 +138,9 @@ def choices(argv: list[str]) -> Choices:
         _require_trust_of_code(written, flags)
         written |= _world_of_data(written | flags)
     if "techniques" in flags:
-        for group in techniques.describe(_technique_names(written)):
-            if group not in techniques.describe(_technique_names(flags)):
+        kept = techniques.groups(_technique_names(flags))
+        for group in techniques.groups(_technique_names(written)):
+            if group not in kept:
                 written = _without_group(written, group)
     chosen: dict[str, str] = {}
     for family in FAMILIES:
@@ -276,7 +277,8 @@ def _technique_names(settings: Mapping[str, Text]) -> Sequence[str]:
     every = settings.get("compress_every")
     if words or every is None:
         return words or ()
-    return techniques.DEFAULT if _value(Field("", int, 0, ""), every) else ()
+    is_on = _value(Field("compress_every", int, 0, ""), every)
+    return techniques.DEFAULT if is_on else ()
 
 
 def _techniques(
@@ -311,8 +313,9 @@ def _require_trust_of_code(
         if chosen.get(family) and chosen[family] != _one_name(written, family):
             continue  # a setting of another plug-in
         for word in text.words or ():
-            # module:Class or the path of a file, also inside name=value
-            if ":" in word or word.endswith(".py"):
+            # module:Class or the path of a file, also inside name=value or a chain
+            parts = techniques.links(word)
+            if ":" in word or any(part.endswith(".py") for part in parts):
                 what = f"{name}: {values.shown(word)} in the settings file {text.file}"
                 require_trust(what, word)
 

@@ -28,10 +28,18 @@ def group(name: str) -> str:
     return name.rpartition(":")[2].lower()
 
 
+def groups(choices: Iterable[str]) -> dict[str, str]:
+    """The names of the techniques of all chains, by the group of their settings; none
+    is imported."""
+    return {group(name): name for choice in choices for name in links(choice)}
+
+
 def describe(choices: Iterable[str]) -> dict[str, Description]:
     """Describe the techniques of all chains, by the group of their settings."""
-    names = dict.fromkeys(name for choice in choices for name in links(choice))
-    return {group(name): plugins.describe("technique", name) for name in names}
+    return {
+        prefix: plugins.describe("technique", name)
+        for prefix, name in groups(choices).items()
+    }
 
 
 def make(

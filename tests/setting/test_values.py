@@ -133,8 +133,19 @@ def test_code_that_a_settings_file_names_needs_trust(tmp_path: Path):
         f"decay: {plugin}",
         "planner: canary:Planner",
         f"techniques: {plugin}",
+        f"techniques: {plugin}+quantize",
+        f"techniques: quantize+{plugin}",
     ):
         assert "give --trust" in refused(f"{line}\n", tmp_path)
+
+
+def test_code_of_a_settings_file_that_a_flag_replaces_is_not_run(tmp_path: Path):
+    plugin = tmp_path / "canary.py"
+    plugin.write_text("raise SystemExit('it was run')\n")
+    path = tmp_path / "mine.yaml"
+    path.write_text(f"techniques: {plugin}+quantize\n")
+    config = flags.read(["--config", str(path), "--techniques", "prune"]).config
+    assert config.techniques == ("prune",)
 
 
 @pytest.mark.parametrize(
