@@ -21,6 +21,7 @@ from typing import (
     Self,
     get_args,
     get_type_hints,
+    runtime_checkable,
 )
 
 import numpy as np
@@ -334,6 +335,18 @@ class Simulator(Protocol):
 
         Returns rewards [n, H] float64, 0 after a true end; whether each copy ended, [n]
         bool; and the last states [n, ...]."""
+        ...
+
+
+@runtime_checkable
+class KeyedSimulator(Simulator, Protocol):
+    """A simulator that tells whether two copies are in the same state."""
+
+    def keys(self, state: np.ndarray) -> list[bytes]:
+        """A key of 16 bytes for each of n states.
+
+        States with equal keys go on alike, whichever row and episode they come from,
+        except for time limits and for rewards that fall as time goes by."""
         ...
 
 
