@@ -7,10 +7,11 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from curriculum.planners._generators import SeedGenerators
-from curriculum.planners._search.graph import Graph
+from curriculum.planners._search.graph import Graph, Route
 from curriculum.types import KeyedSimulator, Planner, Rows, Spec, State, within
 
 KEY_BYTES = 16
+MOST_ROUTES = 10_000  # that are kept for other seeds
 
 
 @dataclass(kw_only=True)
@@ -56,6 +57,7 @@ class UniformCost(Planner):
         # of best paths, and of those to where a search goes on, which are taken once
         self.best = [_Memory(self.memory) for _ in seeds]
         self.provisional = [_Memory(self.memory) for _ in seeds]
+        self.routes: dict[bytes, Route | None] = {}
         return self
 
     def act(self, obs: np.ndarray, rows: np.ndarray) -> np.ndarray:
@@ -76,9 +78,7 @@ class UniformCost(Planner):
         if key in provisional.actions:
             return provisional.actions.pop(key)
         generator = self.generators.of_seed[seed]
-        route = Graph(self.simulator, state, self.actions, generator).search(
-            self.states
-        )
+        route = self._search(key, state, generator)
         if route is None:
             return int(generator.integers(self.actions))
         if route.is_best:
@@ -87,6 +87,24 @@ class UniformCost(Planner):
             self._warn()
             provisional.keep(route.keys[1:], route.actions[1:])
         return route.actions[0]
+
+    def _search(
+        self, key: bytes, state: np.ndarray, generator: np.random.Generator
+    ) -> Route | None:
+        """Search from a state [1, ...], unless that was done for any of the seeds.
+
+        Where nothing is drawn the result depends on the state alone, so that a seed
+        acts as it would without the others."""
+        if key in self.routes:
+            return self.routes[key]
+        before = generator.bit_generator.state
+        graph = Graph(self.simulator, state, self.actions, generator)
+        route = graph.search(self.states)
+        if generator.bit_generator.state == before:
+            self.routes[key] = route
+        if len(self.routes) > MOST_ROUTES:
+            del self.routes[next(iter(self.routes))]
+        return route
 
     def _warn(self) -> None:
         warnings.warn(

@@ -143,6 +143,20 @@ def test_states_on_earlier_paths_need_no_search(monkeypatch):
     assert actor.act(rows.obs, np.arange(1)).tolist() == [1]
 
 
+def test_seeds_share_searches_but_not_what_they_remember(monkeypatch):
+    world = Graph(leads_to=[[0, 1], [0, -1]], pays=[[0, 0], [0, 1]])
+    rows = world.rows([stream(seed, "environment") for seed in (0, 1)])
+    rows.reset()
+    actor = UniformCost().setup(rows, spec_of(world), (0, 1))
+    actor.act(rows.obs[:1], np.array([0]))
+    monkeypatch.setattr(actor.simulator, "step", None)
+    rows.state[:] = [[0], [1]]
+    with pytest.raises(TypeError):  # it searches: only the first seed has been there
+        actor.act(rows.obs[1:], np.array([1]))
+    rows.state[:] = 0
+    assert actor.act(rows.obs, np.array([0, 1])).tolist() == [1, 1]
+
+
 def test_only_the_newest_actions_are_remembered():
     corridor = Graph(
         leads_to=[[0, 1], [0, 2], [1, 3], [2, -1]], pays=[[0, 0]] * 3 + [[0, 1]]
