@@ -81,6 +81,7 @@ class Explorer(Planner):
 
     def setup(self, rows: Rows, spec: Spec, seeds: tuple[int, ...]) -> Self:
         computing: Computing = getattr(self, "computing", Computing())
+        self.computing = computing
         self.shape = (len(seeds), rows.count // len(seeds))  # (P, E)
         self.own: Learner = self._make_learner(spec).setup(
             spec, seeds, computing.device, computing.precision
