@@ -55,8 +55,8 @@ class Explorer(Planner):
     bonus: str = "rnd"
     # settings of the bonus, such as width=400 layers=2; unless they are given, its
     # schedule is constant, since the planning rate decides how long it explores, and
-    # its memory 200 batches, since what is left to find must not pay ever less; rnd pays
-    # the root of the error
+    # its memory 200 batches, since what is left to find must not pay ever less; rnd
+    # pays the root of the error
     bonus_settings: tuple[str, ...] = ()
     # of the bonus beside the reward of the world: towards 0 it soon repeats what is
     # rewarded, if it is large it goes on looking elsewhere
