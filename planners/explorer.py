@@ -60,7 +60,7 @@ class Explorer(Planner):
     bonus_settings: tuple[str, ...] = ()
     # of the bonus beside the reward of the world: towards 0 it soon repeats what is
     # rewarded, if it is large it goes on looking elsewhere
-    weight: float = 1.0
+    weight: float = 2.0
     # whether the bonus is its only reward: it explores everything, the goal or not
     unsupervised: bool = False
     # how it learns; empty: dqn for discrete actions, sac for those of a box
