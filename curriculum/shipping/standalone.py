@@ -66,6 +66,8 @@ class Policy:
 
     def __init__(self, contract: dict[str, Any], operations: list, arrays: Arrays):
         self.contract = contract
+        self.operations = operations
+        self.arrays = arrays
         observation = _entry(contract, "observation", dict)
         self._shape = _shape(observation)
         self._dtype = _dtype(observation, OBSERVATION_DTYPES)
