@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from curriculum import evaluate, train
-from curriculum.run import players
+from curriculum.run import opened
 
 WORDS = """--seeds 3 5 --steps 160 --eval-every 80 --eval-episodes 4 --log-every 40
     --checkpoint-every 80 --start.size 64 --learner.hidden 32 --learner.batch-size 16
@@ -175,13 +175,13 @@ def test_what_cannot_be_evaluated_is_refused_in_one_sentence(
 
 
 def test_ctrl_c_ends_with_one_sentence(finished, tmp_path, capsys, monkeypatch):
-    play = players.play_learner
+    play = opened.play_learner
 
     def interrupted(*words: Any) -> Any:
         signal.raise_signal(signal.SIGINT)
         return play(*words)
 
-    monkeypatch.setattr(players, "play_learner", interrupted)
+    monkeypatch.setattr(opened, "play_learner", interrupted)
     with pytest.raises(SystemExit) as end:
         evaluate.main([str(finished), "--out", str(tmp_path / "out")])
     assert end.value.code == 130

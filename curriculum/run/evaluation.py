@@ -210,6 +210,26 @@ def play_learner(
     return played._replace(value=value[0]) if value else played
 
 
+def play_policies(
+    acts: Sequence[Callable[[np.ndarray], np.ndarray]],
+    world: World,
+    episodes: Sequence[int],
+    seeds: Sequence[int],
+) -> Episodes:
+    """Let policies play that are functions of observations [n, *O], one for each seed,
+    [P, N]."""
+    owners = [f"evaluation of seed {seed}" for seed in seeds]
+    owner = np.repeat(np.arange(len(acts)), len(episodes))
+
+    def act(obs: np.ndarray, now: np.ndarray) -> np.ndarray:
+        own = owner[now]
+        parts = [acts[index](obs[own == index]) for index in np.unique(own)]
+        return np.concatenate(parts)  # rows are in order of seeds
+
+    with evaluation_door(world, episodes, owners) as door:
+        return play(act, door).reshape(len(acts), -1)
+
+
 def _values(learner: Learner, obs: np.ndarray) -> np.ndarray:
     """Values [P, n] of observations [P, n, *O] in rewards of the world, apart from the
     learner's shift; nan if it has none."""

@@ -25,6 +25,7 @@ import re
 import struct
 import zipfile
 from collections.abc import Callable
+from math import isfinite
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -51,6 +52,7 @@ DAMAGE = (
     *(OSError, EOFError, struct.error),
 )
 EXCLUDED = -1e30  # the score of an action that is not admitted
+NEAR = 2.0  # means up to here, in scales, are not subtracted but part of the biases
 # operations whose single observation is computed in memory that is kept
 DENSE = re.compile("normalise( linear( layer_norm)? relu)* linear( tanh)?")
 
@@ -66,22 +68,38 @@ class Policy:
 
     def __init__(self, contract: dict[str, Any], operations: list, arrays: Arrays):
         self.contract = contract
+        self.operations = operations
+        self.arrays = arrays
         observation = _entry(contract, "observation", dict)
         self._shape = _shape(observation)
         self._dtype = _dtype(observation, OBSERVATION_DTYPES)
         self._steps, width = _steps(operations, arrays, self._shape)
-        self._to_action = _to_action(_entry(contract, "action", dict), width)
-        self._single = None
+        action = _entry(contract, "action", dict)
+        self._to_action = _to_action(action, width)
+        # whether an action is the index of the largest score
+        self._is_index = action["kind"] == "discrete" and action["start"] == 0
+        self._single: Callable[[np.ndarray], np.ndarray] | None = None
         if _is_dense(operations, self._dtype):
             self._single = _single(operations, arrays, self._shape)
 
     def act(self, obs: Any) -> Any:
         """The action for one observation [*O], or the actions for a batch [n, *O], in
         the units and the type of the world; discrete ones are int64."""
-        # asks in the fastest way; whatever it misses, `scores` computes as well
-        is_plain = type(obs) is np.ndarray and obs.dtype is self._dtype
-        if self._single and is_plain and obs.shape == self._shape:
-            return self._to_action(self._single(obs))
+        # asks in the fastest way; whatever it misses, the last line computes as well
+        single = self._single
+        if (
+            single
+            and type(obs) is np.ndarray
+            and obs.dtype is self._dtype
+            and obs.shape == self._shape
+        ):
+            scores = single(obs)
+            if self._is_index:
+                index = scores.argmax()
+                # the largest of scores is nan where one of them is
+                if isfinite(scores.item(index)):
+                    return index
+            return self._to_action(scores)
         return self._to_action(self.scores(obs))
 
     def scores(self, obs: Any) -> np.ndarray:
@@ -325,15 +343,8 @@ def _bound(about: dict[str, Any], name: str, width: int) -> np.ndarray:
 
 def _discrete(start: int) -> Callable[[np.ndarray], Any]:
     def choose(scores: np.ndarray) -> Any:
-        if scores.ndim == 1:
-            index = scores.argmax()
-            # the largest of scores is nan where one of them is
-            if not math.isfinite(scores.item(index)):
-                _require_finite(scores)
-        else:
-            _require_finite(scores)
-            index = scores.argmax(-1)
-        return index + start if start else index
+        _require_finite(scores)
+        return scores.argmax(-1) + start
 
     return choose
 
@@ -705,9 +716,15 @@ def _single(
         limits = np.float32(first["limit"]) / np.abs(arrays[first["scale"]])
     highest = limits.reshape(shape)
     lowest = -highest
-    layers = _layers(operations, arrays)
+    # where the squares add up to no more, no number is clipped
+    harmless = float(limits.min(initial=np.inf)) ** 2
+    shift = mean.ravel() * arrays[first["scale"]]
+    # biases of the first layer take the means where that loses no digits
+    is_shifted = is_clipped or np.abs(shift).max(initial=0) > NEAR
+    layers = _layers(operations, arrays, np.zeros_like(shift) if is_shifted else shift)
     vectors = [np.ones(len(weight), np.float32) for weight, _ in layers]
-    centred = vectors[0][:-1].reshape(shape)
+    flat = vectors[0][:-1]
+    centred = flat.reshape(shape)
     hidden = []
     *before, (last_weight, _) = layers
     for index, (weight, eps) in enumerate(before):
@@ -718,10 +735,13 @@ def _single(
     is_squashed = operations[-1]["op"] == "tanh"
 
     def scores(obs: np.ndarray) -> np.ndarray:
-        subtract(obs, mean, out=centred)
-        if is_clipped:
-            minimum(centred, highest, out=centred)
-            maximum(centred, lowest, out=centred)
+        if not is_shifted:
+            centred[...] = obs
+        else:
+            subtract(obs, mean, out=centred)
+            if is_clipped and not flat.dot(flat) <= harmless:
+                minimum(centred, highest, out=centred)
+                maximum(centred, lowest, out=centred)
         for dot, weight, out, zeros, eps in hidden:
             dot(weight, out)
             if eps:
@@ -735,9 +755,11 @@ def _single(
     return scores
 
 
-def _layers(operations: list, arrays: Arrays) -> list[tuple[np.ndarray, float]]:
+def _layers(
+    operations: list, arrays: Arrays, shift: np.ndarray
+) -> list[tuple[np.ndarray, float]]:
     """Weights [in + 1, out] of the dense layers, and the eps of the layer norm behind
-    each, 0 where there is none.
+    each, 0 where there is none; `shift` [in] is subtracted from scaled observations.
 
     The last row holds the biases: the weights of a 1 behind every vector. The first
     weights hold the scale of observations. Those in front of a layer norm subtract the
@@ -747,7 +769,8 @@ def _layers(operations: list, arrays: Arrays) -> list[tuple[np.ndarray, float]]:
     for about in operations:
         if about["op"] == "linear":
             weight = arrays[about["weight"]] * scale
-            bias = arrays[about["bias"]]
+            bias = arrays[about["bias"]] - arrays[about["weight"]] @ shift
+            shift = np.zeros(len(bias), np.float32)
             rows = np.vstack([weight.T, bias])
             layers.append((np.ascontiguousarray(rows), 0.0))
             scale = np.ones(len(bias), np.float32)
