@@ -531,8 +531,7 @@ def _compression(
     found = variants_of(values, tuple(settings["seeds"]))
     refused = refusals(folder / "compressed")
     figures = tables(found, floor, refused, numpy_threads())
-    seeds = len(settings["seeds"])
-    text = f"mean of {seeds} seed(s), the policy at the end of training\n\n{figures}\n"
+    text = f"Compressed policies at the end of training.\n\n{figures}\n"
     write_text(folder / "compression.md", text)
     return f"\n{text.rstrip()}"
 

@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from curriculum.report.compression_table import Variant, share
+from curriculum.report.compression_table import Variant, share_of
 
 LATENCY = "numpy_1_p50_us"  # that a limit is about
 
@@ -72,14 +72,11 @@ def choose(variants: Sequence[Variant], limits: Limits, floor: float) -> Choice:
 
 
 def _candidate(variant: Variant, reference: Variant, floor: float) -> _Candidate:
-    kept = 1.0
-    if variant is not reference:
-        kept = float(share(variant.row, reference.row, floor).mean)
-        # a share that is unknown meets no limit
-        kept = -math.inf if math.isnan(kept) else kept
+    kept = share_of(variant, reference, floor)
     return _Candidate(
         name=variant.name,
-        share=kept,
+        # a share that is unknown meets no limit
+        share=-math.inf if math.isnan(kept) else kept,
         size=variant.mean("bytes"),
         latency_us=variant.mean(LATENCY),
     )

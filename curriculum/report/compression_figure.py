@@ -6,19 +6,25 @@ from typing import Any, NamedTuple
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import EngFormatter, LogLocator, NullLocator
+from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator, NullLocator
 
 from curriculum.report import style
 from curriculum.report.compression_choice import LATENCY
-from curriculum.report.compression_table import Variant, share
-from curriculum.report.labels import label_points
-from curriculum.report.style import BLUE, GREY
+from curriculum.report.compression_table import Variant, share_of
+from curriculum.report.style import BLUE, FRAME, GREY, INK
 
 TITLE = "Compressed policies: return against size and latency"
 XLABELS = (
     "size of the policy file",
     "time to act on one observation: numpy, median",
 )
+
+
+NAMES = 0.4  # share of the height of axes that names have
+NAME_SIZE = 9  # points
+ANGLE = 40  # degrees, of names
+DISTANCE = 0.032  # between names, as a share of the width of axes
+LAST = 0.9  # where the last name may begin, as a share of the width of axes
 
 
 class Point(NamedTuple):
@@ -35,7 +41,7 @@ def points(variants: Sequence[Variant], floor: float) -> list[Point]:
     return [
         Point(
             name=variant.name,
-            share=float(share(variant.row, variants[0].row, floor).mean),
+            share=share_of(variant, variants[0], floor),
             size=variant.mean("bytes"),
             latency_us=variant.mean(LATENCY),
         )
@@ -50,61 +56,68 @@ def draw(points: Sequence[Point], least: float | None = None) -> Figure:
     Lines join the policies of the front: no other is better in share or in the other
     number without being worse in the remaining one."""
     points = [point for point in points if np.isfinite(point.share)]
-    names = [point.name for point in points]
-    shares = np.array([point.share for point in points])
-    ylabel = "share of the return"
-    figure, (first, second) = style.stacked(TITLE, XLABELS, ylabel)
-    sizes = np.array([point.size for point in points])
+    figure, panels = style.stacked(TITLE, XLABELS, "share of the return")
+    share = np.array([point.share for point in points])
+    size = np.array([point.size for point in points])
     seconds = np.array([point.latency_us for point in points]) / 1e6
-    fronts = [
-        _points(first, sizes, shares, EngFormatter("B"), ("front", "dominated")),
-        _points(second, seconds, shares, EngFormatter("s"), ("", "")),
-    ]
-    if least is not None:
-        for axes in (first, second):
-            label = "wanted" if axes is first else ""
-            axes.axhline(least, color=GREY, linestyle=":", linewidth=1.5, label=label)
-    style.legend(figure, "")
-    for axes, x, front in zip((first, second), (sizes, seconds), fronts, strict=True):
-        label_points(figure, axes, np.column_stack([x, shares]), names, front)
-    return figure
+    names = [point.name for point in points]
+    shown = share if least is None else np.append(share, least)
+    _limit_shares(panels[0], shown)
+    units = ("B", "s")
+    for axes, cost, unit in zip(panels, (size, seconds), units, strict=True):
+        is_first = axes is panels[0]
+        if least is not None:
+            label = "share wanted" if is_first else ""
+            style.level(axes, least, GREY, label)
+        _limit_costs(axes, cost, unit)
+        _mark(axes, cost, share, is_explained=is_first)
+        _name(figure, axes, np.column_stack([cost, share]), names)
+    return style.legend(figure, "")
 
 
-def _points(
-    axes: Axes,
-    x: np.ndarray,
-    share: np.ndarray,
-    formatter: EngFormatter,
-    labels: tuple[str, str],
-) -> np.ndarray:
-    """Draw the policies, and a line through the front; returns its mask."""
-    front = ~_dominated(x, share)
-    order = np.argsort(x)
+def _limit_shares(axes: Axes, share: np.ndarray) -> None:
+    """Leave room for names above the largest share; no share is written there."""
+    low = share.min(initial=1.0)
+    high = share.max(initial=1.0)
+    padding = max(0.1 * (high - low), 0.005)
+    low -= padding
+    high += padding
+    axes.set_ylim(low, low + (high - low) / (1 - NAMES))
+    ticks = MaxNLocator(5).tick_values(low, high)
+    axes.set_yticks([tick for tick in ticks if low <= tick <= high])
+
+
+def _limit_costs(axes: Axes, cost: np.ndarray, unit: str) -> None:
+    axes.set_xscale("log")
+    span = max(np.log(cost.max() / cost.min()), 0.5)
+    axes.set_xlim(cost.min() * np.exp(-0.06 * span), cost.max() * np.exp(0.15 * span))
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter(EngFormatter(unit))
+    axes.xaxis.set_minor_locator(NullLocator())
+
+
+def _mark(axes: Axes, cost: np.ndarray, share: np.ndarray, is_explained: bool) -> None:
+    """Draw the policies, and a line through the front."""
+    front = ~_dominated(cost, share)
+    order = np.argsort(cost)
     line = order[front[order]]
-    markers: dict[str, Any] = {"color": BLUE, "markersize": 8}
+    markers: dict[str, Any] = {"color": BLUE, "markersize": 8, "zorder": 3}
     axes.plot(
-        x[line],
+        cost[line],
         share[line],
         "o-",
         linewidth=1.5,
-        zorder=3,
-        label=labels[0],
+        label="front" if is_explained else "",
         **markers,
     )
     axes.plot(
-        x[~front],
+        cost[~front],
         share[~front],
         "o",
         markerfacecolor="white",
-        label=labels[1],
+        label="dominated" if is_explained else "",
         **markers,
     )
-    axes.set_xscale("log")
-    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axes.xaxis.set_major_formatter(formatter)
-    axes.xaxis.set_minor_locator(NullLocator())
-    axes.margins(0.1, 0.2)
-    return front
 
 
 def _dominated(cost: np.ndarray, share: np.ndarray) -> np.ndarray:
@@ -113,3 +126,38 @@ def _dominated(cost: np.ndarray, share: np.ndarray) -> np.ndarray:
     gained = share - share[:, None]  # [i, j]: what j gains over i
     at_least_equal = (saved >= 0) & (gained >= 0)
     return (at_least_equal & ((saved > 0) | (gained > 0))).any(-1)
+
+
+def _name(figure: Figure, axes: Axes, points: np.ndarray, names: Sequence[str]) -> None:
+    """Write the names of points [n, 2] above all of them, side by side, each joined to
+    its point by a line."""
+    to_axes = axes.transData - axes.transAxes
+    x, y = to_axes.transform(points).T
+    # the names of points above one another begin with the highest
+    order = np.lexsort([-y, x.round(3)])
+    places = np.empty(len(x))
+    places[order] = _apart(x[order])
+    for place, point, name in zip(places, points, names, strict=True):
+        above = to_axes.inverted().transform((place, 1 - 0.95 * NAMES))
+        line = np.stack([point, above]).T
+        axes.plot(*line, color=FRAME, linewidth=0.8, zorder=1)
+        figure.text(
+            place,
+            1 - 0.93 * NAMES,
+            name,
+            transform=axes.transAxes,
+            rotation=ANGLE,
+            rotation_mode="anchor",
+            fontsize=NAME_SIZE,
+            color=INK,
+        )
+
+
+def _apart(x: np.ndarray) -> np.ndarray:
+    """Places [n] near the ascending `x`, at least DISTANCE from one another."""
+    steps = DISTANCE * np.arange(len(x))
+    # as far left as the points before allow
+    places = np.maximum.accumulate(x - steps) + steps
+    # as far right as the names behind allow
+    most = LAST - steps[::-1]
+    return np.minimum(places, most)

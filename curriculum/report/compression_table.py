@@ -51,10 +51,27 @@ class Variant(NamedTuple):
 
     row: Row  # its returns and successes
     figures: Mapping[str, np.ndarray]  # [P] by name, as `compression.measure` has them
+    has_episodes: bool = True  # whether returns are of episodes, not their means
 
     @property
     def name(self) -> str:
         return self.row.name
+
+    @property
+    def unit(self) -> str:
+        """What its means are over."""
+        seeds = len(self.row.seeds)
+        if self.has_episodes or seeds > 1:
+            return self.row.unit
+        return "all episodes of 1 seed"
+
+    def confidence(self, measure: str) -> Confidence:
+        """The mean of a measure and its 95 % interval, nan where it is unknown."""
+        found = confidence(self.row, measure)
+        if self.has_episodes or len(self.row.seeds) > 1:
+            return found
+        unknown = np.array(math.nan)
+        return Confidence(found.mean, unknown, unknown)
 
     def mean(self, figure: str) -> float:
         """The mean of a figure over seeds; nan where it was not measured."""
@@ -70,7 +87,7 @@ def variants_of(
         _, variant, figure = tag.split("/")
         found.setdefault(variant, {})[figure] = np.asarray(value, float)
     return [
-        Variant(Row(name, seeds, _played(figures)), figures)
+        Variant(Row(name, seeds, _played(figures)), figures, has_episodes=False)
         for name, figures in found.items()
     ]
 
@@ -101,6 +118,14 @@ def share(own: Row, reference: Row, floor: float) -> Confidence:
     )
 
 
+def share_of(variant: Variant, reference: Variant, floor: float) -> float:
+    """The share without its interval; that of the reference is 1, whatever it
+    returns."""
+    if variant is reference:
+        return 1.0
+    return float(share(variant.row, reference.row, floor).mean)
+
+
 def zero_of(reference: Row, floor: float) -> float:
     """The return from which shares are counted."""
     return 0.0 if reference.values[RETURN].mean() > 0 else floor
@@ -121,7 +146,7 @@ def tables(
     parts = [_costs(variants, floor), _latencies(variants)]
     base = FROM_RANDOM if zero_of(reference.row, floor) else ""
     notes = [
-        f"Means over {reference.row.unit}.",
+        f"Means over {reference.unit}, with 95 % intervals.",
         SHARE_NOTE.format(reference=reference.name, base=base),
         NOTE.format(reference=reference.name),
     ]
@@ -148,9 +173,9 @@ def _costs(variants: Sequence[Variant], floor: float) -> str:
         lines.append(
             [
                 row.name,
-                text(confidence(row, RETURN)),
+                text(variant.confidence(RETURN)),
                 "" if row is reference else _share_text(row, reference, floor),
-                text(confidence(row, SUCCESS)),
+                text(variant.confidence(SUCCESS)),
                 f"{variant.mean('agreement'):.3f}",
                 f"{variant.mean('bytes') / 1_000:,.1f}",
                 f"{variant.mean('parameter_bytes') / 1_000:,.1f}",

@@ -46,6 +46,7 @@ OBSERVATIONS = 4_096  # that techniques train and calibrate on
 HELD_OUT = 1_024  # on which variants are compared with the original
 IN_TRAINING = Timing(rounds=10, calls=20)
 HINT = "--techniques or --eval-episodes"
+SLOW = "--techniques or --episodes"
 REFUSED = "refused.json"  # beside the variants: techniques left out, and why
 
 
@@ -291,7 +292,7 @@ def compress(task: Task, folder: Path) -> Outcome:
     buffer = open_buffer(run)
     splits = split(buffer, run.seeds, task.shares)
     measured = []
-    with phase("compression", len(run.seeds), "seeds", "--episodes") as current:
+    with phase("compression", len(run.seeds), "seeds", SLOW) as current:
         for index, seed in enumerate(run.seeds):
             try:
                 found = measure_policy(

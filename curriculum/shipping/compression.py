@@ -34,7 +34,7 @@ Act = Callable[[np.ndarray], np.ndarray]  # observations [n, *O] -> actions
 class Timing(NamedTuple):
     """How long latencies are measured."""
 
-    rounds: int = 20
+    rounds: int = 10
     calls: int = 50  # in a round, of every variant, runner and batch
 
 
