@@ -22,6 +22,8 @@ XLABELS = (
 
 NAMES = 0.4  # share of the height of axes that names have
 NAME_SIZE = 9  # points
+HEIGHT = 8.6  # inches
+DIGITS = 3  # of shares, in which those of the front differ
 ANGLE = 40  # degrees, of names
 DISTANCE = 0.032  # between names, as a share of the width of axes
 LAST = 0.9  # where the last name may begin, as a share of the width of axes
@@ -57,6 +59,7 @@ def draw(points: Sequence[Point], least: float | None = None) -> Figure:
     number without being worse in the remaining one."""
     points = [point for point in points if np.isfinite(point.share)]
     figure, panels = style.stacked(TITLE, XLABELS, "share of the return")
+    figure.set_figheight(HEIGHT)
     share = np.array([point.share for point in points])
     size = np.array([point.size for point in points])
     seconds = np.array([point.latency_us for point in points]) / 1e6
@@ -84,7 +87,8 @@ def _limit_shares(axes: Axes, share: np.ndarray) -> None:
     high += padding
     axes.set_ylim(low, low + (high - low) / (1 - NAMES))
     ticks = MaxNLocator(5).tick_values(low, high)
-    axes.set_yticks([tick for tick in ticks if low <= tick <= high])
+    # a number in the corner would meet one of the other axis
+    axes.set_yticks([tick for tick in ticks if low + padding / 2 < tick <= high])
 
 
 def _limit_costs(axes: Axes, cost: np.ndarray, unit: str) -> None:
@@ -101,12 +105,13 @@ def _mark(axes: Axes, cost: np.ndarray, share: np.ndarray, is_explained: bool) -
     front = ~_dominated(cost, share)
     order = np.argsort(cost)
     line = order[front[order]]
-    markers: dict[str, Any] = {"color": BLUE, "markersize": 8, "zorder": 3}
+    markers: dict[str, Any] = {"color": BLUE, "markersize": 8}
     axes.plot(
         cost[line],
         share[line],
         "o-",
         linewidth=1.5,
+        zorder=4,
         label="front" if is_explained else "",
         **markers,
     )
@@ -115,6 +120,7 @@ def _mark(axes: Axes, cost: np.ndarray, share: np.ndarray, is_explained: bool) -
         share[~front],
         "o",
         markerfacecolor="white",
+        zorder=3,
         label="dominated" if is_explained else "",
         **markers,
     )
@@ -123,7 +129,8 @@ def _mark(axes: Axes, cost: np.ndarray, share: np.ndarray, is_explained: bool) -
 def _dominated(cost: np.ndarray, share: np.ndarray) -> np.ndarray:
     """Mask [n] of policies to which another is superior."""
     saved = cost[:, None] - cost  # [i, j]: what j saves over i
-    gained = share - share[:, None]  # [i, j]: what j gains over i
+    # [i, j]: what j gains over i; sums of returns differ in their last digits
+    gained = (share - share[:, None]).round(DIGITS)
     at_least_equal = (saved >= 0) & (gained >= 0)
     return (at_least_equal & ((saved > 0) | (gained > 0))).any(-1)
 
