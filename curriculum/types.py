@@ -549,9 +549,9 @@ class Technique(Protocol):
 
     def compress(
         self, policy: nn.Module, obs: Tensor, seed: int
-    ) -> dict[str, Deployable]:
-        """Variants of `policy` by name; `obs` [n, *O] are observations it acts on,
-        `seed` owns all randomness.
+    ) -> dict[str, nn.Module]:
+        """Variants of `policy` by name, modules that a policy file can hold; `obs`
+        [n, *O] are observations it acts on, `seed` owns all randomness.
 
         Raises `curriculum.shipping.layers.Unsupported` for a kind of policy it cannot
         take."""
@@ -566,17 +566,17 @@ class Chain(Technique):
 
     def compress(
         self, policy: nn.Module, obs: Tensor, seed: int
-    ) -> dict[str, Deployable]:
+    ) -> dict[str, nn.Module]:
         """The variants of every technique on the way, such as "student" and
         "student-int8"."""
-        made: dict[str, Deployable] = {}
+        made: dict[str, nn.Module] = {}
         latest = {"": policy}
         for part in self.parts:
-            found: dict[str, Deployable] = {}
+            found: dict[str, nn.Module] = {}
             for name, module in latest.items():
                 for own, variant in part.compress(module, obs, seed).items():
                     found[f"{name}-{own}".lstrip("-")] = variant
-            latest = {name: variant.module for name, variant in found.items()}
+            latest = found
             made |= found
         return made
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import pytest
 from data_sets import data_set, episode
 
-from curriculum import collect, diagnose, evaluate, export, play, train
+from curriculum import collect, compress, diagnose, evaluate, export, play, train
 from curriculum.comparison import options
 from curriculum.setting import arms, command_line, flags
 
@@ -102,6 +102,8 @@ def test_every_command_of_the_documentation_is_understood(command: str, data: Pa
         command_line.read(collect.COMMANDS[name], rest, collect.PROG)
     elif module == "curriculum.diagnose":
         command_line.read(diagnose.COMMAND, arguments, diagnose.PROG)
+    elif module == "curriculum.compress":
+        command_line.read(compress.COMMAND, arguments, compress.PROG)
     elif module == "curriculum.evaluate":
         command_line.read(evaluate.COMMAND, arguments, evaluate.PROG)
     elif module == "curriculum.export":

@@ -11,7 +11,8 @@ from curriculum.envs._base.spec import spec_of
 from curriculum.run import assembly, checkpoint, fitting, folders, fqe, maps, rhythm
 from curriculum.run.autosave import Autosave
 from curriculum.run.collector import Collector, buffer_values
-from curriculum.run.deployment import contracts_of, measure_compressed, write_policies
+from curriculum.run.compressing import measure_compressed
+from curriculum.run.deployment import contracts_of, write_policies
 from curriculum.run.evaluator import Evaluator
 from curriculum.run.handover import Handover
 from curriculum.run.health import Health
@@ -338,16 +339,22 @@ class Run:
 
     def compress(self) -> list[Record]:
         """Measure what every seed's policy would cost when deployed."""
+        contracts = contracts_of(
+            self.config, self.world, "last", self.step, self.updates
+        )
         values = measure_compressed(
             self.learner,
             self.buffer,
             self.techniques,
             self.world,
             self.spec,
+            contracts,
             range(self.config.eval_episodes),
             self._subfolder("compressed"),
         )
-        records = []
+        records: list[Record] = []
+        if not values:
+            return records
         if self.is_offline:
             records.append(self._offline_record("compress", values))
         if self.is_online:

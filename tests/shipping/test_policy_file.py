@@ -497,8 +497,13 @@ def header(about: dict[str, Any], content: bytes = b"") -> bytes:
     [
         (b"", "weights.safetensors is cut short"),
         (b"\xff" * 8, "weights.safetensors is cut short"),
-        (header({"a": 1}), "array 'a' is not float32"),
-        (header({"a": {"dtype": "I8"}}), "array 'a' is not float32"),
+        (header({"a": 1}), "array 'a' is none of F32, F16, I8"),
+        (header({"a": {"dtype": "I4"}}), "array 'a' is none of F32, F16, I8"),
+        (header({"a": {"dtype": ["I8"]}}), "array 'a' is none of F32, F16, I8"),
+        (
+            safetensors.save({"a": np.array([1, np.inf], np.float16)}),
+            "array 'a' has numbers that are not finite",
+        ),
         (
             header({"a": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}}),
             "array 'a' does not lie where it should",
