@@ -44,7 +44,10 @@ class MiniAtari(Dynamics):
     # a first result within minutes on two cores
     defaults: ClassVar[dict[str, Any]] = {
         "planner": "shooting",
+        "planner.plans": 8,
+        "planner.horizon": 60,
         "planner.undecided": "keep",
+        "planner.tolerance": 0.1,
         "learner": "dqn",
         "planner.episodes": 5,
         "start.size": 2_000,

@@ -98,19 +98,20 @@ class Shooting(Planner):
 
     def _random(self, rows: np.ndarray) -> np.ndarray:
         """Draw plans [n, K, H] of 1 to `moves` actions that change at random steps; the
-        last of `moves` is action 0 where undecided actions are kept."""
+        last one is action 0 where undecided actions are kept."""
         size = (len(rows), self.plans, 2 * self.moves)
         drawn = self.generators.streams(rows).random(size)
         actions, changes, move_count = np.split(drawn, [self.moves, -1], axis=-1)
         actions = (actions * self.actions).astype(np.int64)  # [n, K, moves]
         # the step at which each action but the first begins, inf for unused ones
         changes = changes * self.horizon  # [n, K, moves - 1]
-        used = np.arange(self.moves - 1) < (move_count * self.moves).astype(np.int64)
+        last = (move_count * self.moves).astype(np.int64)  # [n, K, 1]
+        used = np.arange(self.moves - 1) < last
         changes = np.where(used, changes, np.inf)
         steps = np.arange(self.horizon)[:, None]
         move = (changes[..., None, :] <= steps).sum(-1)  # [n, K, H]
         if self.undecided == "keep":
-            actions[..., -1] = NOOP
+            np.put_along_axis(actions, last, NOOP, axis=-1)
         return np.take_along_axis(actions, move, axis=-1)
 
     def state(self) -> State:
