@@ -54,6 +54,13 @@ FIELDS = (
         "which policy of the runs; all: every one that --keep-policies all kept",
     ),
     Field(
+        "epsilon",
+        float,
+        0.0,
+        "share of random actions of the policies, as evaluations of Atari games have "
+        "it, 0.001; planners have none",
+    ),
+    Field(
         "planning_rate",
         float | None,
         None,
@@ -198,10 +205,13 @@ def _policies(
     from curriculum.run import players
 
     scale = run.scale_of(episodes)
+    epsilon = own["epsilon"]
+    if not 0 <= epsilon <= 1:
+        raise ValueError(f"--epsilon must be in [0, 1], got {epsilon:g}")
     if own["policy"] == "all":
-        return players.kept(name, run, scale)
+        return players.kept(name, run, scale, epsilon)
     label = name or f"{own['policy']} policy"
-    return [players.learner(label, run, own["policy"], scale)]
+    return [players.learner(label, run, own["policy"], scale, epsilon)]
 
 
 def _mixtures(

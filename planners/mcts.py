@@ -91,9 +91,7 @@ class MCTS(Planner):
         self.taken.keep(rows, action[:, None])
         return action
 
-    def _kept(
-        self, rows: np.ndarray, trees: Trees, action: np.ndarray
-    ) -> np.ndarray:
+    def _kept(self, rows: np.ndarray, trees: Trees, action: np.ndarray) -> np.ndarray:
         """The last actions [n] where they are as good as `action` [n]; action 0 where
         all are."""
         last = self.taken.left(rows, hold_last=True)[:, 0]  # [n]

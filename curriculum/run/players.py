@@ -14,6 +14,7 @@ from curriculum.run.evaluation import (
     Episodes,
     Scale,
     evaluation_door,
+    exploring,
     play,
     play_learner,
     play_mixed,
@@ -51,12 +52,15 @@ class Player(NamedTuple):
     position: int = 0
 
 
-def learner(name: str, run: OpenedRun, which: Which, scale: Scale) -> Player:
-    """The learner of every seed, alone."""
+def learner(
+    name: str, run: OpenedRun, which: Which, scale: Scale, epsilon: float = 0.0
+) -> Player:
+    """The learner of every seed, alone but for a share `epsilon` of random actions."""
 
     def play_alone(world: World, episodes: Sequence[int]) -> Played:
         with run.using(which):
-            return Played(play_learner(run.learner, world, episodes))
+            played = play_learner(run.learner, world, episodes, epsilon=epsilon)
+            return Played(played)
 
     return Player(name, run.seeds, scale, play_alone)
 
@@ -97,9 +101,14 @@ def planner(name: str, planner: Planner, spec: Spec, scale: Scale) -> Player:
 
 
 def policies(
-    name: str, acts: Sequence[Act], seeds: tuple[int, ...], scale: Scale
+    name: str,
+    acts: Sequence[Act],
+    seeds: tuple[int, ...],
+    scale: Scale,
+    epsilon: float = 0.0,
 ) -> Player:
-    """Policies that are functions, one for each seed."""
+    """Policies that are functions, one for each seed, with a share `epsilon` of random
+    actions."""
 
     def play_all(world: World, episodes: Sequence[int]) -> Played:
         owners = [f"evaluation of seed {seed}" for seed in seeds]
@@ -115,13 +124,14 @@ def policies(
             torch.random.fork_rng(devices=[]),
         ):
             torch.manual_seed(episodes[0])  # of policies that draw
-            played = play(act, door)
+            taken = exploring(act, door, np.tile(episodes, len(acts)), epsilon)
+            played = play(taken, door)
         return Played(played.reshape(len(acts), -1))
 
     return Player(name, seeds, scale, play_all)
 
 
-def kept(name: str, run: OpenedRun, scale: Scale) -> list[Player]:
+def kept(name: str, run: OpenedRun, scale: Scale, epsilon: float = 0.0) -> list[Player]:
     """All policies that a run kept, from the first to the last; the name of the run is
     part of theirs.
 
@@ -134,7 +144,7 @@ def kept(name: str, run: OpenedRun, scale: Scale) -> list[Player]:
             label = f"{start} {position:,}"
             if name:
                 label = f"{name}, {label}"
-            player = policies(label, acts, run.seeds, scale)
+            player = policies(label, acts, run.seeds, scale, epsilon)
             found.append(player._replace(run=name, clock=clock, position=position))
     if not found:
         raise ValueError(
