@@ -69,12 +69,12 @@ class Pixels(MLP):
         blocks = self.weights.blocks  # of dense layers, then kernels
         for weight, bias in zip(blocks[::2], blocks[1::2], strict=True):
             shape = weight.shape[1:]
-            ends = shape[-2:]  # inputs and outputs
+            inputs, outputs = shape[-2], shape[-1]
             area = 1
-            if len(shape) == 4:  # a kernel [outputs, H, W, inputs]
-                ends = shape[::3]
-                area = shape[1] * shape[2]
-            limit = np.sqrt(6 / (area * sum(ends)))
+            if len(shape) == 4:  # a kernel
+                outputs, height, width, inputs = shape
+                area = height * width
+            limit = np.sqrt(6 / (area * (inputs + outputs)))
             weight[seed] = torch.as_tensor(generator.uniform(-limit, limit, shape))
             bias[seed] = 0
 
