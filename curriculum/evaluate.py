@@ -58,6 +58,13 @@ FIELDS = (
         "--keep-policies all kept",
     ),
     Field(
+        "epsilon",
+        float,
+        0.0,
+        "share of random actions of the policies, as evaluations of Atari games have "
+        "it, 0.001; planners have none",
+    ),
+    Field(
         "planning_rate",
         float | None,
         None,
@@ -201,11 +208,14 @@ def _policies(
     from curriculum.run.trained import require_run
 
     scale = run.scale_of(episodes)
+    epsilon = own["epsilon"]
+    if not 0 <= epsilon <= 1:
+        raise ValueError(f"--epsilon must be in [0, 1], got {epsilon:g}")
     if own["policy"] == "all":
-        return players.kept(name, require_run(run, "--policy all"), scale)
+        return players.kept(name, require_run(run, "--policy all"), scale, epsilon)
     which = _which(run, own)
     label = name or f"{which} policy"
-    return [players.alone(label, run, which, scale)]
+    return [players.alone(label, run, which, scale, epsilon)]
 
 
 def _which(run: "Trained", own: dict[str, Any]) -> "Which":

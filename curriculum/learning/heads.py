@@ -22,7 +22,7 @@ from torch.nn import functional
 from curriculum.learning.modules import FirstColumns, MeanOfQuantiles
 from curriculum.learning.networks import MLP, Network, ObsNetwork, Scalar
 from curriculum.learning.noise import Noise
-from curriculum.learning.pixels import Encoder, Pixels
+from curriculum.learning.pixels import Encoder, Initialization, Pixels
 from curriculum.learning.policies import (
     ActionDistribution,
     Categorical,
@@ -46,6 +46,8 @@ class Body:
     hidden: tuple[int, ...] = (128, 128)
     layer_norm: bool = False  # in critics and state values
     encoder: Encoder = "nature"  # of images
+    initialization: Initialization = "torch"  # of networks of images
+    huber: bool = True  # temporal-difference loss of discrete actions
 
 
 class Pass(NamedTuple):
@@ -119,6 +121,7 @@ class Head:
                 extra,
                 layer_norm,
                 self.body.encoder,
+                self.body.initialization,
             )
         inputs = math.prod(self.obs_shape) + extra
         return MLP(inputs, outputs, hidden, members, layer_norm)
@@ -279,10 +282,12 @@ class DiscreteHead(Head):
         return self.outputs(actor, obs).squeeze(1).argmax(-1)
 
     def td_loss(self, q: Tensor, target: Tensor) -> Tensor:
-        """Huber loss (Mnih et al. 2015 clip the error term); quantile regression for
-        more than one quantile."""
+        """Huber loss (Mnih et al. 2015 clip the error term), or squared error; quantile
+        regression for more than one quantile."""
         if q.shape[-1] > 1:
             return quantile_huber(q, target)
+        if not self.body.huber:
+            return (q - target).square().squeeze(-1)
         loss = functional.huber_loss(q, target.expand_as(q), reduction="none")
         return loss.squeeze(-1)
 

@@ -18,6 +18,7 @@ from curriculum.learning.networks import Network, ObsNetwork
 from curriculum.learning.normalizer import Normalizer
 from curriculum.learning.optimizer import Optimizer, Targets
 from curriculum.learning.policies import ActionDistribution
+from curriculum.learning.shifts import shifted
 from curriculum.learning.values import Values
 from curriculum.learning.weights import Snapshot, WeightCollection, Weights
 from curriculum.types import Batch, Spec, State, stream
@@ -164,7 +165,13 @@ class Learner(Hyperparameters):
         # where they stay
         self.regularizer_scale: float | Tensor = 1.0
         self.label_scale: float | Tensor = 1.0
-        body = Body(tuple(self.hidden), self.layer_norm, self.encoder)
+        body = Body(
+            tuple(self.hidden),
+            self.layer_norm,
+            self.encoder,
+            self.initialization,
+            self.huber,
+        )
         self.head: Head = make_head(spec, body, seeds, device)
         self.normalizer = Normalizer(
             normalize_obs=self.normalize_obs,
@@ -193,7 +200,7 @@ class Learner(Hyperparameters):
             generators = [stream(seed, f"init {name}") for seed in self.seeds]
             network.setup(generators, self.device, precision)
         self.target_networks = Targets(self.nets, self.targets)
-        self.optimizer = Optimizer(self.nets, self.grad_clip)
+        self.optimizer = Optimizer(self.nets, self.grad_clip, self.adam_epsilon)
         self.all_seeds = torch.ones(len(self.seeds), device=self.device)
         copies = self.target_networks.copies
         self.net = SimpleNamespace(**self.nets)
@@ -249,6 +256,8 @@ class Learner(Hyperparameters):
         Nothing here waits for the device, so that the step can be compiled or captured.
         The losses of seeds count `seed_weights` [P] times."""
         batch = self.normalizer.prepare(batch)
+        if self.random_shift and self.head.pixels:
+            batch = shifted(batch, self.random_shift, self.head.noise)
         if self.label_weight:
             losses = self._losses_with_labels(batch)
         else:

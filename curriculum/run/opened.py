@@ -188,10 +188,13 @@ class OpenedRun:
         contracts = contracts_of(self.config, self.world, which, *self.moments[which])
         return contracts[self.seeds.index(seed)]
 
-    def play(self, episodes: Sequence[int], which: Which) -> Episodes:
-        """Let the learner of every seed play episodes alone, [P, N]."""
+    def play(
+        self, episodes: Sequence[int], which: Which, epsilon: float = 0.0
+    ) -> Episodes:
+        """Let the learner of every seed play episodes alone, [P, N]; a share `epsilon`
+        of its actions is random."""
         with self.using(which):
-            return play_learner(self.learner, self.world, episodes)
+            return play_learner(self.learner, self.world, episodes, epsilon=epsilon)
 
     def evaluate(
         self, episodes: Sequence[int] | None = None, which: Which = "last"

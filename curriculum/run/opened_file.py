@@ -110,10 +110,13 @@ class OpenedFile:
             raise ValueError(f"no seed {seed}; {self.path} is of seed {self.seeds[0]}")
         return FilePolicy(self.file)
 
-    def play(self, episodes: Sequence[int], which: Which) -> Episodes:
-        """Let the policy play episodes, [1, N]."""
-        policy = self.policy(self.seeds[0], which)
-        return play_policies([policy.act], self.world, episodes, self.seeds)
+    def play(
+        self, episodes: Sequence[int], which: Which, epsilon: float = 0.0
+    ) -> Episodes:
+        """Let the policy play episodes, [1, N]; a share `epsilon` of its actions is
+        random."""
+        acts = [self.policy(self.seeds[0], which).act]
+        return play_policies(acts, self.world, episodes, self.seeds, epsilon)
 
     def program(self, seed: int, which: Which) -> Program:
         """What the policy computes."""

@@ -50,11 +50,14 @@ class Player(NamedTuple):
     position: int = 0
 
 
-def alone(name: str, trained: Trained, which: Which, scale: Scale) -> Player:
-    """The policy of every seed, alone, in its own world."""
+def alone(
+    name: str, trained: Trained, which: Which, scale: Scale, epsilon: float = 0.0
+) -> Player:
+    """The policy of every seed, alone but for a share `epsilon` of random actions, in
+    its own world."""
 
     def play_alone(world: World, episodes: Sequence[int]) -> Played:
-        return Played(trained.play(episodes, which))
+        return Played(trained.play(episodes, which, epsilon))
 
     return Player(name, trained.seeds, scale, play_alone)
 
@@ -95,19 +98,24 @@ def planner(name: str, planner: Planner, spec: Spec, scale: Scale) -> Player:
 
 
 def policies(
-    name: str, acts: Sequence[Act], seeds: tuple[int, ...], scale: Scale
+    name: str,
+    acts: Sequence[Act],
+    seeds: tuple[int, ...],
+    scale: Scale,
+    epsilon: float = 0.0,
 ) -> Player:
-    """Policies that are functions, one for each seed."""
+    """Policies that are functions, one for each seed, with a share `epsilon` of random
+    actions."""
 
     def play_all(world: World, episodes: Sequence[int]) -> Played:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(episodes[0])  # of policies that draw
-            return Played(play_policies(acts, world, episodes, seeds))
+            return Played(play_policies(acts, world, episodes, seeds, epsilon))
 
     return Player(name, seeds, scale, play_all)
 
 
-def kept(name: str, run: OpenedRun, scale: Scale) -> list[Player]:
+def kept(name: str, run: OpenedRun, scale: Scale, epsilon: float = 0.0) -> list[Player]:
     """All policies that a run kept, from the first to the last; the name of the run is
     part of theirs.
 
@@ -120,7 +128,7 @@ def kept(name: str, run: OpenedRun, scale: Scale) -> list[Player]:
             label = f"{start} {position:,}"
             if name:
                 label = f"{name}, {label}"
-            player = policies(label, acts, run.seeds, scale)
+            player = policies(label, acts, run.seeds, scale, epsilon)
             found.append(player._replace(run=name, clock=clock, position=position))
     if not found:
         raise ValueError(

@@ -82,8 +82,11 @@ class Trained(Protocol):
 
     def policy(self, seed: int, which: Which) -> Policy: ...
 
-    def play(self, episodes: Sequence[int], which: Which) -> Episodes:
-        """Let the policy of every seed play episodes alone, [P, N]."""
+    def play(
+        self, episodes: Sequence[int], which: Which, epsilon: float = 0.0
+    ) -> Episodes:
+        """Let the policy of every seed play episodes alone, [P, N]; a share `epsilon`
+        of its actions is random."""
         ...
 
     def program(self, seed: int, which: Which) -> Program:

@@ -46,6 +46,11 @@ class Dynamics(World, Protocol):
         """A picture [height, width, 3] uint8 of one state [S]."""
         ...
 
+    def imagined(self) -> Dynamics:
+        """The world that planners play in copies, such as one with unclipped rewards;
+        its states and actions are the same."""
+        return self
+
     def rows(
         self, generators: Sequence[np.random.Generator], rows_per_seed: int = 1
     ) -> NativeRows:
@@ -234,7 +239,7 @@ class NativeSimulator:
 
     def __init__(self, rows: NativeRows):
         self.rows = rows
-        self.world = rows.world
+        self.world = rows.world.imagined()
         self.action_space = rows.world_action_space
 
     def states(self, rows: np.ndarray) -> np.ndarray:
