@@ -1,4 +1,4 @@
-"""Evaluate the policies of runs and of files, beside planners, on the same episodes.
+"""Evaluate policies of runs and files, beside planners, on the same episodes.
 
     python -m curriculum.evaluate RUN|FILE.cur... --episodes 100 --against constant
 
