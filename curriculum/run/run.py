@@ -20,7 +20,7 @@ from curriculum.run.planner_use import PlannerUse
 from curriculum.run.scores import Scores
 from curriculum.run.stopwatch import Stopwatch
 from curriculum.run.trainer import Trainer
-from curriculum.run.weight_schedules import WeightSchedules
+from curriculum.run.weight_schedules import ExplorationSchedule, WeightSchedules
 from curriculum.setting.config import Config
 from curriculum.types import Decay, Record, Start, State, World
 
@@ -57,6 +57,7 @@ class Run:
         self.health = Health(config.seeds)
         self.learner = assembly.set_up_learner(config, chosen["learner"], self.spec)
         self.weight_schedules = WeightSchedules(config, self.learner)
+        self.exploration_schedule = ExplorationSchedule(config, self.learner)
         self.buffer = assembly.allocate_buffer(
             config, self.learner, self.spec, self.start
         )
@@ -181,6 +182,7 @@ class Run:
         if self.step == 0 and self.config.reset_optimizer:
             self.learner.optimizer.reset()
         rate = self.planning_rate()
+        self.exploration_schedule.apply(self.learner, self.step)
         self.step += self.config.rows
         self.collector.collect(rate, self.step)
         self.weight_schedules.apply(self.learner, self.step, rate)
@@ -293,9 +295,8 @@ class Run:
 
     def _collected(self) -> dict[str, np.ndarray]:
         """What was played and stored, and by whom."""
-        seeds = len(self.config.seeds)
         values = self.collector.episode_values() if self.collector else {}
-        values["rollout/exploration_rate"] = np.full(seeds, self.learner.exploration)
+        values["rollout/exploration_rate"] = self.learner.exploration_now.copy()
         values["curriculum/planning_rate"] = self.planning_rate()
         values |= self.use.values()
         values |= buffer_values(self.buffer)
@@ -444,6 +445,7 @@ class Run:
             "health": self.health.state(),
             "decay": self.decay.state(),
             "weight_schedules": self.weight_schedules.state(),
+            "exploration_schedule": self.exploration_schedule.state(),
             "scores": self.scores.state(),
             "handover": self.handover.state(),
             "stopwatch": self.stopwatch.state(),
@@ -476,6 +478,10 @@ class Run:
             if self.decay.listens:
                 self.pending.insert(1, "evaluate")
         self.weight_schedules.load(state.get("weight_schedules", {}))
+        self.exploration_schedule.load(state.get("exploration_schedule", {}))
+        # as of the last step
+        last = max(self.step - self.config.rows, 0)
+        self.exploration_schedule.apply(self.learner, last)
         self.trainer.load(state["trainer"])
         self.scores.load(state["scores"])
         self.handover.load(state.get("handover", {}))

@@ -18,6 +18,7 @@ UNNAMED = (
     ("learner", ""),
     ("label_decay", ""),
     ("regularizer_decay", ""),
+    ("exploration_decay", ""),
 )
 # former values of `engine`, of when it was called compile
 ENGINE_OF_COMPILE = {"on": "compile", "off": "torch"}
@@ -47,6 +48,8 @@ class Config:
     # how the term falls that keeps cql, calql and td3bc close to the data; none: it
     # stays; planning-rate: as the planner withdraws
     regularizer_decay: Any = ""
+    # how --learner.exploration falls to its floor, by environment steps; none: it stays
+    exploration_decay: Any = ""
     techniques: tuple[Any, ...] = ()
 
     # actions that each seed may ask the planner for, those of the start included; then
