@@ -124,10 +124,10 @@ class SharedData(NamedTuple):
 class Record(NamedTuple):
     """One report of a training run; listeners see nothing else."""
 
-    # baseline, start, collect, update, time, evaluate, compress, maps or final
+    # baseline, start, collect, update, time, evaluate, compress, survey, maps or final
     kind: str
     step: int  # environment steps of one seed
-    values: dict[str, np.ndarray]  # tag -> [P], in kind "maps" [P, ...]
+    values: dict[str, np.ndarray]  # tag -> [P], in kinds "survey" and "maps" [P, ...]
     # updates taken in the offline phase, for records of that phase: their tags begin
     # with "offline/"; None for all others
     updates: int | None = None
@@ -392,6 +392,11 @@ class Planner(Protocol):
         indices `rows` [n]."""
         ...
 
+    def maps(self, obs: np.ndarray) -> dict[str, np.ndarray]:
+        """What to draw of it, name -> [P, n] at observations [P, n, *O], such as the
+        value of states to an explorer; nothing changes."""
+        return {}
+
     def state(self) -> State:
         """Return everything `load` needs to continue exactly from here."""
         return {}
@@ -521,6 +526,11 @@ class Bonus(Protocol):
         """The bonus [P, B], already scaled, and values to log, [P] each; learns from
         the batch."""
         ...
+
+    def maps(self, obs: np.ndarray) -> dict[str, np.ndarray]:
+        """What to draw of it, name -> [P, n] at observations [P, n, *O]: "bonus",
+        before it is scaled; nothing is learned."""
+        return {}
 
     def state(self) -> State:
         """Return everything `load` needs to continue exactly from here."""

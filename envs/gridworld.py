@@ -124,6 +124,14 @@ class Gridworld(Grid):
         """Cells the agent is in, [N] in row-major order of `cells`."""
         return state[:, 0] * SIZE + state[:, 1]
 
+    def position(self, obs: np.ndarray) -> np.ndarray:
+        if self.observation == "image":
+            raise ValueError(
+                "pictures of the cells around the agent do not tell where it is; "
+                "choose --env.observation pose or vector"
+            )
+        return obs[:, :2] + 0.5
+
     def draw(self, state: np.ndarray) -> np.ndarray:
         """A picture [500, 500, 3] uint8 of one state [3]: the agent is red, a blue line
         shows its heading."""

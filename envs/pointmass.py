@@ -139,6 +139,9 @@ class Pointmass(Grid):
         row, column = np.minimum(state[:, :2].astype(np.intp), last).T
         return row * self.cells[1] + column
 
+    def position(self, obs: np.ndarray) -> np.ndarray:
+        return obs * np.array(self.cells, np.float32)
+
     def shortest_path(self, state: np.ndarray) -> np.ndarray:
         """Pushes [N] towards the centre of the next cell on the shortest path, along
         the axis with the larger distance."""

@@ -19,6 +19,7 @@ from curriculum.run.opened import OpenedRun
 from curriculum.run.planner_use import PlannerUse
 from curriculum.run.scores import Scores
 from curriculum.run.stopwatch import Stopwatch
+from curriculum.run.survey import Survey, require_maps
 from curriculum.run.trainer import Trainer
 from curriculum.run.weight_schedules import ExplorationSchedule, WeightSchedules
 from curriculum.setting.config import Config
@@ -87,6 +88,7 @@ class Run:
                 health=self.health,
             )
             self.use = self.collector.mixture.use
+        self.survey = self._survey() if config.map_every else None
         self.scores = Scores(self.learner)
         self.evaluator = Evaluator(
             config=config,
@@ -111,6 +113,18 @@ class Run:
         # an evaluation of the learner alone, until the mixed one is done as well
         self.evaluated: dict[str, np.ndarray] = {}
         self.autosave = Autosave(self.save)
+
+    def _survey(self) -> Survey:
+        """What draws maps in the course of training."""
+        collector = self.collector
+        return Survey(
+            world=require_maps(self.world),
+            learner=self.learner,
+            planner=collector.mixture.guard.planner if collector else None,
+            bonus=self.trainer.bonus,
+            buffer=self.buffer,
+            tracks=collector.tracks if collector else None,
+        )
 
     @staticmethod
     def open(folder: Path | str, trust: bool = False) -> OpenedRun:
@@ -165,7 +179,7 @@ class Run:
         something is due, and note what is due then."""
         config = self.config
         rhythms = [CHUNK, CHECK_EVERY, config.log_every, config.eval_every]
-        rhythms += [config.compress_every, config.checkpoint_every]
+        rhythms += [config.compress_every, config.checkpoint_every, config.map_every]
         end = config.offline_updates
         updates = rhythm.until_next(rhythms, self.updates, end)
         self.updates += updates
@@ -194,6 +208,8 @@ class Run:
             self.pending.append("report")
         if self.due(self.config.eval_every):
             self.pending.append("evaluate")
+        if self.due(self.config.map_every):
+            self.pending.append("draw_maps")
         if self._compression_is_due():
             self.pending.append("compress")
         if self.pending:
@@ -336,6 +352,13 @@ class Run:
         if self.config.eval_mixed and self.config.steps:
             values |= self.evaluator.evaluate_mixed(rate, self.step)
         return values
+
+    def draw_maps(self) -> list[Record]:
+        """Draw where the run has been, what is new to it, and what it values."""
+        assert self.survey is not None
+        values = self.survey.draw()
+        updates = self.updates if self.is_offline else None
+        return [self._record("survey", values, updates)]
 
     def compress(self) -> list[Record]:
         """Measure what every seed's policy would cost when deployed."""

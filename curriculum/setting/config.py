@@ -107,6 +107,10 @@ class Config:
     # policies that are written: the last one; also the best one by evaluations; all:
     # also one every --eval-every
     keep_policies: Literal["last", "best", "all"] = "best"
+    # environment steps between maps of states visited, their novelty and value, in a
+    # world with positions; at the end they become maps.gif, by the extra [video]; 0:
+    # never
+    map_every: int = 0
     # at the end, write a film of an episode (episode.gif) and show it in TensorBoard;
     # needs the extra [video]
     record: bool = False
@@ -246,7 +250,7 @@ class Config:
         within(self, 1, INFINITY, "log_every", "checkpoint_every", "ope_updates")
         within(self, 0, INFINITY, "updates_per_step")
         at_most(self, 1_000, "updates_per_step")
-        within(self, 0, INFINITY, "compress_every", "planner_budget")
+        within(self, 0, INFINITY, "compress_every", "map_every", "planner_budget")
         within(self, 0, INFINITY, "planner_deadline_ms", "planner_episodes")
         within(self, 0, 1, "label_share")
         within(self, 0, INFINITY, "rollback")
