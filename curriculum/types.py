@@ -166,6 +166,16 @@ class Moment(NamedTuple):
     learner: Policy
 
 
+class Computing(NamedTuple):
+    """What the updates of a run are computed on, and how; see the flags of these
+    names."""
+
+    device: Any = "cpu"
+    precision: Any = "fp32"
+    engine: Any = "torch"
+    updates: float = 0.0  # gradient updates of the whole run
+
+
 class Deployable(NamedTuple):
     """A policy in the form in which it is shipped."""
 
@@ -374,6 +384,9 @@ class Planner(Protocol):
     # "observation", or "state": the simulator's true state, a privilege that every
     # report names
     needs: ClassVar[str] = "observation"
+    # whether it learns in the run: its return is not known before, so no score is
+    # relative to it. Evaluations set up a copy and load the state of the run's own
+    learns: ClassVar[bool] = False
 
     def check_world(self, world: World) -> None:
         """Raise ValueError where this planner cannot act in `world`.
@@ -395,6 +408,31 @@ class Planner(Protocol):
     def maps(self, obs: np.ndarray) -> dict[str, np.ndarray]:
         """What to draw of it, name -> [P, n] at observations [P, n, *O], such as the
         value of states to an explorer; nothing changes."""
+        return {}
+
+    def learn_on(self, computing: Computing) -> None:
+        """Take in what updates run on; called before `setup` if it `learns` in a
+        run."""
+        return
+
+    def visit(self, obs: np.ndarray, next_obs: np.ndarray, present: np.ndarray) -> None:
+        """See a step of all rows, observations [P, E, *O] and what they led to, of the
+        seeds in mask `present` [P], whoever acted; called if it `learns`."""
+        return
+
+    def observe(
+        self, batch: Batch, step: int, has_data: np.ndarray
+    ) -> dict[str, Tensor]:
+        """Learn from a batch that the learner is updated on, without a bonus; returns
+        values to log, [P] each. Called if it `learns`.
+
+        Of the seeds outside the mask `has_data` [P] the batch holds nothing. Its
+        tensors are reused: clone what you keep. `step` counts environment steps of one
+        seed."""
+        return {}
+
+    def problems(self) -> dict[int, str]:
+        """Which seeds, by index, cannot go on, and why: weights that are not finite."""
         return {}
 
     def state(self) -> State:
@@ -518,6 +556,12 @@ class Start(Protocol):
 class Bonus(Protocol):
     """An intrinsic reward, computed for every sampled batch."""
 
+    def use_world(self, world: World) -> None:
+        """Take in the world; called before `setup`.
+
+        Raises ValueError where the bonus cannot be used in it."""
+        return
+
     def setup(self, spec: Spec, seeds: tuple[int, ...], device: str) -> Self:
         """Prepare for these seeds and return self."""
         ...
@@ -531,6 +575,11 @@ class Bonus(Protocol):
         """What to draw of it, name -> [P, n] at observations [P, n, *O]: "bonus",
         before it is scaled; nothing is learned."""
         return {}
+
+    def visit(self, obs: np.ndarray, present: np.ndarray) -> None:
+        """See what a step of all rows led to, [P, E, *O], for the seeds in mask
+        `present` [P]; once for every step, sampled or not."""
+        return
 
     def state(self) -> State:
         """Return everything `load` needs to continue exactly from here."""

@@ -37,8 +37,8 @@ def markdown(
     lines.append(
         "Means over seeds with the 95 % interval of Student's t. Times are medians, in "
         "which a seed that never came there counts as the last. Differences are paired "
-        "by seed; verdicts, corrected for all comparisons of a table, are in the linked "
-        "tables."
+        "by seed; the linked tables have verdicts, corrected for all comparisons of a "
+        "table."
     )
     return "\n".join(lines) + "\n"
 

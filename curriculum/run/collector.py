@@ -20,6 +20,7 @@ from curriculum.types import Collector as CollectorProtocol
 
 # adds noise to actions [P, E] or [P, E, A], by a generator for each seed
 Perturb = Callable[[np.ndarray, float, Sequence[np.random.Generator]], np.ndarray]
+Visit = Callable[[np.ndarray, np.ndarray, np.ndarray], None]
 
 
 class Collector(CollectorProtocol):
@@ -27,9 +28,10 @@ class Collector(CollectorProtocol):
 
     `store` is "all", or the source whose transitions enter the buffer. `random` is a
     planner of random actions that is set up for `rows`; `hint` names the flags that
-    make a start shorter. `observe` is shown all observations [P, E, *O]
-    and the mask of seeds [P] to which they belong; `perturb` adds noise to a planner's
-    actions; `tracks` follows where rows go."""
+    make a start shorter. `visit` is shown the observations
+    [P, E, *O] of every step, what they led to and the mask of seeds [P] to which they
+    belong; `perturb` adds noise to a planner's actions; `tracks` follows where rows
+    go."""
 
     def __init__(
         self,
@@ -41,7 +43,7 @@ class Collector(CollectorProtocol):
         store: str,
         health: Health,
         hint: str = "",
-        observe: Callable[[np.ndarray, np.ndarray], None] = lambda obs, healthy: None,
+        visit: Visit = lambda obs, next_obs, healthy: None,
         perturb: Perturb = lambda action, noise, generators: action,
         tracks: Tracks | None = None,
     ):
@@ -55,7 +57,7 @@ class Collector(CollectorProtocol):
         self.buffer = buffer
         self.store = store
         self.hint = hint
-        self.observe = observe
+        self.visit = visit
         self.perturb = perturb
         self.tracks = tracks
         self.shape = mixture.shape  # (P, E)
@@ -192,7 +194,7 @@ class Collector(CollectorProtocol):
             has_label=choice.has_label,
         )
         self.buffer.add(transition, keep)
-        self.observe(transition.obs, self.health.healthy)
+        self.visit(transition.obs, transition.next_obs, self.health.healthy)
         self.obs = step.obs
         if self.tracks:
             self.tracks.add(transition)

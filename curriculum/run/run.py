@@ -68,7 +68,7 @@ class Run:
             config=config,
             learner=self.learner,
             buffer=self.buffer,
-            bonus=assembly.set_up_bonus(config, chosen["bonus"], self.spec),
+            bonus=assembly.set_up_bonus(config, chosen["bonus"], self.world, self.spec),
             start_size=start_size,
             health=self.health,
         )
@@ -83,7 +83,7 @@ class Run:
                 planner=copy.deepcopy(chosen["planner"]),
                 gate=copy.deepcopy(chosen["gate"]),
                 start=self.start,
-                learner=self.learner,
+                trainer=self.trainer,
                 buffer=self.buffer,
                 health=self.health,
             )
@@ -101,6 +101,7 @@ class Run:
             scores=self.scores,
             health=self.health,
             data_returns=None if self.collector else self._data_returns(),
+            trained=self.trainer.guard,
         )
         self.handover = Handover(config, from_data=self.start.data() is not None)
         self.techniques = assembly.make_techniques(config)
@@ -198,7 +199,8 @@ class Run:
         rate = self.planning_rate()
         self.exploration_schedule.apply(self.learner, self.step)
         self.step += self.config.rows
-        self.collector.collect(rate, self.step)
+        if not self.config.is_frozen(self.step):
+            self.collector.collect(rate, self.step)
         self.weight_schedules.apply(self.learner, self.step, rate)
         self.trainer.update(self.step, diagnose=self.due(self.config.log_every))
         self._note_what_is_due()
@@ -242,6 +244,7 @@ class Run:
         """Scale observations and rewards by the data of the start, and say how."""
         normalizer = self.learner.normalizer
         normalizer.fit_shared(self.buffer.shared_obs())
+        self.trainer.visit_shared()
         fitted = normalizer.fit_rewards(self.buffer.episode_returns())
         for seed, has_range in zip(self.config.seeds, fitted, strict=True):
             if not has_range:

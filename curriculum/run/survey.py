@@ -43,7 +43,7 @@ class Survey:
         if self.bonus:
             drawn |= self.bonus.maps(obs)
         if self.planner:
-            drawn |= self.planner.maps(obs)
+            drawn |= self.planner.maps(obs)  # the bonus that it is paid
         for name, quantity in drawn.items():
             values[f"map/{name}"] = self._by_cell(cell, quantity)
         return values

@@ -8,7 +8,7 @@ from typing import Any, Literal, Self, get_type_hints
 
 from curriculum.setting import data_world, plugins, suggestions, techniques, values
 from curriculum.setting.names import require_folder_name
-from curriculum.types import INFINITY, SOURCES, at_most, within
+from curriculum.types import INFINITY, SOURCES, Computing, at_most, within
 
 # what a run without a name is named after
 NAMING = ("planner", "learner", "decay")
@@ -88,6 +88,9 @@ class Config:
     # whose transitions enter the buffer
     store: Literal["all", "planner", "learner"] = "all"
     capacity: int = 100_000  # transitions the buffer holds per seed
+    # environment steps after which nothing is collected any more: training goes on from
+    # the buffer alone, with the same clock; 0: never
+    freeze_buffer_after: int = 0
     # how batches are drawn; fixed: by the weights in --shares; symmetric: half from the
     # start's data; annealed: from the start's data first, from the run's own later
     sampling: Literal["uniform", "fixed", "symmetric", "annealed"] = "uniform"
@@ -233,7 +236,7 @@ class Config:
         techniques.check(self.techniques)
 
     def _check_ranges(self) -> None:
-        within(self, 0, INFINITY, "steps", "offline_updates")
+        within(self, 0, INFINITY, "steps", "offline_updates", "freeze_buffer_after")
         if not self.steps and not self.offline_updates:
             raise ValueError(
                 "a run of 0 steps trains by offline updates only, and has none; give "
@@ -317,6 +320,16 @@ class Config:
     def updates(self) -> float:
         """Gradient updates of the whole run."""
         return self.offline_updates + self.steps * self.updates_per_step
+
+    @property
+    def computing(self) -> Computing:
+        """What updates are computed on, and how."""
+        return Computing(self.device, self.precision, self.engine, self.updates)
+
+    def is_frozen(self, step: int) -> bool:
+        """Whether nothing is collected any more in the step that ends at `step`."""
+        limit = self.freeze_buffer_after
+        return 0 < limit < step
 
     @property
     def ring_capacity(self) -> int:

@@ -259,6 +259,16 @@ def describe(family: str, name: str) -> Description:
     return description.read_class(_folder(_package(family)) / f"{name}.py")
 
 
+def says(family: str, name: str, member: str) -> bool:
+    """Whether the class of a plug-in declares a member, such as `learns`, to be true; a
+    built-in one is not imported."""
+    if not _is_built_in(family, name):
+        declared: bool = getattr(find(family, name), member)
+        return declared
+    _check_known(family, name)
+    return description.declares(_folder(_package(family)) / f"{name}.py", member)
+
+
 def flags(family: str, name: str) -> tuple[Field, ...]:
     """List the settings behind `--<family>.`: those of the plug-in, then those that
     `Config` adds to the family."""

@@ -99,6 +99,16 @@ class Mapped(World, Protocol):
 
 
 @runtime_checkable
+class Located(Grid, Protocol):
+    """A grid whose observations tell the cell."""
+
+    def cell_of(self, obs: np.ndarray) -> np.ndarray:
+        """The cell of each observation [n, *O], as `cell` numbers them; ValueError
+        where observations of this kind do not tell it."""
+        ...
+
+
+@runtime_checkable
 class Enumerable(Dynamics, Protocol):
     """A native world whose states can be listed."""
 
