@@ -125,17 +125,16 @@ class Tensorboard(Listener):
         self.finished |= record.kind == "final"
 
     def _show_maps(self, record: Record) -> None:
-        """Log each seed's own maps of this moment."""
+        """Log the first seed's maps of this moment: those of all would slow down
+        training."""
         # matplotlib takes a second to import
         from curriculum.report import atlas, png, style
 
-        moment = moment_of(record)
-        for index, file in enumerate(self.files):
-            own = {tag: value[index] for tag, value in record.values.items()}
-            drawn = atlas.picture(own, moment)
-            encoded = png.encoded(drawn, style.DPI)
-            shown = events.picture("maps", encoded, *drawn.shape[:2])
-            file.write([shown], position_of(record))
+        first = {tag: value[0] for tag, value in record.values.items()}
+        drawn = atlas.picture(first, moment_of(record))
+        encoded = png.encoded(drawn, style.DPI)
+        shown = events.picture("maps", encoded, *drawn.shape[:2])
+        self.files[0].write([shown], position_of(record))
 
     def _describe(self, evaluation: Record) -> None:
         """Begin each seed's row of hyperparameters and metrics, which would be blank

@@ -8,6 +8,7 @@ from curriculum.replay.buffer import Buffer
 from curriculum.run.tracks import Tracks, cells_of
 from curriculum.types import Bonus, Planner, Policy, World
 
+PER_CELL = 4  # states, evenly spread over those of a cell
 SEEN = 2_000  # newest observations that a map of a world without a list of states uses
 
 
@@ -31,6 +32,7 @@ class Survey:
         self.bonus = bonus
         self.buffer = buffer
         self.tracks = tracks
+        self.states = _states(world) if isinstance(world, Grid) else None
 
     def draw(self) -> dict[str, np.ndarray]:
         """All maps, the trails of `Tracks.newest`, and what the visits amount to, [P]
@@ -65,10 +67,9 @@ class Survey:
         """Observations [P, n, *O] and their cells [P, n], -1 for none."""
         world = self.world
         seeds = len(self.buffer.size)
-        if isinstance(world, Grid):
-            states = world.states()
-            obs = np.stack([world.observe(states)] * seeds)
-            return obs, np.stack([world.cell(states)] * seeds)
+        if self.states is not None and isinstance(world, Grid):
+            obs = np.stack([world.observe(self.states)] * seeds)
+            return obs, np.stack([world.cell(self.states)] * seeds)
         recent = self.buffer.recent_obs(SEEN)
         obs = np.zeros((seeds, SEEN, *self.buffer.spec.obs_shape), np.float32)
         cell = np.full((seeds, SEEN), -1)
@@ -88,6 +89,18 @@ class Survey:
             own_means[count > 0] = (total / np.maximum(count, 1))[count > 0]
         maps = means.reshape(-1, *self.world.cells)
         return np.where(self.world.walls, np.nan, maps)
+
+
+def _states(world: Grid) -> np.ndarray:
+    """At most `PER_CELL` states of every cell that is no wall."""
+    states = world.states()
+    cell = world.cell(states)
+    chosen = []
+    for free in np.flatnonzero(~world.walls):
+        own = np.flatnonzero(cell == free)
+        spread = np.linspace(0, len(own) - 1, min(len(own), PER_CELL)).astype(int)
+        chosen.append(own[spread])
+    return states[np.concatenate(chosen)]
 
 
 def evenness(share: np.ndarray) -> np.ndarray:
