@@ -52,10 +52,13 @@ class Explorer(Planner):
     # what it is paid for: rnd, counts (in worlds with cells), ensemble, module:Class or
     # a path to a file
     bonus: str = "rnd"
-    # settings of the bonus, such as width=400 layers=2; its schedule is constant unless
-    # one is given, since the planning rate decides how long it explores
+    # settings of the bonus, such as width=400 layers=2; unless they are given, its
+    # schedule is constant, since the planning rate decides how long it explores, and
+    # its memory 200 batches, since what is left to find must not pay ever less
     bonus_settings: tuple[str, ...] = ()
-    weight: float = 1.0  # of the bonus beside the reward of the world
+    # of the bonus beside the reward of the world: towards 0 it soon repeats what is
+    # rewarded, if it is large it goes on looking elsewhere
+    weight: float = 3.0
     # whether the bonus is its only reward: it explores everything, the goal or not
     unsupervised: bool = False
     # how it learns; empty: dqn for discrete actions, sac for those of a box
@@ -64,7 +67,7 @@ class Explorer(Planner):
     learner_settings: tuple[str, ...] = ()
     learning_rate: float = 1e-3  # of this learner
     # noise while it acts: share of random actions; box actions: standard deviation
-    exploration: float = 0.05
+    exploration: float = 0.1
 
     def __post_init__(self) -> None:
         within(self, 0, float("inf"), "weight", "learning_rate")
@@ -81,6 +84,7 @@ class Explorer(Planner):
 
     def setup(self, rows: Rows, spec: Spec, seeds: tuple[int, ...]) -> Self:
         computing: Computing = getattr(self, "computing", Computing())
+        self.computing = computing
         self.shape = (len(seeds), rows.count // len(seeds))  # (P, E)
         self.own: Learner = self._make_learner(spec).setup(
             spec, seeds, computing.device, computing.precision
@@ -162,7 +166,11 @@ class Explorer(Planner):
 
     def _make_bonus(self) -> Bonus:
         bonus: Bonus = inner.make_inner(
-            "bonus", self.bonus, self.bonus_settings, schedule="constant"
+            "bonus",
+            self.bonus,
+            self.bonus_settings,
+            schedule="constant",
+            memory=200,
         )
         return bonus
 

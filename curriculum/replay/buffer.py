@@ -9,7 +9,7 @@ from typing import Self
 import numpy as np
 import torch
 
-from curriculum.replay import collected, episodes, frames, shared
+from curriculum.replay import episodes, frames, shared
 from curriculum.replay.episodes import Episodes
 from curriculum.replay.frames import Frames
 from curriculum.replay.layout import Transition, layout_of
@@ -17,7 +17,7 @@ from curriculum.replay.ring import Ring, Stored, origins
 from curriculum.replay.sampling import SAMPLINGS, Sampler, Sources
 from curriculum.replay.storage import Storage
 from curriculum.replay.workspace import Sizes, Workspace
-from curriculum.types import SOURCES, Batch, Episode, SharedData, Spec, State, within
+from curriculum.types import SOURCES, Batch, SharedData, Spec, State, within
 
 SOURCE = {name: index for index, name in enumerate(SOURCES)}
 # fields of a transition that are stored beside those in batches
@@ -271,13 +271,6 @@ class Buffer:
             begins = places[self.episodes.begins(p)]
             found.append(self._obs(begins[_spread(len(begins), n)]))
         return found
-
-    def collected(self, p: int) -> Iterator[Episode]:
-        """What seed `p` has collected and still holds, as episodes in the order in
-        which they began; rewards as the world gave them.
-
-        An episode of which a part was not stored or is evicted is cut there."""
-        return collected.episodes(self, p)
 
     def shared_obs(self) -> Iterator[np.ndarray]:
         """All observations of shared data but the last ones of episodes, [n, *O] at a

@@ -1,20 +1,19 @@
 """What a seed has collected, read back from its ring as episodes."""
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
+from curriculum.replay.buffer import Buffer
 from curriculum.types import Episode
 
-if TYPE_CHECKING:
-    from curriculum.replay.buffer import Buffer
 
+def episodes(buffer: Buffer, p: int) -> Iterator[Episode]:
+    """What seed `p` has collected and still holds, as episodes in the order in which
+    they began; rewards as the world gave them.
 
-def episodes(buffer: "Buffer", p: int) -> Iterator[Episode]:
-    """The episodes of which seed `p` holds transitions, in the order in which their
-    first ones were stored; rewards without the buffer's shift."""
+    An episode of which a part was not stored or is evicted is cut there."""
     columns = buffer.episodes.columns
     for slots in chains(buffer, p):
         last = slots[-1]
@@ -32,7 +31,7 @@ def episodes(buffer: "Buffer", p: int) -> Iterator[Episode]:
         )
 
 
-def chains(buffer: "Buffer", p: int) -> Iterator[np.ndarray]:
+def chains(buffer: Buffer, p: int) -> Iterator[np.ndarray]:
     """Slots [T] of linked transitions that seed `p` holds, each chain in order."""
     ring = buffer.ring
     columns = buffer.episodes.columns
@@ -50,7 +49,7 @@ def chains(buffer: "Buffer", p: int) -> Iterator[np.ndarray]:
 
 
 def _observations(
-    buffer: "Buffer", places: np.ndarray, after: bool = False
+    buffer: Buffer, places: np.ndarray, after: bool = False
 ) -> np.ndarray:
     """Observations [T, *O] at these places, or those `after` each step."""
     if buffer.frames:
@@ -60,13 +59,13 @@ def _observations(
     return shaped.astype(buffer.spec.obs_dtype, copy=False)
 
 
-def _actions(buffer: "Buffer", places: np.ndarray) -> np.ndarray:
+def _actions(buffer: Buffer, places: np.ndarray) -> np.ndarray:
     """Actions [T] or [T, A]."""
     action = _column(buffer, "action", places)
     return action[:, 0].astype(np.int64) if buffer.spec.actions else action
 
 
-def _column(buffer: "Buffer", name: str, places: np.ndarray) -> np.ndarray:
+def _column(buffer: Buffer, name: str, places: np.ndarray) -> np.ndarray:
     """A column [T, width] of the packed transitions at these places."""
     column = buffer.storage.flat[:, buffer.layout.column(name)]
     there = torch.from_numpy(places).to(buffer.device)

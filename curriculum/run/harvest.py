@@ -10,6 +10,7 @@ from curriculum.data.dataset import DataSet
 from curriculum.data.manifest import Manifest
 from curriculum.data.writer import require_free
 from curriculum.replay.buffer import Buffer
+from curriculum.replay.collected import episodes
 from curriculum.run import assembly, checkpoint, fitting
 from curriculum.run.drafts import writing
 from curriculum.run.opened import OpenedRun
@@ -66,7 +67,7 @@ def save(harvest: Harvest) -> DataSet:
         writing(harvest.out, manifest) as writer,
     ):
         for seed in seeds:
-            for episode in buffer.collected(run.seeds.index(seed)):
+            for episode in episodes(buffer, run.seeds.index(seed)):
                 writer.add(episode)
                 current.advance(len(episode.reward))
     return DataSet(harvest.out)
