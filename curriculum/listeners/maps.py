@@ -37,7 +37,9 @@ class Maps(Listener):
         self.folder.mkdir(exist_ok=True)
         path = self.folder / f"{name_of(record)}.npz"
         arrays = BytesIO()
-        maps = {tag.removeprefix("map/"): value for tag, value in record.values.items()}
+        maps: dict[str, Any] = {}
+        for tag, value in record.values.items():
+            maps[tag.removeprefix("map/")] = value
         np.savez_compressed(arrays, **maps)
         write_bytes(path, arrays.getvalue())
         first = {tag: value[0] for tag, value in record.values.items()}

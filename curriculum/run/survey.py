@@ -37,7 +37,7 @@ class Survey:
     def draw(self) -> dict[str, np.ndarray]:
         """All maps, the trails of `Tracks.newest`, and what the visits amount to, [P]
         each."""
-        values = {}
+        values: dict[str, np.ndarray] = {}
         if self.tracks:
             values |= self._visits(self.tracks)
         obs, cell = self._places()

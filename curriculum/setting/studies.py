@@ -88,6 +88,8 @@ def _path_of(word: str) -> Path | None:
 def _require_label(words: Sequence[str], given: Sequence[Flag]) -> None:
     """Raise ValueError where the name of a folder is probably meant to be a study: no
     flag says what to compare."""
+    for word in words:
+        require_folder_name("--study", word)
     others = [flag.name for flag in given if flag.name not in HOUSEKEEPING]
     if words and not others:
         raise ValueError(
