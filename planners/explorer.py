@@ -171,6 +171,7 @@ class Explorer(Planner):
             self.bonus_settings,
             schedule="constant",
             memory=200,
+            error="norm",
         )
         return bonus
 

@@ -49,13 +49,18 @@ class RND(Weighted):
     layers: int = 1  # hidden layers of target and predictor
     predictor_width: int = 0  # of the predictor alone; 0: as the target's
     predictor_layers: int = 0  # of the predictor alone; 0: as the target's
-    # how weights begin; default: uniform, smaller for wider layers; uniform: in [0, 1);
-    # normal: of deviation 1. The last two make features differ more between states
+    # how the target's weights begin; default: uniform, smaller for wider layers;
+    # uniform: in [0, 1); normal: of deviation 1. The last two make features differ more
+    # between states
     target_init: Literal["default", "orthogonal", "uniform", "normal"] = "default"
+    # how the predictor's weights begin, in the same ways
     predictor_init: Literal["default", "orthogonal", "uniform", "normal"] = "default"
     # layer: bring the features of every state to mean 0 and deviation 1, so that no
     # state has a larger error for its features being large
     output_norm: Literal["none", "layer"] = "none"
+    # what is paid: the squared error, or its root, which differs less between rare states
+    # and new ones, so that more of them are worth going to
+    error: Literal["squared", "norm"] = "squared"
     # batches that the unit of the bonus, a standard deviation of errors, averages over:
     # few keep the bonus at one size while errors shrink; 0: all so far, and it shrinks
     memory: int = 0
@@ -68,7 +73,7 @@ class RND(Weighted):
         at_most(self, 100, "learning_rate")
         within(self, 1, float("inf"), "embedding", "width", "layers")
         within(self, 0, float("inf"), "predictor_width", "predictor_layers", "memory")
-        among(self, "target_init", "predictor_init", "output_norm")
+        among(self, "target_init", "predictor_init", "output_norm", "error")
 
     def setup(self, spec: Spec, seeds: tuple[int, ...], device: str = "cpu") -> Self:
         predictor_width = self.predictor_width or self.width
@@ -94,9 +99,10 @@ class RND(Weighted):
             obs = networks.normalizer.normalize(batch.next_obs)
             error = networks.prediction_error(obs)  # [P, B]
         networks.finish_update(networks.step(batch, self.learning_rate, present))
-        self.errors.add(error, present)
+        novelty = error.sqrt() if self.error == "norm" else error
+        self.errors.add(novelty, present)
         unit = self.errors.deviation()
-        bonus, values = in_units(error, unit, self.coef_at(step), present)
+        bonus, values = in_units(novelty, unit, self.coef_at(step), present)
         return bonus, values | {"predictor_loss": error.mean(-1)}
 
     def maps(self, obs: np.ndarray) -> dict[str, np.ndarray]:
