@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from curriculum.setting.command_line import Command
 
 PROG = "python -m curriculum.train"
-LISTENERS = ("table", "tensorboard")  # beside the display of progress
+LISTENERS = ("table", "tensorboard", "maps")  # beside the display of progress
 PICTURES = (".png", ".svg", ".pdf")
 # settings that a resumed run may change
 CHANGEABLE = (
@@ -374,6 +374,8 @@ def run(place: Place, stop: Stop, progress: Progress | None = None) -> bool:
     _report(config, folder, settings, last)
     if config.record:
         _record(folder)
+    if config.map_every:
+        _film_maps(folder)
     _require_healthy(config, last)
     return True
 
@@ -398,6 +400,13 @@ def _record(folder: Path) -> None:
     file.write([events.film("eval/episode", made.path.read_bytes())], made.step)
     file.close()
     print(f"film           {made.path}")
+
+
+def _film_maps(folder: Path) -> None:
+    """Write a film of the maps, if films can be written here."""
+    from curriculum.run.playing.map_film import write
+
+    print(f"maps           {write(folder)}")
 
 
 def _require_healthy(config: Config, last: Last) -> None:

@@ -227,11 +227,11 @@ class Head:
     def explore(
         self,
         action: np.ndarray,
-        exploration: float,
+        exploration: float | np.ndarray,
         generators: Sequence[np.random.Generator],
     ) -> np.ndarray:
-        """Randomise `action` [P, n] or [P, n, A]; every seed draws from its own
-        generator."""
+        """Randomise `action` [P, n] or [P, n, A] by a number, or one for each seed [P];
+        every seed draws from its own generator."""
         raise NotImplementedError
 
     def policy_noise(
@@ -340,7 +340,7 @@ class DiscreteHead(Head):
     def explore(
         self,
         action: np.ndarray,
-        exploration: float,
+        exploration: float | np.ndarray,
         generators: Sequence[np.random.Generator],
     ) -> np.ndarray:
         """Replace a share `exploration` of the actions by uniformly random ones."""
@@ -351,7 +351,8 @@ class DiscreteHead(Head):
         coin = draws[:, 0]
         choice = draws[:, 1]
         random_action = (choice * self.actions).astype(action.dtype)
-        return np.where(coin < exploration, random_action, action)
+        share = np.reshape(exploration, (-1, 1))
+        return np.where(coin < share, random_action, action)
 
     def policy_noise(
         self, generators: Sequence[np.random.Generator], count: int
@@ -471,13 +472,14 @@ class BoxHead(Head):
     def explore(
         self,
         action: np.ndarray,
-        exploration: float,
+        exploration: float | np.ndarray,
         generators: Sequence[np.random.Generator],
     ) -> np.ndarray:
         """Add normal noise of standard deviation `exploration`."""
         shape = action.shape[1:]
         draws = [generator.standard_normal(shape) for generator in generators]
-        noisy = action + exploration * np.stack(draws)
+        deviation = np.reshape(exploration, (-1, 1, 1))
+        noisy = action + deviation * np.stack(draws)
         return np.clip(noisy, -1, 1).astype(np.float32)
 
     def policy_noise(

@@ -62,12 +62,19 @@ class Hyperparameters:
     # where a critic acts: by how much it should value the planner's action above all
     # others (Hester et al. 2018, arXiv 1704.03732)
     label_margin: float = 0.8
-    # while collecting: share of random actions; box actions: standard deviation of
-    # added noise
+    # how discrete actions are chosen while collecting. epsilon: the best one, or a
+    # random one; boltzmann: in proportion to exp(value / temperature), of an actor in
+    # proportion to probability^(1 / temperature)
+    selection: Literal["epsilon", "boltzmann"] = "epsilon"
+    # while collecting: share of random actions, or the temperature of boltzmann; box
+    # actions: standard deviation of added noise
     exploration: float = 0.05
+    # what --exploration-decay leaves of it
+    exploration_floor: float = 0.0
 
     def __post_init__(self) -> None:
-        within(self, 0, 1, "discount", "polyak", "exploration")
+        within(self, 0, 1, "discount", "polyak")
+        self._check_exploration()
         within(self, 0, INFINITY, "learning_rate", "adam_epsilon")
         at_most(self, 1, "adam_epsilon")
         within(self, 0, INFINITY, "random_shift")
@@ -97,6 +104,12 @@ class Hyperparameters:
                 f"{self.schedule} and {self.schedule_updates}: give both "
                 "--learner.schedule cosine and --learner.schedule-updates, or neither"
             )
+
+    def _check_exploration(self) -> None:
+        among(self, "selection")
+        highest = 1 if self.selection == "epsilon" else 1e6
+        within(self, 0, highest, "exploration")
+        within(self, 0, self.exploration, "exploration_floor")
 
     def learning_rate_at(self, update: int) -> float:
         """Adam's step size after so many updates."""

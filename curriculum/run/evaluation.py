@@ -18,7 +18,7 @@ from curriculum.run import advice
 from curriculum.run.guard import Guard, set_up
 from curriculum.run.mixture import Mixture
 from curriculum.run.planner_use import PlannerUse
-from curriculum.types import Gate, Planner, Spec, World, stream
+from curriculum.types import Gate, Planner, Spec, State, World, stream
 
 # chooses actions for observations [n, *O] of the rows with indices [n]
 Act = Callable[[np.ndarray, np.ndarray], np.ndarray]
@@ -285,12 +285,14 @@ def play_mixed(
     deadline_ms: float = 0.0,
     budget: int = 0,
     stop: Stop | None = None,
+    planner_state: State | None = None,
 ) -> tuple[Episodes, PlannerUse]:
     """Let learner and planner play together at planning rates [P]; returns episodes
     [P, N] and the use of the planner.
 
     `step` selects the coins that the gate is given; `budget` is that of this
-    evaluation, for each seed."""
+    evaluation, for each seed; `planner_state` is what a copy of a planner that has
+    learnt goes on from."""
     shape = (len(learner.seeds), len(episodes))
     with evaluation_door(world, episodes, _owners(learner), stop) as door:
         mixture = Mixture(
@@ -304,6 +306,9 @@ def play_mixed(
             budget=budget,
             deadline_ms=deadline_ms,
         )
+
+        if planner_state is not None:
+            mixture.guard.planner.load(planner_state)
 
         def act(obs: np.ndarray, now: np.ndarray) -> np.ndarray:
             playing = np.zeros(door.rows.count, bool)

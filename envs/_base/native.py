@@ -82,6 +82,39 @@ class Grid(Dynamics, Protocol):
 
 
 @runtime_checkable
+class Mapped(World, Protocol):
+    """A world in a plane, whose observations tell where the agent is: runs draw maps of
+    it in the course of training."""
+
+    @property
+    def cells(self) -> tuple[int, int]:
+        """Height and width of the maps, in cells."""
+        ...
+
+    @property
+    def walls(self) -> np.ndarray:
+        """Cells that are not drawn, [height, width] bool."""
+        ...
+
+    def position(self, obs: np.ndarray) -> np.ndarray:
+        """Rows and columns [n, 2] of observations [n, *O], in cells: the centre of the
+        first cell is at 0.5.
+
+        ValueError where observations of this kind do not tell them."""
+        ...
+
+
+@runtime_checkable
+class Located(Grid, Protocol):
+    """A grid whose observations tell the cell."""
+
+    def cell_of(self, obs: np.ndarray) -> np.ndarray:
+        """The cell of each observation [n, *O], as `cell` numbers them; ValueError
+        where observations of this kind do not tell it."""
+        ...
+
+
+@runtime_checkable
 class Enumerable(Dynamics, Protocol):
     """A native world whose states can be listed."""
 
