@@ -26,7 +26,7 @@ HEIGHT = 8.6  # inches
 DIGITS = 3  # of shares, in which those of the front differ
 ANGLE = 40  # degrees, of names
 DISTANCE = 0.032  # between names, as a share of the width of axes
-LAST = 0.9  # where the last name may begin, as a share of the width of axes
+LAST = 0.85  # where the last name may begin, as a share of the width of axes
 
 
 class Point(NamedTuple):
@@ -94,7 +94,7 @@ def _limit_shares(axes: Axes, share: np.ndarray) -> None:
 def _limit_costs(axes: Axes, cost: np.ndarray, unit: str) -> None:
     axes.set_xscale("log")
     span = max(np.log(cost.max() / cost.min()), 0.5)
-    axes.set_xlim(cost.min() * np.exp(-0.06 * span), cost.max() * np.exp(0.15 * span))
+    axes.set_xlim(cost.min() * np.exp(-0.06 * span), cost.max() * np.exp(0.26 * span))
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_major_formatter(EngFormatter(unit))
     axes.xaxis.set_minor_locator(NullLocator())
