@@ -29,7 +29,7 @@ def rows(*seeds: int, **fields: Any) -> NativeRows:
     return made
 
 
-def actions(world: MiniAtari, steps: int, count: int, seed: int = 0) -> np.ndarray:
+def actions(world: Any, steps: int, count: int, seed: int = 0) -> np.ndarray:
     drawn = stream(seed, "actions").integers(world.action_space.n, size=(steps, count))
     return drawn.repeat(4, 0)  # held, so that something happens
 
@@ -76,7 +76,7 @@ def test_a_game_ends_with_its_last_life_and_its_score_is_the_sum_of_rewards(game
     for action in actions(made.world, 2_000, 1, seed=9):
         step = made.step(action)
         state = made.last_state if step.terminated[0] else made.state
-        columns = made.world.rules.columns
+        columns = made.world.rules.columns  # type: ignore[attr-defined]
         table = state[0, -columns:]
         total += step.reward[0]
         lives.append(int(table[3]))
@@ -281,7 +281,7 @@ def test_the_chaser_comes_nearer_along_the_ways_of_the_maze():
         place = {"chaser_row": 3 * corner[0], "chaser_column": 3 * corner[1]}
         for moved in range(1, steps[corner]):
             found, _ = played(chase(**place), *[maze.NOOP] * 3 * moved)
-            cell = (found.chaser_row // 3, found.chaser_column // 3)
+            cell = (int(found.chaser_row) // 3, int(found.chaser_column) // 3)
             assert steps[cell] == steps[corner] - moved
 
 

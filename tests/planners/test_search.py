@@ -533,7 +533,10 @@ def test_copies_of_one_seed_meet_the_same_chance_with_and_without_others():
         (lambda: MCTS(exploration=-1), "exploration must be at least 0, got -1"),
         (lambda: MCTS(discount=1.1), "discount must be between 0.01 and 1, got 1.1"),
         (lambda: MCTS(discount=0), "discount must be between 0.01 and 1, got 0"),
-        (lambda: MCTS(undecided="no"), "no undecided 'no'; there are: random, keep"),
+        (
+            lambda: MCTS(undecided="no"),  # type: ignore[arg-type]
+            "no undecided 'no'; there are: random, keep",
+        ),
         (lambda: Shooting(tolerance=2), "tolerance must be between 0 and 1, got 2"),
         (lambda: MPPI(samples=0), "samples must be at least 1, got 0"),
         (lambda: MPPI(temperature=0), "temperature must be at least 1e-06, got 0"),

@@ -264,7 +264,7 @@ def test_compression_names_every_point_and_joins_the_undominated():
     assert sorted(names) == sorted(["float", "tiny", "bad", "int8"] * 2)
     # in the second panel only int8 has no better one
     fronts = [own for own in figure.axes[1].lines if own.get_marker() == "o"]
-    np.testing.assert_allclose(fronts[0].get_xydata(), [[40e-6, 1]])
+    np.testing.assert_allclose(np.asarray(fronts[0].get_xydata()), [[40e-6, 1]])
 
 
 def test_names_of_close_points_stand_apart_from_left_to_right():

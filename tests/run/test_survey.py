@@ -102,7 +102,8 @@ def test_maps_hold_shares_of_steps_and_the_mean_value_of_every_cell():
     visited = np.round(density[1] * 72)
     assert np.nansum(visited) == 72
     cell = np.argwhere(~WALLS)[17]
-    every = run.world.observe(run.world.states())
+    world: Any = run.world
+    every = world.observe(world.states())
     obs = every[(every[:, :2] == cell).all(-1)]
     assert len(obs) == 4  # headings
     worth = run.learner.value(np.stack([obs] * 2)).mean(1)
@@ -168,6 +169,9 @@ class North(Policy):
 
     def value(self, obs: np.ndarray) -> np.ndarray:
         return obs[..., 1]
+
+    def act(self, obs: np.ndarray, explore: bool = False) -> np.ndarray:
+        raise NotImplementedError
 
 
 def test_maps_of_botevade_average_over_the_newest_observations():

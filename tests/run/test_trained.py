@@ -29,7 +29,7 @@ class Painter(gym.Env):
 
     observation_space = gym.spaces.Box(0, 255, (84, 84), np.uint8)
     action_space = gym.spaces.Discrete(2)
-    metadata: ClassVar = {"render_modes": ["rgb_array"]}
+    metadata: ClassVar = {"render_modes": ["rgb_array"]}  # type: ignore[misc]
 
     def __init__(self, render_mode: str | None = None):
         self.render_mode = render_mode
@@ -113,7 +113,7 @@ def test_a_file_does_what_its_run_does(kind, painter, tmp_path, capsys, monkeypa
     assert of_file["seeds"] == [5]
     expected = of_run["episodes"]["return"][1]
     np.testing.assert_allclose(of_file["episodes"]["return"], [expected], rtol=1e-4)
-    tables = []
+    tables: list[list[list[str]]] = []
     for given in (run, file):
         table = tmp_path / f"{len(tables)}.csv"
         film = ["--gif", str(table.with_suffix(".gif")), "--csv", str(table)]

@@ -241,7 +241,7 @@ def test_compression_repeats_itself_and_leaves_policy_and_global_randomness_alon
 
 def file_of(policy: nn.Module, path: Path, action: Any = None) -> Path:
     """The policy file of a policy for vectors."""
-    inputs = policy[0].mean.numel()  # type: ignore[index, operator, union-attr]
+    inputs = policy[0].mean.numel()  # type: ignore[index]
     actions = program_of(policy).arrays[program_of(policy).operations[-1]["bias"]].size
     observation = {"shape": [inputs], "dtype": "float32", "low": None, "high": None}
     discrete = {"kind": "discrete", "n": actions, "start": 0}
@@ -252,7 +252,7 @@ def file_of(policy: nn.Module, path: Path, action: Any = None) -> Path:
 
 def test_smaller_variants_take_a_quarter_of_the_bytes(tmp_path: Path):
     policy, obs = policy_of(4, 128, 128, 3), observations(200, 4)
-    made = {"fp32": policy}
+    made: dict[str, nn.Module] = {"fp32": policy}
     chains = [
         Chain([Prune(updates=20), Quantize()]),
         Chain([Distil(updates=8), Quantize()]),
