@@ -10,6 +10,7 @@ import yaml
 
 import curriculum
 from curriculum import compress, train
+from curriculum.report import figures
 from curriculum.run import compressing
 from curriculum.run.opened import OpenedRun
 from curriculum.shipping.compression import Timing
@@ -21,9 +22,11 @@ TECHNIQUES = ["--techniques", "half", "prune+quantize", "--prune.updates", "20"]
 
 
 @pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Measure latencies in a moment."""
+def quick(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
+    """Measure latencies in a moment, and draw no figure unless a test is about it."""
     monkeypatch.setattr(compressing, "Timing", lambda: Timing(rounds=1, calls=3))
+    if "files_are_policies" not in request.node.name:
+        monkeypatch.setattr(figures, "save", lambda figure, path: None)
 
 
 @pytest.fixture(scope="module")
