@@ -4,7 +4,8 @@
 
 It learns online from the batches that the learner of the run is updated on, in which
 the bonus is computed anew. The planning rate is the schedule from exploring to
-exploiting: at rate 1 the explorer collects all data, at rate 0 none.
+exploiting: at rate 1 the explorer collects all data, at rate 0 none. It comes farthest
+in episodes of its own (`--gate episode`).
 
 Seeds whose explorer has had no update yet act at random, by its exploration noise
 alone: discrete actions are uniform, box actions have normal noise of deviation 1.
@@ -54,11 +55,12 @@ class Explorer(Planner):
     bonus: str = "rnd"
     # settings of the bonus, such as width=400 layers=2; unless they are given, its
     # schedule is constant, since the planning rate decides how long it explores, and
-    # its memory 200 batches, since what is left to find must not pay ever less
+    # its memory 200 batches, since what is left to find must not pay ever less; rnd
+    # pays the root of the error
     bonus_settings: tuple[str, ...] = ()
     # of the bonus beside the reward of the world: towards 0 it soon repeats what is
     # rewarded, if it is large it goes on looking elsewhere
-    weight: float = 3.0
+    weight: float = 1.0
     # whether the bonus is its only reward: it explores everything, the goal or not
     unsupervised: bool = False
     # how it learns; empty: dqn for discrete actions, sac for those of a box
@@ -67,7 +69,7 @@ class Explorer(Planner):
     learner_settings: tuple[str, ...] = ()
     learning_rate: float = 1e-3  # of this learner
     # noise while it acts: share of random actions; box actions: standard deviation
-    exploration: float = 0.1
+    exploration: float = 0.05
 
     def __post_init__(self) -> None:
         within(self, 0, float("inf"), "weight", "learning_rate")

@@ -58,8 +58,8 @@ class RND(Weighted):
     # layer: bring the features of every state to mean 0 and deviation 1, so that no
     # state has a larger error for its features being large
     output_norm: Literal["none", "layer"] = "none"
-    # what is paid: the squared error, or its root, which differs less between rare
-    # states and new ones, so that more of them are worth going to
+    # what is paid: the squared error, or its root, which differs less between rare and
+    # new states, so that more of them are worth going to
     error: Literal["squared", "norm"] = "squared"
     # batches that the unit of the bonus, a standard deviation of errors, averages over:
     # few keep the bonus at one size while errors shrink; 0: all so far, and it shrinks
