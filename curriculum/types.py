@@ -21,6 +21,7 @@ from typing import (
     Self,
     get_args,
     get_type_hints,
+    runtime_checkable,
 )
 
 import numpy as np
@@ -124,10 +125,10 @@ class SharedData(NamedTuple):
 class Record(NamedTuple):
     """One report of a training run; listeners see nothing else."""
 
-    # baseline, start, collect, update, time, evaluate, compress, maps or final
+    # baseline, start, collect, update, time, evaluate, compress, survey, maps or final
     kind: str
     step: int  # environment steps of one seed
-    values: dict[str, np.ndarray]  # tag -> [P], in kind "maps" [P, ...]
+    values: dict[str, np.ndarray]  # tag -> [P], in kinds "survey" and "maps" [P, ...]
     # updates taken in the offline phase, for records of that phase: their tags begin
     # with "offline/"; None for all others
     updates: int | None = None
@@ -347,6 +348,18 @@ class Simulator(Protocol):
         ...
 
 
+@runtime_checkable
+class KeyedSimulator(Simulator, Protocol):
+    """A simulator that tells whether two copies are in the same state."""
+
+    def keys(self, state: np.ndarray) -> list[bytes]:
+        """A key of 16 bytes for each of n states.
+
+        States with equal keys go on alike, whichever row and episode they come from,
+        except for time limits and for rewards that fall as time goes by."""
+        ...
+
+
 # --- who acts ---
 
 
@@ -404,6 +417,11 @@ class Planner(Protocol):
         """Choose actions [n] or [n, A] for observations [n, *O] of the rows with
         indices `rows` [n]."""
         ...
+
+    def maps(self, obs: np.ndarray) -> dict[str, np.ndarray]:
+        """What to draw of it, name -> [P, n] at observations [P, n, *O], such as the
+        value of states to an explorer; nothing changes."""
+        return {}
 
     def learn_on(self, computing: Computing) -> None:
         """Take in what updates run on; called before `setup` if it `learns` in a
@@ -566,6 +584,11 @@ class Bonus(Protocol):
         the batch."""
         ...
 
+    def maps(self, obs: np.ndarray) -> dict[str, np.ndarray]:
+        """What to draw of it, name -> [P, n] at observations [P, n, *O]: "bonus",
+        before it is scaled; nothing is learned."""
+        return {}
+
     def visit(self, obs: np.ndarray, present: np.ndarray) -> None:
         """See what a step of all rows led to, [P, E, *O], for the seeds in mask
         `present` [P]; once for every step, sampled or not."""
@@ -585,9 +608,9 @@ class Technique(Protocol):
 
     def compress(
         self, policy: nn.Module, obs: Tensor, seed: int
-    ) -> dict[str, Deployable]:
-        """Variants of `policy` by name; `obs` [n, *O] are observations it acts on,
-        `seed` owns all randomness.
+    ) -> dict[str, nn.Module]:
+        """Variants of `policy` by name, modules that a policy file can hold; `obs`
+        [n, *O] are observations it acts on, `seed` owns all randomness.
 
         Raises `curriculum.shipping.layers.Unsupported` for a kind of policy it cannot
         take."""
@@ -602,17 +625,17 @@ class Chain(Technique):
 
     def compress(
         self, policy: nn.Module, obs: Tensor, seed: int
-    ) -> dict[str, Deployable]:
+    ) -> dict[str, nn.Module]:
         """The variants of every technique on the way, such as "student" and
         "student-int8"."""
-        made: dict[str, Deployable] = {}
+        made: dict[str, nn.Module] = {}
         latest = {"": policy}
         for part in self.parts:
-            found: dict[str, Deployable] = {}
+            found: dict[str, nn.Module] = {}
             for name, module in latest.items():
                 for own, variant in part.compress(module, obs, seed).items():
                     found[f"{name}-{own}".lstrip("-")] = variant
-            latest = {name: variant.module for name, variant in found.items()}
+            latest = found
             made |= found
         return made
 

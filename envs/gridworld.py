@@ -124,13 +124,16 @@ class Gridworld(Located):
         """Cells the agent is in, [N] in row-major order of `cells`."""
         return state[:, 0] * SIZE + state[:, 1]
 
-    def cell_of(self, obs: np.ndarray) -> np.ndarray:
+    def position(self, obs: np.ndarray) -> np.ndarray:
         if self.observation == "image":
             raise ValueError(
                 "pictures of the cells around the agent do not tell where it is; "
                 "choose --env.observation pose or vector"
             )
-        row, column = obs[:, :2].astype(np.int64).T
+        return obs[:, :2] + 0.5
+
+    def cell_of(self, obs: np.ndarray) -> np.ndarray:
+        row, column = self.position(obs).astype(np.int64).T
         return row * SIZE + column
 
     def draw(self, state: np.ndarray) -> np.ndarray:

@@ -139,8 +139,11 @@ class Pointmass(Located):
         row, column = np.minimum(state[:, :2].astype(np.intp), last).T
         return row * self.cells[1] + column
 
+    def position(self, obs: np.ndarray) -> np.ndarray:
+        return obs * np.array(self.cells, np.float32)
+
     def cell_of(self, obs: np.ndarray) -> np.ndarray:
-        return self.cell(obs * self.cells)
+        return self.cell(self.position(obs))
 
     def shortest_path(self, state: np.ndarray) -> np.ndarray:
         """Pushes [N] towards the centre of the next cell on the shortest path, along

@@ -132,6 +132,9 @@ class Explorer(Planner):
         losses = self.own.last_losses.items()
         return values | {f"loss_{name}": loss for name, loss in losses}
 
+    def maps(self, obs: np.ndarray) -> dict[str, np.ndarray]:
+        return {"exploration_value": self.own.value(obs), **self.novelty.maps(obs)}
+
     def problems(self) -> dict[int, str]:
         return self.own.problems()
 

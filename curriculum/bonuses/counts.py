@@ -60,6 +60,10 @@ class Counts(Weighted):
         coverage = torch.as_tensor(entered, dtype=torch.float32, device=self.device)
         return bonus, values | {"coverage": coverage}
 
+    def maps(self, obs: np.ndarray) -> dict[str, np.ndarray]:
+        visits = np.take_along_axis(self.visits, self._cells(obs), 1)
+        return {"bonus": 1 / np.sqrt(np.maximum(visits, 1))}
+
     def _cells(self, obs: np.ndarray) -> np.ndarray:
         """The cells [P, n] of observations [P, n, *O]."""
         flat = obs.reshape(-1, *obs.shape[2:])

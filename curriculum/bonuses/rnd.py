@@ -105,6 +105,10 @@ class RND(Weighted):
         bonus, values = in_units(novelty, unit, self.coef_at(step), present)
         return bonus, values | {"predictor_loss": error.mean(-1)}
 
+    def maps(self, obs: np.ndarray) -> dict[str, np.ndarray]:
+        error = self.networks.infer(self.networks.prediction_error, obs)
+        return {"bonus": np.sqrt(error) if self.error == "norm" else error}
+
     def state(self) -> State:
         return {"networks": self.networks.state(), "errors": self.errors.sums.clone()}
 

@@ -234,14 +234,5 @@ def _count(mean: float) -> str:
     return "fewer than 1" if mean < 0.5 else f"{mean:,.0f}"
 
 
-def variants(values: Values) -> dict[str, dict[str, float]]:
-    """Means over seeds of the values of a "compress" record, by variant and figure."""
-    found: dict[str, dict[str, float]] = {}
-    for tag, value in values.items():
-        _, variant, figure = tag.split("/")
-        found.setdefault(variant, {})[figure] = float(np.mean(value))
-    return found
-
-
 def _number(value: float) -> str:
     return f"{value:.2f}" if np.isfinite(value) else "-"

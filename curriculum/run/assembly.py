@@ -12,6 +12,8 @@ from curriculum.run.collector import Collector
 from curriculum.run.guard import set_up
 from curriculum.run.health import Health
 from curriculum.run.mixture import Mixture
+from curriculum.run.survey import require_maps
+from curriculum.run.tracks import Tracks
 from curriculum.run.trainer import Trainer
 from curriculum.setting import plugins, techniques
 from curriculum.setting.config import Config
@@ -112,6 +114,9 @@ def make_collector(
     generators = [stream(seed, "environment") for seed in config.seeds]
     rows = world.rows(generators, config.rows)
     random = plugins.make("planner", "random")
+    tracks = None
+    if config.map_every:
+        tracks = Tracks(require_maps(world), len(config.seeds))
     with ExitStack() as on_failure:
         on_failure.callback(Door(rows).close)
         mixture = Mixture(
@@ -137,6 +142,7 @@ def make_collector(
             health=health,
             visit=trainer.visit,
             perturb=learner.head.explore,
+            tracks=tracks,
         )
         on_failure.pop_all()
     return collector

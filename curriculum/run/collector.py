@@ -14,6 +14,7 @@ from curriculum.replay.layout import Transition
 from curriculum.run.health import Health
 from curriculum.run.ledger import Ledger
 from curriculum.run.mixture import Choice, Mixture
+from curriculum.run.tracks import Tracks
 from curriculum.types import SOURCES, Planner, Rows, Spec, State, stream
 from curriculum.types import Collector as CollectorProtocol
 
@@ -29,7 +30,8 @@ class Collector(CollectorProtocol):
     planner of random actions that is set up for `rows`; `hint` names the flags that
     make a start shorter. `visit` is shown the observations
     [P, E, *O] of every step, what they led to and the mask of seeds [P] to which they
-    belong; `perturb` adds noise to a planner's actions."""
+    belong; `perturb` adds noise to a planner's actions; `tracks` follows where rows
+    go."""
 
     def __init__(
         self,
@@ -43,6 +45,7 @@ class Collector(CollectorProtocol):
         hint: str = "",
         visit: Visit = lambda obs, next_obs, healthy: None,
         perturb: Perturb = lambda action, noise, generators: action,
+        tracks: Tracks | None = None,
     ):
         self.rows = rows
         self.health = health
@@ -56,6 +59,7 @@ class Collector(CollectorProtocol):
         self.hint = hint
         self.visit = visit
         self.perturb = perturb
+        self.tracks = tracks
         self.shape = mixture.shape  # (P, E)
         self.all_rows = np.ones(self.shape, bool)
         self.no_rows = np.zeros(self.shape, bool)
@@ -192,6 +196,8 @@ class Collector(CollectorProtocol):
         self.buffer.add(transition, keep)
         self.visit(transition.obs, transition.next_obs, self.health.healthy)
         self.obs = step.obs
+        if self.tracks:
+            self.tracks.add(transition)
         if self.grid:
             cell = self.grid.world.cell(self.grid.rows.state)
             self.ledger.visit(cell.reshape(self.shape))
@@ -226,6 +232,7 @@ class Collector(CollectorProtocol):
             "start_steps": self.start_steps,
             "noise": [generator.bit_generator.state for generator in self.noise],
             "inexact_resumes": self.inexact_resumes,
+            "tracks": self.tracks.state() if self.tracks else {},
         }
 
     def load(self, state: State) -> None:
@@ -234,6 +241,8 @@ class Collector(CollectorProtocol):
         self.mixture.load(state["mixture"])
         self.random.load(state["random"])
         self.ledger.load(state["ledger"])
+        if self.tracks:
+            self.tracks.load(state["tracks"])
         self.start_steps = state["start_steps"]
         # checkpoints of former versions hold no noise
         for generator, saved in zip(self.noise, state.get("noise", []), strict=False):

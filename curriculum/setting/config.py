@@ -18,6 +18,7 @@ UNNAMED = (
     ("learner", ""),
     ("label_decay", ""),
     ("regularizer_decay", ""),
+    ("exploration_decay", ""),
 )
 # former values of `engine`, of when it was called compile
 ENGINE_OF_COMPILE = {"on": "compile", "off": "torch"}
@@ -47,6 +48,8 @@ class Config:
     # how the term falls that keeps cql, calql and td3bc close to the data; none: it
     # stays; planning-rate: as the planner withdraws
     regularizer_decay: Any = ""
+    # how --learner.exploration falls to its floor, by environment steps; none: it stays
+    exploration_decay: Any = ""
     techniques: tuple[Any, ...] = ()
 
     # actions that each seed may ask the planner for, those of the start included; then
@@ -107,6 +110,10 @@ class Config:
     # policies that are written: the last one; also the best one by evaluations; all:
     # also one every --eval-every
     keep_policies: Literal["last", "best", "all"] = "best"
+    # environment steps between maps of states visited, their novelty and value, in a
+    # world with positions; at the end they become maps.gif, by the extra [video]; 0:
+    # never
+    map_every: int = 0
     # at the end, write a film of an episode (episode.gif) and show it in TensorBoard;
     # needs the extra [video]
     record: bool = False
@@ -246,7 +253,7 @@ class Config:
         within(self, 1, INFINITY, "log_every", "checkpoint_every", "ope_updates")
         within(self, 0, INFINITY, "updates_per_step")
         at_most(self, 1_000, "updates_per_step")
-        within(self, 0, INFINITY, "compress_every", "planner_budget")
+        within(self, 0, INFINITY, "compress_every", "map_every", "planner_budget")
         within(self, 0, INFINITY, "planner_deadline_ms", "planner_episodes")
         within(self, 0, 1, "label_share")
         within(self, 0, INFINITY, "rollback")

@@ -58,14 +58,20 @@ CHOSEN = (
     "bonus",
     "label_decay",
     "regularizer_decay",
+    "exploration_decay",
 )
 # flags that choose from the family of another one
-FAMILY = {"label_decay": "decay", "regularizer_decay": "decay"}
+FAMILY = {
+    "label_decay": "decay",
+    "regularizer_decay": "decay",
+    "exploration_decay": "decay",
+}
 # values of flags that choose no plug-in
 WITHOUT_PLUGIN = {
     "bonus": ("none",),
     "label_decay": ("none", "planning-rate"),
     "regularizer_decay": ("none", "planning-rate"),
+    "exploration_decay": ("none",),
 }
 
 

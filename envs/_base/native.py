@@ -8,6 +8,7 @@ and so is saving them.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from hashlib import blake2b
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -45,6 +46,11 @@ class Dynamics(World, Protocol):
         """A picture [height, width, 3] uint8 of one state [S]."""
         ...
 
+    def imagined(self) -> Dynamics:
+        """The world that planners play in copies, such as one with unclipped rewards;
+        its states and actions are the same."""
+        return self
+
     def rows(
         self, generators: Sequence[np.random.Generator], rows_per_seed: int = 1
     ) -> NativeRows:
@@ -72,6 +78,29 @@ class Grid(Dynamics, Protocol):
 
     def states(self) -> np.ndarray:
         """States [n, S] that cover every cell evenly, walls included."""
+        ...
+
+
+@runtime_checkable
+class Mapped(World, Protocol):
+    """A world in a plane, whose observations tell where the agent is: runs draw maps of
+    it in the course of training."""
+
+    @property
+    def cells(self) -> tuple[int, int]:
+        """Height and width of the maps, in cells."""
+        ...
+
+    @property
+    def walls(self) -> np.ndarray:
+        """Cells that are not drawn, [height, width] bool."""
+        ...
+
+    def position(self, obs: np.ndarray) -> np.ndarray:
+        """Rows and columns [n, 2] of observations [n, *O], in cells: the centre of the
+        first cell is at 0.5.
+
+        ValueError where observations of this kind do not tell them."""
         ...
 
 
@@ -243,7 +272,7 @@ class NativeSimulator:
 
     def __init__(self, rows: NativeRows):
         self.rows = rows
-        self.world = rows.world
+        self.world = rows.world.imagined()
         self.action_space = rows.world_action_space
 
     def states(self, rows: np.ndarray) -> np.ndarray:
@@ -257,6 +286,16 @@ class NativeSimulator:
         self, state: np.ndarray, actions: np.ndarray, rng: np.random.Generator
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         return rollout(self.step, state, actions, rng)
+
+    def keys(self, state: np.ndarray) -> list[bytes]:
+        """Implements `KeyedSimulator`: a state is all that a native world consists
+        of."""
+        return [digest(numbers.tobytes()) for numbers in state]
+
+
+def digest(data: bytes) -> bytes:
+    """A key of 16 bytes, different for different data."""
+    return blake2b(data, digest_size=16).digest()
 
 
 def rollout(

@@ -7,14 +7,11 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
+from curriculum.envs._gym.fingerprint import SCENERY, SHARED, fingerprint
 from curriculum.envs._gym.source import Source, close
 from curriculum.envs._gym.views import View
 from curriculum.types import Imagined
 
-# attributes that copies share; P: the transition table of Gymnasium's toy-text worlds
-SHARED = ("spec", "observation_space", "action_space", "P")
-# MiniGrid objects that copies share; copying them would take half of the time
-SCENERY = ("wall", "floor", "goal", "lava")
 # MiniGrid draws what the agent sees in every step, 95 % of its time; copies do not
 OBSERVE = "gen_obs"
 # generator of copies that are kept as states; nothing is drawn from it
@@ -67,6 +64,11 @@ class DeepCopies:
             reward[running, t] = imagined.reward
             ended[running] = imagined.terminated
         return reward, ended, copies
+
+    def keys(self, state: np.ndarray) -> list[bytes]:
+        """Implements `KeyedSimulator`; the observation would not do, since it may show
+        a part of the state."""
+        return [fingerprint(env, self.is_grid) for env in state]
 
     def _advance(self, copies: np.ndarray, action: np.ndarray) -> Imagined:
         """Step these copies in place."""

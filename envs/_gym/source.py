@@ -114,6 +114,7 @@ class Facts(NamedTuple):
     is_grid: bool
     fps: int
     draws: bool
+    has_chance: bool  # steps draw random numbers; found out in MiniGrid alone
 
 
 @functools.lru_cache(maxsize=64)
@@ -142,17 +143,28 @@ def _look_at(env: Any, source: Source) -> Facts:
         limits.append(env.unwrapped.max_steps)
         success_return = GRID_SUCCESS_RETURN
     data = getattr(env.unwrapped, "data", None)
+    infos = _info_names(env, source)
     return Facts(
         view=view,
         actions=ActionConverter(env.action_space, source.env_id),
         max_steps=min((int(limit) for limit in limits if limit), default=0),
         success_return=None if success_return is None else float(success_return),
-        reports_success=not _info_names(env, source).isdisjoint(SUCCESS_INFOS),
+        reports_success=not infos.isdisjoint(SUCCESS_INFOS),
         is_mujoco=type(data).__module__.startswith("mujoco"),
         is_grid=source.is_grid,
         fps=int(env.metadata.get("render_fps") or DEFAULT_FPS),
         draws="rgb_array" in (env.metadata.get("render_modes") or ()),
+        has_chance=source.is_grid and _has_chance(env),
     )
+
+
+def _has_chance(env: gym.Env) -> bool:
+    """Whether the first step of an environment draws from its generator."""
+    env.reset(seed=0)
+    generator = env.unwrapped.np_random
+    before = generator.bit_generator.state
+    env.step(env.action_space.sample())
+    return generator.bit_generator.state != before
 
 
 def close(env: gym.Env) -> None:

@@ -11,11 +11,15 @@ import gymnasium as gym
 from curriculum.envs._gym.source import Facts
 
 LONG_EPISODE = 500  # steps
-SEARCH = {
+SAMPLED_SEARCH = {
     "planner": "mcts",
     "planner.simulations": 32,
     "planner.rollouts": 1,
     "planner.horizon": 40,
+}
+# finds the goal where simulations that play at random never meet it
+EXACT_SEARCH = {"planner": "uniform_cost", "planner.states": 2_000}
+GRID = {
     "start.size": 1_000,
     "steps": 10_000,
     "eval_every": 2_000,
@@ -58,7 +62,8 @@ def suited(facts: Facts) -> dict[str, Any]:
     if facts.view.frames:
         settings |= {"planner": "random", "planner.episodes": 1, **PICTURES}
     if facts.is_grid and not is_box:
-        return settings | SEARCH
+        search = SAMPLED_SEARCH if facts.has_chance else EXACT_SEARCH
+        return settings | search | GRID
     if facts.view.frames:
         return settings
     return settings | (ACTOR_CRITIC if is_box else Q_NETWORK)

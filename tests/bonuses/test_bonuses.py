@@ -344,7 +344,7 @@ def test_counts_pay_the_inverse_root_of_the_visits_of_a_cell():
     bonus.use_world(world)
     space = world.observation_space
     bonus.setup(Spec((2,), "float32", space.low, space.high, 5), (0, 1))
-    often, once = np.float32([2.5, 2.5]) / 22, np.float32([7.5, 9.5]) / 22
+    often, once = np.array([[2.5, 2.5], [7.5, 9.5]], np.float32) / 22
     for _ in range(4):
         bonus.visit(np.stack([often, once])[:, None], np.array([True, False]))
     bonus.visit(np.stack([once, once])[:, None], np.array([True, True]))

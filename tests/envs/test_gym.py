@@ -316,7 +316,7 @@ def test_minigrids_goal_is_success(id, capsys):
     assert (world.max_steps, world.has_success, world.defaults["planner"]) == (
         100,
         True,
-        "mcts",
+        "uniform_cost",
     )
     assert world.observation_space.shape == (4 + 7 * 7 * 3,)
     assert world.observation_space.high.max() == 10
@@ -325,6 +325,12 @@ def test_minigrids_goal_is_success(id, capsys):
         capsys.readouterr().err.count("text is left out of the observation: mission")
         <= 1
     )
+
+
+def test_mcts_suits_a_minigrid_whose_obstacles_move_by_chance():
+    pytest.importorskip("minigrid", reason="an optional package")
+    world = Gym(id="MiniGrid-Dynamic-Obstacles-5x5-v0")
+    assert world.defaults["planner"] == "mcts"
 
 
 def test_what_the_world_tells_is_success():

@@ -35,6 +35,7 @@ PLAYED = [  # planners and worlds they fit
     ("noisy", Gridworld),
     ("mcts", Gridworld),
     ("shooting", CartPole),
+    ("uniform_cost", Gridworld),
     ("mppi", Pendulum),
     ("shortest_path", BotEvade),
     ("tlppo", BotEvade),

@@ -112,7 +112,9 @@ def test_a_run_gives_back_every_transition_that_it_holds(folder: Path, tmp_path:
         *("gridworld", (0, 1)),
         SOURCES,
     )
-    found = {SOURCES[i] for e in data.episodes() for i in np.unique(e.source)}
+    found = {
+        SOURCES[i] for e in data.episodes() for i in np.unique(np.asarray(e.source))
+    }
     assert found == {"random", "planner"}
     for episode in data.episodes():
         following = episode.observation[1:]
