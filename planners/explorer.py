@@ -40,8 +40,12 @@ if TYPE_CHECKING:
 
 # settings of a learner that the run has made already, in the batches that it shares
 OF_BATCHES = ("batch_size", "n_step", "discount", "reward_shift")
-# settings of a learner that need what the explorer does not have: labels, or a start
-WITHOUT_USE = ("label_weight", "label_margin", "return_range")
+# settings of a learner that need what the explorer does not have, labels or a start, or
+# that say how it acts, which an explorer does in its own way
+WITHOUT_USE = (
+    *("label_weight", "label_margin", "return_range"),
+    *("selection", "exploration_floor"),
+)
 
 
 @dataclass(kw_only=True)
