@@ -1,15 +1,16 @@
 """Microseconds of one observation: a policy file beside bare matrix products and eager
 torch.
 
-    python benchmarks/policy.py --rounds 7 --calls 2000
+    python benchmarks/policy.py --rounds 300 --calls 100
 
 The policy is dense, 4-256-256-3 with ReLU. `products` are its three matrix products
 with outputs that are allocated once, without biases, ReLU or a choice; `scores` is what
 a policy file computes of an observation of its shape and type; `act` is `Policy.act` of
 the file, which checks the observation first and chooses an action last; `torch` is the
 exported module in inference mode, which returns scores. One thread.
-Rounds alternate; a time is the median of a round's calls, and what is printed are
-medians over rounds with the least and the largest.
+Rounds alternate, so that what else the machine does hits all alike; a time is the
+median of a round's calls, and what is printed are medians over rounds with their
+quartiles.
 """
 
 import argparse
@@ -32,7 +33,7 @@ from curriculum.shipping.policy_file import save
 from curriculum.shipping.standalone import Policy, load_policy
 
 WIDTHS = (4, 256, 256, 3)
-WARM_UP = 200
+WARM_UP = 20  # calls of each round
 CONTRACT = {
     "observation": {"shape": [WIDTHS[0]], "dtype": "float32"},
     "action": {"kind": "discrete", "n": WIDTHS[-1], "start": 0},
@@ -97,8 +98,9 @@ def median_us(call: Callable[[np.ndarray], Any], obs: np.ndarray, calls: int) ->
 
 
 def spread(values: list[float]) -> str:
-    """The median with the least and the largest."""
-    return f"{np.median(values):.2f} ({min(values):.2f}..{max(values):.2f})"
+    """The median with the quartiles."""
+    low, middle, high = np.percentile(values, (25, 50, 75))
+    return f"{middle:.2f} ({low:.2f}..{high:.2f})"
 
 
 def main() -> None:
@@ -106,8 +108,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--calls", type=int, default=2_000)
+    parser.add_argument("--rounds", type=int, default=300)
+    parser.add_argument("--calls", type=int, default=100)
     options = parser.parse_args()
     torch.set_num_threads(1)
     module = policy()

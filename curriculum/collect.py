@@ -61,6 +61,14 @@ MAKE = (
     ),
     Field("start_steps", int, 20, "the most random steps before an episode"),
     SEED,
+    Field(
+        "from_run",
+        str,
+        "",
+        "a run's folder: keep what it has collected, as its newest checkpoint holds "
+        "it; nothing is played",
+    ),
+    Field("from_seeds", tuple[int, ...], (), "of the run's seeds; without, all"),
 )
 CONVERT = (
     Field("from", str, "", "format of IN; empty: what it looks like"),
@@ -114,6 +122,11 @@ def prepare_make(words: Words) -> Callable[[], None]:
     if out.exists() and _wrote(words.text, out):
         data = DataSet(out)
         return lambda: print(f"{data.folder} is finished: nothing to do")
+    run, seeds = own.pop("from_run"), own.pop("from_seeds")
+    if run:
+        return _prepare_harvest(words, Path(run), seeds)
+    if seeds:
+        raise ValueError("--from-seeds goes with --from-run RUN")
     if not own["episodes"] and not own["transitions"]:
         own["episodes"] = EPISODES
     cast, config = _read_cast(words.plugins)
@@ -123,6 +136,31 @@ def prepare_make(words: Words) -> Callable[[], None]:
     for member in cast:
         check_planner_fit(member.planner, world)
     return lambda: _announce(make_data(making))
+
+
+def _prepare_harvest(
+    words: Words, run: Path, seeds: tuple[int, ...]
+) -> Callable[[], None]:
+    """Check what of a run is to be kept."""
+    from curriculum.run import harvest
+    from curriculum.run.opened import OpenedRun
+
+    defaults = {field.name: field.default for field in MAKE}
+    given = [name for name, value in words.own.items() if value != defaults[name]]
+    given += [flag.name for flag in words.plugins]
+    if given:
+        flag = given[0].replace("_", "-")
+        raise ValueError(
+            f"--from-run keeps what a run has collected, and --{flag} has no part in "
+            "it; leave one of them out"
+        )
+    chosen = harvest.Harvest(
+        out=Path(words.positional[0]),
+        run=OpenedRun(run),
+        seeds=seeds,
+        command=words.text,
+    )
+    return lambda: _announce(harvest.save(chosen))
 
 
 def _wrote(command: str, folder: Path) -> bool:
@@ -401,8 +439,8 @@ def prepare_check(words: Words) -> Callable[[], None]:
 COMMANDS = {
     "make": Command(
         "OUT --env WORLD --planner PLANNER[:SHARE] ... "
-        "[--episodes N | --transitions N]",
-        "Let planners play, and keep what they do.",
+        "[--episodes N | --transitions N] | OUT --from-run RUN",
+        "Let planners play, and keep what they do; or keep what a run has collected.",
         MAKE,
         prepare_make,
         positional=1,

@@ -6,11 +6,13 @@ Any flag of `curriculum.train` may take several values, and every combination is
 `--arm "NAME: FLAGS"` is one by hand; `--with RUN` adds a finished run. All arms share
 seeds and evaluation episodes, so differences are paired. The same command goes on with
 a comparison that was interrupted; arms that are finished are not trained again.
+`--study NAME` makes the comparisons of a study (`--study list` prints all), or gathers
+comparisons in a folder of this name.
 """
 
 import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +20,7 @@ from curriculum import train
 from curriculum.activity import Interrupted, Phase, overhearing, phase
 from curriculum.comparison import options
 from curriculum.listeners.progress import Progress
-from curriculum.setting import arms, flags
+from curriculum.setting import arms, flags, studies
 from curriculum.setting.config import Config, flat
 from curriculum.trust import trusting_words
 
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from curriculum.comparison.plan import Comparison
     from curriculum.comparison.workers import Task
     from curriculum.report.curves import Curve
+    from curriculum.setting.studies import Study
 
 PROG = "python -m curriculum.compare"
 FIRST_SHARE = 0.05  # of the first arm, from which on time is estimated
@@ -39,26 +42,77 @@ def main(argv: list[str] | None = None) -> None:
     if flags.asks_for_help(argv):
         print(f"{USAGE}\n\n{__doc__}\n{options.help_text()}")
         return
-    found = None
-    status = 2  # refused before training
+    work = Work()
     trust = trusting_words(argv)
     with train.signals() as stop, Progress().following(stop) as progress, trust:
         try:
-            if arms.names_only_finished_runs(options.read(argv)[1]):
+            found = studies.find(argv)
+            if found:
+                work.do_studies(found, argv, stop, progress)
+            elif arms.names_only_finished_runs(options.read(argv)[1]):
                 compare_finished(argv)
-                return
-            with phase("setup", 0, "", detail="loading settings and libraries"):
-                found = find_comparison(argv)
-            status = 1  # failed while training
-            with found.lock:
-                finished = compare(found, stop, progress)
+            else:
+                work.do(argv, stop, progress)
         except (ValueError, OSError) as error:
-            flags.fail(PROG, error, status)
+            flags.fail(PROG, error, work.status)
         except Interrupted:
-            finished = False
-    if not finished:
-        folder = found.lock.folder if found else None
-        flags.fail(PROG, stop.message(PROG, folder), 128 + stop.signal)
+            work.is_stopped = True
+    if work.is_stopped:
+        flags.fail(PROG, stop.message(PROG, work.folder), 128 + stop.signal)
+
+
+class Work:
+    """Makes comparisons, and knows how far it is where it is interrupted."""
+
+    def __init__(self) -> None:
+        self.status = 2  # refused before training; 1: failed while training
+        self.folder: Path | None = None  # of the comparison that is being made
+        self.is_stopped = False
+
+    def do(self, words: list[str], stop: train.Stop, progress: Progress) -> bool:
+        """Make the comparison of a command line; returns whether it is finished."""
+        with phase("setup", 0, "", detail="loading settings and libraries"):
+            found = find_comparison(words)
+        self.folder = found.lock.folder
+        self.status = 1
+        with found.lock:
+            self.is_stopped = not compare(found, stop, progress)
+        return not self.is_stopped
+
+    def do_studies(
+        self,
+        found: Sequence["Study"],
+        argv: list[str],
+        stop: train.Stop,
+        progress: Progress,
+    ) -> None:
+        """Make all comparisons of studies, one after the other, and write their
+        pages."""
+        from curriculum.comparison import cost, study
+
+        for each in found:  # all are checked before the first begins
+            with phase("cost", 0, "", detail=f"measuring arms of {each.name}"):
+                costs = cost.costs(each)
+            print(cost.text(each, costs))
+        problems = []
+        for each in found:
+            folders = []
+            for words in each.command_lines:
+                try:
+                    if not self.do(words, stop, progress):
+                        return
+                except SeedsStopped as problem:
+                    problems.append(str(problem))
+                assert self.folder is not None
+                folders.append(self.folder)
+            command = [*PROG.split(), *argv]
+            print(f"study   {study.write(each, command, folders)}")
+        if problems:
+            raise ValueError("; ".join(problems))
+
+
+class SeedsStopped(ValueError):
+    """Some seeds of a finished comparison were stopped."""
 
 
 def find_comparison(argv: list[str]) -> "Comparison":
@@ -165,7 +219,7 @@ def _place(config: Config, run: Path) -> train.Place:
 
 
 def _require_healthy(curves: dict[str, "Curve"]) -> None:
-    """Raise ValueError, at the very end, if some seeds were stopped."""
+    """Raise SeedsStopped, at the very end, if some seeds were stopped."""
     stopped = [
         f"{seed} of the arm {name}"
         for name, curve in curves.items()
@@ -173,7 +227,7 @@ def _require_healthy(curves: dict[str, "Curve"]) -> None:
         if is_stopped
     ]
     if stopped:
-        raise ValueError(
+        raise SeedsStopped(
             f"seeds that were stopped: {', '.join(stopped)}; their results are those "
             "of their last good policy"
         )

@@ -77,7 +77,7 @@ def prepare(words: Words) -> Callable[[], None]:
     from curriculum.data import states
     from curriculum.data.dataset import DataSet
     from curriculum.run.diagnosis import require_fit
-    from curriculum.run.opened import open_all
+    from curriculum.run.opened import OpenedRun, open_all
 
     own = words.own
     if not words.positional or not own["data"]:
@@ -95,7 +95,7 @@ def prepare(words: Words) -> Callable[[], None]:
     data = DataSet(Path(own["data"]))
     if data.transitions < 2:
         raise ValueError(f"{data.folder} has one transition; give a larger data set")
-    runs = open_all([Path(word) for word in words.positional])
+    runs = open_all([Path(word) for word in words.positional], OpenedRun)
     for run in runs.values():
         require_fit(run, data)
     _require_same_spaces(runs)
@@ -129,7 +129,7 @@ def _planner(
 ) -> Planner | None:
     """The planner that the flags choose, with what the world of a run suggests."""
     from curriculum.contract.fit import check_planner_fit
-    from curriculum.run.diagnosis import is_playable
+    from curriculum.run.trained import is_playable
 
     words = plugin_words(given, "planner")
     if not words:

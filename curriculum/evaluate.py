@@ -1,9 +1,10 @@
-"""Evaluate the policies of runs, beside planners, on the same episodes.
+"""Evaluate policies of runs and files, beside planners, on the same episodes.
 
-    python -m curriculum.evaluate RUN... --episodes 100 --against constant random
+    python -m curriculum.evaluate RUN|FILE.cur... --episodes 100 --against constant
 
-The learner of every seed plays alone. Without `--episodes` and `--first-episode` these
-are the episodes of the run's final evaluation, with the same results.
+The learner of every seed plays alone, or the policy of a file in the world that it
+names. Without `--episodes` and `--first-episode` these are the episodes of the run's
+final evaluation, with the same results.
 """
 
 import json
@@ -19,15 +20,16 @@ import numpy as np
 from curriculum import train
 from curriculum.activity import Phase, overhearing, phase
 from curriculum.files import write_text
-from curriculum.setting import flags, plugins
+from curriculum.setting import plugins
 from curriculum.setting.command_line import Command, Words
 from curriculum.setting.config import flat
 from curriculum.setting.description import Field
 
 if TYPE_CHECKING:
     from curriculum.report.evaluation_table import Row
-    from curriculum.run.opened import OpenedRun
+    from curriculum.run.opened import Which
     from curriculum.run.players import Played, Player
+    from curriculum.run.trained import Trained
     from curriculum.types import Planner
 
 PROG = "python -m curriculum.evaluate"
@@ -38,7 +40,8 @@ FIELDS = (
         "episodes",
         int | None,
         None,
-        "episodes of each seed; without it as many as in the run's evaluations",
+        "episodes of each seed; without it as many as in the run's evaluations, for a "
+        "file as many as are usual in its world",
     ),
     Field(
         "first_episode",
@@ -49,9 +52,17 @@ FIELDS = (
     ),
     Field(
         "policy",
-        Literal["last", "best", "all"],
-        "last",
-        "which policy of the runs; all: every one that --keep-policies all kept",
+        Literal["last", "best", "all"] | None,
+        None,
+        "which policy of the runs, without it the last; all: every one that "
+        "--keep-policies all kept",
+    ),
+    Field(
+        "epsilon",
+        float,
+        0.0,
+        "share of random actions of the policies, as evaluations of Atari games have "
+        "it, 0.001; planners have none",
     ),
     Field(
         "planning_rate",
@@ -65,7 +76,7 @@ FIELDS = (
         tuple[str, ...],
         (),
         "who plays the same episodes: planners such as constant or 'mcts "
-        "simulations=50', and folders of other runs",
+        "simulations=50', other runs and policy files",
     ),
     Field("out", str, "", "folder for table.md, a figure and all numbers; empty: none"),
 )
@@ -81,7 +92,7 @@ def main(argv: list[str] | None = None) -> None:
 class Contest(NamedTuple):
     """Who plays which episodes."""
 
-    runs: "dict[str, OpenedRun]"  # by name; they share their world
+    runs: "dict[str, Trained]"  # and files, by name; they share their world
     players: "list[Player]"
     reference: int  # whom of them the others are compared with
     episodes: range
@@ -95,6 +106,7 @@ class Contest(NamedTuple):
 def prepare(words: Words) -> Callable[[], None]:
     """Check who is to play what."""
     from curriculum.run.opened import open_all
+    from curriculum.run.trained import is_trained, open_trained
 
     own = words.own
     if not words.positional:
@@ -104,8 +116,10 @@ def prepare(words: Words) -> Callable[[], None]:
             raise ValueError(f"there is no flag --{flag.name}")
     out = _out(own["out"])
     against = list(dict.fromkeys(own["against"]))
-    others = [word for word in against if _is_run(word)]
-    runs = open_all([Path(word) for word in (*words.positional, *others)])
+    planners = plugins.names("planner")
+    others = [word for word in against if word not in planners and is_trained(word)]
+    paths = [Path(word) for word in (*words.positional, *others)]
+    runs = open_all(paths, open_trained)
     _require_same_world(runs)
     first = next(iter(runs.values()))
     episodes = _episodes(own["episodes"], own["first_episode"], first)
@@ -137,20 +151,15 @@ def _out(given: str) -> Path | None:
     return out
 
 
-def _is_run(word: str) -> bool:
-    """Whether a word of --against is a folder."""
-    return word not in plugins.names("planner") and Path(word).is_dir()
-
-
-def _require_same_world(runs: "dict[str, OpenedRun]") -> None:
+def _require_same_world(runs: "dict[str, Trained]") -> None:
     """Raise ValueError where runs were trained in different worlds, or in one that
     cannot be played."""
-    from curriculum.run.diagnosis import is_playable
+    from curriculum.run.trained import is_playable
 
     first = next(iter(runs.values()))
     if not is_playable(first):
         raise ValueError(
-            f"the world of {first.folder} is known from its data alone and cannot be "
+            f"the world of {first.path} is known from its data alone and cannot be "
             "played; python -m curriculum.diagnose compares it with data"
         )
     world = _world(first)
@@ -162,18 +171,18 @@ def _require_same_world(runs: "dict[str, OpenedRun]") -> None:
         ]
         if differing:
             raise ValueError(
-                f"{first.folder} and {run.folder} have different worlds: "
+                f"{first.path} and {run.path} have different worlds: "
                 f"{'; '.join(differing)}; evaluate them one by one"
             )
 
 
-def _world(run: "OpenedRun") -> dict[str, Any]:
+def _world(run: "Trained") -> dict[str, Any]:
     """The settings of a run's world."""
     settings = flat(run.config)
     return {name: settings[name] for name in settings if name.startswith("env")}
 
 
-def _episodes(count: int | None, first: int | None, run: "OpenedRun") -> range:
+def _episodes(count: int | None, first: int | None, run: "Trained") -> range:
     """The episodes to play, without numbers those of the run's final evaluation."""
     final = run.final_episodes
     count = len(final) if count is None else count
@@ -190,26 +199,38 @@ def _episodes(count: int | None, first: int | None, run: "OpenedRun") -> range:
 
 
 def _policies(
-    name: str, run: "OpenedRun", own: dict[str, Any], episodes: range
+    name: str, run: "Trained", own: dict[str, Any], episodes: range
 ) -> "list[Player]":
-    """The learner of a run alone, as the last or best policy, or as all that it kept.
+    """The learner alone, as the last or best policy, or as all that a run kept.
 
     `name` is empty for a run that needs none."""
     from curriculum.run import players
+    from curriculum.run.trained import require_run
 
     scale = run.scale_of(episodes)
+    epsilon = own["epsilon"]
+    if not 0 <= epsilon <= 1:
+        raise ValueError(f"--epsilon must be in [0, 1], got {epsilon:g}")
     if own["policy"] == "all":
-        return players.kept(name, run, scale)
-    label = name or f"{own['policy']} policy"
-    return [players.learner(label, run, own["policy"], scale)]
+        return players.kept(name, require_run(run, "--policy all"), scale, epsilon)
+    which = _which(run, own)
+    label = name or f"{which} policy"
+    return [players.alone(label, run, which, scale, epsilon)]
+
+
+def _which(run: "Trained", own: dict[str, Any]) -> "Which":
+    from curriculum.run.trained import chosen
+
+    return chosen(run, own["policy"], "last")
 
 
 def _mixtures(
-    runs: "dict[str, OpenedRun]", own: dict[str, Any], episodes: range
+    runs: "dict[str, Trained]", own: dict[str, Any], episodes: range
 ) -> "list[Player]":
     """Learner and planner of each run at a planning rate, if one is given."""
     from curriculum.contract.fit import check_planner_fit
     from curriculum.run import players
+    from curriculum.run.trained import require_run
 
     rate = own["planning_rate"]
     if rate is None:
@@ -219,17 +240,16 @@ def _mixtures(
     if own["policy"] == "all":
         raise ValueError("--planning-rate needs --policy last or best")
     found = []
-    for name, run in runs.items():
+    for name, trained in runs.items():
+        run = require_run(trained, "--planning-rate")
         check_planner_fit(run.config.plugged()["planner"], run.world)
         label = f"{name}, rate {rate:g}" if len(runs) > 1 else f"planning rate {rate:g}"
         scale = run.scale_of(episodes)
-        found.append(players.mixed(label, run, own["policy"], rate, scale))
+        found.append(players.mixed(label, run, _which(run, own), rate, scale))
     return found
 
 
-def _planners(
-    words: Sequence[str], run: "OpenedRun", episodes: range
-) -> "list[Player]":
+def _planners(words: Sequence[str], run: "Trained", episodes: range) -> "list[Player]":
     """The planners that --against names, alone in the world of a run."""
     from curriculum.run import players
 
@@ -239,18 +259,17 @@ def _planners(
     ]
 
 
-def _planner(word: str, run: "OpenedRun") -> "Planner":
-    """A planner such as `mcts simulations=50`, with what the world of a run
-    suggests."""
+def _planner(word: str, run: "Trained") -> "Planner":
+    """A planner such as `mcts simulations=50`, with what the world suggests."""
     from curriculum.contract.fit import check_planner_fit
 
     name, *settings = shlex.split(word) or [""]
-    chosen = ["--config", str(run.folder / "config.yaml"), "--planner", name]
+    chosen = ["--planner", name]
     for setting in settings:
         key, _, value = setting.partition("=")
         chosen += [f"--planner.{key}", *value.split(",")]
     try:
-        planner: Planner = flags.read(chosen, PROG).config.plugged()["planner"]
+        planner: Planner = run.config_with(chosen).plugged()["planner"]
         check_planner_fit(planner, run.world)
     except ValueError as error:
         raise ValueError(f"--against {shlex.quote(word)}: {error}") from None
@@ -370,21 +389,10 @@ def _content(
     return {
         "command": contest.command,
         "versions": {name: metadata.version(name) for name in libraries},
-        "runs": {name: _about(run) for name, run in contest.runs.items()},
+        "runs": {name: run.about() for name, run in contest.runs.items()},
         "episodes": list(contest.episodes),
         "reference": reference.name,
         "players": [_entry(*entry, reference) for entry in entries],
-    }
-
-
-def _about(run: "OpenedRun") -> dict[str, Any]:
-    return {
-        "folder": str(run.folder),
-        "checkpoint": run.checkpoint.name,
-        "finished": run.finished,
-        "step": run.step,
-        "updates": run.updates,
-        "settings": flat(run.config),
     }
 
 
@@ -424,8 +432,8 @@ def _plain(values: np.ndarray) -> list[Any]:
 
 
 COMMAND = Command(
-    "RUN... [--episodes N] [--against NAME...] [--out DIR]",
-    "Evaluate the policies of runs, beside planners, on the same episodes.",
+    "RUN|FILE.cur... [--episodes N] [--against NAME...] [--out DIR]",
+    "Evaluate policies of runs and files, beside planners, on the same episodes.",
     FIELDS,
     prepare,
     positional=-1,

@@ -1,10 +1,11 @@
-"""Export a policy of a run for a robot: a policy file, ONNX, or a C header.
+"""Export a policy for a robot: a policy file, ONNX, or a C header.
 
-    python -m curriculum.export RUN OUT.cur|OUT.onnx|OUT.h
+    python -m curriculum.export RUN|FILE.cur OUT.cur|OUT.onnx|OUT.h
 
 A policy file (.cur) holds any policy; `curriculum.load_policy` reads it. ONNX (.onnx)
 needs the extra [onnx]. A C header (.h) holds dense policies. Whatever is written is
-asked about the observations of a few episodes, and kept only if it agrees with the run.
+asked about the observations of a few episodes that the policy plays, or about random
+ones where its world cannot be played, and kept only if it agrees with the original.
 """
 
 import sys
@@ -19,7 +20,12 @@ from curriculum.setting.description import Field
 PROG = "python -m curriculum.export"
 FIELDS = (
     Field("seed", int, -1, "whose policy; -1: the first seed's"),
-    Field("which", Literal["best", "last"], "best", "which policy of the run"),
+    Field(
+        "which",
+        Literal["best", "last"] | None,
+        None,
+        "which policy of the run; default: the best one",
+    ),
     Field("trust", bool, False, "import plug-ins that the run names, which run code"),
 )
 
@@ -33,29 +39,32 @@ def main(argv: list[str] | None = None) -> None:
 def prepare(words: Words) -> Callable[[], None]:
     """Check what is to be exported, and where to."""
     from curriculum.run.exporting import FORMATS, export
-    from curriculum.run.opened import OpenedRun
+    from curriculum.run.trained import chosen, open_trained
 
-    folder, out = map(Path, words.positional)
+    path, out = map(Path, words.positional)
     if out.suffix not in FORMATS:
         raise ValueError(f"{out} must end in {', '.join(FORMATS)}")
     if out.is_dir() or not out.parent.is_dir():
         raise ValueError(f"{out} cannot be written: name a file in an existing folder")
-    run = OpenedRun(folder)
-    seed = run.seeds[0] if words.own["seed"] == -1 else words.own["seed"]
-    if seed not in run.seeds:
-        listed = ", ".join(map(str, run.seeds))
-        raise ValueError(f"no seed {seed} in {folder}; there are: {listed}")
+    trained = open_trained(path)
+    seed = trained.seeds[0] if words.own["seed"] == -1 else words.own["seed"]
+    if seed not in trained.seeds:
+        listed = ", ".join(map(str, trained.seeds))
+        raise ValueError(f"no seed {seed} in {path}; there are: {listed}")
+    which = chosen(trained, words.own["which"], "best")
 
     def work() -> None:
-        agreement = export(run, seed, words.own["which"], out)
-        print(f"policy  {out}, {out.stat().st_size:,} bytes; {agreement}")
+        agreement = export(trained, seed, which, out)
+        size = out.stat().st_size
+        print(f"policy  {out}, {size:,} bytes, the {which} one of seed {seed}")
+        print(agreement)
 
     return work
 
 
 COMMAND = Command(
-    "RUN OUT.cur|OUT.onnx|OUT.h",
-    "Export a policy of a run for a robot: a policy file, ONNX, or a C header.",
+    "RUN|FILE.cur OUT.cur|OUT.onnx|OUT.h",
+    "Export a policy for a robot: a policy file, ONNX, or a C header.",
     FIELDS,
     prepare,
     positional=2,

@@ -1,10 +1,10 @@
-"""Watch a run act, and take over: in a window, or as a film in a file.
+"""Watch a policy act, and take over: in a window, or as a film in a file.
 
-    python -m curriculum.play RUN [--gif FILE | --mp4 FILE] [--keys]
+    python -m curriculum.play RUN|FILE.cur [--gif FILE | --mp4 FILE] [--keys]
 
-A finished or interrupted run plays one episode, the learner alone or a planner in its
-place. With --keys a person takes over by the arrow keys, and what was played becomes a
-data set: --out DATASET.
+A finished or interrupted run, or a policy file in the world that it names, plays one
+episode: the learner alone or a planner in its place. With --keys a person takes over by
+the arrow keys, and what was played becomes a data set: --out DATASET.
 """
 
 import os
@@ -24,9 +24,9 @@ from curriculum.types import Planner
 
 if TYPE_CHECKING:
     from curriculum.data.manifest import Manifest
-    from curriculum.run.opened import OpenedRun
     from curriculum.run.playing.actors import Actor
     from curriculum.run.playing.session import Session
+    from curriculum.run.trained import Trained
 
 PROG = "python -m curriculum.play"
 FIELDS = (
@@ -51,7 +51,12 @@ FIELDS = (
     Field("keys", bool, False, "let a person take over by the arrow keys"),
     Field("out", str, "", "folder of a data set of what was played"),
     Field("seed", int | None, None, "which seed of the run; default: its first one"),
-    Field("policy", Literal["last", "best"], "last", "which policy of the run"),
+    Field(
+        "policy",
+        Literal["last", "best"] | None,
+        None,
+        "which policy of the run; default: the last one",
+    ),
 )
 
 
@@ -65,7 +70,7 @@ def main(argv: list[str] | None = None) -> None:
 class Scene(NamedTuple):
     """Who plays what, and what is written about it."""
 
-    run: "OpenedRun"
+    run: "Trained"
     seed: int
     learner: "Actor"
     planner: Planner | None
@@ -78,8 +83,8 @@ class Scene(NamedTuple):
 
 def prepare(words: Words) -> Callable[[], None]:
     """Check what is to be played."""
-    from curriculum.run.opened import OpenedRun
     from curriculum.run.playing import screens
+    from curriculum.run.trained import chosen, open_trained
 
     own = words.own
     film = _film(own)
@@ -96,13 +101,13 @@ def prepare(words: Words) -> Callable[[], None]:
         from curriculum.data.writer import require_free
 
         require_free(out)
-    run = OpenedRun(Path(words.positional[0]))
+    run = open_trained(Path(words.positional[0]))
     _require_playable(run, own["keys"])
     seed = run.seeds[0] if own["seed"] is None else own["seed"]
     scene = Scene(
         run=run,
         seed=seed,
-        learner=run.policy(seed, own["policy"]),
+        learner=run.policy(seed, chosen(run, own["policy"], "last")),
         planner=_planner(words.plugins, run),
         film=film,
         csv=csv,
@@ -142,32 +147,33 @@ def _check_numbers(own: dict[str, Any]) -> None:
             )
 
 
-def _require_playable(run: "OpenedRun", by_keys: bool) -> None:
-    """Raise ValueError where the world of a run cannot be played, or not by keys."""
+def _require_playable(run: "Trained", by_keys: bool) -> None:
+    """Raise ValueError where the world cannot be played, or not by keys."""
     from curriculum.envs._base.native import Steerable
-    from curriculum.run.diagnosis import is_playable
+    from curriculum.run.trained import is_playable
 
     if not is_playable(run):
         raise ValueError(
-            f"the world of {run.folder} is known from data alone and cannot be played"
+            f"the world of {run.path} is known from data alone and cannot be played"
         )
     if by_keys and not isinstance(run.world, Steerable):
         raise ValueError(
             "--keys is for gridworld, pointmass and botevade; leave it out to watch "
-            f"{run.folder}"
+            f"{run.path}"
         )
 
 
-def _planner(given: Sequence[flags.Flag], run: "OpenedRun") -> Planner | None:
-    """The planner that the flags choose, with what the world of the run suggests."""
+def _planner(given: Sequence[flags.Flag], run: "Trained") -> Planner | None:
+    """The planner that the flags choose, with what the world suggests."""
     from curriculum.contract.fit import check_planner_fit
+    from curriculum.run.trained import require_run
 
     words = plugin_words(given, "planner")
     if not words:
         return None
-    path = run.folder / "config.yaml"
-    config = flags.read(["--config", str(path), *words], PROG).config
-    planner: Planner = config.plugged()["planner"]
+    if "--planner" not in words:  # settings of the run's own one
+        require_run(run, f"{words[0]} without --planner")
+    planner: Planner = run.config_with(words).plugged()["planner"]
     check_planner_fit(planner, run.world)
     return planner
 
@@ -215,7 +221,7 @@ def _shown(scene: Scene, stack: ExitStack) -> "Session":
     print(_help(scene), file=sys.stderr)
     return _session(
         scene,
-        screen=stack.enter_context(screens.Window(str(scene.run.folder))),
+        screen=stack.enter_context(screens.Window(str(scene.run.path))),
         keyboard=Keyboard(steers=scene.own["keys"]),
         pace=Pace(fps),
         hold=round(screens.HOLD * fps),
@@ -290,8 +296,8 @@ def _manifest(scene: Scene) -> "Manifest":
 
 
 COMMAND = Command(
-    "RUN [--gif FILE | --mp4 FILE] [--keys] [--planner NAME]",
-    "Watch a run act in a window or as a film, and take over.",
+    "RUN|FILE.cur [--gif FILE | --mp4 FILE] [--keys] [--planner NAME]",
+    "Watch a policy act in a window or as a film, and take over.",
     FIELDS,
     prepare,
     positional=1,

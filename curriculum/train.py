@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from curriculum.setting.command_line import Command
 
 PROG = "python -m curriculum.train"
-LISTENERS = ("table", "tensorboard")  # beside the display of progress
+LISTENERS = ("table", "tensorboard", "maps")  # beside the display of progress
 PICTURES = (".png", ".svg", ".pdf")
 # settings that a resumed run may change
 CHANGEABLE = (
@@ -374,6 +374,8 @@ def run(place: Place, stop: Stop, progress: Progress | None = None) -> bool:
     _report(config, folder, settings, last)
     if config.record:
         _record(folder)
+    if config.map_every:
+        _film_maps(folder)
     _require_healthy(config, last)
     return True
 
@@ -398,6 +400,13 @@ def _record(folder: Path) -> None:
     file.write([events.film("eval/episode", made.path.read_bytes())], made.step)
     file.close()
     print(f"film           {made.path}")
+
+
+def _film_maps(folder: Path) -> None:
+    """Write a film of the maps, if films can be written here."""
+    from curriculum.run.playing.map_film import write
+
+    print(f"maps           {write(folder)}")
 
 
 def _require_healthy(config: Config, last: Last) -> None:
@@ -516,19 +525,22 @@ def _report(config: Config, folder: Path, settings: dict[str, Any], last: Last) 
     page = run_page.write(folder, settings, planner.needs, package_version())
     print(f"report         {page}")
     if "compress" in last:
-        print(_compression(folder, settings, last["compress"]))
+        floor = float(np.mean(values.get("eval/random_reward", np.nan)))
+        print(_compression(folder, settings, last["compress"], floor))
 
 
 def _compression(
-    folder: Path, settings: dict[str, Any], values: Mapping[str, Any]
+    folder: Path, settings: dict[str, Any], values: Mapping[str, Any], floor: float
 ) -> str:
-    """Write and return the table of compressed policies."""
-    from curriculum.report.run_table import variants
-    from curriculum.shipping.compression import refusals, table
+    """Write and return the tables of compressed policies; `floor` is the return of
+    random play."""
+    from curriculum.report.compression_table import tables, variants_of
+    from curriculum.run.compressing import numpy_threads, refusals
 
-    figures = table(variants(values), refusals(folder / "compressed"))
-    seeds = len(settings["seeds"])
-    text = f"mean of {seeds} seed(s), the policy at the end of training\n\n{figures}\n"
+    found = variants_of(values, tuple(settings["seeds"]))
+    refused = refusals(folder / "compressed")
+    figures = tables(found, floor, refused, numpy_threads())
+    text = f"Compressed policies at the end of training.\n\n{figures}\n"
     write_text(folder / "compression.md", text)
     return f"\n{text.rstrip()}"
 

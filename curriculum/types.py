@@ -125,10 +125,10 @@ class SharedData(NamedTuple):
 class Record(NamedTuple):
     """One report of a training run; listeners see nothing else."""
 
-    # baseline, start, collect, update, time, evaluate, compress, maps or final
+    # baseline, start, collect, update, time, evaluate, compress, survey, maps or final
     kind: str
     step: int  # environment steps of one seed
-    values: dict[str, np.ndarray]  # tag -> [P], in kind "maps" [P, ...]
+    values: dict[str, np.ndarray]  # tag -> [P], in kinds "survey" and "maps" [P, ...]
     # updates taken in the offline phase, for records of that phase: their tags begin
     # with "offline/"; None for all others
     updates: int | None = None
@@ -165,6 +165,16 @@ class Moment(NamedTuple):
     coin: np.ndarray  # [P, E] fresh uniform numbers in [0, 1)
     obs: np.ndarray  # [P, E, *O]
     learner: Policy
+
+
+class Computing(NamedTuple):
+    """What the updates of a run are computed on, and how; see the flags of these
+    names."""
+
+    device: Any = "cpu"
+    precision: Any = "fp32"
+    engine: Any = "torch"
+    updates: float = 0.0  # gradient updates of the whole run
 
 
 class Deployable(NamedTuple):
@@ -387,6 +397,9 @@ class Planner(Protocol):
     # "observation", or "state": the simulator's true state, a privilege that every
     # report names
     needs: ClassVar[str] = "observation"
+    # whether it learns in the run: its return is not known before, so no score is
+    # relative to it. Evaluations set up a copy and load the state of the run's own
+    learns: ClassVar[bool] = False
 
     def check_world(self, world: World) -> None:
         """Raise ValueError where this planner cannot act in `world`.
@@ -404,6 +417,36 @@ class Planner(Protocol):
         """Choose actions [n] or [n, A] for observations [n, *O] of the rows with
         indices `rows` [n]."""
         ...
+
+    def maps(self, obs: np.ndarray) -> dict[str, np.ndarray]:
+        """What to draw of it, name -> [P, n] at observations [P, n, *O], such as the
+        value of states to an explorer; nothing changes."""
+        return {}
+
+    def learn_on(self, computing: Computing) -> None:
+        """Take in what updates run on; called before `setup` if it `learns` in a
+        run."""
+        return
+
+    def visit(self, obs: np.ndarray, next_obs: np.ndarray, present: np.ndarray) -> None:
+        """See a step of all rows, observations [P, E, *O] and what they led to, of the
+        seeds in mask `present` [P], whoever acted; called if it `learns`."""
+        return
+
+    def observe(
+        self, batch: Batch, step: int, has_data: np.ndarray
+    ) -> dict[str, Tensor]:
+        """Learn from a batch that the learner is updated on, without a bonus; returns
+        values to log, [P] each. Called if it `learns`.
+
+        Of the seeds outside the mask `has_data` [P] the batch holds nothing. Its
+        tensors are reused: clone what you keep. `step` counts environment steps of one
+        seed."""
+        return {}
+
+    def problems(self) -> dict[int, str]:
+        """Which seeds, by index, cannot go on, and why: weights that are not finite."""
+        return {}
 
     def state(self) -> State:
         """Return everything `load` needs to continue exactly from here."""
@@ -526,6 +569,12 @@ class Start(Protocol):
 class Bonus(Protocol):
     """An intrinsic reward, computed for every sampled batch."""
 
+    def use_world(self, world: World) -> None:
+        """Take in the world; called before `setup`.
+
+        Raises ValueError where the bonus cannot be used in it."""
+        return
+
     def setup(self, spec: Spec, seeds: tuple[int, ...], device: str) -> Self:
         """Prepare for these seeds and return self."""
         ...
@@ -534,6 +583,16 @@ class Bonus(Protocol):
         """The bonus [P, B], already scaled, and values to log, [P] each; learns from
         the batch."""
         ...
+
+    def maps(self, obs: np.ndarray) -> dict[str, np.ndarray]:
+        """What to draw of it, name -> [P, n] at observations [P, n, *O]: "bonus",
+        before it is scaled; nothing is learned."""
+        return {}
+
+    def visit(self, obs: np.ndarray, present: np.ndarray) -> None:
+        """See what a step of all rows led to, [P, E, *O], for the seeds in mask
+        `present` [P]; once for every step, sampled or not."""
+        return
 
     def state(self) -> State:
         """Return everything `load` needs to continue exactly from here."""
@@ -549,9 +608,9 @@ class Technique(Protocol):
 
     def compress(
         self, policy: nn.Module, obs: Tensor, seed: int
-    ) -> dict[str, Deployable]:
-        """Variants of `policy` by name; `obs` [n, *O] are observations it acts on,
-        `seed` owns all randomness.
+    ) -> dict[str, nn.Module]:
+        """Variants of `policy` by name, modules that a policy file can hold; `obs`
+        [n, *O] are observations it acts on, `seed` owns all randomness.
 
         Raises `curriculum.shipping.layers.Unsupported` for a kind of policy it cannot
         take."""
@@ -566,17 +625,17 @@ class Chain(Technique):
 
     def compress(
         self, policy: nn.Module, obs: Tensor, seed: int
-    ) -> dict[str, Deployable]:
+    ) -> dict[str, nn.Module]:
         """The variants of every technique on the way, such as "student" and
         "student-int8"."""
-        made: dict[str, Deployable] = {}
+        made: dict[str, nn.Module] = {}
         latest = {"": policy}
         for part in self.parts:
-            found: dict[str, Deployable] = {}
+            found: dict[str, nn.Module] = {}
             for name, module in latest.items():
                 for own, variant in part.compress(module, obs, seed).items():
                     found[f"{name}-{own}".lstrip("-")] = variant
-            latest = {name: variant.module for name, variant in found.items()}
+            latest = found
             made |= found
         return made
 

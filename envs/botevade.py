@@ -37,8 +37,18 @@ from curriculum.envs._cellworld.columns import (
     Columns,
 )
 from curriculum.envs._cellworld.encounter import Encounter
-from curriculum.envs._cellworld.lattice import GOAL
-from curriculum.envs._cellworld.observation import OBSERVED, LinearReward, observed
+from curriculum.envs._cellworld.lattice import (
+    ARENA_APOTHEM,
+    GOAL,
+    OCCLUDER_APOTHEM,
+    hexagon_distance,
+)
+from curriculum.envs._cellworld.observation import (
+    OBSERVED,
+    PREY_POSITION,
+    LinearReward,
+    observed,
+)
 from curriculum.envs._cellworld.pursuit import Pursuit
 from curriculum.envs._cellworld.rules import (
     GOAL_POSITION,
@@ -53,6 +63,7 @@ from curriculum.envs._cellworld.stepping import Arena, advance, arena_of
 from curriculum.envs._cellworld.worlds import occluded_cells
 from curriculum.types import INFINITY, among, within
 
+BINS = 24  # rows and columns of maps
 STRIDE = 1.5 * PREY_SPEED * STEP_SECONDS  # from the prey to where a person steers it
 
 
@@ -184,6 +195,24 @@ class BotEvade(Dynamics):
             return (2 * target - 1).clip(-1, 1).astype(np.float32)
         squared = ((self.layout.xy[self.places] - target) ** 2).sum(-1)
         return int(squared.argmin())
+
+    @property
+    def cells(self) -> tuple[int, int]:
+        return BINS, BINS
+
+    @cached_property
+    def walls(self) -> np.ndarray:
+        """Cells whose centre is outside the arena or in an occluder, [24, 24] bool."""
+        row, column = np.indices(self.cells).reshape(2, -1) + 0.5
+        xy = np.stack([column, BINS - row]) / BINS
+        outside = hexagon_distance(xy[::-1] - 0.5) >= ARENA_APOTHEM
+        offset = xy[:, :, None] - self.layout.occluder_centres.T[:, None]
+        occluded = (hexagon_distance(offset) < OCCLUDER_APOTHEM).any(-1)
+        return (outside | occluded).reshape(self.cells)
+
+    def position(self, obs: np.ndarray) -> np.ndarray:
+        x, y = obs[:, PREY_POSITION].T
+        return np.stack([(1 - y) * BINS, x * BINS], -1)
 
     def draw(self, state: np.ndarray) -> np.ndarray:
         """A picture [632, 720, 3] uint8 of one state [29]: the prey is blue, with its

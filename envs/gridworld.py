@@ -11,7 +11,7 @@ import gymnasium as gym
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from curriculum.envs._base.native import Grid
+from curriculum.envs._base.native import Located
 from curriculum.envs._base.recipes import HAND_OVER
 from curriculum.envs._base.streams import Random
 from curriculum.envs._gridworld.picture import draw_grid
@@ -51,7 +51,7 @@ REWARDS = np.where(AT_GOAL, 10.0, -0.1)  # [400] of entering a state
 
 
 @dataclass(kw_only=True)
-class Gridworld(Grid):
+class Gridworld(Located):
     """Reach the opposite corner: -0.1 a step, +10 for the step onto the goal.
 
     Actions: turn left, keep the heading, turn right. A blocked agent turns but does not
@@ -123,6 +123,18 @@ class Gridworld(Grid):
     def cell(self, state: np.ndarray) -> np.ndarray:
         """Cells the agent is in, [N] in row-major order of `cells`."""
         return state[:, 0] * SIZE + state[:, 1]
+
+    def position(self, obs: np.ndarray) -> np.ndarray:
+        if self.observation == "image":
+            raise ValueError(
+                "pictures of the cells around the agent do not tell where it is; "
+                "choose --env.observation pose or vector"
+            )
+        return obs[:, :2] + 0.5
+
+    def cell_of(self, obs: np.ndarray) -> np.ndarray:
+        row, column = self.position(obs).astype(np.int64).T
+        return row * SIZE + column
 
     def draw(self, state: np.ndarray) -> np.ndarray:
         """A picture [500, 500, 3] uint8 of one state [3]: the agent is red, a blue line

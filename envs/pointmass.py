@@ -7,7 +7,7 @@ import gymnasium as gym
 import numpy as np
 
 from curriculum.compiled import load
-from curriculum.envs._base.native import Grid
+from curriculum.envs._base.native import Located
 from curriculum.envs._base.recipes import HAND_OVER
 from curriculum.envs._base.streams import Random
 from curriculum.envs._pointmass import mazes
@@ -27,7 +27,7 @@ SAMPLES = 5  # places along either side of a cell, for maps that average over it
 
 
 @dataclass(kw_only=True)
-class Pointmass(Grid):
+class Pointmass(Located):
     """Come within the goal's radius: -1 a step, 0 for the last.
 
     Actions stay, or push left, right, up or down by one cell. The state is row and
@@ -138,6 +138,12 @@ class Pointmass(Grid):
         last = np.subtract(self.cells, 1)
         row, column = np.minimum(state[:, :2].astype(np.intp), last).T
         return row * self.cells[1] + column
+
+    def position(self, obs: np.ndarray) -> np.ndarray:
+        return obs * np.array(self.cells, np.float32)
+
+    def cell_of(self, obs: np.ndarray) -> np.ndarray:
+        return self.cell(self.position(obs))
 
     def shortest_path(self, state: np.ndarray) -> np.ndarray:
         """Pushes [N] towards the centre of the next cell on the shortest path, along

@@ -2,14 +2,18 @@
 
 from dataclasses import dataclass
 from functools import partial
-from typing import ClassVar, Self
+from typing import ClassVar, Literal, Self
 
 import numpy as np
 
 from curriculum.planners._generators import SeedGenerators
+from curriculum.planners._search.plans import Plans
 from curriculum.planners._search.rollouts import Copies
 from curriculum.planners._search.tree import Path, Trees, most_visited, search, ucb1
-from curriculum.types import Planner, Rows, Spec, State, within
+from curriculum.types import Planner, Rows, Spec, State, among, within
+
+NOOP = 0  # the action of games that does nothing
+ROUNDING = 1e-9  # relative: mean returns that differ by less are equal
 
 
 @dataclass(kw_only=True)
@@ -30,6 +34,12 @@ class MCTS(Planner):
     # 0: try only the best action so far; large: try all actions equally often
     exploration: float = 1.0
     discount: float = 0.99  # of rewards per step
+    # which of equally good actions is taken; random: any; keep: the last one, or action
+    # 0 where all are equally good, which has to be the one that does nothing
+    undecided: Literal["random", "keep"] = "random"
+    # undecided keep: share of the best mean return by which an action may be worse and
+    # still counts as equally good
+    tolerance: float = 0.0
 
     needs: ClassVar[str] = "state"
 
@@ -37,6 +47,8 @@ class MCTS(Planner):
         within(self, 1, float("inf"), "simulations", "rollouts", "horizon")
         within(self, 0, float("inf"), "exploration")
         within(self, 0.01, 1, "discount")
+        within(self, 0, 1, "tolerance")
+        among(self, "undecided")
 
     def setup(self, rows: Rows, spec: Spec, seeds: tuple[int, ...]) -> Self:
         if not spec.actions:
@@ -48,6 +60,7 @@ class MCTS(Planner):
         self.actions = spec.actions
         rows_per_seed = rows.count // len(seeds)
         self.generators = SeedGenerators(seeds, "mcts planner", rows_per_seed)
+        self.taken = Plans(rows, np.zeros((rows.count, 1), np.int64))  # last actions
         return self
 
     def act(self, obs: np.ndarray, rows: np.ndarray) -> np.ndarray:
@@ -72,10 +85,29 @@ class MCTS(Planner):
 
         select = partial(ucb1, exploration=self.exploration)
         search(trees, self.simulations, self.horizon, select, evaluate)
-        return most_visited(trees)
+        action = most_visited(trees)
+        if self.undecided == "keep":
+            action = self._kept(rows, trees, action)
+        self.taken.keep(rows, action[:, None])
+        return action
+
+    def _kept(self, rows: np.ndarray, trees: Trees, action: np.ndarray) -> np.ndarray:
+        """The last actions [n] where they are as good as `action` [n]; action 0 where
+        all are."""
+        last = self.taken.left(rows, hold_last=True)[:, 0]  # [n]
+        visits = trees.children_visits[:, Trees.ROOT]  # [n, A]
+        total = trees.children_returns[:, Trees.ROOT]
+        mean = np.where(visits, total / np.maximum(visits, 1), -np.inf)
+        row = np.arange(len(rows))
+        best = mean[row, action]
+        slack = (self.tolerance + ROUNDING) * np.abs(best)
+        is_as_good = mean >= (best - slack)[:, None]  # [n, A]
+        action = np.where(is_as_good[row, last], last, action)
+        return np.where(is_as_good.all(-1), NOOP, action)
 
     def state(self) -> State:
-        return {"generators": self.generators.state()}
+        return {"taken": self.taken.state(), "generators": self.generators.state()}
 
     def load(self, state: State) -> None:
+        self.taken.load(state["taken"])
         self.generators.load(state["generators"])

@@ -1,22 +1,13 @@
 """Any other planner with a share of its actions replaced by random ones."""
 
-import json
-from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 
 from curriculum.planners._generators import SeedGenerators
-from curriculum.setting import plugins
+from curriculum.setting import inner
 from curriculum.types import Planner, Rows, Spec, State, World, within
-
-# types of values that a setting of a type accepts; other types accept only themselves
-ACCEPTED: dict[Any, tuple[type, ...]] = {
-    int: (int,),
-    float: (int, float),
-    bool: (bool,),
-}
 
 
 @dataclass(kw_only=True)
@@ -75,28 +66,5 @@ class Noisy(Planner):
         self.other.load(state["other"])
 
     def _make_other(self) -> Planner:
-        fields = plugins.describe("planner", self.planner).fields
-        types = {field.name: field.type for field in fields}
-        settings = dict(_parse(text, types) for text in self.settings)
-        return plugins.make("planner", self.planner, **settings)
-
-
-def _parse(text: str, types: dict[str, Any]) -> tuple[str, Any]:
-    """Name and value of a setting "name=value", whose value is JSON or else text."""
-    name, equals, given = text.partition("=")
-    if not equals:
-        raise ValueError(f"settings of a planner look like name=value, got {text!r}")
-    if name not in types:
-        raise plugins.unknown("setting", name, list(types))
-    expected = types[name]
-    value: Any = given
-    if expected is not str:
-        with suppress(json.JSONDecodeError):
-            value = json.loads(given)
-    if type(value) not in ACCEPTED.get(expected, (type(value),)):
-        raise ValueError(
-            f"the setting {name} is of type {expected.__name__}, got {given!r}"
-        )
-    if isinstance(value, list):
-        value = tuple(value)
-    return name, value
+        other: Planner = inner.make_inner("planner", self.planner, self.settings)
+        return other

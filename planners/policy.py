@@ -1,6 +1,5 @@
 """A policy that was trained before: that of a run, or any policy file."""
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,8 +11,8 @@ from curriculum.envs._base.door import name_of
 from curriculum.envs._base.spec import spec_of
 from curriculum.planners._generators import SeedGenerators
 from curriculum.run.opened import OpenedRun
+from curriculum.run.opened_file import FilePolicy, described_actions, require_fit
 from curriculum.shipping import artefact, standalone
-from curriculum.shipping.numpy_runner import require_numbers
 from curriculum.types import Planner, Rows, Spec, World, among
 
 Act = Callable[[np.ndarray], np.ndarray]  # observations [n, *O] -> actions
@@ -89,8 +88,8 @@ class Policy(Planner):
             )
         if same_actions != (spec.actions, spec.action_size):
             raise ValueError(
-                f"the run {folder} was trained with {_actions(trained)}, "
-                f"{world} has {_actions(spec)}"
+                f"the run {folder} was trained with {described_actions(trained)}, "
+                f"{world} has {described_actions(spec)}"
             )
         seed = run.seeds[0] if self.seed is None else self.seed
         return run.policy(seed, self.which).act
@@ -99,26 +98,8 @@ class Policy(Planner):
 def _of_policy_file(path: Path, spec: Spec, world: str) -> Act:
     """The policy of a policy file, with box actions in [-1, 1]."""
     policy = standalone.load_policy(path)
-    observation = policy.contract["observation"]
-    trained = (tuple(observation["shape"]), observation["dtype"])
-    if trained != (spec.obs_shape, spec.obs_dtype):
-        raise ValueError(
-            f"{path} takes observations of shape {trained[0]} ({trained[1]}), those of "
-            f"{world} have {spec.obs_shape} ({spec.obs_dtype})"
-        )
-    action = policy.contract["action"]
-    own = Spec(*spec[:4], actions=action.get("n", 0))
-    if not own.actions:
-        own = own._replace(action_size=math.prod(action["shape"]))
-    if (own.actions, own.action_size) != (spec.actions, spec.action_size):
-        raise ValueError(f"{path} has {_actions(own)}, {world} has {_actions(spec)}")
-
-    def act(obs: np.ndarray) -> np.ndarray:
-        numbers = policy.scores(obs)
-        require_numbers(numbers)
-        return numbers.argmax(-1) if spec.actions else numbers.clip(-1, 1)
-
-    return act
+    require_fit(policy, path, spec, world)
+    return FilePolicy(policy).act
 
 
 def _of_arrays(path: Path, spec: Spec, world: str) -> Act:
@@ -130,7 +111,8 @@ def _of_arrays(path: Path, spec: Spec, world: str) -> Act:
         raise ValueError(f"{path} does not fit {world}: {error}") from None
     if output.shape[-1] != (spec.actions or spec.action_size):
         raise ValueError(
-            f"{path} gives {output.shape[-1]} numbers, {world} has {_actions(spec)}"
+            f"{path} gives {output.shape[-1]} numbers, {world} has "
+            f"{described_actions(spec)}"
         )
 
     def act(obs: np.ndarray) -> np.ndarray:
@@ -140,12 +122,6 @@ def _of_arrays(path: Path, spec: Spec, world: str) -> Act:
         return numbers.clip(-1, 1)
 
     return act
-
-
-def _actions(spec: Spec) -> str:
-    if spec.actions:
-        return f"{spec.actions} discrete actions"
-    return f"box actions of {spec.action_size} numbers"
 
 
 def _included() -> str:

@@ -1,14 +1,17 @@
 """Random shooting with a plan that is kept until a better one is found."""
 
 from dataclasses import dataclass
-from typing import ClassVar, Self
+from typing import ClassVar, Literal, Self
 
 import numpy as np
 
 from curriculum.planners._generators import SeedGenerators
 from curriculum.planners._search.plans import Plans
 from curriculum.planners._search.rollouts import Copies, discounted_return
-from curriculum.types import Planner, Rows, Spec, State, within
+from curriculum.types import Planner, Rows, Spec, State, among, within
+
+NOOP = 0  # the action of games that does nothing
+ROUNDING = 1e-9  # relative: returns that differ by less are equal
 
 
 @dataclass(kw_only=True)
@@ -19,18 +22,31 @@ class Shooting(Planner):
     A random plan is a handful of actions, each held for several steps, which suits
     games that are played by moving around. A good plan is followed until a better one
     is found (rolling horizon, Perez et al. 2013), so a few random plans per decision
-    are enough. Time limits are not simulated."""
+    are enough. Time limits are not simulated.
+
+    Where rewards are rare most actions decide nothing, and those of a random plan are
+    noise to whoever imitates it. With `undecided keep` an action changes only if that
+    pays: of equally good plans the one with the fewest changes is followed, counted
+    from the last action on, and of these the one that is done with them first; where
+    all plans earn the same, nothing is at stake and action 0 is taken."""
 
     plans: int = 3  # random plans tried beside the kept one
     horizon: int = 40  # steps that a plan looks ahead
     moves: int = 3  # maximum number of actions in a random plan
     discount: float = 0.99  # of rewards per step
+    # what is done where it makes no difference: random: whatever the best plan does;
+    # keep: as before, or action 0, which has to be the one that does nothing
+    undecided: Literal["random", "keep"] = "random"
+    # undecided keep: share of the best return by which a plan may be worse and still
+    # counts as equally good
+    tolerance: float = 0.0
 
     needs: ClassVar[str] = "state"
 
     def __post_init__(self):
         within(self, 1, float("inf"), "plans", "horizon", "moves")
-        within(self, 0, 1, "discount")
+        within(self, 0, 1, "discount", "tolerance")
+        among(self, "undecided")
 
     def setup(self, rows: Rows, spec: Spec, seeds: tuple[int, ...]) -> Self:
         if not spec.actions:
@@ -43,6 +59,7 @@ class Shooting(Planner):
         rows_per_seed = rows.count // len(seeds)
         self.generators = SeedGenerators(seeds, "shooting planner", rows_per_seed)
         self.kept = Plans(rows, np.zeros((rows.count, self.horizon), np.int64))
+        self.taken = Plans(rows, np.zeros((rows.count, 1), np.int64))  # last actions
         return self
 
     def act(self, obs: np.ndarray, rows: np.ndarray) -> np.ndarray:
@@ -53,28 +70,60 @@ class Shooting(Planner):
         candidates = np.concatenate([kept[:, None], self._random(rows)], axis=1)
         copies = Copies(self.simulator, rows, self.generators, 1 + self.plans)
         reward = copies.play(candidates).reward
-        best = discounted_return(reward, self.discount).argmax(-1)  # [n]
-        plan = candidates[np.arange(len(rows)), best]  # [n, H]
+        returns = discounted_return(reward, self.discount)  # [n, K]
+        if self.undecided == "keep":
+            plan = self._steadiest(rows, candidates, returns)
+        else:
+            plan = candidates[np.arange(len(rows)), returns.argmax(-1)]  # [n, H]
         self.kept.keep(rows, plan)
+        self.taken.keep(rows, plan[:, :1])
         return plan[:, 0]
 
+    def _steadiest(
+        self, rows: np.ndarray, candidates: np.ndarray, returns: np.ndarray
+    ) -> np.ndarray:
+        """Of the best plans those with the fewest changes, and of these the first to be
+        done with them, [n, H]; action 0 where all plans earn the same."""
+        best = returns.max(-1, keepdims=True)
+        slack = (self.tolerance + ROUNDING) * np.abs(best)
+        is_best = returns >= best - slack  # [n, K]
+        last = self.taken.left(rows, hold_last=True)  # [n, 1]
+        first = np.broadcast_to(last[:, None], (*returns.shape, 1))
+        before = np.concatenate([first, candidates[..., :-1]], axis=-1)
+        changes = candidates != before  # [n, K, H]
+        last_change = (changes * np.arange(self.horizon)).max(-1)  # [n, K]
+        unrest = changes.sum(-1) * self.horizon + last_change
+        chosen = np.where(is_best, unrest, np.inf).argmin(-1)
+        plan = candidates[np.arange(len(rows)), chosen]
+        plan[is_best.all(-1)] = NOOP
+        return plan
+
     def _random(self, rows: np.ndarray) -> np.ndarray:
-        """Draw plans [n, K, H] of 1 to `moves` actions that change at random steps."""
+        """Draw plans [n, K, H] of 1 to `moves` actions that change at random steps; the
+        last one is action 0 where undecided actions are kept."""
         size = (len(rows), self.plans, 2 * self.moves)
         drawn = self.generators.streams(rows).random(size)
         actions, changes, move_count = np.split(drawn, [self.moves, -1], axis=-1)
         actions = (actions * self.actions).astype(np.int64)  # [n, K, moves]
         # the step at which each action but the first begins, inf for unused ones
         changes = changes * self.horizon  # [n, K, moves - 1]
-        used = np.arange(self.moves - 1) < (move_count * self.moves).astype(np.int64)
+        last = (move_count * self.moves).astype(np.int64)  # [n, K, 1]
+        used = np.arange(self.moves - 1) < last
         changes = np.where(used, changes, np.inf)
         steps = np.arange(self.horizon)[:, None]
         move = (changes[..., None, :] <= steps).sum(-1)  # [n, K, H]
+        if self.undecided == "keep":
+            np.put_along_axis(actions, last, NOOP, axis=-1)
         return np.take_along_axis(actions, move, axis=-1)
 
     def state(self) -> State:
-        return {**self.kept.state(), "generators": self.generators.state()}
+        return {
+            **self.kept.state(),
+            "taken": self.taken.state(),
+            "generators": self.generators.state(),
+        }
 
     def load(self, state: State) -> None:
         self.kept.load(state)
+        self.taken.load(state["taken"])
         self.generators.load(state["generators"])

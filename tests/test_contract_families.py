@@ -16,8 +16,7 @@ from curriculum.contract import ContractError
 from curriculum.envs._base.native import NativeRows
 from curriculum.envs.gridworld import Gridworld
 from curriculum.learning.learner import Learner
-from curriculum.shipping.artefact import deployable
-from curriculum.types import Deployable
+from curriculum.shipping import compact
 
 
 class Above:
@@ -219,16 +218,17 @@ class Nothing:
 class Cropped:
     def compress(self, policy, obs, seed):
         smaller = nn.Linear(obs.shape[-1], 1)
-        return {"cropped": Deployable(smaller, {})}
+        return {"cropped": smaller}
 
 
 class Unfaithful:
     """Its file holds other weights than its module."""
 
     def compress(self, policy, obs, seed):
-        variant = deployable(policy)
-        arrays = {name: array / 2 for name, array in variant.arrays.items()}
-        return {"halved": Deployable(variant.module, arrays)}
+        variant = compact.replaced(policy, lambda _, layer: compact.int8(layer))
+        for _, layer in compact.layers(variant):
+            layer.weight.data /= 2
+        return {"halved": variant}
 
 
 BROKEN: list[tuple[Any, Any, str]] = [

@@ -8,9 +8,9 @@ from typing import NamedTuple
 import pytest
 from data_sets import data_set, episode
 
-from curriculum import collect, diagnose, evaluate, export, play, train
+from curriculum import collect, compress, diagnose, evaluate, export, play, train
 from curriculum.comparison import options
-from curriculum.setting import arms, command_line, flags
+from curriculum.setting import arms, command_line, flags, studies
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -94,14 +94,19 @@ def test_every_command_of_the_documentation_is_understood(command: str, data: Pa
     if "--resume" in arguments or "--with" in arguments or "--config" in arguments:
         return  # names a run that does not exist here
     if module == "curriculum.compare":
-        _, words_of_arms = options.read(arguments)
-        for words_of_arm in arms.parse(words_of_arms).command_lines.values():
-            flags.parse(words_of_arm)
+        named = studies.find(arguments)
+        lines = [study.command_lines[0] for study in named] or [arguments]
+        for line in lines:
+            _, words_of_arms = options.read(line)
+            for words_of_arm in arms.parse(words_of_arms).command_lines.values():
+                flags.parse(words_of_arm)
     elif module == "curriculum.collect":
         name, *rest = arguments
         command_line.read(collect.COMMANDS[name], rest, collect.PROG)
     elif module == "curriculum.diagnose":
         command_line.read(diagnose.COMMAND, arguments, diagnose.PROG)
+    elif module == "curriculum.compress":
+        command_line.read(compress.COMMAND, arguments, compress.PROG)
     elif module == "curriculum.evaluate":
         command_line.read(evaluate.COMMAND, arguments, evaluate.PROG)
     elif module == "curriculum.export":

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from curriculum import evaluate, train
-from curriculum.run import players
+from curriculum.run import opened
 
 WORDS = """--seeds 3 5 --steps 160 --eval-every 80 --eval-episodes 4 --log-every 40
     --checkpoint-every 80 --start.size 64 --learner.hidden 32 --learner.batch-size 16
@@ -140,6 +140,21 @@ def test_only_a_folder_of_its_own_kind_is_written_to_again(finished, tmp_path, c
     assert "is no evaluation" in refused(capsys, finished, "--out", tmp_path / "file")
 
 
+def test_random_actions_of_an_evaluation_come_from_its_episodes_alone(
+    finished, tmp_path
+):
+    def returns(name: str, *words: object) -> list[Any]:
+        found = asked(tmp_path / name, finished, "--episodes", 3, *words)
+        return [player["episodes"]["return"] for player in found["players"]]
+
+    every = returns("all", "--policy", "all", "--epsilon", 1)
+    assert len({str(own) for own in every}) == 1  # no policy has a say
+    assert returns("last", "--epsilon", 1) == every[:1]
+    assert every[0][0] == every[0][1]  # of both seeds
+    assert len(set(every[0][0])) > 1
+    assert returns("greedy") != every[:1]
+
+
 def test_what_cannot_be_evaluated_is_refused_in_one_sentence(
     finished, tmp_path, capsys
 ):
@@ -160,6 +175,7 @@ def test_what_cannot_be_evaluated_is_refused_in_one_sentence(
     rate = ("--planning-rate", 0.5)
     assert "needs --policy last" in refused(capsys, finished, *every, *rate)
     assert "in [0, 1], got 2" in refused(capsys, finished, "--planning-rate", 2)
+    assert "in [0, 1], got 2" in refused(capsys, finished, "--epsilon", 2)
     assert "between 1 and" in refused(capsys, finished, "--episodes", 0)
     assert "between 0 and" in refused(capsys, finished, "--first-episode", -1)
     assert "there are:" in refused(capsys, finished, "--against", "nobody")
@@ -175,13 +191,13 @@ def test_what_cannot_be_evaluated_is_refused_in_one_sentence(
 
 
 def test_ctrl_c_ends_with_one_sentence(finished, tmp_path, capsys, monkeypatch):
-    play = players.play_learner
+    play = opened.play_learner
 
-    def interrupted(*words: Any) -> Any:
+    def interrupted(*words: Any, **named: Any) -> Any:
         signal.raise_signal(signal.SIGINT)
-        return play(*words)
+        return play(*words, **named)
 
-    monkeypatch.setattr(players, "play_learner", interrupted)
+    monkeypatch.setattr(opened, "play_learner", interrupted)
     with pytest.raises(SystemExit) as end:
         evaluate.main([str(finished), "--out", str(tmp_path / "out")])
     assert end.value.code == 130

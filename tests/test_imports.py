@@ -35,7 +35,7 @@ ROOMS = {  # a room -> the rooms that its files may import, besides its own
     "replay": ("types",),
     "learning": ("types", "files"),
     "learners": ("learning", "types"),
-    "bonuses": ("learning", "types"),
+    "bonuses": ("learning", "envs", "setting", "types"),
     "shipping": ("learning", "types", "files"),
     "techniques": ("shipping", "types"),
     "report": ("types", "files"),
@@ -55,6 +55,7 @@ ROOMS = {  # a room -> the rooms that its files may import, besides its own
 }
 EXTRA = {  # a file -> rooms that it alone of its room may import
     "planners/noisy.py": ("setting",),  # it wraps another planner, given by name
+    "planners/explorer.py": ("setting", "learning"),  # it is a learner with a bonus
     "planners/policy.py": ("run", "shipping"),  # it acts as a run does
     "planners/__init__.py": ("_renamed",),
     "envs/__init__.py": ("_renamed",),
@@ -66,9 +67,10 @@ ONLY = {  # a library -> the places that may import it
     "torch": (
         *("curriculum/types.py", "curriculum/nested.py"),
         *("curriculum/replay/*", "curriculum/learning/*", "curriculum/learning/*/*"),
-        *("curriculum/learners/*", "curriculum/bonuses/*", "curriculum/shipping/*"),
-        *("curriculum/techniques/*", "curriculum/run/*", "curriculum/contract/*"),
-        "planners/_expert/*",
+        *("curriculum/learners/*", "curriculum/bonuses/*", "curriculum/bonuses/*/*"),
+        *("curriculum/shipping/*", "curriculum/techniques/*"),
+        *("curriculum/run/*", "curriculum/contract/*"),
+        *("planners/_expert/*", "planners/explorer.py"),
     ),
     "gymnasium": (
         *("envs/*", "envs/*/*", "curriculum/types.py"),
@@ -97,6 +99,7 @@ NEVER = {  # modules that `--help` imports -> libraries it must not wait for
     "curriculum.compare": ("torch", "matplotlib", "stable_baselines3", "tensorboard"),
     "curriculum.play": ("torch", "pygame", "stable_baselines3", "tensorboard"),
     "curriculum.setting.flags": ("torch", "matplotlib"),
+    "curriculum.compress": ("torch", "matplotlib", "stable_baselines3"),
     "curriculum.export": ("torch", "matplotlib", "stable_baselines3"),
     "curriculum.shipping.standalone": ("torch", "gymnasium", "safetensors"),
     "curriculum.report.statistics": ("torch", "matplotlib"),

@@ -31,7 +31,9 @@ HELP = {
     "smallest-effect SHARE": "differences below this share of the way from random play "
     "to the planner have no winner (0.02)",
     "reach SCORE": "score for which planner calls are counted (0.9)",
-    "study NAME": "write to <runs-dir>/NAME, with an index of its comparisons",
+    "study NAME...": "make the comparisons of studies: those that --study list prints, "
+    "all, or a FILE.yaml; flags win over a study. Any other NAME only gathers "
+    "comparisons in <runs-dir>/NAME, with an index",
 }
 
 

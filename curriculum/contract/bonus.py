@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -17,7 +18,7 @@ from curriculum.contract.promises import (
 )
 from curriculum.envs._base.spec import spec_of
 from curriculum.setting import plugins
-from curriculum.types import Bonus, Spec, World
+from curriculum.types import Bonus, World
 
 TOLERANCE = 1e-3  # of float32 sums in another order
 
@@ -51,9 +52,9 @@ def check_bonus(
     if batches < 2:
         raise ValueError(f"batches must be at least 2, got {batches}")
     plugin = plugins.make("bonus", bonus)
-    spec = spec_of(plugins.make("env", env))
+    world = plugins.make("env", env)
     with checking("bonus", plugin):
-        first = _Course(plugin, spec, seeds)
+        first = _Course(plugin, world, seeds)
         first.run(0, batches // 2)
         with calling("state"):
             middle = stored(first.bonus.state())
@@ -67,14 +68,16 @@ def check_bonus(
 class _Course:
     """A copy of a bonus, and the rewards that it gave."""
 
-    def __init__(self, bonus: Bonus, spec: Spec, seeds: tuple[int, ...]):
-        self.spec = spec
+    def __init__(self, bonus: Bonus, world: World, seeds: tuple[int, ...]):
+        self.world = world
+        self.spec = spec_of(world)
         self.seeds = seeds
         self.bonus: Bonus = copied("bonus", bonus)
         self.rewards: list[Tensor] = []  # [P, B] each
         self.logged: tuple[str, ...] = ()
+        self.bonus.use_world(world)
         with calling("setup"):
-            result = self.bonus.setup(spec, seeds, "cpu")
+            result = self.bonus.setup(self.spec, seeds, "cpu")
         require(result is self.bonus, "setup must return the bonus itself")
 
     def run(self, start: int, end: int) -> None:
@@ -83,6 +86,8 @@ class _Course:
         for number in range(start, end):
             batch = random_batch(self.spec, self.seeds, number)
             before = copy_of(batch)
+            with calling("visit"):
+                self.bonus.visit(batch.next_obs.numpy(), np.ones(count, bool))
             with calling("reward"):
                 reward, values = self.bonus.reward(batch, number)
             require(equal(before, copy_of(batch)), "reward must not change the batch")
@@ -101,7 +106,7 @@ class _Course:
 
 
 def _check_alone(first: _Course, bonus: Bonus) -> None:
-    alone = _Course(bonus, first.spec, first.seeds[-1:])
+    alone = _Course(bonus, first.world, first.seeds[-1:])
     alone.run(0, len(first.rewards))
     among = torch.stack([reward[-1:] for reward in first.rewards])
     same = torch.allclose(among, torch.stack(alone.rewards), TOLERANCE, TOLERANCE)
@@ -111,7 +116,7 @@ def _check_alone(first: _Course, bonus: Bonus) -> None:
 def _check_resumes(
     first: _Course, bonus: Bonus, middle: dict[str, Any], number: int
 ) -> None:
-    other = _Course(bonus, first.spec, first.seeds)
+    other = _Course(bonus, first.world, first.seeds)
     with calling("load"):
         other.bonus.load(middle)
     other.run(number, len(first.rewards))

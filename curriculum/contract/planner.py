@@ -11,9 +11,11 @@ from typing import Any
 import numpy as np
 
 from curriculum.calls import is_fault
+from curriculum.contract.batches import copy_of, random_batch
 from curriculum.contract.promises import (
     BrokenPromise,
     ContractError,
+    calling,
     copied,
     equal,
     require,
@@ -23,12 +25,13 @@ from curriculum.contract.promises import (
 from curriculum.envs._base.door import close_rows
 from curriculum.envs._base.spec import spec_of
 from curriculum.setting import plugins
-from curriculum.types import Planner, Rows, State, World, stream
+from curriculum.types import Computing, Planner, Rows, State, World, stream
 
 # share of the rows that a planner is asked for, step by step
 ASKED = (1.0, 0.5, 0.0, 0.5)
 # members of rows that tell more than observations do
 PRIVILEGED = ("state", "simulator", "save", "envs")
+TOLERANCE = 1e-5  # of box actions that were computed among others, or alone
 MOST_NAMED = 6  # rows named in a message
 
 
@@ -68,7 +71,8 @@ def check_planner(
 ) -> Report:
     """Play `steps` steps several times over in `env` and report their cost.
 
-    ContractError names every broken promise. `planner` is a name, or an instance that
+    One that learns also learns in between, from random batches. ContractError names
+    every broken promise. `planner` is a name, or an instance that
     is not set up; a planner that refuses the world raises its own ValueError."""
     if steps < 2:
         raise ValueError(f"steps must be at least 2, got {steps}")
@@ -180,13 +184,16 @@ class _Course:
         self.ms_per_action: list[float] = []
         self.actions = 0
         self.planner: Planner = copied("planner", planner)
+        self.spec = spec_of(world)
         self.setup(self.planner)
         self.rows.reset()
 
     def setup(self, planner: Planner) -> None:
         rows: Any = self.veil or self.rows
         try:
-            result = planner.setup(rows, spec_of(self.world), self.seeds)
+            if planner.learns:
+                planner.learn_on(Computing())
+            result = planner.setup(rows, self.spec, self.seeds)
         except ValueError:
             raise
         except BaseException as error:
@@ -210,7 +217,30 @@ class _Course:
             recorded = np.full(action.shape, np.nan)
             recorded[rows] = answer
             self.answers.append(recorded)
-            self.rows.step(action)
+            before = self.rows.obs.copy()
+            step = self.rows.step(action)
+            if self.planner.learns:
+                self._teach(before, step.next_obs)
+
+    def _teach(self, obs: np.ndarray, next_obs: np.ndarray) -> None:
+        """Show the planner a step, and let it learn from a random batch."""
+        number = len(self.answers)
+        shape = (len(self.seeds), self.rows_per_seed, *self.spec.obs_shape)
+        everyone = np.ones(len(self.seeds), bool)
+        batch = random_batch(self.spec, self.seeds, number)
+        before = copy_of(batch)
+        with calling("visit"):
+            self.planner.visit(obs.reshape(shape), next_obs.reshape(shape), everyone)
+        with calling("observe"):
+            values = self.planner.observe(batch, number, everyone)
+        require(equal(before, copy_of(batch)), "observe must not change the batch")
+        for name, value in values.items():
+            require(
+                value.shape == (len(self.seeds),),
+                f"observe must return a number for each seed, got {value} for {name}",
+            )
+        with calling("problems"):
+            self.planner.problems()
 
     def snapshot(self) -> State:
         """Return planner, rows and generators, as a checkpoint restores them."""
@@ -396,7 +426,14 @@ def _require_same(
     expected: list[np.ndarray], found: list[np.ndarray], sentence: str
 ) -> None:
     for step, (answer, other) in enumerate(zip(expected, found, strict=True)):
-        require(equal(answer, other), f"{sentence} from step {step} on")
+        require(_agree(answer, other), f"{sentence} from step {step} on")
+
+
+def _agree(answer: np.ndarray, other: np.ndarray) -> bool:
+    """Whether actions [N] are the same, or [N, A] up to rounding in networks."""
+    if answer.ndim == 1:
+        return equal(answer, other)
+    return np.allclose(answer, other, TOLERANCE, TOLERANCE, equal_nan=True)
 
 
 def _some(rows: np.ndarray) -> str:

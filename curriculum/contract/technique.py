@@ -1,9 +1,7 @@
 """The promises of techniques."""
 
 import copy
-import tempfile
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,9 +12,10 @@ from curriculum.contract.batches import random_obs
 from curriculum.contract.promises import calling, checking, equal, require
 from curriculum.envs._base.spec import spec_of
 from curriculum.setting import plugins
-from curriculum.shipping import artefact
+from curriculum.shipping import eager
 from curriculum.shipping.layers import Unsupported
-from curriculum.types import Deployable, Technique, World
+from curriculum.shipping.operations import Program, program_of
+from curriculum.types import Technique, World
 
 TOLERANCE = 1e-3  # of float32 sums in another order
 
@@ -26,7 +25,7 @@ class TechniqueReport:
     """The variants that a technique which keeps its promises makes."""
 
     technique: str
-    variants: dict[str, int]  # name -> bytes of its arrays
+    variants: dict[str, int]  # name -> bytes of its file's arrays
     original: int
 
     def __str__(self) -> str:
@@ -43,8 +42,8 @@ def check_technique(
     """Compress a small policy with random weights.
 
     Each variant must return finite outputs of the original's shape, and the same ones
-    from its file; the original must not be changed; the same seed must bring the same
-    variants."""
+    from its policy file; the original must not be changed; the same seed must bring the
+    same variants."""
     plugin = plugins.make("technique", technique)
     spec = spec_of(plugins.make("env", env))
     learner = plugins.make("learner", "iql", hidden=(16,)).setup(spec, (0,))
@@ -52,20 +51,24 @@ def check_technique(
     obs = torch.as_tensor(random_obs(spec, (0,), "contract technique")[0])
     with checking("technique", plugin):
         variants = _compress(plugin, policy, obs)
-        for name, variant in variants.items():
-            _check_variant(name, variant, policy, obs)
+        programs = {
+            name: _checked(name, variant, policy, obs)
+            for name, variant in variants.items()
+        }
         again = _compress(plugin, policy, obs)
-        for name, variant in variants.items():
-            same = name in again and equal(variant.arrays, again[name].arrays)
+        for name, program in programs.items():
+            same = name in again and equal(
+                program.arrays, program_of(again[name]).arrays
+            )
             require(same, "the same seed must bring the same variants")
-    sizes = {name: _bytes(variant) for name, variant in variants.items()}
-    original = _bytes(artefact.deployable(policy))
+    sizes = {name: _bytes(program) for name, program in programs.items()}
+    original = _bytes(program_of(policy))
     return TechniqueReport(plugins.name_of("technique", plugin), sizes, original)
 
 
 def _compress(
     technique: Technique, policy: nn.Module, obs: Tensor
-) -> dict[str, Deployable]:
+) -> dict[str, nn.Module]:
     weights = copy.deepcopy(policy.state_dict())
     before = obs.clone()
     with calling("compress"):
@@ -80,31 +83,30 @@ def _compress(
     return variants
 
 
-def _check_variant(name: str, variant: Any, policy: nn.Module, obs: Tensor) -> None:
+def _checked(name: str, variant: Any, policy: nn.Module, obs: Tensor) -> Program:
+    """What the file of a variant will hold."""
     require(
-        isinstance(variant, Deployable),
-        f"variant {name} must be a curriculum.types.Deployable, "
-        f"got {type(variant).__name__}",
+        isinstance(variant, nn.Module),
+        f"variant {name} must be a module of torch, got {type(variant).__name__}",
     )
     with torch.inference_mode():
         expected = policy(obs).shape
         with calling(f"the module of variant {name}"):
-            output = variant.module(obs)
+            output = variant(obs)
     require(
         output.shape == expected and bool(output.isfinite().all()),
         f"variant {name} must return finite numbers of shape {tuple(expected)}, "
         f"got shape {tuple(output.shape)}",
     )
-    if "torch" in variant.arrays:
-        return
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "policy.safetensors"
-        with calling(f"the file of variant {name}"):
-            artefact.save(variant, path)
-            restored = artefact.load(path)(obs.numpy())
+    with calling(f"the file of variant {name}"):
+        program = program_of(variant)
+        file = eager.module_of(program)
+    with torch.inference_mode():
+        restored = file(obs).numpy()
     same = np.allclose(restored, output.numpy(), TOLERANCE, TOLERANCE)
     require(same, f"the file of variant {name} must act like its module")
+    return program
 
 
-def _bytes(variant: Deployable) -> int:
-    return sum(array.nbytes for array in variant.arrays.values())
+def _bytes(program: Program) -> int:
+    return sum(array.nbytes for array in program.arrays.values())

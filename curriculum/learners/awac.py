@@ -5,14 +5,23 @@
     w     = softmax over the batch of (min_k Q_k(s, a) - V(s)) / temperature
     V(s)  = min_k Q_k(s, c),  c ~ pi(s)
 
-(s, a, r, s') come from the data, Q_k are two critics, Q'_k their target networks. Box
-actions are normal around tanh of the actor's output and clipped to the box. Discrete
-actions, an extension: expectations over the policy are exact. Shapes: P seeds, K = 2
-critics, B batch.
+(s, a, r, s') come from the data, Q_k are two critics, Q'_k their target networks. With
+`weighting` exponential, the weight of a transition does not depend on its batch:
+
+    w     = min(exp((min_k Q_k(s, a) - V(s)) / temperature), 100) / B
+
+This is the paper's weight without its partition function Z(s); `temperature` is lambda
+in both. The softmax divides by the sum over the batch instead: it has the same
+proportions, but its gradient keeps one size, and a common shift of all advantages
+cancels, so no weight needs a limit.
+
+Box actions are normal around tanh of the actor's output and clipped to the box.
+Discrete actions, an extension: expectations over the policy are exact. Shapes: P seeds,
+K = 2 critics, B batch.
 """
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -21,7 +30,9 @@ from curriculum.learning.diagnostics import critic_diagnostics
 from curriculum.learning.learner import Learner
 from curriculum.learning.networks import Network
 from curriculum.learning.values import Values
-from curriculum.types import Batch, at_most, within
+from curriculum.types import Batch, among, at_most, within
+
+MAX_WEIGHT = 100.0  # of a transition, for exponential weights
 
 
 @dataclass(kw_only=True)
@@ -33,9 +44,13 @@ class AWAC(Learner):
     # in units of return: towards 0 only the best action of a batch counts, large values
     # clone the data
     temperature: float = 1.0
+    # softmax: over the batch, they add up to 1; exponential: of each transition alone,
+    # at most 100, averaged over the batch
+    weighting: Literal["softmax", "exponential"] = "softmax"
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        among(self, "weighting")
         within(self, 1e-6, float("inf"), "temperature")
         at_most(self, 1e6, "temperature")
 
@@ -68,12 +83,14 @@ class AWAC(Learner):
         with torch.no_grad():
             value = values.expected(policy).amin(-2)  # [P, B]
             weight = self.cloning_weight(q.amin(-2) - value)
-        # a sum, since the weights add up to 1
         return -(weight * policy.log_prob(batch.action)).sum(-1)
 
     def cloning_weight(self, advantage: Tensor) -> Tensor:
-        """Softmax of the advantages [P, B] over the batch."""
-        return (advantage / self.temperature).softmax(-1)
+        """Weights of the transitions of a batch with these advantages, [P, B] both."""
+        scaled = advantage / self.temperature
+        if self.weighting == "softmax":
+            return scaled.softmax(-1)
+        return scaled.exp().clamp(max=MAX_WEIGHT) / scaled.shape[-1]
 
     def diagnose(self, batch: Batch) -> dict[str, Tensor]:
         values = self.head.values(self.net.q, batch.obs)
@@ -82,11 +99,16 @@ class AWAC(Learner):
         advantage = values.of(batch.action).amin(-2) - value
         weight = self.cloning_weight(advantage)
         # 1 where all transitions count alike, 1 / B where one counts alone
-        effective_share = 1 / (weight.square().sum(-1) * weight.shape[-1])
+        total = weight.sum(-1)
+        effective_share = total.square() / (weight.square().sum(-1) * weight.shape[-1])
+        clipped = weight * weight.shape[-1] >= MAX_WEIGHT
+        shares = {"effective_share": effective_share}
+        if self.weighting == "exponential":
+            shares["clipped_share"] = clipped.float()
         return {
             **critic_diagnostics(self, batch, self.td_target(batch)),
             "value": value,
             "advantage": advantage,
-            "effective_share": effective_share,
+            **shares,
             **policy.diagnostics(batch.action),
         }

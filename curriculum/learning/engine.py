@@ -16,7 +16,7 @@ from curriculum.learning import native
 from curriculum.learning.learner import Learner
 from curriculum.learning.modules import ModuleNetwork
 from curriculum.learning.noise import Draw
-from curriculum.types import Batch
+from curriculum.types import Batch, Computing
 
 Engine = Literal["auto", "torch", "native", "compile"]
 Mode = Literal["eager", "native", "compiled", "captured"]
@@ -73,6 +73,37 @@ def _choose_for_processor(
     if updates < WORTHWHILE_UPDATES["compile"] or not can_compile:
         return "eager", f"eager: {obstacle}"
     return "compiled", f"compiled ({obstacle}); the first one takes 5 to 30 s"
+
+
+class Updates:
+    """Updates of a learner by the engine that suits a run; `explanation` says in one
+    clause how they run."""
+
+    def __init__(self, learner: Learner, computing: Computing):
+        self.learner = learner
+        self.computing = computing
+        self._use(computing.engine)
+
+    def _use(self, engine: Engine) -> None:
+        computing = self.computing
+        self.mode, self.explanation = choose(
+            engine,
+            computing.device,
+            computing.precision,
+            computing.updates,
+            self.learner.head.pixels,
+        )
+        self.update = updater(self.learner, self.mode)
+
+    def __call__(self, batch: Batch, has_data: np.ndarray | None = None) -> None:
+        """Take one gradient step, as `Learner.update` does."""
+        self.update(batch, has_data)
+
+    def keep(self, mode: Mode) -> None:
+        """Stay with what `auto` chose before a resume: other code rounds
+        differently."""
+        if self.computing.engine == "auto" and mode != self.mode:
+            self._use(OF_MODE[mode])
 
 
 def is_emulated(precision: str, device: str) -> bool:

@@ -22,7 +22,7 @@ from torch.nn import functional
 from curriculum.learning.modules import FirstColumns, MeanOfQuantiles
 from curriculum.learning.networks import MLP, Network, ObsNetwork, Scalar
 from curriculum.learning.noise import Noise
-from curriculum.learning.pixels import Encoder, Pixels
+from curriculum.learning.pixels import Encoder, Initialization, Pixels
 from curriculum.learning.policies import (
     ActionDistribution,
     Categorical,
@@ -46,6 +46,8 @@ class Body:
     hidden: tuple[int, ...] = (128, 128)
     layer_norm: bool = False  # in critics and state values
     encoder: Encoder = "nature"  # of images
+    initialization: Initialization = "torch"  # of networks of images
+    huber: bool = True  # temporal-difference loss of discrete actions
 
 
 class Pass(NamedTuple):
@@ -119,6 +121,7 @@ class Head:
                 extra,
                 layer_norm,
                 self.body.encoder,
+                self.body.initialization,
             )
         inputs = math.prod(self.obs_shape) + extra
         return MLP(inputs, outputs, hidden, members, layer_norm)
@@ -224,11 +227,11 @@ class Head:
     def explore(
         self,
         action: np.ndarray,
-        exploration: float,
+        exploration: float | np.ndarray,
         generators: Sequence[np.random.Generator],
     ) -> np.ndarray:
-        """Randomise `action` [P, n] or [P, n, A]; every seed draws from its own
-        generator."""
+        """Randomise `action` [P, n] or [P, n, A] by a number, or one for each seed [P];
+        every seed draws from its own generator."""
         raise NotImplementedError
 
     def policy_noise(
@@ -279,10 +282,12 @@ class DiscreteHead(Head):
         return self.outputs(actor, obs).squeeze(1).argmax(-1)
 
     def td_loss(self, q: Tensor, target: Tensor) -> Tensor:
-        """Huber loss (Mnih et al. 2015 clip the error term); quantile regression for
-        more than one quantile."""
+        """Huber loss (Mnih et al. 2015 clip the error term), or squared error; quantile
+        regression for more than one quantile."""
         if q.shape[-1] > 1:
             return quantile_huber(q, target)
+        if not self.body.huber:
+            return (q - target).square().squeeze(-1)
         loss = functional.huber_loss(q, target.expand_as(q), reduction="none")
         return loss.squeeze(-1)
 
@@ -335,7 +340,7 @@ class DiscreteHead(Head):
     def explore(
         self,
         action: np.ndarray,
-        exploration: float,
+        exploration: float | np.ndarray,
         generators: Sequence[np.random.Generator],
     ) -> np.ndarray:
         """Replace a share `exploration` of the actions by uniformly random ones."""
@@ -346,7 +351,8 @@ class DiscreteHead(Head):
         coin = draws[:, 0]
         choice = draws[:, 1]
         random_action = (choice * self.actions).astype(action.dtype)
-        return np.where(coin < exploration, random_action, action)
+        share = np.reshape(exploration, (-1, 1))
+        return np.where(coin < share, random_action, action)
 
     def policy_noise(
         self, generators: Sequence[np.random.Generator], count: int
@@ -466,13 +472,14 @@ class BoxHead(Head):
     def explore(
         self,
         action: np.ndarray,
-        exploration: float,
+        exploration: float | np.ndarray,
         generators: Sequence[np.random.Generator],
     ) -> np.ndarray:
         """Add normal noise of standard deviation `exploration`."""
         shape = action.shape[1:]
         draws = [generator.standard_normal(shape) for generator in generators]
-        noisy = action + exploration * np.stack(draws)
+        deviation = np.reshape(exploration, (-1, 1, 1))
+        noisy = action + deviation * np.stack(draws)
         return np.clip(noisy, -1, 1).astype(np.float32)
 
     def policy_noise(

@@ -15,9 +15,18 @@ class Hyperparameters:
 
     hidden: tuple[int, ...] = (128, 128)  # widths of the hidden layers of every network
     layer_norm: bool = False  # normalise hidden layers of critics and state values
-    # of images: the encoder of DQN (2015), or the deeper one of IMPALA (2018)
-    encoder: Literal["nature", "impala"] = "nature"
+    # of images: the encoder of DQN (2015), without and with padding of its inputs, or
+    # the deeper one of IMPALA (2018)
+    encoder: Literal["nature", "nature-same", "impala"] = "nature"
+    # how networks of images are drawn: as layers of torch, or by Glorot & Bengio (2010)
+    initialization: Literal["torch", "xavier"] = "torch"
+    # of images: pixels that those of a batch are shifted by at random, each alone (DrQ:
+    # Kostrikov et al. 2020, arXiv 2004.13649, with 4); 0: not at all
+    random_shift: int = 0
     learning_rate: float = 1e-3  # Adam's step size
+    # added to the deviation that Adam divides by: large values slow down weights with
+    # small gradients
+    adam_epsilon: float = 1e-8
     # how the learning rate decreases to 0
     schedule: Literal["constant", "linear", "cosine"] = "constant"
     # updates after which the learning rate is 0; needed unless the schedule is constant
@@ -32,6 +41,9 @@ class Hyperparameters:
     polyak: float = 0.01
     # updates between hard copies of target networks; 0: move them by polyak instead
     target_every: int = 0
+    # discrete actions: temporal-difference errors count linearly beyond 1; otherwise
+    # their squares count, twice as much below 1
+    huber: bool = True
     # largest gradient norm of one network of one seed; 0: no limit
     grad_clip: float = 10.0
     # map each feature of observations to about [-1, 1], by its bounds, or by the mean
@@ -50,13 +62,23 @@ class Hyperparameters:
     # where a critic acts: by how much it should value the planner's action above all
     # others (Hester et al. 2018, arXiv 1704.03732)
     label_margin: float = 0.8
-    # while collecting: share of random actions; box actions: standard deviation of
-    # added noise
+    # how discrete actions are chosen while collecting. epsilon: the best one, or a
+    # random one; boltzmann: in proportion to exp(value / temperature), of an actor in
+    # proportion to probability^(1 / temperature)
+    selection: Literal["epsilon", "boltzmann"] = "epsilon"
+    # while collecting: share of random actions, or the temperature of boltzmann; box
+    # actions: standard deviation of added noise
     exploration: float = 0.05
+    # what --exploration-decay leaves of it
+    exploration_floor: float = 0.0
 
     def __post_init__(self) -> None:
-        within(self, 0, 1, "discount", "polyak", "exploration")
-        within(self, 0, INFINITY, "learning_rate")
+        within(self, 0, 1, "discount", "polyak")
+        self._check_exploration()
+        within(self, 0, INFINITY, "learning_rate", "adam_epsilon")
+        at_most(self, 1, "adam_epsilon")
+        within(self, 0, INFINITY, "random_shift")
+        at_most(self, 42, "random_shift")
         at_most(self, 100, "learning_rate")
         within(self, 0, INFINITY, "grad_clip")
         at_most(self, 1e9, "grad_clip")
@@ -74,7 +96,7 @@ class Hyperparameters:
             raise ValueError(
                 f"hidden must name at least one positive layer width, got {self.hidden}"
             )
-        among(self, "encoder", "schedule")
+        among(self, "encoder", "initialization", "schedule")
         is_constant = self.schedule == "constant"
         if is_constant != (self.schedule_updates == 0):
             raise ValueError(
@@ -82,6 +104,12 @@ class Hyperparameters:
                 f"{self.schedule} and {self.schedule_updates}: give both "
                 "--learner.schedule cosine and --learner.schedule-updates, or neither"
             )
+
+    def _check_exploration(self) -> None:
+        among(self, "selection")
+        highest = 1 if self.selection == "epsilon" else 1e6
+        within(self, 0, highest, "exploration")
+        within(self, 0, self.exploration, "exploration_floor")
 
     def learning_rate_at(self, update: int) -> float:
         """Adam's step size after so many updates."""

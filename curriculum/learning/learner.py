@@ -18,6 +18,7 @@ from curriculum.learning.networks import Network, ObsNetwork
 from curriculum.learning.normalizer import Normalizer
 from curriculum.learning.optimizer import Optimizer, Targets
 from curriculum.learning.policies import ActionDistribution
+from curriculum.learning.shifts import shifted
 from curriculum.learning.values import Values
 from curriculum.learning.weights import Snapshot, WeightCollection, Weights
 from curriculum.types import Batch, Spec, State, stream
@@ -146,6 +147,24 @@ class Learner(Hyperparameters):
                 f"{type(self).__name__} takes {self.kinds[0]} actions, this world's "
                 f"are {kind}; choose another --learner"
             )
+        if self.selection == "boltzmann":
+            self._require_scores(kind)
+
+    def _require_scores(self, kind: str) -> None:
+        """Raise ValueError where there is nothing to draw actions in proportion to."""
+        name = type(self).__name__
+        reason = ""
+        if kind == "box":
+            reason = "this world's are box"
+        elif type(self).choose is not Learner.choose:
+            reason = f"{name} leaves out those unlike the data"
+        elif type(self).act is not Learner.act:
+            reason = f"{name} draws them from its policy anyway"
+        if reason:
+            raise ValueError(
+                f"boltzmann draws among all discrete actions, and {reason}; leave out "
+                "--learner.selection"
+            )
 
     def setup(
         self,
@@ -164,7 +183,13 @@ class Learner(Hyperparameters):
         # where they stay
         self.regularizer_scale: float | Tensor = 1.0
         self.label_scale: float | Tensor = 1.0
-        body = Body(tuple(self.hidden), self.layer_norm, self.encoder)
+        body = Body(
+            tuple(self.hidden),
+            self.layer_norm,
+            self.encoder,
+            self.initialization,
+            self.huber,
+        )
         self.head: Head = make_head(spec, body, seeds, device)
         self.normalizer = Normalizer(
             normalize_obs=self.normalize_obs,
@@ -175,6 +200,7 @@ class Learner(Hyperparameters):
         self.normalizer.setup(spec, len(seeds), device)
         self._setup_networks(precision)
         self.explorers = [stream(seed, "exploration") for seed in seeds]
+        self.exploration_now = np.full(len(seeds), float(self.exploration))  # [P]
         self.last_losses = {
             name: torch.full((len(seeds),), torch.nan, device=device)
             for name in self.nets
@@ -193,7 +219,7 @@ class Learner(Hyperparameters):
             generators = [stream(seed, f"init {name}") for seed in self.seeds]
             network.setup(generators, self.device, precision)
         self.target_networks = Targets(self.nets, self.targets)
-        self.optimizer = Optimizer(self.nets, self.grad_clip)
+        self.optimizer = Optimizer(self.nets, self.grad_clip, self.adam_epsilon)
         self.all_seeds = torch.ones(len(self.seeds), device=self.device)
         copies = self.target_networks.copies
         self.net = SimpleNamespace(**self.nets)
@@ -249,6 +275,8 @@ class Learner(Hyperparameters):
         Nothing here waits for the device, so that the step can be compiled or captured.
         The losses of seeds count `seed_weights` [P] times."""
         batch = self.normalizer.prepare(batch)
+        if self.random_shift and self.head.pixels:
+            batch = shifted(batch, self.random_shift, self.head.noise)
         if self.label_weight:
             losses = self._losses_with_labels(batch)
         else:
@@ -322,14 +350,31 @@ class Learner(Hyperparameters):
 
     def act(self, obs: np.ndarray, explore: bool = False) -> np.ndarray:
         """Actions [P, n] or [P, n, A] for observations [P, n, *O]: the best known ones,
-        with noise if `explore`."""
+        randomised by `selection` if `explore`."""
+        if explore and self.selection == "boltzmann":
+            return self._boltzmann(obs)
         if self.few_rows and self.few_rows.suits(obs):
             action = self.few_rows.act(obs)
         else:
             action = self.infer(self.choose, obs)
         if explore:
-            return self.head.explore(action, self.exploration, self.explorers)
+            return self.head.explore(action, self.exploration_now, self.explorers)
         return action
+
+    def _boltzmann(self, obs: np.ndarray) -> np.ndarray:
+        """Actions [P, n] for observations [P, n, *O], drawn in proportion to
+        exp(score / temperature) by the Gumbel-max trick."""
+        scores = self.infer(self._scores, obs)  # [P, n, actions]
+        noise = self.head.policy_noise(self.explorers, obs.shape[1])
+        # times the temperature instead of scores divided by it, so that 0 is greedy
+        return (scores + self.exploration_now[:, None, None] * noise).argmax(-1)
+
+    def _scores(self, obs: Tensor) -> Tensor:
+        """What discrete actions are drawn by, [P, n, actions] at normalised
+        observations: log-probabilities of the actor, else values of the critic."""
+        if self.actor in self.nets:
+            return self.policy_at(obs).probs.log()
+        return self._values(obs).means()
 
     def value(self, obs: np.ndarray) -> np.ndarray:
         """Values [P, n] of observations [P, n, *O]."""
@@ -392,6 +437,12 @@ class Learner(Hyperparameters):
             self.regularizer_scale = self._filled(self.regularizer_scale, regularizer)
         if label is not None:
             self.label_scale = self._filled(self.label_scale, label)
+
+    def schedule_exploration(self, factor: np.ndarray) -> None:
+        """Set the present exploration of every seed, by factors [P] on what exceeds
+        `exploration_floor`."""
+        floor = self.exploration_floor
+        self.exploration_now[:] = floor + (self.exploration - floor) * factor
 
     def _filled(self, scale: float | Tensor, values: np.ndarray) -> Tensor:
         """Values [P] as a tensor, which stays the same one: native and captured code

@@ -21,7 +21,6 @@ from curriculum.types import State
 # of Adam (Kingma & Ba 2015, arXiv 1412.6980)
 MEAN_DECAY = 0.9
 SQUARE_DECAY = 0.999
-EPSILON = 1e-8
 
 
 class Moments:
@@ -43,9 +42,12 @@ class Optimizer:
     """Adam for all networks of a learner, with gradients clipped for every network and
     seed."""
 
-    def __init__(self, networks: Mapping[str, Network], grad_clip: float):
+    def __init__(
+        self, networks: Mapping[str, Network], grad_clip: float, epsilon: float = 1e-8
+    ):
         self.networks = networks
         self.grad_clip = grad_clip  # largest norm, 0: no limit
+        self.epsilon = epsilon  # of Adam
         self.moments = {name: Moments(network) for name, network in networks.items()}
 
     def step(
@@ -117,7 +119,7 @@ class Optimizer:
             lr=learning_rate,
             beta1=MEAN_DECAY,
             beta2=SQUARE_DECAY,
-            eps=EPSILON,
+            eps=self.epsilon,
             weight_decay=0.0,
             amsgrad=False,
             maximize=False,
@@ -156,7 +158,7 @@ class Optimizer:
             mean.lerp_(gradient, 1 - MEAN_DECAY)
             square.mul_(SQUARE_DECAY)
             square.addcmul_(gradient, gradient, value=1 - SQUARE_DECAY)
-            deviation = (square / square_correction).sqrt() + EPSILON
+            deviation = (square / square_correction).sqrt() + self.epsilon
             block.sub_(learning_rate / mean_correction * mean / deviation)
 
     def _clip(self, blocks: Sequence[Tensor]) -> None:

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from curriculum.learning.networks import MLP
 from curriculum.learning.weights import Layout, Weights
 
-Encoder = Literal["nature", "impala"]
+Encoder = Literal["nature", "nature-same", "impala"]
+Initialization = Literal["torch", "xavier"]
 
 
 class Pixels(MLP):
@@ -30,11 +31,13 @@ class Pixels(MLP):
         extra: int = 0,
         layer_norm: bool = False,
         encoder: Encoder = "nature",
+        initialization: Initialization = "torch",
     ):
         with torch.device("meta"):  # layers with shapes, without memory
             self.encoder = ENCODERS[encoder](shape[0])
             features = self.encoder(torch.empty(1, *shape)).shape[-1]
         super().__init__(features + extra, outputs, hidden, members, layer_norm)
+        self.initialization = initialization
         self.parameters = dict(self.encoder.named_parameters())
 
     def shapes(self, seeds: int) -> list[tuple[int, ...]]:
@@ -47,7 +50,11 @@ class Pixels(MLP):
         return found
 
     def draw(self, seed: int, generator: np.random.Generator) -> None:
-        """Uniform in +-1/sqrt(inputs), as `torch.nn.Conv2d`."""
+        """Uniform in +-1/sqrt(inputs), as `torch.nn.Conv2d`, or as Glorot & Bengio
+        (2010) do."""
+        if self.initialization == "xavier":
+            self._draw_xavier(seed, generator)
+            return
         super().draw(seed, generator)
         inputs = 1
         for block in self.weights.blocks[len(self.body_blocks) :]:
@@ -55,6 +62,21 @@ class Pixels(MLP):
                 inputs = int(np.prod(block.shape[2:]))
             uniform = generator.uniform(-1, 1, block.shape[1:])
             block[seed] = torch.as_tensor(uniform / np.sqrt(inputs))
+
+    def _draw_xavier(self, seed: int, generator: np.random.Generator) -> None:
+        """Weights uniform in +-sqrt(6 / (inputs + outputs)), kernels counted with their
+        area; biases 0 (eq. 16)."""
+        blocks = self.weights.blocks  # of dense layers, then kernels
+        for weight, bias in zip(blocks[::2], blocks[1::2], strict=True):
+            shape = weight.shape[1:]
+            inputs, outputs = shape[-2], shape[-1]
+            area = 1
+            if len(shape) == 4:  # a kernel
+                outputs, height, width, inputs = shape
+                area = height * width
+            limit = np.sqrt(6 / (area * (inputs + outputs)))
+            weight[seed] = torch.as_tensor(generator.uniform(-limit, limit, shape))
+            bias[seed] = 0
 
     def split_leaves(self, weights: Weights) -> list[Tensor]:
         """The dense layers and the encoder: the former's gradient is written out."""
@@ -126,6 +148,23 @@ def nature(frames: int) -> nn.Sequential:
     )
 
 
+def nature_same(frames: int) -> nn.Sequential:
+    """The same with padded inputs, so that outputs are as large as their strides allow:
+    84 x 84 pixels become 21, 11 and 11 wide instead of 20, 9 and 7.
+
+    All sides are padded alike; where "SAME" of other libraries pads one more at the end
+    than at the beginning, both get the larger number."""
+    return nn.Sequential(
+        nn.Conv2d(frames, 32, 8, 4, padding=2),
+        nn.ReLU(),
+        nn.Conv2d(32, 64, 4, 2, padding=2),
+        nn.ReLU(),
+        nn.Conv2d(64, 64, 3, padding=1),
+        nn.ReLU(),
+        nn.Flatten(),
+    )
+
+
 def impala(frames: int) -> nn.Sequential:
     """The large network of Espeholt et al. 2018 (arXiv 1802.01561, figure 3), without
     its LSTM."""
@@ -142,5 +181,6 @@ def impala(frames: int) -> nn.Sequential:
 
 ENCODERS: dict[str, Callable[[int], nn.Sequential]] = {
     "nature": nature,
+    "nature-same": nature_same,
     "impala": impala,
 }

@@ -34,6 +34,10 @@ class Values:
         """The discrete action with the highest mean value over critics, [P, B]."""
         raise NotImplementedError
 
+    def means(self) -> Tensor:
+        """Mean value over critics of every discrete action, [P, B, actions]."""
+        raise NotImplementedError
+
     def expected(self, policy: ActionDistribution) -> Tensor:
         """Values of `policy`, [P, K, B]: exact for discrete actions, the value of
         `policy.action` for box actions."""
@@ -89,10 +93,11 @@ class DiscreteValues(Values):
         index = action[:, None, :, None, None].expand(-1, critics, -1, 1, count)
         return self.quantiles.gather(-2, index).squeeze(-2)
 
+    def means(self) -> Tensor:
+        return self.q[:, 0] if self.q.shape[1] == 1 else self.q.mean(1)
+
     def best_action(self) -> Tensor:
-        critics = self.q.shape[1]
-        q = self.q[:, 0] if critics == 1 else self.q.mean(1)  # [P, B, actions]
-        return q.argmax(-1)
+        return self.means().argmax(-1)
 
     def expected(self, policy: ActionDistribution) -> Tensor:
         return (policy.probs.unsqueeze(1) * self.q).sum(-1)

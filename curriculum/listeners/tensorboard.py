@@ -11,6 +11,7 @@ import yaml
 from curriculum.files import write_bytes
 from curriculum.listeners._board import charts, events, hyperparameters
 from curriculum.listeners._clock import RECORDS, Clock, count_lines
+from curriculum.listeners._moments import moment_of
 from curriculum.report.records import position_of, record_of
 from curriculum.types import Listener, Record
 
@@ -71,6 +72,8 @@ class Tensorboard(Listener):
         if record.kind == "maps":
             self.maps = record
             return
+        if record.kind == "survey":
+            self._show_maps(record)
         self._log(record, self.clock())
         if record.kind == "final":
             self._draw()
@@ -110,6 +113,8 @@ class Tensorboard(Listener):
         for index, file in enumerate(self.files):
             points = []
             for tag, values in new.items():
+                if values.ndim > 1:
+                    continue  # a map
                 value = float(values[index])
                 if math.isfinite(value):
                     points.append(events.scalar(_shown(tag), value))
@@ -118,6 +123,18 @@ class Tensorboard(Listener):
         if record.kind == "evaluate" and not self.evaluated:
             self._describe(record)
         self.finished |= record.kind == "final"
+
+    def _show_maps(self, record: Record) -> None:
+        """Log the first seed's maps of this moment: those of all would slow down
+        training."""
+        # matplotlib takes a second to import
+        from curriculum.report import atlas, png, style
+
+        first = {tag: value[0] for tag, value in record.values.items()}
+        drawn = atlas.picture(first, moment_of(record))
+        encoded = png.encoded(drawn, style.DPI)
+        shown = events.picture("maps", encoded, *drawn.shape[:2])
+        self.files[0].write([shown], position_of(record))
 
     def _describe(self, evaluation: Record) -> None:
         """Begin each seed's row of hyperparameters and metrics, which would be blank

@@ -2,9 +2,9 @@
 at what planning rate."""
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Self
+from typing import NamedTuple, Self
 
 import numpy as np
 import torch
@@ -27,6 +27,22 @@ SEARCHED = 10
 # numbers of observations of shared data that are handed out at once: larger arrays, one
 # for every seed, would leave much memory that is not given back
 OBSERVED = 1 << 15
+# transitions that are held out together, and of how many blocks one is
+BLOCK = 100
+BLOCKS = 5
+
+
+class Split(NamedTuple):
+    """Observations of one seed."""
+
+    used: np.ndarray  # [n, *O] float32 (uint8 for images)
+    held_out: np.ndarray  # [m, *O], of other transitions
+
+    @property
+    def unseen(self) -> float:
+        """Share of held-out observations that are not among those used."""
+        seen = {obs.tobytes() for obs in self.used}
+        return float(np.mean([obs.tobytes() not in seen for obs in self.held_out]))
 
 
 @dataclass(kw_only=True)
@@ -248,19 +264,74 @@ class Buffer:
 
         It reads only `n` of stacked frames, and only ten times as many of shared data,
         so duplicates among these make it fewer."""
+        return [self._distinct(self._places(p), n) for p in range(len(self.size))]
+
+    def _distinct(self, places: np.ndarray, n: int) -> np.ndarray:
+        """Up to `n` different observations [n, *O], spread evenly over places."""
+        if self.frames:
+            places = places[_spread(len(places), n)]
+        elif self.data:
+            places = places[_spread(len(places), SEARCHED * n)]
+        obs = self._obs(places)
+        # equal observations keep the last one's index, in the order of the first
+        last_index = {o.tobytes(): i for i, o in enumerate(obs)}
+        distinct = np.array(list(last_index.values()), int)
+        return obs[distinct[_spread(len(distinct), n)]]
+
+    def split_obs(
+        self,
+        n: int,
+        held_out: int,
+        generators: Sequence[np.random.Generator],
+        shares: Mapping[str, float] | None = None,
+    ) -> list[Split]:
+        """Observations of every seed for two purposes.
+
+        Transitions, in their order, are cut into blocks, of which a fifth is held out.
+        Without `shares`, weights of sources, up to `n` observations that differ are
+        used; with them, `n` as they come. ValueError where a seed has none of a
+        source."""
         found = []
-        for p in range(len(self.size)):
+        for p, generator in enumerate(generators):
             places = self._places(p)
-            if self.frames:
-                places = places[_spread(len(places), n)]
-            elif self.data:
-                places = places[_spread(len(places), SEARCHED * n)]
-            obs = self._obs(places)
-            # equal observations keep the last one's index, in the order of the first
-            last_index = {o.tobytes(): i for i, o in enumerate(obs)}
-            distinct = np.array(list(last_index.values()), int)
-            found.append(obs[distinct[_spread(len(distinct), n)]])
+            size = min(BLOCK, -(-len(places) // BLOCKS))
+            block = np.arange(len(places)) // size
+            order = generator.permutation(block[-1] + 1)
+            is_held_out = order[block] < max(len(order) // BLOCKS, 1)
+            others = generator.permutation(places[is_held_out])[:held_out]
+            used = places[~is_held_out]
+            if shares:
+                used = self._drawn(used, n, shares, generator)
+                obs = self._obs(used)
+            else:
+                obs = self._distinct(used, n)
+            found.append(Split(obs, self._obs(others)))
         return found
+
+    def _drawn(
+        self,
+        places: np.ndarray,
+        n: int,
+        shares: Mapping[str, float],
+        generator: np.random.Generator,
+    ) -> np.ndarray:
+        """About `n` places, of every source as many as its share; each place at most
+        once."""
+        source = np.full(len(places), SOURCE["dataset"])
+        is_own = places < self.ring.places
+        source[is_own] = self.sources.at(places[is_own])
+        total = sum(shares.values())
+        parts = []
+        for name, weight in shares.items():
+            own = places[source == SOURCE[name]]
+            if weight and not len(own):
+                held = ", ".join(SOURCES[index] for index in np.unique(source))
+                raise ValueError(
+                    f"the buffer holds no observations of source {name}; it has: {held}"
+                )
+            wanted = round(n * weight / total)
+            parts.append(generator.permutation(own)[:wanted])
+        return np.concatenate(parts)
 
     def first_obs(self, n: int) -> list[np.ndarray]:
         """Up to `n` first observations of the episodes of every seed, [n, *O] each,

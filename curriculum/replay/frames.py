@@ -189,10 +189,12 @@ class Frames:
             images = torch.from_numpy(words[row[chosen]]).to(self.device)
             target.index_copy_(0, torch.from_numpy(chosen).to(self.device), images)
 
-    def obs(self, transitions: np.ndarray) -> np.ndarray:
-        """Observations [n, F, H, W] of transitions at these places."""
+    def obs(self, transitions: np.ndarray, after: bool = False) -> np.ndarray:
+        """Observations [n, F, H, W] of transitions at these places, or those `after`
+        them."""
         shape = (len(transitions), self.depth, *self.image_shape)
-        places = self._shown_places(transitions)[:, :-1].reshape(-1)
+        shown = self._shown_places(transitions)
+        places = (shown[:, 1:] if after else shown[:, :-1]).reshape(-1)
         in_rings = np.where(places < len(self.pixels), places, 0)
         there = torch.from_numpy(in_rings).to(self.device)
         words = self.words.index_select(0, there)

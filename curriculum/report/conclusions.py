@@ -73,6 +73,9 @@ def _end(settings: Mapping[str, Any], values: Values) -> str:
     if "final/planner_reward" in values:
         planner = _number(values["final/planner_reward"][0])
         others.append(f"the planner {settings['planner']} {planner}")
+    elif "final/trained_planner_reward" in values:
+        planner = _number(values["final/trained_planner_reward"].mean())
+        others.append(f"the planner {settings['planner']}, which learnt too, {planner}")
     elif "final/data_reward" in values:
         data = _number(values["final/data_reward"][0])
         others.append(f"the mean of the data is {data}")
@@ -84,6 +87,8 @@ def _against_reference(settings: Mapping[str, Any], values: Values) -> str:
     score = values["final/last_score"]
     has_planner = "final/planner_reward" in values
     reference = "the planner" if has_planner else "the data's mean"
+    if "final/trained_planner_reward" in values:
+        return "There is no score: the planner learnt in the run, too."
     if not np.isfinite(score).all():
         return f"There is no score: {reference} is not clearly better than random play."
     text = f"Its score is {score.mean():.2f} (0 is random play, 1 {reference})"
@@ -137,7 +142,7 @@ def _course(
 
 def _planner(settings: Mapping[str, Any], values: Values) -> list[str]:
     """What the planner was asked."""
-    if "final/planner_reward" not in values:
+    if not {"final/planner_reward", "final/trained_planner_reward"} & values.keys():
         return []
     calls = values["final/planner_calls"]
     if not calls.any():

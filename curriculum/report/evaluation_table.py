@@ -103,16 +103,16 @@ def table(rows: Sequence[Row], reference: Row) -> str:
         titles.append("planner calls")
     lines = [titles]
     for row in rows:
-        cells = [row.name, *(_text(confidence(row, name)) for name in measures)]
+        cells = [row.name, *(text(confidence(row, name)) for name in measures)]
         if several:
             own = difference(row, reference)
             is_reference = row is reference
-            cells.insert(2, "" if is_reference else _text(own[:3], sign="+"))
+            cells.insert(2, "" if is_reference else text(own[:3], sign="+"))
         cells.append(row.unit)
         if asks_planner:
             cells.append("" if row.calls is None else f"{row.calls.mean():,.0f}")
         lines.append(cells)
-    return _aligned(lines)
+    return aligned(lines)
 
 
 def notes(rows: Sequence[Row], reference: Row, episodes: Sequence[int]) -> list[str]:
@@ -128,20 +128,21 @@ def notes(rows: Sequence[Row], reference: Row, episodes: Sequence[int]) -> list[
     return found
 
 
-def _text(bounds: Iterable[float | np.ndarray], sign: str = "") -> str:
+def text(bounds: Iterable[float | np.ndarray], sign: str = "") -> str:
     """A mean and its interval; a dash where it is unknown."""
     mean, low, high = map(float, bounds)
     if not np.isfinite(mean):
         return "-"
     digits = 2 if abs(mean) < 100 else 0
     form = f"{sign},.{digits}f"
-    text = format(mean, form)
+    found = format(mean, form)
     if np.isfinite(low):
-        text += f" [{format(low, form)}, {format(high, form)}]"
-    return text
+        found += f" [{format(low, form)}, {format(high, form)}]"
+    return found
 
 
-def _aligned(lines: Sequence[Sequence[str]]) -> str:
+def aligned(lines: Sequence[Sequence[str]]) -> str:
+    """A Markdown table of cells, the first line its titles."""
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     rule = [":" + "-" * max(width - 1, 2) for width in widths]
     drawn = []

@@ -5,7 +5,7 @@ records, U evaluations, P seeds. Missing values are nan and are left out.
 """
 
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from os import PathLike
 from typing import Any, BinaryIO, NamedTuple
 
@@ -16,12 +16,11 @@ from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.patches import PathPatch
 from matplotlib.path import Path
-from matplotlib.ticker import EngFormatter, LogLocator, NullLocator
+from matplotlib.ticker import EngFormatter
 from matplotlib.transforms import Affine2D
 
 from curriculum.files import replacing
 from curriculum.report import png, style
-from curriculum.report.labels import label_points
 from curriculum.report.statistics import bootstrap
 from curriculum.report.style import BLUE, COLORS, GREY, INK, ORANGE
 
@@ -43,15 +42,6 @@ ARROWS: dict[str, Any] = {
     "headaxislength": 3.6,
 }
 STAR_RADIUS = 0.42  # cells; also the ratio of its inner to its outer radius
-
-
-class Variant(NamedTuple):
-    """A compressed policy."""
-
-    name: str
-    size: float  # bytes of its file
-    reward: float  # mean return
-    latency_us: float  # median, nan where unknown
 
 
 class Picture(NamedTuple):
@@ -191,41 +181,6 @@ def policy_map(
     return figure
 
 
-def compression(variants: Sequence[Variant]) -> Figure:
-    """Draw what a smaller policy costs.
-
-    Lines join the variants of the front: no other is better in size or return without
-    being worse in the other of the two."""
-    title = "Compressed policies: return, size and latency"
-    figure, axes = style.plot(title, "size of the saved policy", RETURN)
-    variants = [v for v in variants if np.isfinite([v.size, v.reward]).all()]
-    variants.sort(key=lambda variant: variant.size)
-    size = np.array([variant.size for variant in variants], float)
-    reward = np.array([variant.reward for variant in variants], float)
-    front = ~_dominated(size, reward)
-    markers: dict[str, Any] = {"color": BLUE, "markersize": 8}
-    axes.plot(
-        size[front],
-        reward[front],
-        "o-",
-        linewidth=1.5,
-        zorder=3,
-        label="front",
-        **markers,
-    )
-    markers["markerfacecolor"] = "white"
-    axes.plot(size[~front], reward[~front], "o", label="dominated", **markers)
-    axes.set_xscale("log")
-    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axes.xaxis.set_major_formatter(EngFormatter("B"))
-    axes.xaxis.set_minor_locator(NullLocator())
-    axes.margins(0.14, 0.18)
-    style.legend(figure, "label: name and median latency")
-    texts = [_text_of(variant) for variant in variants]
-    label_points(figure, axes, np.column_stack([size, reward]), texts, front)
-    return figure
-
-
 def bootstrapped(
     axes: Axes,
     steps: np.ndarray,
@@ -258,18 +213,3 @@ def _star(row: int, col: int) -> PathPatch:
     # the axis of rows points down
     to_cell = Affine2D().scale(STAR_RADIUS, -STAR_RADIUS).translate(col, row)
     return PathPatch(star.transformed(to_cell), facecolor=ORANGE, edgecolor="white")
-
-
-def _dominated(size: np.ndarray, reward: np.ndarray) -> np.ndarray:
-    """Mask [n] of variants to which another is superior."""
-    saved = size[:, None] - size  # [i, j]: bytes that j saves over i
-    gained = reward - reward[:, None]  # [i, j]: return that j gains over i
-    at_least_equal = (saved >= 0) & (gained >= 0)
-    return (at_least_equal & (saved + gained > 0)).any(-1)
-
-
-def _text_of(variant: Variant) -> str:
-    if not np.isfinite(variant.latency_us):
-        return variant.name
-    seconds = float(f"{variant.latency_us:.3g}") * 1e-6
-    return f"{variant.name}\n{EngFormatter('s')(seconds)}"

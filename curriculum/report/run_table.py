@@ -52,7 +52,12 @@ def _trained(settings: dict[str, Any]) -> str:
 
 def _has_planner(values: Values) -> bool:
     """Whether a planner had a part in the run; otherwise it trained from data alone."""
-    return "final/planner_reward" in values
+    return "final/planner_reward" in values or _is_trained(values)
+
+
+def _is_trained(values: Values) -> bool:
+    """Whether the planner learnt in the run, so that no score is relative to it."""
+    return "final/trained_planner_reward" in values
 
 
 class _Performance(NamedTuple):
@@ -96,13 +101,16 @@ def _returns(settings: dict[str, Any], values: Values) -> list[str]:
             "(0 is its random play, 100 its expert)"
         )
     if not np.isfinite(rows[-1].score).any():
-        better = (
-            "the planner is no better"
-            if _has_planner(values)
-            else "the data are not clearly better"
-        )
-        lines.append(f"no score: {better} than random play")
+        lines.append(f"no score: {_why_no_score(values)}")
     return lines
+
+
+def _why_no_score(values: Values) -> str:
+    if _is_trained(values):
+        return "the planner learnt in the run, and was nothing to be measured by"
+    if _has_planner(values):
+        return "the planner is no better than random play"
+    return "the data are not clearly better than random play"
 
 
 def _note(settings: dict[str, Any], values: Values) -> str:
@@ -143,7 +151,10 @@ def _acting(label: str, name: str, values: Values, score: np.ndarray) -> _Perfor
 def _reference(
     settings: dict[str, Any], values: Values, score: np.ndarray
 ) -> _Performance:
-    """The upper end of the scale of scores."""
+    """The upper end of the scale of scores, if there is one."""
+    if _is_trained(values):
+        label = f"planner {settings['planner']}"
+        return _acting(label, "trained_planner", values, score=np.nan * score)
     if _has_planner(values):
         return _acting(f"planner {settings['planner']}", "planner", values, score)
     return _acting("mean of the data", "data", values, score)
@@ -221,15 +232,6 @@ def _planner(settings: dict[str, Any], values: Values, needs: str) -> list[str]:
 def _count(mean: float) -> str:
     """A mean of counts; never 0, which would say that there were none."""
     return "fewer than 1" if mean < 0.5 else f"{mean:,.0f}"
-
-
-def variants(values: Values) -> dict[str, dict[str, float]]:
-    """Means over seeds of the values of a "compress" record, by variant and figure."""
-    found: dict[str, dict[str, float]] = {}
-    for tag, value in values.items():
-        _, variant, figure = tag.split("/")
-        found.setdefault(variant, {})[figure] = float(np.mean(value))
-    return found
 
 
 def _number(value: float) -> str:

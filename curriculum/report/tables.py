@@ -130,6 +130,8 @@ def _scores(curve: Curve) -> np.ndarray:
 
 def _planner_return(curve: Curve) -> str:
     """The planner's return on the episodes of the final policies."""
+    if "final/trained_planner_reward" in curve.final:
+        return f"{curve.final['final/trained_planner_reward'].mean():.2f} (learnt)"
     if "final/planner_reward" not in curve.final:
         return "-"
     text = f"{curve.final['final/planner_reward'][0]:.2f}"

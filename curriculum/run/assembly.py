@@ -12,6 +12,9 @@ from curriculum.run.collector import Collector
 from curriculum.run.guard import set_up
 from curriculum.run.health import Health
 from curriculum.run.mixture import Mixture
+from curriculum.run.survey import require_maps
+from curriculum.run.tracks import Tracks
+from curriculum.run.trainer import Trainer
 from curriculum.setting import plugins, techniques
 from curriculum.setting.config import Config
 from curriculum.types import Bonus, Gate, Planner, Spec, Start, Technique, World, stream
@@ -82,10 +85,13 @@ def size_of_start(config: Config, start: Start) -> int:
     return size
 
 
-def set_up_bonus(config: Config, chosen: Bonus | None, spec: Spec) -> Bonus | None:
+def set_up_bonus(
+    config: Config, chosen: Bonus | None, world: World, spec: Spec
+) -> Bonus | None:
     """Set up the intrinsic reward, if there is one."""
     if chosen is None:
         return None
+    chosen.use_world(world)
     return chosen.setup(spec, config.seeds, config.device)
 
 
@@ -96,15 +102,21 @@ def make_collector(
     planner: Planner,
     gate: Gate,
     start: Start,
-    learner: Learner,
+    trainer: Trainer,
     buffer: Buffer,
     health: Health,
 ) -> Collector:
     """Make the environments, and set up those who act in them."""
+    learner = trainer.learner
     fitting.require_critic(gate, learner, learner.critic in learner.nets)
+    if planner.learns:
+        planner.learn_on(config.computing)
     generators = [stream(seed, "environment") for seed in config.seeds]
     rows = world.rows(generators, config.rows)
     random = plugins.make("planner", "random")
+    tracks = None
+    if config.map_every:
+        tracks = Tracks(require_maps(world), len(config.seeds))
     with ExitStack() as on_failure:
         on_failure.callback(Door(rows).close)
         mixture = Mixture(
@@ -118,6 +130,7 @@ def make_collector(
             deadline_ms=config.planner_deadline_ms,
             label_share=config.label_share,
         )
+        trainer.teach(mixture)
         collector = Collector(
             rows=rows,
             spec=spec,
@@ -127,8 +140,9 @@ def make_collector(
             store=config.store,
             hint=advice.start(start, planner),
             health=health,
-            observe=learner.normalizer.add,
+            visit=trainer.visit,
             perturb=learner.head.explore,
+            tracks=tracks,
         )
         on_failure.pop_all()
     return collector

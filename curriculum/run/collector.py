@@ -14,11 +14,13 @@ from curriculum.replay.layout import Transition
 from curriculum.run.health import Health
 from curriculum.run.ledger import Ledger
 from curriculum.run.mixture import Choice, Mixture
+from curriculum.run.tracks import Tracks
 from curriculum.types import SOURCES, Planner, Rows, Spec, State, stream
 from curriculum.types import Collector as CollectorProtocol
 
 # adds noise to actions [P, E] or [P, E, A], by a generator for each seed
 Perturb = Callable[[np.ndarray, float, Sequence[np.random.Generator]], np.ndarray]
+Visit = Callable[[np.ndarray, np.ndarray, np.ndarray], None]
 
 
 class Collector(CollectorProtocol):
@@ -26,9 +28,10 @@ class Collector(CollectorProtocol):
 
     `store` is "all", or the source whose transitions enter the buffer. `random` is a
     planner of random actions that is set up for `rows`; `hint` names the flags that
-    make a start shorter. `observe` is shown all observations [P, E, *O]
-    and the mask of seeds [P] to which they belong; `perturb` adds noise to a planner's
-    actions."""
+    make a start shorter. `visit` is shown the observations
+    [P, E, *O] of every step, what they led to and the mask of seeds [P] to which they
+    belong; `perturb` adds noise to a planner's actions; `tracks` follows where rows
+    go."""
 
     def __init__(
         self,
@@ -40,8 +43,9 @@ class Collector(CollectorProtocol):
         store: str,
         health: Health,
         hint: str = "",
-        observe: Callable[[np.ndarray, np.ndarray], None] = lambda obs, healthy: None,
+        visit: Visit = lambda obs, next_obs, healthy: None,
         perturb: Perturb = lambda action, noise, generators: action,
+        tracks: Tracks | None = None,
     ):
         self.rows = rows
         self.health = health
@@ -53,8 +57,9 @@ class Collector(CollectorProtocol):
         self.buffer = buffer
         self.store = store
         self.hint = hint
-        self.observe = observe
+        self.visit = visit
         self.perturb = perturb
+        self.tracks = tracks
         self.shape = mixture.shape  # (P, E)
         self.all_rows = np.ones(self.shape, bool)
         self.no_rows = np.zeros(self.shape, bool)
@@ -189,8 +194,10 @@ class Collector(CollectorProtocol):
             has_label=choice.has_label,
         )
         self.buffer.add(transition, keep)
-        self.observe(transition.obs, self.health.healthy)
+        self.visit(transition.obs, transition.next_obs, self.health.healthy)
         self.obs = step.obs
+        if self.tracks:
+            self.tracks.add(transition)
         if self.grid:
             cell = self.grid.world.cell(self.grid.rows.state)
             self.ledger.visit(cell.reshape(self.shape))
@@ -225,6 +232,7 @@ class Collector(CollectorProtocol):
             "start_steps": self.start_steps,
             "noise": [generator.bit_generator.state for generator in self.noise],
             "inexact_resumes": self.inexact_resumes,
+            "tracks": self.tracks.state() if self.tracks else {},
         }
 
     def load(self, state: State) -> None:
@@ -233,6 +241,8 @@ class Collector(CollectorProtocol):
         self.mixture.load(state["mixture"])
         self.random.load(state["random"])
         self.ledger.load(state["ledger"])
+        if self.tracks:
+            self.tracks.load(state["tracks"])
         self.start_steps = state["start_steps"]
         # checkpoints of former versions hold no noise
         for generator, saved in zip(self.noise, state.get("noise", []), strict=False):

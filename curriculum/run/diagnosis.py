@@ -11,12 +11,12 @@ import numpy as np
 
 from curriculum.data.dataset import DataSet
 from curriculum.data.states import Neighbours, Reference, Repeats, States
-from curriculum.envs.recorded import Recorded
 from curriculum.report import divergence
 from curriculum.report.diagnosis_figures import Calibration
 from curriculum.run.opened import OpenedRun, Which
 from curriculum.run.reading import Reading, read
 from curriculum.run.rollouts import Rollouts, roll_out
+from curriculum.run.trained import is_playable
 from curriculum.setting import plugins
 from curriculum.types import Planner, Spec
 
@@ -71,11 +71,6 @@ def require_fit(run: OpenedRun, data: DataSet) -> None:
                 f"{run.folder} and {data.folder} do not fit together, {name}: {own} "
                 f"and {other}; give data of the run's world"
             )
-
-
-def is_playable(run: OpenedRun) -> bool:
-    """Whether the world of a run can be played."""
-    return not isinstance(run.world, Recorded)
 
 
 def measure(

@@ -11,14 +11,17 @@ import numpy as np
 
 from curriculum.activity import Phase, phase
 from curriculum.envs._base.door import Door, Stop
+from curriculum.envs._base.spec import spec_of
 from curriculum.learning.learner import Learner
 from curriculum.report import statistics
 from curriculum.run import advice
 from curriculum.run.guard import Guard, set_up
 from curriculum.run.mixture import Mixture
 from curriculum.run.planner_use import PlannerUse
-from curriculum.types import Gate, Planner, Spec, World, stream
+from curriculum.types import Gate, Planner, Spec, State, World, stream
 
+# chooses actions for observations [n, *O] of the rows with indices [n]
+Act = Callable[[np.ndarray, np.ndarray], np.ndarray]
 # steps after which an evaluation episode of a world without a time limit is stopped
 FREE_RUN = 1_000
 CLEARLY = 3.0  # standard errors by which a return is better than random play's
@@ -191,8 +194,10 @@ def play_learner(
     world: World,
     episodes: Sequence[int],
     stop: Stop | None = None,
+    epsilon: float = 0.0,
 ) -> Episodes:
-    """Let the learner of every seed play alone, [P, N].
+    """Let the learner of every seed play alone, [P, N]; a share `epsilon` of its
+    actions is random.
 
     A seed whose episodes meet a number that is not finite returns nan; `stop` is told
     its index and why, without it this raises ValueError."""
@@ -206,8 +211,54 @@ def play_learner(
                 value.append(_values(learner, all_obs))
             return _in_rows(learner.act(all_obs))[now]
 
-        played = play(act, door, discount=learner.discount).reshape(*shape)
+        taken = exploring(act, door, np.tile(episodes, shape[0]), epsilon)
+        played = play(taken, door, discount=learner.discount).reshape(*shape)
     return played._replace(value=value[0]) if value else played
+
+
+def play_policies(
+    acts: Sequence[Callable[[np.ndarray], np.ndarray]],
+    world: World,
+    episodes: Sequence[int],
+    seeds: Sequence[int],
+    epsilon: float = 0.0,
+) -> Episodes:
+    """Let policies play that are functions of observations [n, *O], one for each seed,
+    [P, N]; a share `epsilon` of their actions is random."""
+    owners = [f"evaluation of seed {seed}" for seed in seeds]
+    owner = np.repeat(np.arange(len(acts)), len(episodes))
+
+    def act(obs: np.ndarray, now: np.ndarray) -> np.ndarray:
+        own = owner[now]
+        parts = [acts[index](obs[own == index]) for index in np.unique(own)]
+        return np.concatenate(parts)  # rows are in order of seeds
+
+    with evaluation_door(world, episodes, owners) as door:
+        taken = exploring(act, door, np.tile(episodes, len(acts)), epsilon)
+        return play(taken, door).reshape(len(acts), -1)
+
+
+def exploring(act: Act, door: Door, episodes: np.ndarray, epsilon: float) -> Act:
+    """`act` with a share `epsilon` of random actions, drawn for every row from the seed
+    of its episode, [N]."""
+    if not epsilon:
+        return act
+    spec = spec_of(door.rows.world)
+    generators = [stream(episode, "evaluation noise") for episode in episodes]
+
+    def act_or_explore(obs: np.ndarray, now: np.ndarray) -> np.ndarray:
+        action = np.array(act(obs, now))
+        for i, row in enumerate(now):
+            generator = generators[row]
+            if generator.random() >= epsilon:
+                continue
+            if spec.actions:
+                action[i] = generator.integers(spec.actions)
+            else:
+                action[i] = generator.uniform(-1, 1, spec.action_size)
+        return action
+
+    return act_or_explore
 
 
 def _values(learner: Learner, obs: np.ndarray) -> np.ndarray:
@@ -234,12 +285,14 @@ def play_mixed(
     deadline_ms: float = 0.0,
     budget: int = 0,
     stop: Stop | None = None,
+    planner_state: State | None = None,
 ) -> tuple[Episodes, PlannerUse]:
     """Let learner and planner play together at planning rates [P]; returns episodes
     [P, N] and the use of the planner.
 
     `step` selects the coins that the gate is given; `budget` is that of this
-    evaluation, for each seed."""
+    evaluation, for each seed; `planner_state` is what a copy of a planner that has
+    learnt goes on from."""
     shape = (len(learner.seeds), len(episodes))
     with evaluation_door(world, episodes, _owners(learner), stop) as door:
         mixture = Mixture(
@@ -253,6 +306,9 @@ def play_mixed(
             budget=budget,
             deadline_ms=deadline_ms,
         )
+
+        if planner_state is not None:
+            mixture.guard.planner.load(planner_state)
 
         def act(obs: np.ndarray, now: np.ndarray) -> np.ndarray:
             playing = np.zeros(door.rows.count, bool)

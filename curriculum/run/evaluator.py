@@ -26,13 +26,14 @@ from curriculum.run.evaluation import (
     play_planner,
     summary,
 )
+from curriculum.run.guard import Guard
 from curriculum.run.health import Health
 from curriculum.run.planner_use import PlannerUse
 from curriculum.run.repeats import announce_chance
 from curriculum.run.scores import Scores
 from curriculum.setting import plugins
 from curriculum.setting.config import Config
-from curriculum.types import Decay, Gate, Planner, Spec, World
+from curriculum.types import Decay, Gate, Planner, Spec, State, World
 
 
 @dataclass(kw_only=True)
@@ -41,7 +42,8 @@ class Evaluator:
 
     `planner` is not set up: every evaluation sets up a copy. In a run that trains from
     a data set alone it has no part, and the mean of `data_returns` is the upper end of
-    the scale."""
+    the scale. A planner that learns in the run is `trained` there: copies get its
+    state, and scores have no upper end, since its return is not known before."""
 
     config: Config
     world: World
@@ -53,6 +55,7 @@ class Evaluator:
     scores: Scores
     health: Health
     data_returns: np.ndarray | None = None  # of every episode; None: a planner plays
+    trained: Guard | None = None  # of a planner that learns in the run
 
     def measure_scale(self) -> dict[str, np.ndarray]:
         """Measure random play and the planner, or the data: the ends of the scale of
@@ -67,6 +70,9 @@ class Evaluator:
                 "eval/data_reward": self.data_returns.mean(),
             }
             return self._same_for_all(values)
+        if self.trained:
+            self.scores.set_scale(Scale(random.reward.mean(), np.nan))
+            return self._same_for_all({"eval/random_reward": self.scores.floor})
         use = PlannerUse(1)
         planned = self._play_planner(episodes, use)
         self.scores.set_scale(Scale(random.reward.mean(), planned.reward.mean()))
@@ -123,7 +129,9 @@ class Evaluator:
         longest = self.world.evaluated().max_steps or FREE_RUN
         return max(self.config.planner_budget // longest, 1)
 
-    def _same_for_all(self, values: Mapping[str, float]) -> dict[str, np.ndarray]:
+    def _same_for_all(
+        self, values: Mapping[str, float | np.ndarray]
+    ) -> dict[str, np.ndarray]:
         """Values that all seeds share, [P] each."""
         seeds = len(self.config.seeds)
         return {tag: np.full(seeds, value) for tag, value in values.items()}
@@ -163,6 +171,7 @@ class Evaluator:
             self.config.planner_deadline_ms,
             self.config.planner_budget,
             self.health.stop,
+            self._planner_state(),
         )
         figures = self.scores.summary(played)
         values = {f"eval_mixed/{name}": value for name, value in figures.items()}
@@ -171,6 +180,28 @@ class Evaluator:
         values["eval_mixed/planner_faults"] = use.faults
         values["eval_mixed/planner_late"] = use.late
         return values
+
+    def _planner_state(self) -> State | None:
+        """The state of a planner that learns; None of one that is as it was made."""
+        return self.trained.planner_state() if self.trained else None
+
+    def _play_trained(self, episodes: Sequence[int]) -> Episodes:
+        """Let the planner that has learnt in the run play alone, [P, N]."""
+        seeds = len(self.config.seeds)
+        played, _ = play_mixed(
+            self.learner,
+            self.planner,
+            plugins.make("gate", "step"),
+            np.ones(seeds),
+            self.world,
+            self.spec,
+            episodes,
+            step=0,
+            deadline_ms=self.config.planner_deadline_ms,
+            stop=self.health.stop,
+            planner_state=self._planner_state(),
+        )
+        return played
 
     def finish(
         self, folder: Path | None, step: int, updates: int
@@ -189,6 +220,11 @@ class Evaluator:
         if self.data_returns is not None:
             scale = data_scale(random.reward, self.data_returns)
             values["final/data_reward"] = self.data_returns.mean()
+        elif self.trained:
+            scale = self.scores.scale
+            explored = self._play_trained(episodes)
+            values["final/trained_planner_reward"] = explored.reward.mean(-1)
+            values["final/trained_planner_success_rate"] = explored.success.mean(-1)
         else:
             planned = self._play_planner(episodes, PlannerUse(1))
             scored = len(planned.reward)

@@ -1,22 +1,20 @@
-"""Write the policy of a run for other programs, and check what was written."""
+"""Write a policy for other programs, and check what was written."""
 
-import sys
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
 
 from curriculum.envs._base.door import name_of
-from curriculum.envs.recorded import Recorded
 from curriculum.files import replacing
-from curriculum.run.deployment import contracts_of
 from curriculum.run.evaluation import evaluation_door
-from curriculum.run.opened import ActingPolicy, OpenedRun, Which
+from curriculum.run.opened import Which
+from curriculum.run.trained import Policy, Trained, is_playable
 from curriculum.shipping import c_header, onnx_model, policy_file
 from curriculum.shipping.layers import Unsupported
-from curriculum.shipping.operations import Program, program_of
+from curriculum.shipping.operations import Program
 from curriculum.shipping.standalone import load_policy
 from curriculum.types import World, stream
 
@@ -50,40 +48,57 @@ FORMATS = {
 }
 
 
-def export(run: OpenedRun, seed: int, which: Which, out: Path) -> str:
+def export(trained: Trained, seed: int, which: Which, out: Path) -> str:
     """Write a policy in the format that the name of `out` ends in; returns in a
-    sentence how well it agrees with the run's own.
+    sentence how well it agrees with the original.
 
     ValueError, and nothing is written, where it does not, or where this kind of policy
     has no such form."""
-    policy = run.policy(seed, which)
-    contracts = contracts_of(run.config, run.world, which, *run.moments[which])
-    contract = contracts[run.seeds.index(seed)]
+    policy = trained.policy(seed, which)
     written = FORMATS[out.suffix]
-    obs = _observations(run.world, policy, seed)
-    with torch.inference_mode():
-        expected = policy.module(torch.from_numpy(obs)).numpy()
     try:
-        program = program_of(policy.module)
+        program = trained.program(seed, which)
+        contract = trained.contract(seed, which)
+        tried = _observations(trained, policy, program, contract, seed)
+        expected = policy.scores(tried.obs)
         with replacing(out) as draft:
             written.write(program, contract, draft)
-            found = written.scores(draft, obs)
+            found = written.scores(draft, tried.obs)
             chooses = any(about["op"] in CHOOSING for about in program.operations)
-            return _agreement(found, expected, TIES if chooses else 0.0)
+            agreement = _agreement(found, expected, TIES if chooses else 0.0)
     except Unsupported as reason:
         raise ValueError(f"{out} cannot be written: {reason}") from None
+    return f"{agreement}; {tried.origin}"
 
 
-def _observations(world: World, policy: ActingPolicy, seed: int) -> np.ndarray:
-    """Observations of a few episodes that the policy plays, [n, *O]; random ones where
-    the world cannot be played."""
-    if isinstance(world, Recorded):
-        print(
-            f"{name_of(world)} cannot be played: its policy is checked on random "
-            "observations",
-            file=sys.stderr,
-        )
-        return _random_observations(policy, stream(seed, "export"))
+class Tried(NamedTuple):
+    """Observations on which a file is compared with the original."""
+
+    obs: np.ndarray  # [n, *O]
+    origin: str
+
+
+def _observations(
+    trained: Trained,
+    policy: Policy,
+    program: Program,
+    contract: dict[str, Any],
+    seed: int,
+) -> Tried:
+    """Observations of a few episodes that the policy plays; random ones where the world
+    cannot be played, or is not installed."""
+    try:
+        if is_playable(trained):
+            obs = _played(trained.world, policy)
+            return Tried(obs, f"they are of its own episodes 0 to {ROWS - 1}")
+        reason = f"{name_of(trained.world)} cannot be played"
+    except ValueError as error:
+        reason = str(error)
+    obs = _random(program, contract["observation"], stream(seed, "export"))
+    return Tried(obs, f"they are random, as its world is not at hand: {reason}")
+
+
+def _played(world: World, policy: Policy) -> np.ndarray:
     found = []
     with evaluation_door(world, range(ROWS)) as door:
         obs = door.reset()
@@ -93,19 +108,21 @@ def _observations(world: World, policy: ActingPolicy, seed: int) -> np.ndarray:
     return np.concatenate(found)
 
 
-def _random_observations(
-    policy: ActingPolicy, generator: np.random.Generator
+def _random(
+    program: Program, about: dict[str, Any], generator: np.random.Generator
 ) -> np.ndarray:
     """Normal numbers in the units of the normaliser, or random pictures."""
-    spec = policy.spec
-    shape = (ROWS * STEPS, *spec.obs_shape)
-    if spec.frames:
+    count = ROWS * STEPS
+    shape = (count, *about["shape"])
+    first = program.operations[0]
+    if first["op"] == "pixels":
         return generator.integers(0, 256, shape, np.uint8)
-    normaliser = policy.module.get_submodule("0")
-    mean, scale = (normaliser.get_buffer(name).numpy() for name in ("mean", "scale"))
-    normal = generator.standard_normal((len(mean), ROWS * STEPS)).T
-    spread = np.divide(1, scale, where=scale != 0, out=np.zeros_like(scale))
-    return (mean + spread * normal).reshape(shape).astype(spec.obs_dtype)
+    normal = generator.standard_normal((math.prod(about["shape"]), count)).T
+    if first["op"] == "normalise":
+        mean, scale = (program.arrays[first[name]] for name in ("mean", "scale"))
+        spread = np.divide(1, scale, where=scale != 0, out=np.zeros_like(scale))
+        normal = mean + spread * normal
+    return normal.reshape(shape).astype(about["dtype"])
 
 
 def _agreement(found: np.ndarray, expected: np.ndarray, ties: float) -> str:
@@ -114,7 +131,7 @@ def _agreement(found: np.ndarray, expected: np.ndarray, ties: float) -> str:
     if found.shape != expected.shape:
         raise ValueError(
             f"it gives scores of shape {found.shape} for {count:,} observations, "
-            f"the run's policy {expected.shape}: nothing was written"
+            f"the original {expected.shape}: nothing was written"
         )
     sizes = np.where(expected > HOPELESS, np.abs(expected), 0).max(-1, keepdims=True)
     differences = np.abs(found - expected) / np.maximum(sizes, 1)
@@ -122,8 +139,8 @@ def _agreement(found: np.ndarray, expected: np.ndarray, ties: float) -> str:
     others = int((~(difference <= TOLERANCE)).sum())  # nan is not agreement
     if others > ties * count:
         raise ValueError(
-            f"it differs from the run's policy by more than {TOLERANCE:g} on "
+            f"it differs from the original by more than {TOLERANCE:g} on "
             f"{others:,} of {count:,} observations: nothing was written"
         )
-    sentence = f"agrees with the run's policy on {count - others:,} of {count:,} "
+    sentence = f"agrees with the original on {count - others:,} of {count:,} "
     return f"{sentence}observations, largest difference {difference.max():.1e}"

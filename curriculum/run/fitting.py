@@ -13,7 +13,26 @@ def require_learner_fits(config: Config) -> None:
     learner = plugins.make("learner", config.learner)
     require_labels_fit(config, learner)
     WeightSchedules(config, learner)
+    require_scale(config)
     require_critic(plugins.make("gate", config.gate), learner, bool(learner.critic))
+
+
+def require_scale(config: Config) -> None:
+    """Raise ValueError where scores decide, and the planner learns in the run: then
+    there are none."""
+    planner = plugins.make("planner", config.planner)
+    if not planner.learns or not config.steps:
+        return
+    name = plugins.name_of("planner", config.planner)
+    without = f"{name} learns in the run, so no score is relative to it: "
+    if plugins.make("decay", config.decay).listens:
+        decay = plugins.name_of("decay", config.decay)
+        raise ValueError(
+            f"--decay {decay} moves on scores between random play and the planner. "
+            f"{without}choose another decay, such as exponential"
+        )
+    if config.rollback:
+        raise ValueError(f"--rollback compares scores. {without}leave it out")
 
 
 def require_labels_fit(config: Config, chosen: Learner) -> None:

@@ -2,16 +2,19 @@
 
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import numpy as np
+from torch import Tensor
 
 from curriculum.activity import Aborted, Interrupted
 from curriculum.calls import described, is_fault, watched
 from curriculum.nested import require_storable
 from curriculum.run.actions import BrokenAnswer, checked_actions
 from curriculum.run.worker import Late, Worker
-from curriculum.types import Planner, Rows, Spec, State
+from curriculum.types import Batch, Planner, Rows, Spec, State
 
 # calls after which a planner that has not given one valid answer is given up
 FIRST_CALLS = 20
@@ -144,15 +147,46 @@ class Guard:
                 f"{self.problem}; mend it, or choose another --planner"
             ) from error
 
+    def visit(self, obs: np.ndarray, next_obs: np.ndarray, present: np.ndarray) -> None:
+        """Show a step of all rows to a planner that learns."""
+        with self._learning():
+            self.planner.visit(obs, next_obs, present)
+
+    def observe(
+        self, batch: Batch, step: int, has_data: np.ndarray
+    ) -> dict[str, Tensor]:
+        """Let a planner learn from a batch; ValueError says what it raised."""
+        with self._learning():
+            return self.planner.observe(batch, step, has_data)
+
+    def problems(self) -> dict[int, str]:
+        """Why seeds, by index, cannot go on with this planner."""
+        with self._learning():
+            found = self.planner.problems()
+        return {index: f"{self.name}: {why}" for index, why in found.items()}
+
+    @contextmanager
+    def _learning(self) -> Iterator[None]:
+        try:
+            with watched(self.name):
+                yield
+        except BaseException as error:
+            if not is_fault(error):
+                raise
+            raise ValueError(
+                f"{self.name} cannot learn, it raised {described(error)}"
+            ) from error
+
     def state(self) -> State:
         """Return everything `load` needs to continue exactly from here."""
         return {
-            "planner": self._planner_state(),
+            "planner": self.planner_state(),
             "faults": self.faults,
             "works": self.works,
         }
 
-    def _planner_state(self) -> State:
+    def planner_state(self) -> State:
+        """What the planner needs to continue; ValueError if it cannot say it."""
         try:
             with watched(self.name):
                 self.last_state = self.planner.state()

@@ -2,10 +2,10 @@
 
 import os
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -16,7 +16,9 @@ from curriculum.envs._base.spec import spec_of
 from curriculum.learning.learner import Learner
 from curriculum.learning.weights import Snapshot
 from curriculum.run import advice, checkpoint, folders
+from curriculum.run.deployment import contracts_of
 from curriculum.run.evaluation import (
+    Episodes,
     Scale,
     final_episodes,
     play_learner,
@@ -24,12 +26,14 @@ from curriculum.run.evaluation import (
     score,
 )
 from curriculum.setting import flags, plugins, values
-from curriculum.setting.config import Config
+from curriculum.setting.config import Config, flat
 from curriculum.shipping.numpy_runner import require_numbers
+from curriculum.shipping.operations import Program, program_of
 from curriculum.trust import Untrusted, trusting
 from curriculum.types import Spec, State, World
 
 Which = Literal["last", "best"]
+T = TypeVar("T")
 PARTS = ("seeds", "run", "learner", "scores")  # of a checkpoint
 
 
@@ -79,11 +83,16 @@ class ActingPolicy:
                 f"an observation has shape {self.spec.obs_shape}, a batch has one more "
                 f"axis in front; got {obs.shape}"
             )
-        with torch.inference_mode():
-            output = self.module(torch.as_tensor(batch)).numpy()
+        output = self.scores(batch)
         require_numbers(output)
         action = output.argmax(-1) if self.spec.actions else output
         return action[0] if single else action
+
+    def scores(self, obs: np.ndarray) -> np.ndarray:
+        """What the policy computes for observations [n, *O]: scores [n, actions], of
+        which the largest acts, or numbers [n, A] of box actions."""
+        with torch.inference_mode():
+            return self.module(torch.as_tensor(obs)).numpy()
 
 
 class OpenedRun:
@@ -94,6 +103,7 @@ class OpenedRun:
 
     def __init__(self, folder: Path, trust: bool = False):
         self.folder = Path(folder)
+        self.path = self.folder
         self.config = _config(self.folder, trust)
         self.seeds = self.config.seeds
         self.checkpoint, state = _newest_intact(self.folder)
@@ -139,6 +149,27 @@ class OpenedRun:
             self.weights["best"] = {name: own.to(device) for name, own in best}
         return report
 
+    @property
+    def policies(self) -> tuple[Which, ...]:
+        """The policies that there are of every seed."""
+        return tuple(self.weights)
+
+    def config_with(self, words: Sequence[str]) -> Config:
+        """The run's settings, after words of a command line such as --planner."""
+        path = self.folder / "config.yaml"
+        return flags.read(["--config", str(path), *words]).config
+
+    def about(self) -> dict[str, Any]:
+        """What a report says of it, as JSON holds it."""
+        return {
+            "folder": str(self.folder),
+            "checkpoint": self.checkpoint.name,
+            "finished": self.finished,
+            "step": self.step,
+            "updates": self.updates,
+            "settings": flat(self.config),
+        }
+
     def policy(self, seed: int = 0, which: Which = "last") -> ActingPolicy:
         """The policy of a seed, given as in `seeds`."""
         if seed not in self.seeds:
@@ -146,6 +177,24 @@ class OpenedRun:
         with self.using(which):
             module = self.learner.export(self.seeds.index(seed))
         return ActingPolicy(module, self.spec)
+
+    def program(self, seed: int, which: Which) -> Program:
+        """What the policy of a seed computes; raises Unsupported where no policy file
+        describes it."""
+        return program_of(self.policy(seed, which).module)
+
+    def contract(self, seed: int, which: Which) -> dict[str, Any]:
+        """What a policy file says of the policy of a seed."""
+        contracts = contracts_of(self.config, self.world, which, *self.moments[which])
+        return contracts[self.seeds.index(seed)]
+
+    def play(
+        self, episodes: Sequence[int], which: Which, epsilon: float = 0.0
+    ) -> Episodes:
+        """Let the learner of every seed play episodes alone, [P, N]; a share `epsilon`
+        of its actions is random."""
+        with self.using(which):
+            return play_learner(self.learner, self.world, episodes, epsilon=epsilon)
 
     def evaluate(
         self, episodes: Sequence[int] | None = None, which: Which = "last"
@@ -159,8 +208,7 @@ class OpenedRun:
         if episodes is None:
             episodes = self.final_episodes
         episodes = _checked_episodes(episodes)
-        with self.using(which):
-            played = play_learner(self.learner, self.world, episodes)
+        played = self.play(episodes, which)
         scores = score(played.reward, self.scale_of(episodes))
         return Evaluation(
             seeds=self.seeds,
@@ -252,21 +300,25 @@ class OpenedRun:
             self.learner.restore(self.weights["last"], everyone)
 
 
-def open_all(folders: Sequence[Path]) -> dict[str, OpenedRun]:
-    """Open runs, by the names of their folders, with that of the world where two are
-    the same."""
-    places = list(dict.fromkeys(folder.resolve() for folder in folders))
-    names = [place.name for place in places]
-    if len(set(names)) < len(names):
-        names = [f"{place.parent.name}/{place.name}" for place in places]
-    if len(set(names)) < len(names):
-        raise ValueError(f"runs must have different names, got {', '.join(names)}")
-    found: dict[str, OpenedRun] = {}
+def open_all(paths: Sequence[Path], open_one: Callable[[Path], T]) -> dict[str, T]:
+    """Open runs or files, by their names, with folders in front where two are the
+    same."""
+    places = list(dict.fromkeys(path.resolve() for path in paths))
+    found: dict[str, T] = {}
     with phase("open", len(places), "runs") as current:
-        for name, place in zip(names, places, strict=True):
-            found[name] = OpenedRun(place)
+        for place in places:
+            others = [other for other in places if other != place]
+            found[_name_among(place, others)] = open_one(place)
             current.advance()
     return found
+
+
+def _name_among(place: Path, others: Sequence[Path]) -> str:
+    """The last part of a path, or as many parts as no other path ends in."""
+    length = 1
+    while any(other.parts[-length:] == place.parts[-length:] for other in others):
+        length += 1
+    return "/".join(place.parts[-length:])
 
 
 def _config(folder: Path, trust: bool) -> Config:

@@ -20,6 +20,9 @@ class PlannerUse:
         self.late = np.zeros(seeds, np.int64)
         # wall time; that of several rows is divided among seeds by their rows
         self.seconds = np.zeros(seeds)
+        # updates of a planner that learns, and their wall time, divided evenly
+        self.updates = 0
+        self.learning_seconds = np.zeros(seeds)
 
     def add(self, asked: np.ndarray, answer: Answer) -> None:
         """Count an answer for `asked` [P] rows of each seed."""
@@ -30,6 +33,11 @@ class PlannerUse:
         if answer.failure != "busy":
             self.calls += asked
         self.seconds += answer.seconds * asked / asked.sum()
+
+    def add_update(self, seconds: float) -> None:
+        """Count an update of all seeds of a planner that learns."""
+        self.updates += 1
+        self.learning_seconds += seconds / len(self.learning_seconds)
 
     def values(self) -> dict[str, np.ndarray]:
         """The counts, [P] each."""
@@ -42,10 +50,15 @@ class PlannerUse:
     def time_values(self) -> dict[str, np.ndarray]:
         """The wall time, [P] each."""
         milliseconds = 1000 * self.seconds
-        return {
+        values = {
             "planner/ms_per_call": milliseconds / np.maximum(self.calls, 1),
             "planner/seconds_total": self.seconds.copy(),
         }
+        if self.updates:
+            milliseconds = 1000 * self.learning_seconds
+            values["planner/learn_ms"] = milliseconds / self.updates
+            values["planner/learn_seconds_total"] = self.learning_seconds.copy()
+        return values
 
     def state(self) -> State:
         return {
@@ -53,6 +66,8 @@ class PlannerUse:
             "faults": self.faults,
             "late": self.late,
             "seconds": self.seconds.tolist(),  # a list: arrays hold no wall times
+            "updates": self.updates,
+            "learning_seconds": self.learning_seconds.tolist(),
         }
 
     def load(self, state: State) -> None:
@@ -60,3 +75,6 @@ class PlannerUse:
         self.faults[:] = state["faults"]
         self.late[:] = state["late"]
         self.seconds[:] = state["seconds"]
+        # checkpoints of former versions hold no planner that learns
+        self.updates = state.get("updates", 0)
+        self.learning_seconds[:] = state.get("learning_seconds", 0.0)

@@ -13,14 +13,13 @@ import torch
 from curriculum.run.evaluation import (
     Episodes,
     Scale,
-    evaluation_door,
-    play,
-    play_learner,
     play_mixed,
     play_planner,
+    play_policies,
 )
 from curriculum.run.opened import OpenedRun, Which
 from curriculum.run.planner_use import PlannerUse
+from curriculum.run.trained import Trained
 from curriculum.shipping.artefact import deployable
 from curriculum.shipping.compression import actions_of, forward_of
 from curriculum.shipping.standalone import load_policy
@@ -51,14 +50,16 @@ class Player(NamedTuple):
     position: int = 0
 
 
-def learner(name: str, run: OpenedRun, which: Which, scale: Scale) -> Player:
-    """The learner of every seed, alone."""
+def alone(
+    name: str, trained: Trained, which: Which, scale: Scale, epsilon: float = 0.0
+) -> Player:
+    """The policy of every seed, alone but for a share `epsilon` of random actions, in
+    its own world."""
 
     def play_alone(world: World, episodes: Sequence[int]) -> Played:
-        with run.using(which):
-            return Played(play_learner(run.learner, world, episodes))
+        return Played(trained.play(episodes, which, epsilon))
 
-    return Player(name, run.seeds, scale, play_alone)
+    return Player(name, trained.seeds, scale, play_alone)
 
 
 def mixed(name: str, run: OpenedRun, which: Which, rate: float, scale: Scale) -> Player:
@@ -97,31 +98,24 @@ def planner(name: str, planner: Planner, spec: Spec, scale: Scale) -> Player:
 
 
 def policies(
-    name: str, acts: Sequence[Act], seeds: tuple[int, ...], scale: Scale
+    name: str,
+    acts: Sequence[Act],
+    seeds: tuple[int, ...],
+    scale: Scale,
+    epsilon: float = 0.0,
 ) -> Player:
-    """Policies that are functions, one for each seed."""
+    """Policies that are functions, one for each seed, with a share `epsilon` of random
+    actions."""
 
     def play_all(world: World, episodes: Sequence[int]) -> Played:
-        owners = [f"evaluation of seed {seed}" for seed in seeds]
-        owner = np.repeat(np.arange(len(acts)), len(episodes))
-
-        def act(obs: np.ndarray, now: np.ndarray) -> np.ndarray:
-            own = owner[now]
-            parts = [acts[index](obs[own == index]) for index in np.unique(own)]
-            return np.concatenate(parts)  # rows are in order of seeds
-
-        with (
-            evaluation_door(world, episodes, owners) as door,
-            torch.random.fork_rng(devices=[]),
-        ):
+        with torch.random.fork_rng(devices=[]):
             torch.manual_seed(episodes[0])  # of policies that draw
-            played = play(act, door)
-        return Played(played.reshape(len(acts), -1))
+            return Played(play_policies(acts, world, episodes, seeds, epsilon))
 
     return Player(name, seeds, scale, play_all)
 
 
-def kept(name: str, run: OpenedRun, scale: Scale) -> list[Player]:
+def kept(name: str, run: OpenedRun, scale: Scale, epsilon: float = 0.0) -> list[Player]:
     """All policies that a run kept, from the first to the last; the name of the run is
     part of theirs.
 
@@ -134,7 +128,7 @@ def kept(name: str, run: OpenedRun, scale: Scale) -> list[Player]:
             label = f"{start} {position:,}"
             if name:
                 label = f"{name}, {label}"
-            player = policies(label, acts, run.seeds, scale)
+            player = policies(label, acts, run.seeds, scale, epsilon)
             found.append(player._replace(run=name, clock=clock, position=position))
     if not found:
         raise ValueError(

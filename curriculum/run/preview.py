@@ -31,14 +31,14 @@ class NotMeasured(Exception):
     """There is no probe, for the reason in the message."""
 
 
-def preview(config: Config) -> Preview:
+def preview(config: Config, seconds: dict[str, float] | None = None) -> Preview:
     """Work out the planning rate and the expected calls, and measure how long a run of
-    these settings takes."""
-    seconds = {}
+    these settings takes, or take the `seconds` that a `probe` has measured."""
     problem = ""
     try:
-        seconds = probe(config)
+        seconds = seconds or probe(config)
     except NotMeasured as reason:
+        seconds = {}
         problem = str(reason)
     chosen = config.plugged()
     asks = fitting.collects(config, chosen["start"])

@@ -11,7 +11,8 @@ from curriculum.envs._base.spec import spec_of
 from curriculum.run import assembly, checkpoint, fitting, folders, fqe, maps, rhythm
 from curriculum.run.autosave import Autosave
 from curriculum.run.collector import Collector, buffer_values
-from curriculum.run.deployment import contracts_of, measure_compressed, write_policies
+from curriculum.run.compressing import measure_compressed
+from curriculum.run.deployment import contracts_of, write_policies
 from curriculum.run.evaluator import Evaluator
 from curriculum.run.handover import Handover
 from curriculum.run.health import Health
@@ -19,8 +20,9 @@ from curriculum.run.opened import OpenedRun
 from curriculum.run.planner_use import PlannerUse
 from curriculum.run.scores import Scores
 from curriculum.run.stopwatch import Stopwatch
+from curriculum.run.survey import Survey, require_maps
 from curriculum.run.trainer import Trainer
-from curriculum.run.weight_schedules import WeightSchedules
+from curriculum.run.weight_schedules import ExplorationSchedule, WeightSchedules
 from curriculum.setting.config import Config
 from curriculum.types import Decay, Record, Start, State, World
 
@@ -57,6 +59,7 @@ class Run:
         self.health = Health(config.seeds)
         self.learner = assembly.set_up_learner(config, chosen["learner"], self.spec)
         self.weight_schedules = WeightSchedules(config, self.learner)
+        self.exploration_schedule = ExplorationSchedule(config, self.learner)
         self.buffer = assembly.allocate_buffer(
             config, self.learner, self.spec, self.start
         )
@@ -66,7 +69,7 @@ class Run:
             config=config,
             learner=self.learner,
             buffer=self.buffer,
-            bonus=assembly.set_up_bonus(config, chosen["bonus"], self.spec),
+            bonus=assembly.set_up_bonus(config, chosen["bonus"], self.world, self.spec),
             start_size=start_size,
             health=self.health,
         )
@@ -81,11 +84,12 @@ class Run:
                 planner=copy.deepcopy(chosen["planner"]),
                 gate=copy.deepcopy(chosen["gate"]),
                 start=self.start,
-                learner=self.learner,
+                trainer=self.trainer,
                 buffer=self.buffer,
                 health=self.health,
             )
             self.use = self.collector.mixture.use
+        self.survey = self._survey() if config.map_every else None
         self.scores = Scores(self.learner)
         self.evaluator = Evaluator(
             config=config,
@@ -98,6 +102,7 @@ class Run:
             scores=self.scores,
             health=self.health,
             data_returns=None if self.collector else self._data_returns(),
+            trained=self.trainer.guard,
         )
         self.handover = Handover(config, from_data=self.start.data() is not None)
         self.techniques = assembly.make_techniques(config)
@@ -110,6 +115,18 @@ class Run:
         # an evaluation of the learner alone, until the mixed one is done as well
         self.evaluated: dict[str, np.ndarray] = {}
         self.autosave = Autosave(self.save)
+
+    def _survey(self) -> Survey:
+        """What draws maps in the course of training."""
+        collector = self.collector
+        return Survey(
+            world=require_maps(self.world),
+            learner=self.learner,
+            planner=collector.mixture.guard.planner if collector else None,
+            bonus=self.trainer.bonus,
+            buffer=self.buffer,
+            tracks=collector.tracks if collector else None,
+        )
 
     @staticmethod
     def open(folder: Path | str, trust: bool = False) -> OpenedRun:
@@ -164,7 +181,7 @@ class Run:
         something is due, and note what is due then."""
         config = self.config
         rhythms = [CHUNK, CHECK_EVERY, config.log_every, config.eval_every]
-        rhythms += [config.compress_every, config.checkpoint_every]
+        rhythms += [config.compress_every, config.checkpoint_every, config.map_every]
         end = config.offline_updates
         updates = rhythm.until_next(rhythms, self.updates, end)
         self.updates += updates
@@ -181,8 +198,10 @@ class Run:
         if self.step == 0 and self.config.reset_optimizer:
             self.learner.optimizer.reset()
         rate = self.planning_rate()
+        self.exploration_schedule.apply(self.learner, self.step)
         self.step += self.config.rows
-        self.collector.collect(rate, self.step)
+        if not self.config.is_frozen(self.step):
+            self.collector.collect(rate, self.step)
         self.weight_schedules.apply(self.learner, self.step, rate)
         self.trainer.update(self.step, diagnose=self.due(self.config.log_every))
         self._note_what_is_due()
@@ -192,6 +211,8 @@ class Run:
             self.pending.append("report")
         if self.due(self.config.eval_every):
             self.pending.append("evaluate")
+        if self.due(self.config.map_every):
+            self.pending.append("draw_maps")
         if self._compression_is_due():
             self.pending.append("compress")
         if self.pending:
@@ -224,6 +245,7 @@ class Run:
         """Scale observations and rewards by the data of the start, and say how."""
         normalizer = self.learner.normalizer
         normalizer.fit_shared(self.buffer.shared_obs())
+        self.trainer.visit_shared()
         fitted = normalizer.fit_rewards(self.buffer.episode_returns())
         for seed, has_range in zip(self.config.seeds, fitted, strict=True):
             if not has_range:
@@ -293,9 +315,8 @@ class Run:
 
     def _collected(self) -> dict[str, np.ndarray]:
         """What was played and stored, and by whom."""
-        seeds = len(self.config.seeds)
         values = self.collector.episode_values() if self.collector else {}
-        values["rollout/exploration_rate"] = np.full(seeds, self.learner.exploration)
+        values["rollout/exploration_rate"] = self.learner.exploration_now.copy()
         values["curriculum/planning_rate"] = self.planning_rate()
         values |= self.use.values()
         values |= buffer_values(self.buffer)
@@ -336,18 +357,31 @@ class Run:
             values |= self.evaluator.evaluate_mixed(rate, self.step)
         return values
 
+    def draw_maps(self) -> list[Record]:
+        """Draw where the run has been, what is new to it, and what it values."""
+        assert self.survey is not None
+        values = self.survey.draw()
+        updates = self.updates if self.is_offline else None
+        return [self._record("survey", values, updates)]
+
     def compress(self) -> list[Record]:
         """Measure what every seed's policy would cost when deployed."""
+        contracts = contracts_of(
+            self.config, self.world, "last", self.step, self.updates
+        )
         values = measure_compressed(
             self.learner,
             self.buffer,
             self.techniques,
             self.world,
             self.spec,
+            contracts,
             range(self.config.eval_episodes),
             self._subfolder("compressed"),
         )
-        records = []
+        records: list[Record] = []
+        if not values:
+            return records
         if self.is_offline:
             records.append(self._offline_record("compress", values))
         if self.is_online:
@@ -444,6 +478,7 @@ class Run:
             "health": self.health.state(),
             "decay": self.decay.state(),
             "weight_schedules": self.weight_schedules.state(),
+            "exploration_schedule": self.exploration_schedule.state(),
             "scores": self.scores.state(),
             "handover": self.handover.state(),
             "stopwatch": self.stopwatch.state(),
@@ -476,6 +511,10 @@ class Run:
             if self.decay.listens:
                 self.pending.insert(1, "evaluate")
         self.weight_schedules.load(state.get("weight_schedules", {}))
+        self.exploration_schedule.load(state.get("exploration_schedule", {}))
+        # as of the last step
+        last = max(self.step - self.config.rows, 0)
+        self.exploration_schedule.apply(self.learner, last)
         self.trainer.load(state["trainer"])
         self.scores.load(state["scores"])
         self.handover.load(state.get("handover", {}))

@@ -1,5 +1,8 @@
 """Gradient updates: how many, on which batches, with which bonus."""
 
+import time
+from pathlib import Path
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -7,7 +10,11 @@ from torch import Tensor
 from curriculum.learning import engine
 from curriculum.learning.learner import Learner
 from curriculum.replay.buffer import Buffer
+from curriculum.run.guard import Guard
 from curriculum.run.health import Health
+from curriculum.run.mixture import Mixture
+from curriculum.run.planner_use import PlannerUse
+from curriculum.setting import plugins
 from curriculum.setting.config import Config
 from curriculum.types import SOURCES, Batch, Bonus, State
 
@@ -27,7 +34,7 @@ class Trainer:
         health: Health,
     ):
         self.config = config
-        self._use_engine(config.engine, learner)
+        self.update_learner = engine.Updates(learner, config.computing)
         self.learner = learner
         self.buffer = buffer
         self.bonus = bonus
@@ -41,6 +48,48 @@ class Trainer:
         self.updates = np.zeros(len(config.seeds), np.int64)  # of each seed's networks
         self.bonus_values: dict[str, Tensor] = {}
         self.diagnostics: dict[str, np.ndarray] = {}  # [P] each
+        # a planner that learns, and what it logs
+        self.guard: Guard | None = None
+        self.use: PlannerUse | None = None
+        self.planner_values: dict[str, Tensor] = {}
+
+    def teach(self, mixture: Mixture) -> None:
+        """Let the planner learn from the same batches, if it does learn."""
+        if mixture.guard.planner.learns:
+            self.guard = mixture.guard
+            self.use = mixture.use
+
+    def visit(self, obs: np.ndarray, next_obs: np.ndarray, present: np.ndarray) -> None:
+        """Show a step of all rows, observations [P, E, *O] and what they led to, of the
+        seeds in mask `present` [P], to all that keep account of them."""
+        self.learner.normalizer.add(obs, present)
+        if self.bonus:
+            self.bonus.visit(next_obs, present)
+        if self.guard:
+            self.guard.visit(obs, next_obs, present)
+
+    def visit_shared(self) -> None:
+        """Show the observations of the data of the start to a bonus and to a planner
+        that learns."""
+        everyone = np.ones(len(self.updates), bool)
+        if not (self.bonus or self.guard):
+            return
+        for own in self.buffer.shared_obs():
+            obs = np.broadcast_to(own, (len(everyone), *own.shape))
+            if self.bonus:
+                self.bonus.visit(obs, everyone)
+            if self.guard:
+                self.guard.visit(obs, obs, everyone)
+
+    @property
+    def explanation(self) -> str:
+        """How updates run, in one clause."""
+        return self.update_learner.explanation
+
+    @property
+    def mode(self) -> engine.Mode:
+        """How updates run."""
+        return self.update_learner.mode
 
     def update_offline(self, updates: int, diagnose: bool = False) -> None:
         """Take updates before the first environment step; `diagnose` the learner on the
@@ -63,6 +112,8 @@ class Trainer:
         returns them to that state. Raises ValueError once every seed was stopped."""
         healthy = self.health.healthy
         problems = self.learner.problems()
+        if self.guard:
+            problems |= self.guard.problems()
         for index, problem in problems.items():
             if healthy[index]:
                 updates = self.updates[index]
@@ -84,6 +135,8 @@ class Trainer:
             learner.batch_size, learner.discount, learner.n_step, progress, updates
         )
         for batch in batches:
+            if self.guard and not self.config.is_frozen(step):
+                self._teach(self.guard, batch, step, has_data)
             if self.bonus:
                 bonus, self.bonus_values = self.bonus.reward(batch, step)
                 batch = batch._replace(reward=batch.reward + bonus)
@@ -91,6 +144,15 @@ class Trainer:
         self.updates += has_data * updates
         if diagnose:
             self._diagnose(batch, has_data)
+
+    def _teach(
+        self, guard: Guard, batch: Batch, step: int, has_data: np.ndarray
+    ) -> None:
+        """Show the planner a batch, and take the time."""
+        assert self.use is not None
+        started = time.perf_counter()
+        self.planner_values = guard.observe(batch, step, has_data)
+        self.use.add_update(time.perf_counter() - started)
 
     def _diagnose(self, batch: Batch, has_data: np.ndarray) -> None:
         self.diagnostics = {}
@@ -116,9 +178,14 @@ class Trainer:
             f"train/loss_{name}": loss.cpu().numpy()
             for name, loss in self.learner.last_losses.items()
         }
+        group = _group(self.config.bonus)
         bonus = {
-            f"rnd/{name}": value.cpu().numpy()
+            f"{group}/{name}": value.cpu().numpy()
             for name, value in self.bonus_values.items()
+        }
+        planner = {
+            f"planner/{name}": value.cpu().numpy()
+            for name, value in self.planner_values.items()
         }
         return {
             "train/loss": np.sum(list(losses.values()), axis=0),
@@ -126,19 +193,8 @@ class Trainer:
             **losses,
             **{f"train/{name}": value for name, value in self.diagnostics.items()},
             **bonus,
+            **planner,
         }
-
-    def _use_engine(self, name: engine.Engine, learner: Learner) -> None:
-        """Choose how updates run; `explanation` says it in one clause."""
-        config = self.config
-        self.mode, self.explanation = engine.choose(
-            name,
-            config.device,
-            config.precision,
-            config.updates,
-            learner.head.pixels,
-        )
-        self.update_learner = engine.updater(learner, self.mode)
 
     def state(self) -> State:
         return {
@@ -147,18 +203,24 @@ class Trainer:
             "good": self.good,
             "bonus": self.bonus.state() if self.bonus else {},
             "bonus_values": dict(self.bonus_values),
+            "planner_values": dict(self.planner_values),
             "diagnostics": dict(self.diagnostics),
         }
 
     def load(self, state: State) -> None:
-        # what `auto` chose stays: other code rounds differently
-        mode = state.get("mode", self.mode)
-        if self.config.engine == "auto" and mode != self.mode:
-            self._use_engine(engine.OF_MODE[mode], self.learner)
+        self.update_learner.keep(state.get("mode", self.mode))
         self.updates[:] = state["updates"]
         for name, weights in self.good.items():
             weights.copy_(state["good"][name])
         self.bonus_values = dict(state["bonus_values"])
+        # checkpoints of former versions hold no planner that learns
+        self.planner_values = dict(state.get("planner_values", {}))
         self.diagnostics = dict(state["diagnostics"])
         if self.bonus:
             self.bonus.load(state["bonus"])
+
+
+def _group(bonus: object) -> str:
+    """The group of a bonus's tags: its name, without the place of one from outside."""
+    name = plugins.name_of("bonus", bonus).rpartition(":")[2]
+    return Path(name).stem.lower()

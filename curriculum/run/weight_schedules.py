@@ -1,4 +1,4 @@
-"""Weights of a learner's losses that fall in the course of a run."""
+"""What falls in the course of a run: weights of a learner's losses, exploration."""
 
 import numpy as np
 
@@ -54,18 +54,49 @@ class WeightSchedules:
             getattr(self, name).load(saved)
 
 
+class ExplorationSchedule:
+    """Sets how much a learner explores before it acts."""
+
+    def __init__(self, config: Config, learner: Learner):
+        self.decay = _schedule(config, "exploration_decay")
+        if self.decay and type(learner).act is not Learner.act:
+            raise ValueError(
+                f"--exploration-decay lowers --learner.exploration, and "
+                f"{type(learner).__name__} explores by its own policy; leave it out"
+            )
+
+    def apply(self, learner: Learner, step: int) -> None:
+        """Set the exploration for the actions at environment step `step`."""
+        if isinstance(self.decay, str):
+            return
+        seeds = len(learner.seeds)
+        learner.schedule_exploration(np.broadcast_to(self.decay.rate(step), seeds))
+
+    def state(self) -> State:
+        """Return everything `load` needs to continue exactly from here."""
+        return {} if isinstance(self.decay, str) else self.decay.state()
+
+    def load(self, state: State) -> None:
+        """Restore what `state` returned."""
+        if not isinstance(self.decay, str):
+            self.decay.load(state)
+
+
 def _schedule(config: Config, flag: str) -> Decay | str:
-    """The decay that a flag chooses, or the word that takes its place; empty where the
-    weight stays."""
+    """The decay that a flag chooses, or the word that takes its place; empty where
+    nothing falls."""
     choice = getattr(config, flag)
     if plugins.is_none(flag, choice):
         return "" if choice == "none" else choice
     decay = config.plugged()[flag]
     if decay.listens:
         written = flag.replace("_", "-")
+        advice = "choose another one"
+        if plugins.is_none(flag, FOLLOWS_PLANNER):
+            advice = f"--{written} {FOLLOWS_PLANNER} follows it"
         raise ValueError(
             f"--{written} {plugins.name_of(flag, choice)} moves on evaluations, which "
-            f"only --decay is shown; --{written} {FOLLOWS_PLANNER} follows it"
+            f"only --decay is shown; {advice}"
         )
     return decay
 

@@ -35,7 +35,10 @@ PROTOCOLS: Mapping[str, Members] = {
         "curriculum.types",
         "Planner",
         ("setup", "act"),
-        ("needs", "check_world", "state", "load"),
+        (
+            *("needs", "learns", "check_world", "learn_on", "visit", "observe"),
+            *("problems", "state", "load"),
+        ),
     ),
     "decay": Members(
         "curriculum.types", "Decay", ("rate",), ("listens", "observe", "state", "load")
@@ -50,7 +53,10 @@ PROTOCOLS: Mapping[str, Members] = {
         "curriculum.types", "Start", ("fill",), ("asks_planner", "data", "verify")
     ),
     "bonus": Members(
-        "curriculum.types", "Bonus", ("setup", "reward"), ("state", "load")
+        "curriculum.types",
+        "Bonus",
+        ("setup", "reward"),
+        ("use_world", "visit", "state", "load"),
     ),
     "technique": Members("curriculum.types", "Technique", ("compress",), ()),
     "format": Members(

@@ -32,7 +32,7 @@ def parse(argv: Sequence[str]) -> Arms:
     settings = [flag for flag in given if flag.name not in ("arm", "with")]
     varied = [flag for flag in settings if _varies(flag)]
     common = [flag for flag in settings if flag not in varied]
-    written = dict(_parse_arm(text) for text in _values(given, "arm"))
+    written = dict(parse_arm(text) for text in _values(given, "arm"))
     arms = _combine(_product(varied), written)
     if not arms and not names_only_finished_runs(argv):
         arms = {"as given": []}
@@ -88,7 +88,7 @@ def _product(varied: Sequence[Flag]) -> dict[str, Settings]:
     return arms
 
 
-def _parse_arm(text: str) -> tuple[str, Settings]:
+def parse_arm(text: str) -> tuple[str, Settings]:
     """Split `NAME: FLAGS`."""
     name, colon, words = text.partition(":")
     if not colon or not name.strip():

@@ -16,6 +16,7 @@ class Words(NamedTuple):
     own: dict[str, Any]  # values of the command's flags, by name
     plugins: list[flags.Flag]  # flags of plug-ins
     text: str  # all of it
+    given: frozenset[str] = frozenset()  # names of the command's flags that were given
 
 
 class Command(NamedTuple):
@@ -27,7 +28,8 @@ class Command(NamedTuple):
     # checks the words, and returns what does the work
     prepare: Callable[[Words], Callable[[], None]]
     positional: int  # words before the first flag; -1: any number
-    families: tuple[str, ...] = ()  # of plug-ins whose flags it takes
+    # of plug-ins whose flags it takes; technique: --techniques and their settings
+    families: tuple[str, ...] = ()
 
 
 def read(command: Command, words: Sequence[str], prog: str) -> Words:
@@ -43,17 +45,21 @@ def read(command: Command, words: Sequence[str], prog: str) -> Words:
     fields = {field.name: field for field in command.fields}
     own = {field.name: field.default for field in command.fields}
     others = []
+    own_given = set()
     for flag in given:
         name = flag.name.replace("-", "_")
         if name in fields:
             own[name] = value_of(fields[name], flag)
+            own_given.add(name)
         elif command.families and _is_taken(flag, command.families):
             others.append(flag)
         else:
             known = [f"--{field.replace('_', '-')}" for field in fields]
-            known += [f"--{family}" for family in command.families]
+            shown = {"technique": "techniques"}
+            known += [f"--{shown.get(name, name)}" for name in command.families]
             raise plugins.unknown("flag", f"--{flag.name}", known)
-    return Words(positional, own, others, f"{prog} {shlex.join(words)}")
+    text = f"{prog} {shlex.join(words)}"
+    return Words(positional, own, others, text, frozenset(own_given))
 
 
 def _is_taken(flag: flags.Flag, families: Sequence[str]) -> bool:
@@ -61,6 +67,8 @@ def _is_taken(flag: flags.Flag, families: Sequence[str]) -> bool:
     family, _, field = flag.name.replace("-", "_").partition(".")
     if family == "planner" and field in _shared_by_planners():
         return False  # such as the planner's budget in a run
+    if "technique" in families and (family == "techniques" or field):
+        return True
     return family in (*families, "config", "trust")
 
 
@@ -91,6 +99,10 @@ def _show_help(command: Command, given: Sequence[flags.Flag], prog: str) -> None
             described[family] = plugins.describe(family, chosen.plugins[family])
     if "from" in command.families:
         families.append("format")
+    if "technique" in command.families:
+        families.append("technique")
+        words = [flag for flag in given if flag.name == "techniques"]
+        described |= flags.choices(join(words)).techniques
     help_text.show(prog, command.fields, described, families)
 
 

@@ -8,7 +8,7 @@ from typing import Any, Literal, Self, get_type_hints
 
 from curriculum.setting import data_world, plugins, suggestions, techniques, values
 from curriculum.setting.names import require_folder_name
-from curriculum.types import INFINITY, SOURCES, at_most, within
+from curriculum.types import INFINITY, SOURCES, Computing, at_most, within
 
 # what a run without a name is named after
 NAMING = ("planner", "learner", "decay")
@@ -18,6 +18,7 @@ UNNAMED = (
     ("learner", ""),
     ("label_decay", ""),
     ("regularizer_decay", ""),
+    ("exploration_decay", ""),
 )
 # former values of `engine`, of when it was called compile
 ENGINE_OF_COMPILE = {"on": "compile", "off": "torch"}
@@ -47,6 +48,8 @@ class Config:
     # how the term falls that keeps cql, calql and td3bc close to the data; none: it
     # stays; planning-rate: as the planner withdraws
     regularizer_decay: Any = ""
+    # how --learner.exploration falls to its floor, by environment steps; none: it stays
+    exploration_decay: Any = ""
     techniques: tuple[Any, ...] = ()
 
     # actions that each seed may ask the planner for, those of the start included; then
@@ -85,6 +88,9 @@ class Config:
     # whose transitions enter the buffer
     store: Literal["all", "planner", "learner"] = "all"
     capacity: int = 100_000  # transitions the buffer holds per seed
+    # environment steps after which nothing is collected any more: training goes on from
+    # the buffer alone, with the same clock; 0: never
+    freeze_buffer_after: int = 0
     # how batches are drawn; fixed: by the weights in --shares; symmetric: half from the
     # start's data; annealed: from the start's data first, from the run's own later
     sampling: Literal["uniform", "fixed", "symmetric", "annealed"] = "uniform"
@@ -104,6 +110,10 @@ class Config:
     # policies that are written: the last one; also the best one by evaluations; all:
     # also one every --eval-every
     keep_policies: Literal["last", "best", "all"] = "best"
+    # environment steps between maps of states visited, their novelty and value, in a
+    # world with positions; at the end they become maps.gif, by the extra [video]; 0:
+    # never
+    map_every: int = 0
     # at the end, write a film of an episode (episode.gif) and show it in TensorBoard;
     # needs the extra [video]
     record: bool = False
@@ -226,7 +236,7 @@ class Config:
         techniques.check(self.techniques)
 
     def _check_ranges(self) -> None:
-        within(self, 0, INFINITY, "steps", "offline_updates")
+        within(self, 0, INFINITY, "steps", "offline_updates", "freeze_buffer_after")
         if not self.steps and not self.offline_updates:
             raise ValueError(
                 "a run of 0 steps trains by offline updates only, and has none; give "
@@ -243,7 +253,7 @@ class Config:
         within(self, 1, INFINITY, "log_every", "checkpoint_every", "ope_updates")
         within(self, 0, INFINITY, "updates_per_step")
         at_most(self, 1_000, "updates_per_step")
-        within(self, 0, INFINITY, "compress_every", "planner_budget")
+        within(self, 0, INFINITY, "compress_every", "map_every", "planner_budget")
         within(self, 0, INFINITY, "planner_deadline_ms", "planner_episodes")
         within(self, 0, 1, "label_share")
         within(self, 0, INFINITY, "rollback")
@@ -310,6 +320,16 @@ class Config:
     def updates(self) -> float:
         """Gradient updates of the whole run."""
         return self.offline_updates + self.steps * self.updates_per_step
+
+    @property
+    def computing(self) -> Computing:
+        """What updates are computed on, and how."""
+        return Computing(self.device, self.precision, self.engine, self.updates)
+
+    def is_frozen(self, step: int) -> bool:
+        """Whether nothing is collected any more in the step that ends at `step`."""
+        limit = self.freeze_buffer_after
+        return 0 < limit < step
 
     @property
     def ring_capacity(self) -> int:

@@ -1,4 +1,5 @@
-"""The world of a data set, for runs that name the data set and no world."""
+"""The world of a data set, for runs that name the data set and no world, and that of a
+policy file."""
 
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,14 +15,16 @@ class DataWorld(NamedTuple):
 
     env: str
     settings: dict[str, Any]
+    file: str  # that names it
 
 
 def world_of(path: str, evaluation: bool) -> DataWorld:
     """The world that a data set is from; without evaluation, its recorded spaces.
 
     ValueError if the manifest names none. One that is code has to be trusted."""
+    file = f"{path}/manifest.json"
     if not evaluation:
-        return DataWorld(RECORDED, {"path": path})
+        return DataWorld(RECORDED, {"path": path}, file)
     manifest = Manifest.read(Path(path))
     if not manifest.env:
         raise ValueError(
@@ -31,5 +34,5 @@ def world_of(path: str, evaluation: bool) -> DataWorld:
     for value in (manifest.env, *manifest.env_settings.values()):
         word = str(value)
         if ":" in word or word.endswith(".py"):
-            require_trust(f"{word} in {path}/manifest.json", word)
-    return DataWorld(manifest.env, dict(manifest.env_settings))
+            require_trust(f"{word} in {file}", word)
+    return DataWorld(manifest.env, dict(manifest.env_settings), file)

@@ -92,6 +92,15 @@ def read_class(path: Path, name: str | None = None) -> Description:
     return Description(_first_paragraph(docstring), tuple(fields))
 
 
+def declares(path: Path, member: str) -> bool:
+    """Whether the one public class of a file sets a member to True, from the source
+    alone."""
+    for node in public_class(_read(path).tree).body:
+        if isinstance(node, ast.AnnAssign) and ast.unparse(node.target) == member:
+            return node.value is not None and ast.unparse(node.value) == "True"
+    return False
+
+
 def public_class(tree: ast.Module) -> ast.ClassDef:
     """Return the one class of a plug-in file whose name has no leading underscore."""
     public = [

@@ -107,9 +107,15 @@ def parse(argv: list[str], prog: str = "python -m curriculum.train") -> CommandL
         fail(prog, error)
 
 
-def read(argv: list[str], prog: str = "python -m curriculum.train") -> CommandLine:
-    """Read a command line; ValueError says what is wrong with it."""
-    chosen = choices(argv)
+def read(
+    argv: list[str],
+    prog: str = "python -m curriculum.train",
+    world: data_world.DataWorld | None = None,
+) -> CommandLine:
+    """Read a command line; ValueError says what is wrong with it.
+
+    A `world` takes the place of the settings file."""
+    chosen = choices(argv, world)
     own = _with_defaults(_own_fields(), chosen.suggested)
     descriptions = _describe(chosen)
     groups = descriptions | chosen.techniques
@@ -128,12 +134,13 @@ def read(argv: list[str], prog: str = "python -m curriculum.train") -> CommandLi
     return _build(read_values, chosen.plugins, descriptions)
 
 
-def choices(argv: list[str]) -> Choices:
-    """Find out which plug-ins a command line and its YAML file choose.
+def choices(argv: list[str], world: data_world.DataWorld | None = None) -> Choices:
+    """Find out which plug-ins a command line and its YAML file, or a world in its
+    place, choose.
 
     Raises ValueError where the file names code and the user trusts no file."""
     flags = _given_flags(argv)
-    written = _read_file(flags)
+    written = _read_file(flags) if world is None else _settings_of(world)
     with trusting_words(argv):
         _require_trust_of_code(written, flags)
         written |= _world_of_data(written | flags)
@@ -158,15 +165,15 @@ def choices(argv: list[str]) -> Choices:
     settings = {name: text for name, text in written.items() if name not in flags}
     settings |= flags
     described = techniques.describe(_technique_names(settings))
-    world: World = _plugin("env", chosen["env"], settings)
-    for family, name in plugins.suited(world, chosen["learner"]).items():
+    made: World = _plugin("env", chosen["env"], settings)
+    for family, name in plugins.suited(made, chosen["learner"]).items():
         chosen[family] = chosen[family] or name
 
     def start_size() -> int:
         return suggestions.size_of(_plugin("start", chosen["start"], settings))
 
     names = _names_set(settings)
-    suggested = suggestions.suggested(world, chosen, names, start_size)
+    suggested = suggestions.suggested(made, chosen, names, start_size)
     return Choices(chosen, settings, suggested, described)
 
 
@@ -328,11 +335,19 @@ def _world_of_data(settings: Mapping[str, Text]) -> dict[str, Text]:
     if not from_data or _one_name(settings, "env"):
         return {}
     found = data_world.world_of(path, _is_on(settings, "evaluation"))
-    file = f"{path}/manifest.json"
-    given = {"env": Text([found.env], file=file)}
-    for name, value in found.settings.items():
-        if f"env.{name}" not in settings:
-            given[f"env.{name}"] = Text(_as_words(value), file=file)
+    given = _settings_of(found)
+    return {
+        name: text
+        for name, text in given.items()
+        if name == "env" or name not in settings
+    }
+
+
+def _settings_of(world: data_world.DataWorld) -> dict[str, Text]:
+    """A world as settings."""
+    given = {"env": Text([world.env], file=world.file)}
+    for name, value in world.settings.items():
+        given[f"env.{name}"] = Text(_as_words(value), file=world.file)
     return given
 
 
@@ -467,7 +482,7 @@ def _unknown(
     if dot and family in chosen:
         own = [field for field in own if field.startswith(f"{family}.")]
         what += f" of {family} {chosen[family]}"
-    hint = suggestion(name, own) or _found_elsewhere(fields, family, setting or name)
+    hint = _found_elsewhere(fields, family, setting or name) or suggestion(name, own)
     if text.flag:
         hint = hint.replace("meant ", "meant --").replace("_", "-")
     return ValueError(what + hint)
@@ -476,7 +491,7 @@ def _unknown(
 def _found_elsewhere(fields: Iterable[str], family: str, setting: str) -> str:
     """Say where a setting exists: in a group, or in other plug-ins of its family."""
     if family in plugins.names("technique"):
-        return f" (it needs --techniques {family})"
+        return _of_technique(fields, family)
     for name in fields:
         if name.endswith(f".{setting}"):
             return f" (perhaps you meant {name})"
@@ -488,6 +503,15 @@ def _found_elsewhere(fields: Iterable[str], family: str, setting: str) -> str:
         if setting in [field.name for field in own]:
             owners.append(name)
     return f" (only of {', '.join(owners)})" if owners else ""
+
+
+def _of_technique(fields: Iterable[str], name: str) -> str:
+    """Say why a technique lacks a setting; nothing if it is chosen, and has others."""
+    if any(field.startswith(f"{name}.") for field in fields):
+        return ""
+    if not plugins.describe("technique", name).fields:
+        return f" ({name} has no settings)"
+    return f" (it needs --techniques {name})"
 
 
 def _value(field: Field, text: Text) -> Any:

@@ -58,14 +58,20 @@ CHOSEN = (
     "bonus",
     "label_decay",
     "regularizer_decay",
+    "exploration_decay",
 )
 # flags that choose from the family of another one
-FAMILY = {"label_decay": "decay", "regularizer_decay": "decay"}
+FAMILY = {
+    "label_decay": "decay",
+    "regularizer_decay": "decay",
+    "exploration_decay": "decay",
+}
 # values of flags that choose no plug-in
 WITHOUT_PLUGIN = {
     "bonus": ("none",),
     "label_decay": ("none", "planning-rate"),
     "regularizer_decay": ("none", "planning-rate"),
+    "exploration_decay": ("none",),
 }
 
 
@@ -251,6 +257,16 @@ def describe(family: str, name: str) -> Description:
         return description.describe_class(_find_foreign(family, name))
     _check_known(family, name)
     return description.read_class(_folder(_package(family)) / f"{name}.py")
+
+
+def says(family: str, name: str, member: str) -> bool:
+    """Whether the class of a plug-in declares a member, such as `learns`, to be true; a
+    built-in one is not imported."""
+    if not _is_built_in(family, name):
+        declared: bool = getattr(find(family, name), member)
+        return declared
+    _check_known(family, name)
+    return description.declares(_folder(_package(family)) / f"{name}.py", member)
 
 
 def flags(family: str, name: str) -> tuple[Field, ...]:

@@ -17,13 +17,14 @@ NULLS = ("", "~", "null", "Null", "NULL")  # without quotes
 Written = dict[str, list[str] | None]
 
 
-def read(path: Path) -> Written:
-    """Read a settings file; ValueError says what is wrong with it."""
+def read(path: Path, flag: str = "--config") -> Written:
+    """Read a settings file, which `flag` names; ValueError says what is wrong with
+    it."""
     try:
         return _read_events(_events(_text(path)))
     except (yaml.YAMLError, ValueError, OSError) as error:
         reason = _reason(error)
-        raise ValueError(f"--config {path}: {reason}") from None
+        raise ValueError(f"{flag} {path}: {reason}") from None
 
 
 def _reason(error: Exception) -> str:

@@ -19,6 +19,8 @@ BUDGET = "planner.max_steps"
 # settings of a run that first learns from its start
 OFFLINE = ("offline_updates", "updates_per_step")
 WORTH_LEARNING = 1_000  # transitions of a start
+# settings of a run whose planner is worth imitating
+OF_IMITATION = (*OFFLINE, "learner.label_weight", "label_share")
 # settings of a run that go with one learner
 OF_LEARNER = (*OFFLINE, "label_share")
 
@@ -31,11 +33,13 @@ def suggested(
 ) -> dict[str, Any]:
     """List the settings that a world suggests and that are not `given`.
 
-    Settings of a plug-in hold for the one that suits the world, and not for another
+    Those that imitate the planner do not hold for one that learns in the run. Settings
+    of a plug-in hold for the one that suits the world, and not for another
     one that is `chosen`, by family; those of the offline phase and of labels for the
     learner that suits it, and the former for a start of at least `WORTH_LEARNING`
     transitions. ValueError for a suggestion that is no setting."""
     suited = plugins.suited(world, chosen["learner"])
+    is_worth_imitating = not plugins.says("planner", chosen["planner"], "learns")
     has_goal = any(goal in given for goal in GOALS)
     found: dict[str, Any] = {}
     for name, value in _beyond_plugins(world).items():
@@ -44,6 +48,8 @@ def suggested(
             title = type(world).__name__
             raise ValueError(f"{title} suggests {name!r}, which is no setting")
         if name in given or (name == BUDGET and has_goal):
+            continue
+        if name in OF_IMITATION and not is_worth_imitating:
             continue
         if name in OFFLINE and start_size() < WORTH_LEARNING:
             continue

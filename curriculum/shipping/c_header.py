@@ -40,6 +40,24 @@ LOOPS = {
     y[o] = sum;
   }}
   swap = x, x = y, y = swap;""",
+    # weights of int8
+    "linear int8": """  for (int o = 0; o < {outputs}; o++) {{
+    float sum = 0;
+    for (int i = 0; i < {inputs}; i++) sum += {weight}[{inputs} * o + i] * x[i];
+    y[o] = sum * {weight_scale}[o] + {bias}[o];
+  }}
+  swap = x, x = y, y = swap;""",
+    "rounded": """  {{
+    float step = {step};
+    if (step == 0) {{
+      for (int i = 0; i < {inputs}; i++) step = fmaxf(step, fabsf(x[i]));
+      step = step > 0 ? step / 127 : 1;
+    }}
+    for (int i = 0; i < {inputs}; i++) {{
+      float nearest = rintf(x[i] / step);
+      x[i] = step * (nearest < -128 ? -128 : nearest > 127 ? 127 : nearest);
+    }}
+  }}""",
     "relu": "  for (int i = 0; i < {inputs}; i++) x[i] = x[i] < 0 ? 0 : x[i];",
     "tanh": "  for (int i = 0; i < {inputs}; i++) x[i] = tanhf(x[i]);",
     "layer_norm": """  {{
@@ -171,9 +189,12 @@ def _comment(contract: dict[str, Any]) -> str:
 
 
 def _array(name: str, array: np.ndarray) -> str:
-    numbers = [_number(number) for number in array.ravel().tolist()]
+    is_int8 = array.dtype == np.int8
+    write = str if is_int8 else _number
+    numbers = [write(number) for number in array.ravel().tolist()]
     text = textwrap.fill(", ".join(numbers), 88)
-    return f"static const float {_name(name)}[{array.size}] = {{\n{text}\n}};"
+    kind = "signed char" if is_int8 else "float"
+    return f"static const {kind} {_name(name)}[{array.size}] = {{\n{text}\n}};"
 
 
 def _name(name: str) -> str:
@@ -196,7 +217,7 @@ def _loops(program: Program, width: int) -> tuple[list[str], int, int]:
         named = {
             key: _name(value) for key, value in about.items() if isinstance(value, str)
         }
-        loop = LOOPS[about["op"]]
+        loop = LOOPS["linear int8" if "weight_scale" in about else about["op"]]
         outputs = width
         if about["op"] == "linear":
             outputs = len(program.arrays[about["bias"]])
@@ -208,6 +229,7 @@ def _loops(program: Program, width: int) -> tuple[list[str], int, int]:
             "outputs": outputs,
             "limit": _number(limit or 0.0),
             "eps": _number(about.get("eps", 0.0)),
+            "step": _number(about.get("step", 0.0)),
         }
         loops.append(loop.format(**settings, **named))
         width = outputs

@@ -1,198 +1,163 @@
-"""Compress a policy and measure each variant: return, agreement, bytes and latency."""
+"""Measure policy files beside one another: bytes, agreement and latency.
 
-from __future__ import annotations
+Everything is measured on what a file holds, so this needs no trainer, and no world:
+`measure` takes files, observations and settings.
+"""
 
 import copy
-import json
-import time
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor, nn
 
-from curriculum.shipping.artefact import deployable, fill, load, save
-from curriculum.shipping.layers import Unsupported
+from curriculum.shipping import eager, onnx_model
+from curriculum.shipping.artefact import fill, load
 from curriculum.shipping.numpy_runner import Forward
+from curriculum.shipping.operations import Program
+from curriculum.shipping.standalone import Policy, load_policy
+from curriculum.shipping.stopwatch import Timed, latencies_us, percentiles
 from curriculum.shipping.threads import one_thread
-from curriculum.types import Chain, Deployable, Spec, Technique
+from curriculum.types import Deployable, Spec
 
-WARM_UP = 100  # batch-1 calls before a measurement of latency
-CALLS = 1_000  # batch-1 calls in it
-SLOW_CALLS = 200  # in that of a policy that only torch runs: one may take milliseconds
+REFERENCE = "fp32"  # the policy as it was trained
 TOLERANCE = 0.05  # two box actions agree if no number differs by more than this
-REFUSED = "refused.json"  # beside the variants: techniques left out, and why
-CHUNK = 256  # observations that torch takes at once: 4,096 images fill the memory
+BATCHES = (1, 64)  # observations of a call
+CHUNK = 256  # observations that are computed at once: 4,096 images fill the memory
 
-Results = dict[str, dict[str, float]]  # variant -> figure -> value
-# (observations [n, *O], indices [n] of their rows) -> actions
-Act = Callable[[np.ndarray, np.ndarray], np.ndarray]
+Figures = dict[str, float]
+Results = dict[str, Figures]  # variant -> figure -> value
+Act = Callable[[np.ndarray], np.ndarray]  # observations [n, *O] -> actions
 
 
-class Episodes(Protocol):
-    """Finished episodes of an evaluation."""
+class Timing(NamedTuple):
+    """How long latencies are measured."""
 
-    @property
-    def reward(self) -> np.ndarray:
-        """Returns [N]."""
-        ...
-
-    @property
-    def success(self) -> np.ndarray:
-        """0 or 1, [N]; nan where the world does not report success."""
-        ...
+    rounds: int = 10
+    calls: int = 50  # in a round, of every variant, runner and batch
 
 
 def measure(
-    policy: nn.Module,
-    obs: Tensor,
-    techniques: Sequence[Technique],
-    spec: Spec,
-    play: Callable[[Act], Episodes],
-    folder: Path,
-    seed: int,
+    files: Mapping[str, Path],
+    obs: np.ndarray,
+    timing: Timing,
+    report: Callable[[int], None] = lambda done: None,
 ) -> Results:
-    """Measure `policy` ("fp32", always first) and each variant of it in the same way;
-    their files stay in `folder`.
+    """Measure policy files by name, of which REFERENCE is one; `report` is told how
+    many rounds of latencies are done.
 
-    Every figure is of the policy loaded back from its file. "return" and "success" are
-    means over the episodes of `play`. "agreement" is the share of `obs` [n, *O] on
-    which it acts as fp32 does: takes the same action, or a box action of which no
-    number differs by more than TOLERANCE. "bytes" is the size of the file. Latencies
-    are of one observation in microseconds, with one torch thread; those of numpy are
-    present if numpy can run the policy. Techniques that cannot take this kind of policy
-    are left out; `refusals(folder)` says why."""
-    variants, refused = _variants(policy, obs, techniques, seed)
-    results: Results = {}
-    original = None
-    for name, variant in variants.items():
-        file = folder / f"{name}.safetensors"
-        save(variant, file)
-        forward = forward_of(variant, file)
-        # a stochastic policy draws the same numbers in every variant
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            actions = actions_of(forward(obs.numpy()), spec)
-            if original is None:
-                original = actions
-            episodes = play(partial(_act, forward, spec))
-            results[name] = {
-                "return": float(episodes.reward.mean()),
-                "success": float(episodes.success.mean()),
-                "agreement": float(_agree(actions, original).mean()),
-                "bytes": float(file.stat().st_size),
-                "params": float(_parameters(variant.module)),
-                **_latencies(forward, variant, obs),
-            }
-    _write_refusals(folder, refused)
+    "agreement" is the share of `obs` [n, *O] on which a variant acts as REFERENCE does:
+    takes the same action, or a box action of which no number differs by more than
+    TOLERANCE. "bytes" is the size of the file, "parameter_bytes" that of weights,
+    biases and scales in it, "params" the number of weights and biases; "peak_bytes" of
+    all arrays in memory while it acts on one observation. "<runner>_<batch>_p50_us" and
+    so on are latencies from observations to actions in the world's units, by numpy (the
+    loader of policy files), torch (eager, the same operations) and, where it is
+    installed, onnxruntime, the latter two on one thread."""
+    policies = {name: load_policy(file) for name, file in files.items()}
+    original = _actions(policies[REFERENCE], obs)
+    results = {}
+    for name, policy in policies.items():
+        agreement = _agree(_actions(policy, obs), original)
+        results[name] = {"agreement": float(agreement.mean())}
+        results[name] |= _sizes(policy, files[name])
+    for name, latencies in _latencies(policies, obs, timing, report).items():
+        results[name] |= latencies
     return results
 
 
-def refusals(folder: Path) -> dict[str, str]:
-    """Techniques that the measurements in and below `folder` left out, each with the
-    sentence that says why."""
-    found: dict[str, str] = {}
-    for path in sorted(folder.rglob(REFUSED)):
-        found |= json.loads(path.read_text())
+def runners() -> dict[str, Callable[[Policy], Act]]:
+    """What can run a policy file here: batches of observations to actions."""
+    found: dict[str, Callable[[Policy], Act]] = {
+        "numpy": lambda policy: policy.act,
+        "torch": _in_torch,
+    }
+    if onnx_model.is_installed():
+        found["onnx"] = _in_onnx
     return found
 
 
-def latency_us(
-    call: Callable, inputs: Sequence, calls: int = CALLS
-) -> tuple[float, float]:
-    """Median and 99th percentile of the duration of one call in microseconds, over
-    `inputs` in turn."""
-    durations = np.empty(WARM_UP + calls)
-    for k in range(len(durations)):
-        given = inputs[k % len(inputs)]
-        begin = time.perf_counter_ns()
-        call(given)
-        durations[k] = time.perf_counter_ns() - begin
-    p50, p99 = np.percentile(durations[WARM_UP:], (50, 99)) / 1_000
-    return float(p50), float(p99)
+def _sizes(policy: Policy, file: Path) -> Figures:
+    program = Program(policy.operations, policy.arrays)
+    sizes = [array.nbytes for array in program.weights.values()]
+    return {
+        "bytes": float(file.stat().st_size),
+        "parameter_bytes": float(sum(sizes)),
+        "params": float(program.parameters),
+        "peak_bytes": float(policy.peak_bytes),
+    }
 
 
-def table(results: Results, refused: dict[str, str] | None = None) -> str:
-    """Write results as a Markdown table, and below it what `refusals` found.
-
-    The share of fp32's return is given only if that return is positive, the latency of
-    numpy only if numpy runs the policy."""
-    lines = [
-        "| policy | return | of fp32 | success | agreement | kB | params "
-        "| numpy us, p50 / p99 | torch us, p50 / p99 |",
-        "|:--|--:|--:|--:|--:|--:|--:|--:|--:|",
+def _actions(policy: Policy, obs: np.ndarray) -> np.ndarray:
+    """Discrete actions [n], or box actions [n, A] in [-1, 1]."""
+    parts = [
+        policy.scores(obs[start : start + CHUNK]) for start in range(0, len(obs), CHUNK)
     ]
-    whole = results["fp32"]["return"]
-    for name, figures in results.items():
-        cells = [
-            name,
-            f"{figures['return']:.3f}",
-            f"{figures['return'] / whole:.3f}" if whole > 0 else "-",
-            f"{figures['success']:.3f}",
-            f"{figures['agreement']:.3f}",
-            f"{figures['bytes'] / 1_000:.1f}",
-            f"{figures['params']:,.0f}",
-            _latency_cell(figures, "numpy"),
-            _latency_cell(figures, "torch"),
-        ]
-        lines.append(f"| {' | '.join(cells)} |")
-    for name, reason in (refused or {}).items():
-        lines.append(f"\n{name} is left out: {reason}")
-    return "\n".join(lines)
+    scores = np.concatenate(parts)
+    is_discrete = policy.contract["action"]["kind"] == "discrete"
+    return scores.argmax(-1) if is_discrete else scores
 
 
-def _variants(
-    policy: nn.Module, obs: Tensor, techniques: Sequence[Technique], seed: int
-) -> tuple[dict[str, Deployable], dict[str, str]]:
-    """Variants by name, and the reasons why techniques were left out."""
-    variants = {"fp32": deployable(policy)}
-    refused: dict[str, str] = {}
-    for technique in techniques:
-        try:
-            made = technique.compress(policy, obs, seed)
-        except Unsupported as reason:
-            refused[_name_of(technique)] = str(reason)
-            continue
-        taken = variants.keys() & made.keys()
-        if taken:
-            raise ValueError(
-                f"two variants are called {', '.join(sorted(taken))}; "
-                "measure one technique of a kind at a time"
-            )
-        variants |= made
-    return variants, refused
+def _agree(actions: np.ndarray, original: np.ndarray) -> np.ndarray:
+    if actions.ndim == 1:
+        return actions == original
+    return (np.abs(actions - original) <= TOLERANCE).all(-1)
 
 
-def _name_of(technique: Technique) -> str:
-    parts = technique.parts if isinstance(technique, Chain) else (technique,)
-    return "+".join(type(part).__name__.lower() for part in parts)
+@one_thread()
+def _latencies(
+    policies: Mapping[str, Policy],
+    obs: np.ndarray,
+    timing: Timing,
+    report: Callable[[int], None],
+) -> Results:
+    """Latencies of all variants, runners and batches in the same rounds."""
+    names = []
+    timed = []
+    for runner, prepare in runners().items():
+        for variant, policy in policies.items():
+            act = prepare(policy)
+            for batch in BATCHES:
+                names.append((variant, f"{runner}_{batch}"))
+                timed.append(Timed(act, _batches(obs, batch, runner)))
+    durations = latencies_us(timed, timing.rounds, timing.calls, report)
+    found: Results = {variant: {} for variant in policies}
+    for (variant, what), own in zip(names, durations, strict=True):
+        for name, value in percentiles(own).items():
+            found[variant][f"{what}_{name}_us"] = value
+    return found
 
 
-def _needs_torch(policy: Deployable) -> bool:
-    return "torch" in policy.arrays
+def _batches(obs: np.ndarray, size: int, runner: str) -> list[np.ndarray]:
+    """Observations to call a runner with: batches, and single ones for numpy."""
+    if size == 1 and runner == "numpy":
+        return list(obs)
+    if size == 1:
+        return list(obs[:, None])
+    repeats = -(-size // len(obs))
+    enough = np.concatenate([obs] * repeats)
+    whole = len(enough) // size
+    return np.split(enough[: whole * size], whole)
 
 
-def forward_of(policy: Deployable, file: Path) -> Forward:
-    """The policy in `file`, run as it is when deployed."""
-    if not _needs_torch(policy):
-        return load(file)
-    module = copy.deepcopy(policy.module)
-    fill(module, file)
+def _in_torch(policy: Policy) -> Act:
+    module = eager.module_of(Program(policy.operations, policy.arrays))
 
-    @one_thread()
-    def forward(obs: np.ndarray) -> np.ndarray:
-        chunks = torch.as_tensor(obs).split(CHUNK)
+    def act(obs: np.ndarray) -> np.ndarray:
         with torch.inference_mode():
-            return torch.cat([module(chunk) for chunk in chunks]).numpy()
+            scores = module(torch.from_numpy(obs)).numpy()
+        return policy.action_of(scores)
 
-    return forward
+    return act
 
 
-def _act(forward: Forward, spec: Spec, obs: np.ndarray, _: np.ndarray) -> np.ndarray:
-    return actions_of(forward(obs), spec)
+def _in_onnx(policy: Policy) -> Act:
+    program = Program(policy.operations, policy.arrays)
+    return onnx_model.actor(program, policy.contract)
+
+
+# --- policies that are functions ---
 
 
 def actions_of(output: np.ndarray, spec: Spec) -> np.ndarray:
@@ -211,39 +176,17 @@ def actions_of(output: np.ndarray, spec: Spec) -> np.ndarray:
     return output.argmax(-1) if spec.actions else output
 
 
-def _agree(actions: np.ndarray, original: np.ndarray) -> np.ndarray:
-    if actions.ndim == 1:
-        return actions == original
-    return (np.abs(actions - original) <= TOLERANCE).all(-1)
+def forward_of(policy: Deployable, file: Path) -> Forward:
+    """The policy in a file of arrays, as runs before version 0.3 wrote them."""
+    if "torch" not in policy.arrays:
+        return load(file)
+    module = copy.deepcopy(policy.module)
+    fill(module, file)
 
+    @one_thread()
+    def forward(obs: np.ndarray) -> np.ndarray:
+        chunks = torch.as_tensor(obs).split(CHUNK)
+        with torch.inference_mode():
+            return torch.cat([module(chunk) for chunk in chunks]).numpy()
 
-def _parameters(module: nn.Module) -> int:
-    return sum(weights.numel() for weights in module.parameters())
-
-
-def _latencies(forward: Forward, policy: Deployable, obs: Tensor) -> dict[str, float]:
-    figures: dict[str, float] = {}
-    with one_thread(), torch.inference_mode():
-        if _needs_torch(policy):
-            calls = SLOW_CALLS
-        else:
-            calls = CALLS
-            p50, p99 = latency_us(forward, list(obs.numpy()), calls)
-            figures["numpy_p50_us"] = p50
-            figures["numpy_p99_us"] = p99
-        p50, p99 = latency_us(policy.module, list(obs.split(1)), calls)
-        figures["torch_p50_us"] = p50
-        figures["torch_p99_us"] = p99
-    return figures
-
-
-def _latency_cell(figures: dict[str, float], runner: str) -> str:
-    if f"{runner}_p50_us" not in figures:
-        return "-"
-    return f"{figures[f'{runner}_p50_us']:.1f} / {figures[f'{runner}_p99_us']:.1f}"
-
-
-def _write_refusals(folder: Path, refused: dict[str, str]) -> None:
-    (folder / REFUSED).unlink(missing_ok=True)
-    if refused:
-        (folder / REFUSED).write_text(json.dumps(refused, indent=1))
+    return forward

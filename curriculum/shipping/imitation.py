@@ -29,6 +29,7 @@ def imitate(
     batch: int,
     learning_rate: float,
     temperature: float,
+    is_relative: bool = True,
 ) -> None:
     """Train `student`, in place, until it acts on `obs` [n, *O] as `teacher` does.
 
@@ -37,7 +38,8 @@ def imitate(
     Rusu et al. 2015, arXiv 1511.06295. The paper's tau of 0.01 suits its Q-values; here
     tau is `temperature` times the spread of the teacher's scores over actions (root
     mean square deviation from their mean, over all of `obs`), so that Q-values 0.1
-    apart and logits 20 apart are the same task. The student learns scores in units of
+    apart and logits 20 apart are the same task; unless it `is_relative`, `temperature`
+    itself (Hinton et al. 2015, arXiv 1503.02531). The student learns scores in units of
     tau and gets the teacher's unit back afterwards; with a small tau it learns the
     order of the scores, not their size."""
     import torch
@@ -56,7 +58,7 @@ def imitate(
         return
     advantage = target - target.mean(-1, keepdim=True)
     spread = float(advantage.square().mean().sqrt())
-    tau = temperature * spread or 1.0
+    tau = (temperature * spread or 1.0) if is_relative else temperature
     _scale(student[-1], 1 / tau)
     fit(_divergence(functional.softmax(advantage / tau, -1)))
     _scale(student[-1], tau)

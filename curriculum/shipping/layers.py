@@ -35,10 +35,14 @@ class Unsupported(TypeError):
 
 
 def dense(policy: nn.Module) -> list[Layer]:
-    """Copy the dense layers of `policy`; raises Unsupported for other policies."""
+    """Copy the dense layers of `policy`, with the weights that their files restore;
+    raises Unsupported for other policies."""
     from torch import nn
 
-    modules = list(policy) if isinstance(policy, nn.Sequential) else [policy]
+    from curriculum.shipping.compact import Compact
+
+    parts = list(policy) if isinstance(policy, nn.Sequential) else [policy]
+    modules = [part.layer if isinstance(part, Compact) else part for part in parts]
     letters = "".join(_letter(module) for module in modules[1:])
     if not (_is_normaliser(modules[0]) and DENSE.fullmatch(letters)):
         names = [type(module).__name__ for module in modules]

@@ -3,8 +3,12 @@
 Its input is `observation` [n, *O], in the type of the world; its outputs are `scores`
 (see `curriculum.shipping.standalone`) and `action` in the units of the world. Needs the
 extra `[onnx]`. An observation that is not finite is not refused.
+
+A dense layer with int8 weights and inputs that are rounded to int8 becomes an int8
+product; other weights that the file stores in fewer bits are restored on load.
 """
 
+import importlib.util
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -14,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from curriculum.shipping.operations import Program
-from curriculum.shipping.standalone import EXCLUDED
+from curriculum.shipping.standalone import EXCLUDED, LARGEST
 
 OPSET = 17
 IR_VERSION = 8  # that of the opset's release
@@ -28,6 +32,7 @@ class Graph:
         self.arrays = arrays
         self.nodes: list[Any] = []
         self.constants: list[Any] = []
+        self.steps: dict[str, str] = {}  # of values in whole steps: what int8 holds
 
     def constant(self, value: Any, dtype: Any = np.float32) -> str:
         """The name of an array."""
@@ -36,6 +41,22 @@ class Graph:
         array = array.reshape(np.shape(value))  # numbers have no axis
         self.constants.append(self.onnx.numpy_helper.from_array(array, name))
         return name
+
+    def in_units(self, value: str) -> str:
+        """A value that may be in whole steps, in its own units."""
+        step = self.steps.get(value)
+        return self.add("Mul", value, step) if step else value
+
+    def weight(self, about: dict[str, Any]) -> str:
+        """The name of the weight [out, ...] of an operation, as float32."""
+        weight = self.arrays[about["weight"]]
+        if weight.dtype == np.float32:
+            return self.constant(weight)
+        stored = self.constant(weight, weight.dtype)
+        if weight.dtype == np.float16:
+            return self.add("Cast", stored, to=self.onnx.TensorProto.FLOAT)
+        scale = self.constant(self.arrays[about["weight_scale"]])
+        return self.add("DequantizeLinear", stored, scale, axis=0)
 
     def add(self, op: str, *inputs: str, output: str = "", **attributes: Any) -> str:
         """Append a node and return the name of its output."""
@@ -47,14 +68,20 @@ class Graph:
 
 def write(program: Program, contract: dict[str, Any], path: Path) -> None:
     """Write the model to a draft."""
+    path.write_bytes(_model(program, contract))
+
+
+def _model(program: Program, contract: dict[str, Any]) -> bytes:
     onnx = _required("onnx")
     graph = Graph(onnx, program.arrays)
     observation = contract["observation"]
     values = [graph.add("Cast", "observation", to=onnx.TensorProto.FLOAT)]
     for about in program.operations:
         inputs = [values[index] for index in about["inputs"]]
+        if about["op"] != "linear":
+            inputs = [graph.in_units(value) for value in inputs]
         values.append(OPERATIONS[about["op"]](graph, about, inputs))
-    scores = graph.add("Identity", values[-1], output="scores")
+    scores = graph.add("Identity", graph.in_units(values[-1]), output="scores")
     outputs = [_described(onnx, "scores", "float32", ["n", _width(contract)])]
     outputs.append(_action(graph, contract["action"], scores))
     inputs = [
@@ -73,17 +100,35 @@ def write(program: Program, contract: dict[str, Any], path: Path) -> None:
     )
     onnx.helper.set_model_props(model, {"contract": json.dumps(contract)})
     onnx.checker.check_model(model)
-    path.write_bytes(model.SerializeToString())
+    return model.SerializeToString()
 
 
 def scores(path: Path, obs: np.ndarray) -> np.ndarray:
     """What onnxruntime computes for observations [n, *O]."""
-    runtime = _required("onnxruntime")
-    session = runtime.InferenceSession(
-        path.read_bytes(), providers=["CPUExecutionProvider"]
-    )
-    (found,) = session.run(["scores"], {"observation": obs})
+    (found,) = _session(path.read_bytes()).run(["scores"], {"observation": obs})
     return found
+
+
+def is_installed() -> bool:
+    """Whether models can be written and run."""
+    return all(importlib.util.find_spec(name) for name in ("onnx", "onnxruntime"))
+
+
+def actor(
+    program: Program, contract: dict[str, Any]
+) -> Callable[[np.ndarray], np.ndarray]:
+    """What onnxruntime does on one thread: observations [n, *O] to actions."""
+    session = _session(_model(program, contract))
+    return lambda obs: session.run(["action"], {"observation": obs})[0]
+
+
+def _session(model: bytes) -> Any:
+    runtime = _required("onnxruntime")
+    options = runtime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3  # restoring weights on load is no warning
+    return runtime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
 def _required(name: str) -> ModuleType:
@@ -165,10 +210,58 @@ def _pixels(graph: Graph, about: About, inputs: Inputs) -> str:
     return graph.add("Div", *inputs, graph.constant(255))
 
 
+def _rounded(graph: Graph, about: About, inputs: Inputs) -> str:
+    step = graph.constant(about["step"])
+    if not about["step"]:
+        step = _own_step(graph, *inputs)
+    nearest = graph.add("Round", graph.add("Div", *inputs, step))
+    lowest = graph.constant(-LARGEST - 1)
+    value = graph.add("Clip", nearest, lowest, graph.constant(LARGEST))
+    graph.steps[value] = step
+    return value
+
+
+def _own_step(graph: Graph, value: str) -> str:
+    """The step of every observation, [n, 1]; [n, 1, ...] with more axes."""
+    flat = graph.add("Flatten", graph.add("Abs", value), axis=1)
+    largest = graph.add("ReduceMax", flat, axes=[-1])  # [n, 1]
+    step = graph.add("Div", largest, graph.constant(LARGEST))
+    is_zero = graph.add("Equal", step, graph.constant(0))
+    step = graph.add("Where", is_zero, graph.constant(1), step)
+    rank = graph.add("Shape", graph.add("Shape", value, start=1))  # [1]: other axes
+    ones = graph.add("ConstantOfShape", rank, value=_one(graph))
+    batch = graph.add("Shape", value, end=1)
+    return graph.add("Reshape", step, graph.add("Concat", batch, ones, axis=0))
+
+
+def _one(graph: Graph) -> Any:
+    return graph.onnx.numpy_helper.from_array(np.ones(1, np.int64), "one")
+
+
 def _linear(graph: Graph, about: About, inputs: Inputs) -> str:
-    weight = graph.constant(graph.arrays[about["weight"]].T)
-    product = graph.add("MatMul", *inputs, weight)
-    return graph.add("Add", product, graph.constant(graph.arrays[about["bias"]]))
+    bias = graph.constant(graph.arrays[about["bias"]])
+    weight = graph.arrays[about["weight"]]
+    (value,) = inputs
+    if value in graph.steps and weight.dtype == np.int8:
+        product = _int8_product(graph, about, value)
+    elif weight.dtype == np.float32:
+        transposed = graph.constant(weight.T)
+        product = graph.add("MatMul", graph.in_units(value), transposed)
+    else:
+        transposed = graph.add("Transpose", graph.weight(about), perm=[1, 0])
+        product = graph.add("MatMul", graph.in_units(value), transposed)
+    return graph.add("Add", product, bias)
+
+
+def _int8_product(graph: Graph, about: About, value: str) -> str:
+    """The product of inputs in whole steps and int8 weights, as float32."""
+    types = graph.onnx.TensorProto
+    weight = graph.constant(graph.arrays[about["weight"]].T, np.int8)
+    int8 = graph.add("Cast", value, to=types.INT8)
+    whole = graph.add("MatMulInteger", int8, weight)
+    product = graph.add("Cast", whole, to=types.FLOAT)
+    scale = graph.constant(graph.arrays[about["weight_scale"]])
+    return graph.add("Mul", graph.add("Mul", product, graph.steps[value]), scale)
 
 
 def _relu(graph: Graph, about: About, inputs: Inputs) -> str:
@@ -194,7 +287,7 @@ def _affine(graph: Graph, about: About, inputs: Inputs) -> str:
 
 
 def _conv2d(graph: Graph, about: About, inputs: Inputs) -> str:
-    weight = graph.constant(graph.arrays[about["weight"]])
+    weight = graph.weight(about)
     bias = graph.constant(graph.arrays[about["bias"]])
     return graph.add(
         "Conv",
@@ -280,6 +373,7 @@ def _admit(graph: Graph, about: About, inputs: Inputs) -> str:
 OPERATIONS: dict[str, Callable[[Graph, About, Inputs], str]] = {
     "normalise": _normalise,
     "pixels": _pixels,
+    "rounded": _rounded,
     "linear": _linear,
     "relu": _relu,
     "tanh": _tanh,

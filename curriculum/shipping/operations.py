@@ -21,6 +21,7 @@ from curriculum.learning.modules import FirstColumns, MeanOfQuantiles
 from curriculum.learning.normalizer import Normalize, Scale
 from curriculum.learning.parts import ResidualModule
 from curriculum.learning.pixels import ConvolutionalResidual
+from curriculum.shipping.compact import Compact
 from curriculum.shipping.layers import Unsupported, array_of
 
 
@@ -31,6 +32,7 @@ class Program:
     Value 0 is the observation, value k the output of the k-th operation."""
 
     operations: list[dict[str, Any]] = field(default_factory=list)
+    # float32, or weights as float16 or int8; beside int8 ones their scale
     arrays: dict[str, np.ndarray] = field(default_factory=dict)
 
     def add(self, op: str, *inputs: int, **settings: Any) -> int:
@@ -45,6 +47,25 @@ class Program:
                 self.arrays[about[name]] = array_of(setting)
         self.operations.append(about)
         return number
+
+    @property
+    def weights(self) -> dict[str, np.ndarray]:
+        """The arrays of weights, biases and scales, without the normaliser's."""
+        return {
+            about[name]: self.arrays[about[name]]
+            for about in self.operations
+            for name in ("weight", "weight_scale", "bias")
+            if name in about
+        }
+
+    @property
+    def parameters(self) -> int:
+        """The number of weights and biases."""
+        return sum(
+            array.size
+            for name, array in self.weights.items()
+            if not name.endswith("_scale")
+        )
 
 
 def program_of(policy: nn.Module) -> Program:
@@ -106,6 +127,18 @@ def _linear(program: Program, module: nn.Linear, value: int) -> int:
 
 def _bias(bias: Tensor | None, size: int) -> Tensor:
     return torch.zeros(size) if bias is None else bias
+
+
+def _compact(program: Program, module: Compact, value: int) -> int:
+    if module.step is not None:
+        value = program.add("rounded", value, step=module.step)
+    value = _append(program, module.layer, value)
+    about = program.operations[-1]
+    program.arrays[about["weight"]] = module.stored
+    if module.scale is not None:
+        about["weight_scale"] = f"{about['weight']}_scale"
+        program.arrays[about["weight_scale"]] = module.scale
+    return value
 
 
 def _relu(program: Program, module: nn.Module, value: int) -> int:
@@ -217,6 +250,7 @@ APPENDERS: dict[type[nn.Module], Callable[[Program, Any, int], int]] = {
     Normalize: _normalize,
     Scale: _pixels,
     nn.Linear: _linear,
+    Compact: _compact,
     nn.ReLU: _relu,
     nn.Tanh: _tanh,
     nn.LayerNorm: _layer_norm,

@@ -6,7 +6,8 @@
     action = policy.act(observation)
 
 A robot needs a policy file and a copy of this module, nothing else. The file is a zip,
-not compressed, of two members. `weights.safetensors` holds named float32 arrays.
+not compressed, of two members. `weights.safetensors` holds named arrays of float32, of
+float16, or of int8 weights with a scale for each output; all become float32 here.
 `policy.json` holds the contract (spaces, world, who trained it), SHA-256 checksums, and
 what the policy computes: a list of operations (see `OPERATIONS`). Value 0 is the
 observation as float32, value k the output of the k-th operation, and the last value are
@@ -25,6 +26,7 @@ import re
 import struct
 import zipfile
 from collections.abc import Callable
+from math import isfinite
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -50,7 +52,11 @@ DAMAGE = (
     *(zipfile.BadZipFile, NotImplementedError, RuntimeError, OverflowError),
     *(OSError, EOFError, struct.error),
 )
+# types of arrays by their names in a safetensors file
+ARRAY_DTYPES = {"F32": "<f4", "F16": "<f2", "I8": "i1"}
+LARGEST = 127  # a vector whose largest number is rounded to this has int8 steps
 EXCLUDED = -1e30  # the score of an action that is not admitted
+NEAR = 2.0  # means up to here, in scales, are not subtracted but part of the biases
 # operations whose single observation is computed in memory that is kept
 DENSE = re.compile("normalise( linear( layer_norm)? relu)* linear( tanh)?")
 
@@ -66,23 +72,43 @@ class Policy:
 
     def __init__(self, contract: dict[str, Any], operations: list, arrays: Arrays):
         self.contract = contract
+        self.operations = operations
+        self.arrays = arrays
         observation = _entry(contract, "observation", dict)
         self._shape = _shape(observation)
         self._dtype = _dtype(observation, OBSERVATION_DTYPES)
         self._steps, width = _steps(operations, arrays, self._shape)
-        self._to_action = _to_action(_entry(contract, "action", dict), width)
-        self._single = None
+        # weights that were int8 have taken their scales in
+        scales = {about.get("weight_scale") for about in operations}
+        kept = [array.size for name, array in arrays.items() if name not in scales]
+        self._array_bytes = 4 * sum(kept)
+        action = _entry(contract, "action", dict)
+        self.action_of = _to_action(action, width)
+        # whether an action is the index of the largest score
+        self._is_index = action["kind"] == "discrete" and action["start"] == 0
+        self._single: Callable[[np.ndarray], np.ndarray] | None = None
         if _is_dense(operations, self._dtype):
             self._single = _single(operations, arrays, self._shape)
 
     def act(self, obs: Any) -> Any:
         """The action for one observation [*O], or the actions for a batch [n, *O], in
         the units and the type of the world; discrete ones are int64."""
-        # asks in the fastest way; whatever it misses, `scores` computes as well
-        is_plain = type(obs) is np.ndarray and obs.dtype is self._dtype
-        if self._single and is_plain and obs.shape == self._shape:
-            return self._to_action(self._single(obs))
-        return self._to_action(self.scores(obs))
+        # asks in the fastest way; whatever it misses, the last line computes as well
+        single = self._single
+        if (
+            single
+            and type(obs) is np.ndarray
+            and obs.dtype is self._dtype
+            and obs.shape == self._shape
+        ):
+            scores = single(obs)
+            if self._is_index:
+                index = scores.argmax()
+                # the largest of scores is nan where one of them is
+                if isfinite(scores.item(index)):
+                    return index
+            return self.action_of(scores)
+        return self.action_of(self.scores(obs))
 
     def scores(self, obs: Any) -> np.ndarray:
         """Scores [actions], of which the largest acts, or the numbers [A] of a box
@@ -98,6 +124,21 @@ class Policy:
                 f"front; got {obs.shape}"
             )
         return self._computed(obs)
+
+    @property
+    def peak_bytes(self) -> int:
+        """Bytes of its float32 arrays, and of all values that are needed at once, at
+        most, to act on one observation."""
+        last_use = list(range(len(self._steps) + 1))
+        for number, step in enumerate(self._steps, 1):
+            for index in step.inputs:
+                last_use[index] = number
+        shapes = [self._shape, *(step.shape for step in self._steps)]
+        alive = [
+            sum(math.prod(shapes[k]) for k in range(now + 1) if last_use[k] >= now)
+            for now in range(len(shapes))
+        ]
+        return self._array_bytes + 4 * max(alive)
 
     def _converted(self, obs: np.ndarray) -> np.ndarray:
         """Observations of the policy's type; ValueError where that would lose more than
@@ -230,17 +271,19 @@ def _arrays(data: bytes) -> Arrays:
     for name, about in header.items():
         if name == "__metadata__":
             continue
-        if type(about) is not dict or about.get("dtype") != "F32":
-            raise ValueError(f"array {_shown(name)} is not float32")
+        if type(about) is not dict or about.get("dtype") not in list(ARRAY_DTYPES):
+            listed = ", ".join(ARRAY_DTYPES)
+            raise ValueError(f"array {_shown(name)} is none of {listed}")
+        dtype = np.dtype(ARRAY_DTYPES[about["dtype"]])
         shape = _shape(about)
         start = end
-        end += 4 * math.prod(shape)
+        end += dtype.itemsize * math.prod(shape)
         if about.get("data_offsets") != [start, end] or end > len(content):
             raise ValueError(f"array {_shown(name)} does not lie where it should")
-        numbers = np.frombuffer(content[start:end], "<f4").astype(np.float32)
+        numbers = np.frombuffer(content[start:end], dtype)
         if not np.isfinite(numbers).all():
             raise ValueError(f"array {_shown(name)} has numbers that are not finite")
-        arrays[name] = numbers.reshape(shape)
+        arrays[name] = numbers.astype(dtype.newbyteorder("=")).reshape(shape)
     if end != len(content):
         raise ValueError(f"{WEIGHTS} holds more than its arrays")
     return arrays
@@ -325,15 +368,8 @@ def _bound(about: dict[str, Any], name: str, width: int) -> np.ndarray:
 
 def _discrete(start: int) -> Callable[[np.ndarray], Any]:
     def choose(scores: np.ndarray) -> Any:
-        if scores.ndim == 1:
-            index = scores.argmax()
-            # the largest of scores is nan where one of them is
-            if not math.isfinite(scores.item(index)):
-                _require_finite(scores)
-        else:
-            _require_finite(scores)
-            index = scores.argmax(-1)
-        return index + start if start else index
+        _require_finite(scores)
+        return scores.argmax(-1) + start
 
     return choose
 
@@ -404,12 +440,16 @@ class Node:
             raise ValueError(f"{name!r} has {len(found)} numbers, it must have 2")
         return found[0], found[1]
 
-    def array(self, name: str, *shape: int | None) -> np.ndarray:
+    def array(
+        self, name: str, *shape: int | None, may_be_int8: bool = False
+    ) -> np.ndarray:
         """An array of this shape, None where any length fits."""
         key = _entry(self.about, name, str)
         if key not in self.unused:
             raise ValueError(f"there is no array {_shown(key)}, or it is used twice")
         array = self.unused.pop(key)
+        if array.dtype == np.int8 and not may_be_int8:
+            raise ValueError(f"array {_shown(key)} is int8, only weights can be")
         fits = len(shape) == array.ndim and all(
             wanted in (None, given)
             for wanted, given in zip(shape, array.shape, strict=True)
@@ -419,7 +459,21 @@ class Node:
             raise ValueError(
                 f"array {_shown(key)} has shape {array.shape}, it must have {wanted}"
             )
-        return array
+        return array.astype(np.float32) if array.dtype == np.float16 else array
+
+    def weight(self, *shape: int | None) -> np.ndarray:
+        """The array "weight" [out, ...] as float32; where it is int8, times the array
+        "weight_scale" [out]."""
+        weight = self.array("weight", *shape, may_be_int8=True)
+        if weight.dtype != np.int8:
+            return weight
+        return restored(weight, self.array("weight_scale", len(weight)))
+
+
+def restored(weight: np.ndarray, scale: np.ndarray) -> np.ndarray:
+    """int8 weights [out, ...] times the scale [out] of their output, as float32."""
+    broadcast = scale.reshape(-1, *[1] * (weight.ndim - 1))
+    return weight.astype(np.float32) * broadcast
 
 
 Made = tuple[Shape, Callable[..., np.ndarray]]
@@ -444,10 +498,32 @@ def pixels(node: Node) -> Made:
     return node.input(), lambda x: x / np.float32(255)
 
 
+def rounded(node: Node) -> Made:
+    """The nearest of 256 multiples of `step` from -128 on: what int8 can hold. Where
+    `step` is 0, that of an observation is its largest absolute number / 127."""
+    shape = node.input(0)
+    step = np.float32(node.number("step"))
+    if step < 0 or not math.prod(shape):
+        raise ValueError("'step' must be at least 0, and no axis empty")
+
+    def compute(x: np.ndarray) -> np.ndarray:
+        size = step or _step_of(x)
+        return np.clip(np.rint(x / size), -LARGEST - 1, LARGEST) * size
+
+    return shape, compute
+
+
+def _step_of(x: np.ndarray) -> np.ndarray:
+    """The step [n, 1, ...] of every observation."""
+    largest = np.abs(x).max(tuple(range(1, x.ndim)), keepdims=True)
+    step = largest / np.float32(LARGEST)
+    return np.where(step == 0, np.float32(1), step)
+
+
 def linear(node: Node) -> Made:
     """Weight [out, in] times the last axis, plus bias [out]."""
     *others, inputs = node.input()
-    weight = node.array("weight", None, inputs).T
+    weight = node.weight(None, inputs).T
     bias = node.array("bias", weight.shape[1])
     return (*others, len(bias)), lambda x: x @ weight + bias
 
@@ -488,7 +564,7 @@ def affine(node: Node) -> Made:
 def conv2d(node: Node) -> Made:
     """Convolution of pictures [in, H, W] by weight [out, in, h, w] plus bias [out]."""
     channels, *size = node.input(3)
-    weight = node.array("weight", None, channels, None, None)
+    weight = node.weight(None, channels, None, None)
     bias = node.array("bias", len(weight))
     windows, sides = _windows(node, size, weight.shape[2:], 0)
     _bounded(channels * math.prod(sides) * math.prod(weight.shape[2:]))
@@ -626,7 +702,7 @@ def admit(node: Node) -> Made:
 OPERATIONS: dict[str, Callable[[Node], Made]] = {
     make.__name__: make
     for make in (
-        *(normalise, pixels, linear, relu, tanh, layer_norm, affine, conv2d),
+        *(normalise, pixels, rounded, linear, relu, tanh, layer_norm, affine, conv2d),
         *(max_pool2d, flatten, add, columns, mean, join, move, best, admit),
     )
 }
@@ -705,9 +781,15 @@ def _single(
         limits = np.float32(first["limit"]) / np.abs(arrays[first["scale"]])
     highest = limits.reshape(shape)
     lowest = -highest
-    layers = _layers(operations, arrays)
+    # where the squares add up to no more, no number is clipped
+    harmless = float(limits.min(initial=np.inf)) ** 2
+    shift = mean.ravel() * arrays[first["scale"]]
+    # biases of the first layer take the means where that loses no digits
+    is_shifted = is_clipped or np.abs(shift).max(initial=0) > NEAR
+    layers = _layers(operations, arrays, np.zeros_like(shift) if is_shifted else shift)
     vectors = [np.ones(len(weight), np.float32) for weight, _ in layers]
-    centred = vectors[0][:-1].reshape(shape)
+    flat = vectors[0][:-1]
+    centred = flat.reshape(shape)
     hidden = []
     *before, (last_weight, _) = layers
     for index, (weight, eps) in enumerate(before):
@@ -718,10 +800,13 @@ def _single(
     is_squashed = operations[-1]["op"] == "tanh"
 
     def scores(obs: np.ndarray) -> np.ndarray:
-        subtract(obs, mean, out=centred)
-        if is_clipped:
-            minimum(centred, highest, out=centred)
-            maximum(centred, lowest, out=centred)
+        if not is_shifted:
+            centred[...] = obs
+        else:
+            subtract(obs, mean, out=centred)
+            if is_clipped and not flat.dot(flat) <= harmless:
+                minimum(centred, highest, out=centred)
+                maximum(centred, lowest, out=centred)
         for dot, weight, out, zeros, eps in hidden:
             dot(weight, out)
             if eps:
@@ -735,9 +820,11 @@ def _single(
     return scores
 
 
-def _layers(operations: list, arrays: Arrays) -> list[tuple[np.ndarray, float]]:
+def _layers(
+    operations: list, arrays: Arrays, shift: np.ndarray
+) -> list[tuple[np.ndarray, float]]:
     """Weights [in + 1, out] of the dense layers, and the eps of the layer norm behind
-    each, 0 where there is none.
+    each, 0 where there is none; `shift` [in] is subtracted from scaled observations.
 
     The last row holds the biases: the weights of a 1 behind every vector. The first
     weights hold the scale of observations. Those in front of a layer norm subtract the
@@ -746,8 +833,12 @@ def _layers(operations: list, arrays: Arrays) -> list[tuple[np.ndarray, float]]:
     scale = arrays[operations[0]["scale"]]
     for about in operations:
         if about["op"] == "linear":
-            weight = arrays[about["weight"]] * scale
-            bias = arrays[about["bias"]]
+            weight = arrays[about["weight"]]
+            if weight.dtype == np.int8:
+                weight = restored(weight, arrays[about["weight_scale"]])
+            bias = arrays[about["bias"]] - weight @ shift
+            weight = weight * scale
+            shift = np.zeros(len(bias), np.float32)
             rows = np.vstack([weight.T, bias])
             layers.append((np.ascontiguousarray(rows), 0.0))
             scale = np.ones(len(bias), np.float32)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from curriculum.shipping.artefact import deployable
 from curriculum.shipping.imitation import imitate
 from curriculum.shipping.layers import Layer, assemble, dense
-from curriculum.types import INFINITY, Deployable, Technique, stream, within
+from curriculum.types import INFINITY, Technique, among, stream, within
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -34,6 +33,9 @@ class Distil(Technique):
     # tau in units of the spread of scores; small: only the best action counts, large:
     # all do; of no effect on box actions
     temperature: float = 0.03
+    # what `temperature` counts; spread: the spread of scores, as above; score: scores
+    # themselves, which suits logits
+    unit: Literal["spread", "score"] = "spread"
 
     def __post_init__(self) -> None:
         if any(width < 1 for width in self.hidden):
@@ -41,10 +43,11 @@ class Distil(Technique):
         within(self, 0, INFINITY, "updates")
         within(self, 1, INFINITY, "batch")
         within(self, 1e-9, INFINITY, "learning_rate", "temperature")
+        among(self, "unit")
 
     def compress(
         self, policy: nn.Module, obs: Tensor, seed: int
-    ) -> dict[str, Deployable]:
+    ) -> dict[str, nn.Module]:
         """The policy "student"."""
         rng = stream(seed, "distil")
         student = self.student(policy, rng)
@@ -57,8 +60,9 @@ class Distil(Technique):
             batch=self.batch,
             learning_rate=self.learning_rate,
             temperature=self.temperature,
+            is_relative=self.unit == "spread",
         )
-        return {"student": deployable(student)}
+        return {"student": student}
 
     def student(self, policy: nn.Module, rng: np.random.Generator) -> nn.Sequential:
         """An untrained student without LayerNorm.

@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from curriculum.shipping.artefact import deployable
 from curriculum.shipping.imitation import imitate
 from curriculum.shipping.layers import assemble, dense
-from curriculum.types import INFINITY, Deployable, Technique, stream, within
+from curriculum.types import INFINITY, Technique, stream, within
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -45,7 +44,7 @@ class Prune(Technique):
 
     def compress(
         self, policy: nn.Module, obs: Tensor, seed: int
-    ) -> dict[str, Deployable]:
+    ) -> dict[str, nn.Module]:
         """The policy "pruned"."""
         smaller = self.rebuilt(policy)
         imitate(
@@ -58,7 +57,7 @@ class Prune(Technique):
             learning_rate=self.learning_rate,
             temperature=self.temperature,
         )
-        return {"pruned": deployable(smaller)}
+        return {"pruned": smaller}
 
     def kept(self, policy: nn.Module) -> list[np.ndarray]:
         """Ascending indices of the units that each dense layer keeps; the last layer,

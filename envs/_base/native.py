@@ -46,6 +46,11 @@ class Dynamics(World, Protocol):
         """A picture [height, width, 3] uint8 of one state [S]."""
         ...
 
+    def imagined(self) -> Dynamics:
+        """The world that planners play in copies, such as one with unclipped rewards;
+        its states and actions are the same."""
+        return self
+
     def rows(
         self, generators: Sequence[np.random.Generator], rows_per_seed: int = 1
     ) -> NativeRows:
@@ -73,6 +78,39 @@ class Grid(Dynamics, Protocol):
 
     def states(self) -> np.ndarray:
         """States [n, S] that cover every cell evenly, walls included."""
+        ...
+
+
+@runtime_checkable
+class Mapped(World, Protocol):
+    """A world in a plane, whose observations tell where the agent is: runs draw maps of
+    it in the course of training."""
+
+    @property
+    def cells(self) -> tuple[int, int]:
+        """Height and width of the maps, in cells."""
+        ...
+
+    @property
+    def walls(self) -> np.ndarray:
+        """Cells that are not drawn, [height, width] bool."""
+        ...
+
+    def position(self, obs: np.ndarray) -> np.ndarray:
+        """Rows and columns [n, 2] of observations [n, *O], in cells: the centre of the
+        first cell is at 0.5.
+
+        ValueError where observations of this kind do not tell them."""
+        ...
+
+
+@runtime_checkable
+class Located(Grid, Protocol):
+    """A grid whose observations tell the cell."""
+
+    def cell_of(self, obs: np.ndarray) -> np.ndarray:
+        """The cell of each observation [n, *O], as `cell` numbers them; ValueError
+        where observations of this kind do not tell it."""
         ...
 
 
@@ -234,7 +272,7 @@ class NativeSimulator:
 
     def __init__(self, rows: NativeRows):
         self.rows = rows
-        self.world = rows.world
+        self.world = rows.world.imagined()
         self.action_space = rows.world_action_space
 
     def states(self, rows: np.ndarray) -> np.ndarray:

@@ -40,6 +40,16 @@ REGISTERED: dict[str, dict[str, Any]] = {
         "dynamics": "original",
         "hide_distance": False,
     },
+    "curriculum/MiniBricks-v0": {
+        "world": "curriculum.envs.mini_atari:MiniAtari",
+        "game": "bricks",
+        "clip_rewards": False,
+    },
+    "curriculum/MiniMaze-v0": {
+        "world": "curriculum.envs.mini_atari:MiniAtari",
+        "game": "maze",
+        "clip_rewards": False,
+    },
 }
 
 

@@ -910,6 +910,31 @@ def test_the_losses_of_awac_worked_out_by_hand():
     assert_losses(learner, BATCH, q=[2.5, 47.51125 / 3], policy=policy)
 
 
+def test_the_exponential_weights_of_awac_worked_out_by_hand():
+    learner = by_hand(
+        AWAC(temperature=0.5, weighting="exponential"),
+        q=TWO,
+        policy=CHANCES,
+        targets={"q": TWO_TARGETS},
+    )
+    # the numerators of the shares above, averaged over three transitions
+    # seed 0: e^-1.5 ln 4/3, e^1 ln 2, e^-3 ln 2; seed 1: e^-1 ln 2, e^0.2 ln 5/4,
+    #   e^-3 ln 2
+    policy = [
+        (0.064190 + 1.884169 + 0.034510) / 3,
+        (0.254994 + 0.272549 + 0.034510) / 3,
+    ]
+    assert_losses(learner, BATCH, q=[2.5, 47.51125 / 3], policy=policy)
+
+
+def test_exponential_weights_of_awac_end_at_a_hundred():
+    learner = AWAC(temperature=0.1, weighting="exponential")
+    # e^4 = 54.598150; e^5 = 148 is cut
+    weight = learner.cloning_weight(torch.tensor([[0.4, 0.5], [0.0, 9.0]]))
+    expected = torch.tensor([[54.598150 / 2, 50], [0.5, 50]])
+    torch.testing.assert_close(weight, expected)
+
+
 def test_the_weights_of_awac_are_constants_to_the_policy():
     learner = by_hand(
         AWAC(temperature=0.5), q=TWO, policy=CHANCES, targets={"q": TWO_TARGETS}

@@ -10,6 +10,7 @@ from curriculum.learning.kernels import Precision
 from curriculum.learning.learner import Learner
 from curriculum.learning.normalizer import Scale
 from curriculum.learning.pixels import Encoder, Pixels
+from curriculum.learning.shifts import shift
 from curriculum.setting import plugins
 from curriculum.types import Batch, Spec, stream
 
@@ -45,7 +46,11 @@ def parameters(modules: list[nn.Module]) -> list[nn.Parameter]:
 
 @pytest.mark.parametrize(
     ("encoder", "features", "weights"),
-    [("nature", 3136, 77_984), ("impala", 3872, 97_744)],
+    [
+        ("nature", 3136, 77_984),
+        ("nature-same", 7744, 77_984),
+        ("impala", 3872, 97_744),
+    ],
 )
 def test_an_encoder_has_the_published_size_on_atari_pictures(
     encoder: Encoder, features: int, weights: int
@@ -58,7 +63,7 @@ def test_an_encoder_has_the_published_size_on_atari_pictures(
     assert sum(p.numel() for p in net.parameters.values()) == weights
 
 
-@pytest.mark.parametrize("encoder", ["nature", "impala"])
+@pytest.mark.parametrize("encoder", ["nature", "nature-same", "impala"])
 def test_every_seed_and_member_is_the_plain_module_it_exports_in_value_and_gradient(
     encoder: Encoder,
 ):
@@ -82,6 +87,55 @@ def test_every_seed_and_member_is_the_plain_module_it_exports_in_value_and_gradi
             torch.testing.assert_close(own, slope, atol=1e-4, rtol=1e-3)
 
 
+def test_xavier_fills_the_range_of_every_layer_and_leaves_biases_at_zero():
+    net = Pixels((4, 84, 84), 3, (16,), encoder="nature", initialization="xavier")
+    net.setup([stream(0, "test")])
+    # sqrt(6 / (inputs + outputs)), kernels times their area
+    limits = [(3136 + 16, 1), (16 + 3, 1), (4 + 32, 64), (32 + 64, 16), (64 + 64, 9)]
+    blocks = net.weights.blocks
+    for weight, bias, (ends, area) in zip(
+        blocks[::2], blocks[1::2], limits, strict=True
+    ):
+        limit = (6 / (ends * area)) ** 0.5
+        assert 0.9 * limit < weight.abs().max() <= limit
+        assert not bias.any()
+
+
+def test_images_are_shifted_alone_and_repeat_their_edge():
+    image = torch.arange(12, dtype=torch.uint8).view(1, 1, 1, 3, 4)
+    images = image.expand(1, 3, 2, 3, 4)  # two frames in a stack
+    moved = shift(images, torch.tensor([[[0, 0], [1, 0], [-1, 2]]]))
+    assert moved[0, 0, 0].tolist() == image[0, 0, 0].tolist()
+    assert moved[0, 1, 0].tolist() == [[4, 5, 6, 7], [8, 9, 10, 11], [8, 9, 10, 11]]
+    assert moved[0, 2, 0].tolist() == [[2, 3, 3, 3], [2, 3, 3, 3], [6, 7, 7, 7]]
+    assert torch.equal(moved[0, :, 0], moved[0, :, 1])
+
+
+def test_a_learner_shifts_by_all_distances_and_each_seed_as_alone():
+    seen: list[Batch] = []
+
+    def losses(given: Batch) -> dict[str, torch.Tensor]:
+        seen.append(given)
+        return {}
+
+    marked = torch.zeros(2, 200, 1, 9, 9, dtype=torch.uint8)
+    marked[..., 4, 4] = 1
+    for seeds in ((0, 1), (1,)):
+        learner = plugins.make("learner", "bc", hidden=(16,), random_shift=2)
+        learner.setup(spec_of(1, 44), seeds)
+        learner.losses = losses
+        obs = marked[: len(seeds)]
+        number = torch.zeros(len(seeds), 200)
+        learner.step(Batch(obs, number.long(), number, number, obs), 0.0)
+    both, alone = seen
+    found = both.obs[0].nonzero()[:, -2:]  # one mark in each image
+    assert len({tuple(place) for place in found.tolist()}) == 25
+    assert found.min() == 2
+    assert found.max() == 6
+    assert (both.obs != both.next_obs).any()
+    assert torch.equal(both.obs[1], alone.obs[0])
+
+
 def test_pictures_count_from_zero_to_one():
     assert Scale()(
         torch.tensor([[[[0, 255], [51, 102]]]], dtype=torch.uint8)
@@ -95,6 +149,13 @@ def test_lower_precision_moves_features_by_little():
     assert net.encode(obs).dtype == torch.float32
     assert not torch.equal(net.encode(obs), exact)
     torch.testing.assert_close(net.encode(obs), exact, atol=0.02, rtol=0.05)
+
+
+def spec_of(frames: int, side: int) -> Spec:
+    shape = (frames, side, side)
+    return Spec(
+        shape, "uint8", np.zeros(shape), np.full(shape, 255.0), 3, frames=frames
+    )
 
 
 def make(

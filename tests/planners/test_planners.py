@@ -48,6 +48,8 @@ PLAYED = [  # planners and worlds they fit
     ("crossq", Pendulum),
     ("ars", Gridworld),
     ("ars", Pendulum),
+    ("explorer", Gridworld),
+    ("explorer", Pendulum),
 ]
 EXPERTS = {"dqn", "qrdqn", "sac", "tqc", "crossq"}
 BRIEF = {

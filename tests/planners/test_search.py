@@ -305,6 +305,70 @@ def test_shooting_begins_the_best_plan_that_it_tried_and_keeps_it(
     assert left == [[*plan[1:], plan[-1]] for plan in plans]
 
 
+class Choice(Sketch):
+    """In the fifth step action 1 or 2 brings 1; nothing else does anything."""
+
+    action_space = gym.spaces.Discrete(3)
+
+    def step(self, state, action, rng):
+        reward = 1.0 * (state[:, 1] == 4) * (action > 0)
+        return state + SECOND, reward, np.zeros(len(state), bool)
+
+
+def test_shooting_changes_its_action_only_where_that_pays():
+    planner = Shooting(plans=40, horizon=3, undecided="keep")
+    actor, rows = ready(planner, Choice(), each=10)
+    taken = []
+    for _ in range(8):
+        action = actor.act(rows.obs, np.arange(10))
+        taken.append(action)
+        rows.step(action)
+    before, seen, at_stake, after = np.split(np.stack(taken), [2, 4, 5])
+    assert not before.any()  # the reward is beyond the horizon
+    assert (at_stake > 0).all()
+    assert not after.any()
+    assert (seen[0] > 0).all()  # as early as it is seen
+    changes = np.diff(np.concatenate([before, seen, at_stake]), axis=0) != 0
+    assert changes.sum(0).tolist() == [1] * 10
+
+
+@pytest.mark.parametrize(
+    ("step", "last", "taken"), [(4, 2, 2), (4, 1, 1), (1, 2, 0), (5, 1, 0)]
+)
+def test_mcts_keeps_an_action_that_is_as_good_and_rests_when_all_are(step, last, taken):
+    planner = MCTS(simulations=30, rollouts=1, horizon=1, undecided="keep")
+    actor, rows = ready(planner, Choice(), each=10)
+    rows.state[:, 1] = step
+    rows.time[:] = step
+    actor.taken.time[:] = step - 1
+    actor.taken.actions[:] = last
+    assert actor.act(rows.obs, np.arange(10)).tolist() == [taken] * 10
+
+
+def test_without_keeping_actions_are_random_where_nothing_is_at_stake():
+    action = first(Shooting(plans=3, horizon=3), Still(), each=40)
+    assert not action.any()  # the plan that is kept begins with 0
+    planner = Shooting(plans=40, horizon=3)
+    actor, rows = ready(planner, Choice(), each=40)
+    rows.state[:, 1] = 2
+    assert {0, 1, 2} == set(actor.act(rows.obs, np.arange(40)).tolist())
+
+
+def test_a_plan_that_is_worse_by_less_than_the_tolerance_is_as_good():
+    for tolerance, kept in ((0.0, 1), (0.3, 0)):
+        planner = Shooting(plans=64, horizon=4, undecided="keep", tolerance=tolerance)
+        actor, rows = ready(planner, Slope(), each=10)
+        assert actor.act(rows.obs, np.arange(10)).tolist() == [kept] * 10
+
+
+class Slope(Sketch):
+    """1 for action 0, and 1.2 for action 1; the rest is worth nothing."""
+
+    def step(self, state, action, rng):
+        reward = np.where(state[:, 1] == 0, 1 + 0.2 * action, 0)
+        return state + SECOND, reward, np.zeros(len(state), bool)
+
+
 # --- path integrals ---
 
 
@@ -433,9 +497,11 @@ def test_mppi_values_what_comes_after_the_horizon(
     [
         (MCTS(simulations=6, rollouts=3, horizon=5), Gamble()),
         (MCTS(simulations=6, rollouts=3, horizon=5), Gridworld()),
+        (MCTS(simulations=6, horizon=5, undecided="keep", tolerance=0.1), Gridworld()),
+        (Shooting(horizon=5, undecided="keep", tolerance=0.1), Gamble()),
         (MPPI(samples=6, horizon=5, iterations=2), Pendulum()),
     ],
-    ids=["mcts-chance", "mcts", "mppi"],
+    ids=["mcts-chance", "mcts", "mcts-keep", "shooting-keep", "mppi"],
 )
 def test_searching_keeps_the_contract(planner, world):
     check_planner(planner, world, seeds=(3, 1, 4))
@@ -467,6 +533,11 @@ def test_copies_of_one_seed_meet_the_same_chance_with_and_without_others():
         (lambda: MCTS(exploration=-1), "exploration must be at least 0, got -1"),
         (lambda: MCTS(discount=1.1), "discount must be between 0.01 and 1, got 1.1"),
         (lambda: MCTS(discount=0), "discount must be between 0.01 and 1, got 0"),
+        (
+            lambda: MCTS(undecided="no"),  # type: ignore[arg-type]
+            "no undecided 'no'; there are: random, keep",
+        ),
+        (lambda: Shooting(tolerance=2), "tolerance must be between 0 and 1, got 2"),
         (lambda: MPPI(samples=0), "samples must be at least 1, got 0"),
         (lambda: MPPI(temperature=0), "temperature must be at least 1e-06, got 0"),
         (lambda: MPPI(smoothing=1), "smoothing must be between 0 and 0.999, got 1"),

@@ -238,9 +238,11 @@ def test_keys_leave_out_the_time_and_where_the_random_numbers_come_from():
     rows = door_key([])
     same = Gym(id=DOOR_KEY).rows([stream(4, "environment")])
     same.reset()
-    same.envs[0].unwrapped.grid = rows.envs[0].unwrapped.grid
-    same.envs[0].unwrapped.agent_pos = rows.envs[0].unwrapped.agent_pos
-    same.envs[0].unwrapped.agent_dir = rows.envs[0].unwrapped.agent_dir
+    ours: Any = rows.envs[0].unwrapped
+    other: Any = same.envs[0].unwrapped
+    other.grid = ours.grid
+    other.agent_pos = ours.agent_pos
+    other.agent_dir = ours.agent_dir
     assert same.seeds[0] != rows.seeds[0]
     assert key_of(same) == start
 

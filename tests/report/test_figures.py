@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.quiver import Quiver
 from PIL import Image
 
-from curriculum.report import figures
+from curriculum.report import compression_figure, figures
 from curriculum.report.handover_figure import Course, handover
 
 pytestmark = pytest.mark.filterwarnings("error")
@@ -90,14 +90,14 @@ def examples():
             {"a": (STEPS, reward), "b": (STEPS[:1], reward[:1])}, "score", 0.0, 1.0
         ),
         "no curves": figures.learning_curves({"a": (STEPS, reward * np.nan)}, "score"),
-        "compression": figures.compression(
+        "compression": compression_figure.draw(
             [
-                figures.Variant("a", 10, 1.0, 3.0),
-                figures.Variant("b", 10, 1.0, np.nan),
-                figures.Variant("c", 99, np.nan, 1.0),
-            ]
+                compression_figure.Point("a", 1.0, 10, 3.0),
+                compression_figure.Point("b", 0.9, 10, 3.0),
+                compression_figure.Point("c", np.nan, 99, 1.0),
+            ],
+            0.95,
         ),
-        "no compression": figures.compression([]),
     }
 
 
@@ -248,25 +248,32 @@ def test_an_arrow_points_down_the_rows():
 
 
 def test_compression_names_every_point_and_joins_the_undominated():
-    variants = [
-        figures.Variant("float", 1000, 5.0, 60.0),
-        figures.Variant("tiny", 10, 1.0, 2000.0),
-        figures.Variant("bad", 500, 2.0, 50.0),
-        figures.Variant("int8", 250, 5.0, 40.0),
-    ]
-    figure = figures.compression(variants)
-    assert line(figure, "front").get_xydata().tolist() == [[10, 1], [250, 5]]
-    assert line(figure, "dominated").get_xydata().tolist() == [[500, 2], [1000, 5]]
-    assert texts(figure) == ["tiny\n2 ms", "int8\n40 µs", "bad\n50 µs", "float\n60 µs"]
-
-
-def test_compression_labels_do_not_cover_one_another():
-    figure = figures.compression(
+    point = compression_figure.Point
+    figure = compression_figure.draw(
         [
-            figures.Variant(f"variant {i}", 100 + i, 1.0 + 0.01 * i, 9.0)
-            for i in range(4)
+            point("float", 1.0, 1000, 60.0),
+            point("tiny", 0.2, 10, 2000.0),
+            point("bad", 0.4, 500, 50.0),
+            point("int8", 1.0, 250, 40.0),
         ]
     )
-    figures.render(figure)
-    boxes = [text.get_window_extent() for text in figure.axes[0].texts]
-    assert all(box.count_overlaps(boxes) == 1 for box in boxes)  # only itself
+    assert line(figure, "front").get_xydata().tolist() == [[10, 0.2], [250, 1]]
+    dominated = line(figure, "dominated").get_xydata().tolist()
+    assert sorted(dominated) == [[500, 0.4], [1000, 1]]
+    names = [text.get_text() for text in figure.texts]
+    assert sorted(names) == sorted(["float", "tiny", "bad", "int8"] * 2)
+    # in the second panel only int8 has no better one
+    fronts = [own for own in figure.axes[1].lines if own.get_marker() == "o"]
+    np.testing.assert_allclose(np.asarray(fronts[0].get_xydata()), [[40e-6, 1]])
+
+
+def test_names_of_close_points_stand_apart_from_left_to_right():
+    points = [
+        compression_figure.Point(f"variant {i}", 1.0, 100 + i, 9.0) for i in range(12)
+    ]
+    figure = compression_figure.draw(points)
+    for names in (figure.texts[:12], figure.texts[12:]):
+        assert [text.get_text() for text in names] == [p.name for p in points]
+        places = np.array([text.get_position()[0] for text in names])
+        assert np.diff(np.sort(places)).min() >= 0.03
+        assert 0 <= places.min() <= places.max() <= 0.95

@@ -45,7 +45,7 @@ def test_an_exported_policy_is_that_of_the_run(
 ):
     out = tmp_path / "policy.cur"
     exported(finished, out, "--seed", str(seed), "--which", policy)
-    assert "agrees with the run's policy on 1,000 of 1,000" in capsys.readouterr().out
+    assert "agrees with the original on 1,000 of 1,000" in capsys.readouterr().out
     assert out.read_bytes() == (
         (finished / f"seed{seed}" / f"policy-{policy}.cur").read_bytes()
     )
@@ -72,7 +72,7 @@ def test_a_c_header_is_exported(finished: Path, tmp_path: Path, capsys: Any):
     if not any(map(which, exporting.c_header.COMPILERS)):
         pytest.skip("this machine has no C compiler, of any version")
     exported(finished, tmp_path / "policy.h")
-    assert "agrees with the run's policy" in capsys.readouterr().out
+    assert "agrees with the original" in capsys.readouterr().out
     assert "void policy_act(" in (tmp_path / "policy.h").read_text()
 
 
@@ -83,7 +83,7 @@ def test_a_c_header_is_exported(finished: Path, tmp_path: Path, capsys: Any):
         (["none/policy.h"], "none/policy.h cannot be written: name a file in an exist"),
         (["policy.cur", "--seed", "4"], "no seed 4 in"),
         (["policy.cur", "--which", "first"], "--which"),
-        ([], "usage: python -m curriculum.export RUN OUT.cur|OUT.onnx|OUT.h"),
+        ([], "usage: python -m curriculum.export RUN|FILE.cur OUT.cur|OUT.onnx|OUT.h"),
     ],
 )
 def test_what_cannot_be_exported_is_refused(
@@ -115,7 +115,7 @@ def test_a_file_that_disagrees_is_not_kept(
     with pytest.raises(SystemExit) as end:
         exported(finished, out)
     assert end.value.code == 1
-    problem = "differs from the run's policy by more than 1e-05 on 1 of 1,000 observ"
+    problem = "differs from the original by more than 1e-05 on 1 of 1,000 observ"
     assert problem in capsys.readouterr().err
     assert out.read_text() == "the policy of before"
     assert list(tmp_path.iterdir()) == [out]

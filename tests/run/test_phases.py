@@ -68,7 +68,12 @@ def test_the_phases_of_a_run_are_announced_in_order_with_their_totals():
         Seen("online", 80, "steps"),
         Seen("evaluation", 8, "episodes"),
         Seen("compression", 2, "seeds"),
-        *[Seen("evaluation", 4, "episodes")] * 4,  # fp32 and int8 of each seed
+        *[
+            Seen("compress", 1, "techniques"),
+            *[Seen("evaluation", 4, "episodes")] * 2,  # fp32 and int8
+            Seen("latency", 10, "rounds"),
+        ]
+        * 2,  # of each seed
         Seen("random play", 4, "episodes"),
         Seen("planner", 3, "episodes"),
         *[Seen("evaluation", 8, "episodes")] * 2,  # the best policy and the last
@@ -91,6 +96,8 @@ def test_every_phase_names_flags_that_make_it_shorter():
         "evaluation": "--eval-episodes",
         "online": "--steps",
         "compression": "--techniques or --eval-episodes",
+        "compress": "--techniques",
+        "latency": "--techniques",
     }
 
 

@@ -111,7 +111,7 @@ def test_policies_are_compressed_within_a_run(tmp_path: Path):
         folder = tmp_path / "compressed" / f"step-{record.step:09d}"
         for seed in (0, 1):
             files = {path.name for path in (folder / f"seed{seed}").iterdir()}
-            assert {"fp32.safetensors", "int8.safetensors"} <= files
+            assert files == {"fp32.cur", "int8.cur"}
 
 
 def test_without_a_rhythm_policies_are_compressed_at_the_end_only():

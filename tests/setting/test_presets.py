@@ -24,6 +24,19 @@ def test_the_first_line_of_a_preset_says_what_it_is_for(name):
     assert len(presets.summary(name)) > 20
 
 
+def test_the_slim_recipe_is_that_of_its_authors():
+    for name, epsilon in (("dqn", 1.5e-4), ("cql", 3.125e-4)):
+        config = flags.read(["--config", f"atari-slim-{name}"]).config
+        learner = config.plugged()["learner"]
+        assert config.offline_updates == 50 * config.eval_every == 3_125_000
+        assert (config.steps, config.keep_policies) == (0, "all")
+        assert (learner.batch_size, learner.target_every) == (32, 2_000)
+        assert (learner.learning_rate, learner.adam_epsilon) == (5e-5, epsilon)
+        assert (learner.n_step, learner.discount, learner.huber) == (1, 0.99, False)
+        assert learner.hidden == (512,)
+    assert learner.alpha == 0.1
+
+
 def test_flags_win_over_a_preset():
     words = ["--config", "pointmass-hard"]
     assert flags.read(words).config.steps == 30_000

@@ -16,7 +16,6 @@ from curriculum.shipping.artefact import deployable, fill, load, save
 from curriculum.shipping.int8 import quantized
 from curriculum.shipping.layers import Layer, Unsupported, assemble, dense
 from curriculum.shipping.numpy_runner import runner
-from curriculum.techniques.quantize import Quantize
 
 # LayerNorm's eps or 0 for none, whether it ends in Tanh
 KINDS = [(0, False), (1e-5, False), (0, True), (1e-5, True)]
@@ -204,7 +203,7 @@ def test_int8_rounds_every_channel_by_its_own_largest_weight():
 
 def test_no_weight_moves_by_more_than_half_a_scale():
     policy = policy_of(4, 128, 128, 3)
-    rounded = Quantize().compress(policy, observations(1, 4), 0)["int8"]
+    rounded = quantized(deployable(policy))
     for i, (before, after) in enumerate(
         zip(weights_of(policy), weights_of(rounded.module), strict=True)
     ):

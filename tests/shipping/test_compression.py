@@ -2,28 +2,32 @@
 add up."""
 
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
-import gymnasium as gym
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from curriculum.envs._base.native import Dynamics
-from curriculum.envs._base.spec import spec_of
 from curriculum.learning.normalizer import Normalize
-from curriculum.run.evaluation import evaluation_door, play
-from curriculum.shipping.artefact import deployable, save
-from curriculum.shipping.compression import latency_us, measure, refusals, table
+from curriculum.shipping import compression, onnx_model, policy_file, stopwatch
+from curriculum.shipping.compression import Timing, measure
 from curriculum.shipping.layers import Layer, Unsupported, assemble, dense
+from curriculum.shipping.operations import program_of
+from curriculum.shipping.standalone import load_policy
+from curriculum.shipping.stopwatch import Timed, latencies_us
 from curriculum.techniques.distil import Distil
+from curriculum.techniques.half import Half
 from curriculum.techniques.prune import Prune
 from curriculum.techniques.quantize import Quantize
+from curriculum.techniques.sparsify import Sparsify
 from curriculum.types import Chain
 
 TECHNIQUES: list[Any] = [
-    Quantize(),
+    Half(),
+    Quantize(activations=("float32", "dynamic", "static")),
+    Sparsify(),
     Prune(updates=20),
     Distil(hidden=(16, 16), updates=20),
 ]
@@ -132,7 +136,7 @@ def test_tuning_wins_back_what_pruning_lost(eps):
     policy, obs = policy_of(4, 64, 64, 3, eps=eps), observations(1_000, 4)
     best = outputs(policy, obs).argmax(1)
     cut, tuned = (
-        Prune(share=0.75, updates=updates).compress(policy, obs, 0)["pruned"].module
+        Prune(share=0.75, updates=updates).compress(policy, obs, 0)["pruned"]
         for updates in (0, 400)
     )
     before, after = (
@@ -145,7 +149,7 @@ def test_tuning_wins_back_what_pruning_lost(eps):
 def test_tuning_wins_back_box_actions(eps):
     policy, obs = policy_of(4, 64, 64, 3, eps=eps, tanh=True), observations(1_000, 4)
     cut, tuned = (
-        Prune(share=0.75, updates=updates).compress(policy, obs, 0)["pruned"].module
+        Prune(share=0.75, updates=updates).compress(policy, obs, 0)["pruned"]
         for updates in (0, 400)
     )
     before, after = (
@@ -171,7 +175,7 @@ def test_a_student_acts_like_its_teacher_and_speaks_in_its_unit():
         last = Layer(weight * np.float32(unit), bias * np.float32(unit))
         teacher = assemble(Normalize(torch.zeros(2), torch.ones(2)), [first, last])
         taught[unit] = outputs(
-            Distil(updates=600).compress(teacher, obs, 0)["student"].module, fresh
+            Distil(updates=600).compress(teacher, obs, 0)["student"], fresh
         )
     x, y = fresh.numpy().T
     best = np.argmax([x, y, 1 - x - y], 0)
@@ -191,11 +195,9 @@ def test_a_student_learns_box_actions_by_regression():
     first = Layer(np.eye(2, dtype=np.float32), np.zeros(2, np.float32))
     last = Layer(np.array([[2, -2]], np.float32), np.zeros(1, np.float32), tanh=True)
     teacher = assemble(Normalize(torch.zeros(2), torch.ones(2)), [first, last])
-    student = (
-        Distil(updates=600)
-        .compress(teacher, observations(1_000, 2), 0)["student"]
-        .module
-    )
+    student = Distil(updates=600).compress(teacher, observations(1_000, 2), 0)[
+        "student"
+    ]
     fresh = observations(1_000, 2, seed=2)
     x, y = fresh.numpy().T
     assert np.abs(outputs(student, fresh)[:, 0] - np.tanh(2 * (x - y))).max() < 0.05
@@ -205,9 +207,9 @@ def test_a_student_learns_box_actions_by_regression():
 def test_a_student_has_no_layernorm_and_ends_as_its_teacher_does(tanh):
     policy = policy_of(4, 32, 3, eps=1e-5, tanh=tanh)
     layers = dense(
-        Distil(hidden=(16, 8), updates=1)
-        .compress(policy, observations(9, 4), 0)["student"]
-        .module
+        Distil(hidden=(16, 8), updates=1).compress(policy, observations(9, 4), 0)[
+            "student"
+        ]
     )
     assert [(len(layer.bias), layer.eps, layer.tanh) for layer in layers] == [
         (16, 0, False),
@@ -219,45 +221,129 @@ def test_a_student_has_no_layernorm_and_ends_as_its_teacher_does(tanh):
 @pytest.mark.parametrize("kind", [{}, {"eps": 1e-5, "tanh": True}])
 def test_compression_repeats_itself_and_leaves_policy_and_global_randomness_alone(kind):
     policy, obs = policy_of(4, 32, 32, 3, **kind), observations(300, 4)
-    before, torch_state = deployable(policy).arrays, torch.get_rng_state()
+    before, torch_state = program_of(policy).arrays, torch.get_rng_state()
     for technique in TECHNIQUES:
         once, again, other = (
             technique.compress(policy, obs, seed) for seed in (3, 3, 4)
         )
         for name in once:
-            for key, array in once[name].arrays.items():
-                np.testing.assert_array_equal(array, again[name].arrays[key])
-            differs = any(
-                (array != other[name].arrays[key]).any()
-                for key, array in once[name].arrays.items()
+            own, repeated, others = (
+                program_of(made[name]).arrays for made in (once, again, other)
             )
-            assert differs == (name != "int8")
-    for key, array in deployable(policy).arrays.items():
+            for key, array in own.items():
+                np.testing.assert_array_equal(array, repeated[key])
+            differs = any((array != others[key]).any() for key, array in own.items())
+            assert differs == (name in ("pruned", "student"))
+    for key, array in program_of(policy).arrays.items():
         np.testing.assert_array_equal(array, before[key])
     assert torch.equal(torch.get_rng_state(), torch_state)
 
 
-def test_smaller_variants_take_a_quarter_of_the_bytes(tmp_path):
+def file_of(policy: nn.Module, path: Path, action: Any = None) -> Path:
+    """The policy file of a policy for vectors."""
+    inputs = policy[0].mean.numel()  # type: ignore[index]
+    actions = program_of(policy).arrays[program_of(policy).operations[-1]["bias"]].size
+    observation = {"shape": [inputs], "dtype": "float32", "low": None, "high": None}
+    discrete = {"kind": "discrete", "n": actions, "start": 0}
+    contract = {"observation": observation, "action": action or discrete}
+    policy_file.save(program_of(policy), contract, path)
+    return path
+
+
+def test_smaller_variants_take_a_quarter_of_the_bytes(tmp_path: Path):
     policy, obs = policy_of(4, 128, 128, 3), observations(200, 4)
-    made = {"fp32": deployable(policy)}
+    made: dict[str, nn.Module] = {"fp32": policy}
     chains = [
         Chain([Prune(updates=20), Quantize()]),
         Chain([Distil(updates=8), Quantize()]),
     ]
-    for technique in [Quantize(), *chains]:
+    for technique in [Half(), Quantize(), Sparsify(), *chains]:
         made |= technique.compress(policy, obs, 0)
-    size = {}
-    for name, variant in made.items():
-        save(variant, tmp_path / name)
-        size[name] = (tmp_path / name).stat().st_size
+    size = {
+        name: file_of(variant, tmp_path / name).stat().st_size
+        for name, variant in made.items()
+    }
     weights = 4 * 128 + 128 * 128 + 128 * 3
-    # the rest is normaliser and header
-    assert 0 < size["fp32"] - 4 * (weights + 128 + 128 + 3) < 1_000
+    # the rest is normaliser, contract and header
+    assert 0 < size["fp32"] - 4 * (weights + 128 + 128 + 3) < 2_000
+    assert size["fp16"] == pytest.approx(size["fp32"] / 2, rel=0.05)
     assert size["int8"] < size["fp32"] / 3
-    assert (
-        max(size["student"], size["student-int8"], size["pruned-int8"])
-        <= size["fp32"] / 4
+    # weights that are 0 take as many bytes as others
+    assert size["sparse"] == size["fp32"]
+    small = ("student", "student-int8", "pruned-int8")
+    assert max(size[name] for name in small) <= size["fp32"] / 4
+
+
+# --- fewer bits ---
+
+
+def test_int8_and_half_weights_are_the_nearest_that_their_types_hold():
+    weight = np.array([[0.5, -127, 63.4], [0, 0, 0], [1e-3, 2e-3, 0]], np.float32)
+    policy = assemble(
+        Normalize(torch.zeros(3), torch.ones(3)), [Layer(weight, np.zeros(3, "f4"))]
     )
+    (int8,) = Quantize().compress(policy, observations(1, 3), 0).values()
+    arrays = program_of(int8).arrays
+    # the scale of a row is its largest / 127, of a row of zeros 1; 0.5 goes to even
+    assert arrays["2.weight"].tolist() == [[0, -127, 63], [0, 0, 0], [64, 127, 0]]
+    np.testing.assert_allclose(arrays["2.weight_scale"], [1, 1, 2e-3 / 127], rtol=1e-6)
+    (half,) = Half().compress(policy, observations(1, 3), 0).values()
+    assert program_of(half).arrays["2.weight"].dtype == np.float16
+    np.testing.assert_array_equal(
+        program_of(half).arrays["2.weight"][0], [0.5, -127, np.float16(63.4)]
+    )
+
+
+def test_int8_products_are_those_worked_out_by_hand():
+    """Weights 1 and -1 are 127 steps of 1 / 127. Inputs 2 and 0.5 have steps of
+    2 / 127 on their own, by 4 in the buffer of 4 / 127: 0.5 is 31.75, or 15.875 of
+    them."""
+    weight = np.array([[1, -1]], np.float32)
+    policy = assemble(
+        Normalize(torch.zeros(2), torch.ones(2)), [Layer(weight, np.zeros(1, "f4"))]
+    )
+    made = Quantize(activations=("dynamic", "static")).compress(
+        policy, torch.tensor([[1.0, 4.0], [2.0, 2.0]]), 0
+    )
+    obs = torch.tensor([[2.0, 0.5], [8.0, 0.0]])
+    # 8 is beyond 127 steps of 4 / 127
+    expected = {
+        "int8-dynamic": [2 - 32 * 2 / 127, 8],
+        "int8-static": [64 * 4 / 127 - 16 * 4 / 127, 4],
+    }
+    assert made.keys() == expected.keys()
+    for name, numbers in expected.items():
+        np.testing.assert_allclose(outputs(made[name], obs)[:, 0], numbers, rtol=1e-6)
+
+
+def test_sparse_weights_are_the_largest():
+    weight = np.array([[3, -1], [0.5, -4]], np.float32)
+    policy = assemble(
+        Normalize(torch.zeros(2), torch.ones(2)), [Layer(weight, np.ones(2, "f4"))]
+    )
+    (sparse,) = Sparsify(share=0.5).compress(policy, observations(1, 2), 0).values()
+    assert dense(sparse)[0].weight.tolist() == [[3, 0], [0, -4]]
+    assert dense(policy)[0].weight.tolist() == weight.tolist()
+
+
+def test_a_rounded_policy_can_be_pruned():
+    policy, obs = policy_of(4, 40, 40, 3), observations(200, 4)
+    made = Chain([Quantize(), Prune(updates=0)]).compress(policy, obs, 0)
+    assert [len(layer.bias) for layer in dense(made["int8-pruned"])] == [20, 20, 3]
+
+
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
+        (lambda: Quantize(activations=("int4",)), "float32, dynamic, static, got int4"),
+        (lambda: Quantize(activations=()), "got none"),
+        (lambda: Sparsify(share=1.0), r"must be in \[0, 1\), got 1"),
+        (lambda: Distil(unit="logit"), "no unit 'logit'; there are: spread, score"),  # type: ignore[arg-type]
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(make: Any, says: str):
+    with pytest.raises(ValueError, match=says):
+        make()
 
 
 def test_what_cannot_be_compressed_is_refused():
@@ -279,353 +365,141 @@ def test_what_cannot_be_compressed_is_refused():
 # --- measuring ---
 
 
-class Line(Dynamics):
-    """Five cells in a row: action 1 goes right, 0 left; the right end pays 1 and ends
-    the episode, a step costs 0.1."""
-
-    max_steps = 10
-    observation_space: Any = gym.spaces.Box(0, 4, (1,), np.float32)
-    action_space: Any = gym.spaces.Discrete(2)
-
-    def begin(self, rng, rows):
-        return np.zeros((rows, 1), np.int64)
-
-    def step(self, state, action, rng):
-        state = np.clip(state + 2 * action[:, None] - 1, 0, 4)
-        return state, self.success(state) - 0.1, self.success(state)
-
-    def observe(self, state):
-        return state.astype(np.float32)
-
-    def success(self, state):
-        return state[:, 0] == 4
-
-    def draw(self, state):
-        raise NotImplementedError
-
-
-def played_in(world: Any, episodes: Any) -> tuple[Any, Any]:
-    """What `measure` needs to know of a world, and how it plays there."""
-    return spec_of(world), lambda act: play(act, evaluation_door(world, episodes))
-
-
-class Doubled(nn.Module):
-    """A last layer that leaves the range of box actions."""
-
-    def forward(self, x):
-        return 2 * x
-
-
-class Reversed:
-    """A technique that goes the other way."""
-
-    def compress(self, policy, obs, seed):
-        *hidden, last = dense(policy)
-        last = last._replace(weight=-last.weight, bias=-last.bias)
-        return {"reversed": deployable(assemble(policy[0], [*hidden, last]))}
-
-
-def test_every_variant_is_measured_from_its_file_by_playing(tmp_path):
-    played = played_in(Line(), range(3))
-    # positive units: action 1 scores higher
-    right = [Layer(np.ones((8, 1), np.float32), np.ones(8, np.float32))]
-    right += [
-        Layer(
-            np.stack([-np.ones(8), np.ones(8)]).astype(np.float32),
-            np.zeros(2, np.float32),
-        )
-    ]
-    policy = assemble(Normalize(torch.zeros(1), torch.ones(1)), right)
-    obs = torch.arange(5.0)[:, None]
-    results = measure(policy, obs, [Reversed(), Quantize()], *played, tmp_path, seed=0)
-    assert list(results) == ["fp32", "reversed", "int8"]
-    # four steps to the right
-    assert results["fp32"]["return"] == pytest.approx(1 - 4 * 0.1)
-    assert results["int8"]["return"] == pytest.approx(1 - 4 * 0.1)
-    # cut short after ten steps at the left end
-    assert results["reversed"]["return"] == pytest.approx(-10 * 0.1)
-    assert [row["success"] for row in results.values()] == [1, 0, 1]
-    assert [row["agreement"] for row in results.values()] == [1, 0, 1]
-    assert {row["params"] for row in results.values()} == {8 + 8 + 16 + 2}
-    for name, row in results.items():
-        assert row["bytes"] == (tmp_path / f"{name}.safetensors").stat().st_size
-        assert 0 < row["numpy_p50_us"] <= row["numpy_p99_us"]
-        assert 0 < row["torch_p50_us"] <= row["torch_p99_us"]
-    lines = table(results).splitlines()
-    assert [line.split(" | ")[:5] for line in lines[2:]] == [
-        ["| fp32", "0.600", "1.000", "1.000", "1.000"],
-        ["| reversed", "-1.000", "-1.667", "0.000", "0.000"],
-        ["| int8", "0.600", "1.000", "1.000", "1.000"],
-    ]
-    assert len({line.count("|") for line in lines}) == 1
-
-
-class Slide(Line):
-    """Two numbers in [-1, 1] a step: the first is the reward, and after four steps it
-    is over."""
-
-    max_steps = 4
-    action_space = gym.spaces.Box(-1, 1, (2,), np.float32)
-
-    def step(self, state, action, rng):
-        assert action.dtype == np.float32
-        assert action.shape == (len(state), 2)
-        return state + 1, action[:, 0].astype(float), np.zeros(len(state), bool)
-
-
-def always(*action: float) -> nn.Sequential:
-    """A policy for `Slide` that always takes this action."""
-    last = Layer(
-        np.zeros((2, 1), np.float32), np.arctanh(action).astype(np.float32), tanh=True
+def test_a_pruned_policy_is_smaller_and_faster_than_its_masked_twin(tmp_path: Path):
+    """Both compute the same; a mask alone saves neither bytes nor time."""
+    policy, prune = policy_of(4, 1024, 1024, 3), Prune(share=0.75)
+    twins = {"fp32": prune.masked(policy), "rebuilt": prune.rebuilt(policy)}
+    files = {name: file_of(twins[name], tmp_path / name) for name in twins}
+    obs = observations(64, 4).numpy()
+    scores = {name: load_policy(file).scores(obs) for name, file in files.items()}
+    # relative to the largest score
+    size = np.abs(scores["fp32"]).max()
+    np.testing.assert_allclose(
+        scores["rebuilt"] / size, scores["fp32"] / size, atol=1e-6
     )
-    return assemble(Normalize(torch.zeros(1), torch.ones(1)), [last])
+    found = measure(files, obs, Timing(rounds=3, calls=20))
+    assert found["rebuilt"]["bytes"] < found["fp32"]["bytes"] / 10
+    assert found["rebuilt"]["peak_bytes"] < found["fp32"]["peak_bytes"] / 10
+    for runner in ("numpy_1", "numpy_64", "torch_1"):
+        figure = f"{runner}_p50_us"
+        assert found["rebuilt"][figure] < found["fp32"][figure] / 1.5, runner
 
 
-class Drift:
-    """A technique that misses the action by a little, in one number alone."""
+def test_the_figures_of_a_policy_are_those_of_its_file(tmp_path: Path):
+    policy = policy_of(4, 8, 3)
+    *hidden, last = dense(policy)
+    # every second action of the original is worse by far
+    last = last._replace(bias=last.bias + np.array([0, -1e3, 0], np.float32))
+    changed = assemble(policy[0], [*hidden, last])
+    obs = observations(200, 4).numpy()
+    (int8,) = Quantize().compress(policy, torch.from_numpy(obs), 0).values()
+    made = {"fp32": policy, "changed": changed, "int8": int8}
+    files = {name: file_of(made[name], tmp_path / name) for name in made}
+    seen: list[int] = []
+    found = measure(files, obs, Timing(rounds=2, calls=3), seen.append)
+    assert seen == [1, 2]
+    original = outputs(policy, torch.from_numpy(obs)).argmax(-1)
+    kept = outputs(changed, torch.from_numpy(obs)).argmax(-1) == original
+    assert 0 < kept.mean() < 1
+    assert found["fp32"]["agreement"] == 1
+    assert found["changed"]["agreement"] == pytest.approx(kept.mean())
+    parameters = 4 * 8 + 8 + 8 * 3 + 3
+    for name, figures in found.items():
+        assert figures["bytes"] == files[name].stat().st_size
+        assert figures["params"] == parameters
+        # with the normaliser's 8; at once alive: 4 inputs and as many normalised, or 4
+        # and 8, or 8 and 3
+        assert figures["peak_bytes"] == 4 * (parameters + 8) + 4 * (8 + 8)
+    assert found["fp32"]["parameter_bytes"] == 4 * parameters
+    # int8 weights, float32 biases and scales
+    assert found["int8"]["parameter_bytes"] == 4 * 8 + 8 * 3 + 4 * 2 * (8 + 3)
+    runners = ["numpy", "torch"] + ["onnx"] * onnx_model.is_installed()
+    for figures in found.values():
+        for runner in runners:
+            for batch in (1, 64):
+                p50, p95, p99 = (
+                    figures[f"{runner}_{batch}_p{percent}_us"]
+                    for percent in (50, 95, 99)
+                )
+                assert 0 < p50 <= p95 <= p99
 
-    def compress(self, policy, obs, seed):
-        off = {"near": (0.6, -0.26), "far": (0.6, -0.24), "farther": (0.54, -0.3)}
-        return {name: deployable(always(*action)) for name, action in off.items()}
 
+def test_box_actions_agree_within_the_tolerance(tmp_path: Path):
+    def always(*action: float) -> nn.Sequential:
+        bias = np.arctanh(action).astype(np.float32)
+        last = Layer(np.zeros((2, 1), np.float32), bias, tanh=True)
+        return assemble(Normalize(torch.zeros(1), torch.ones(1)), [last])
 
-def test_box_policies_are_measured_by_the_actions_they_give(tmp_path):
-    played = played_in(Slide(), range(3))
-    techniques: list[Any] = [
-        Drift(),
-        Reversed(),
-        Quantize(),
-        Chain([Prune(updates=2), Quantize()]),
-        Distil(updates=200),
-    ]
-    results = measure(
-        always(0.6, -0.3),
-        torch.arange(5.0)[:, None],
-        techniques,
-        *played,
-        tmp_path,
-        seed=0,
-    )
-    returns = {
-        name: round(row["return"], 4)
-        for name, row in results.items()
-        if "student" not in name
+    box = {
+        "kind": "box",
+        "shape": [2],
+        "dtype": "float32",
+        "low": [-1, 0],
+        "high": [1, 4],
     }
-    exact = {"fp32": 2.4, "near": 2.4, "far": 2.4, "farther": 2.16, "reversed": -2.4}
-    assert returns == exact | {"int8": 2.4, "pruned": 2.4, "pruned-int8": 2.4}
-    assert results["student"]["return"] == pytest.approx(2.4, abs=0.2)
-    agreement = {name: row["agreement"] for name, row in results.items()}
-    apart = {"far", "farther", "reversed"}  # 0.06 is more than 0.05, 0.04 is less
-    assert agreement == {name: float(name not in apart) for name in results}
-    assert len({tuple(row) for row in results.values()}) == 1
-    assert "numpy_p50_us" in results["int8"]
-
-
-def test_a_policy_for_other_actions_than_the_world_takes_is_refused(tmp_path):
-    with pytest.raises(
-        ValueError,
-        match=r"must give 2 scores an observation; this one gives shape \(3,\)",
-    ):
-        measure(
-            policy_of(1, 4, 3),
-            observations(3, 1),
-            [],
-            *played_in(Line(), [0]),
-            tmp_path,
-            0,
-        )
-    with pytest.raises(
-        ValueError,
-        match=r"must give 2 numbers in \[-1, 1\] an observation; .* from -1.14 to 1.2",
-    ):
-        measure(
-            policy_of(1, 2, tanh=True).append(Doubled()),
-            torch.ones(3, 1),
-            [],
-            *played_in(Slide(), [0]),
-            tmp_path,
-            0,
-        )
-
-
-class Pictures(Line):
-    """`Line` seen as one frame of 2 x 2 pixels, all of which are white in the upper row
-    and black in the lower."""
-
-    observation_space = gym.spaces.Box(0, 255, (1, 2, 2), np.uint8)
-
-    def observe(self, state):
-        return np.broadcast_to(
-            np.array([[[255, 255], [0, 0]]], np.uint8), (len(state), 1, 2, 2)
-        ).copy()
-
-
-class Scaled(nn.Module):
-    """Pixels to [0, 1]."""
-
-    def forward(self, x):
-        return x.float() / 255
-
-
-def seer(small: float) -> nn.Sequential:
-    """A convolutional policy for `Pictures`, right by 2 * small - 0.1; its int8 step is
-    1."""
-    conv, last = nn.Conv2d(1, 1, 1), nn.Linear(4, 2)
-    conv.weight.data, last.weight.data = (
-        torch.ones(1, 1, 1, 1),
-        torch.tensor([[0.0] * 4, [small, small, 127.0, 0.0]]),
-    )
-    conv.bias.data, last.bias.data = torch.zeros(1), torch.tensor([0.1, 0.0])  # type: ignore[union-attr]
-    return nn.Sequential(Scaled(), conv, nn.ReLU(), nn.Flatten(), last)
-
-
-# rounded to 0, and to 1
-@pytest.mark.parametrize(("small", "int8_goes_right"), [(0.4, False), (0.6, True)])
-def test_what_numpy_cannot_run_is_measured_in_torch(tmp_path, small, int8_goes_right):
-    obs = torch.from_numpy(Pictures().observe(np.zeros((700, 1))))
-    obs[:350] = 0  # all black: both go left
-    techniques: list[Any] = [Prune(), Quantize(), Distil()]
-    results = measure(
-        seer(small),
-        obs,
-        techniques,
-        *played_in(Pictures(), range(3)),
-        tmp_path,
-        0,
-    )
-    assert list(results) == ["fp32", "int8"]
-    assert results["fp32"]["return"] == pytest.approx(0.6)
-    assert results["int8"]["return"] == pytest.approx(0.6 if int8_goes_right else -1.0)
-    assert [row["success"] for row in results.values()] == [1, int8_goes_right]
-    assert [row["agreement"] for row in results.values()] == [
-        1,
-        1 if int8_goes_right else 0.5,
-    ]
-    for name, row in results.items():
-        assert row.keys() == {
-            *(
-                "return",
-                "success",
-                "agreement",
-                "bytes",
-                "params",
-                "torch_p50_us",
-                "torch_p99_us",
-            ),
+    made = {"fp32": (0.6, -0.3), "near": (0.6, -0.26), "far": (0.54, -0.3)}
+    files = {}
+    for name, action in made.items():
+        policy = always(*action)
+        files[name] = tmp_path / name
+        contract = {
+            "observation": {
+                "shape": [1],
+                "dtype": "float32",
+                "low": None,
+                "high": None,
+            },
+            "action": box,
         }
-        assert row["bytes"] == (tmp_path / f"{name}.safetensors").stat().st_size
-        assert row["params"] == 1 + 1 + 8 + 2
-        assert 0 < row["torch_p50_us"] <= row["torch_p99_us"]
-    refused = refusals(tmp_path.parent)
-    assert list(refused) == ["prune", "distil"]
-    assert refused["prune"].endswith(
-        "this policy is made of Scaled, Conv2d, ReLU, Flatten, Linear"
-    )
-    lines = table(results, refused).splitlines()
-    assert len({line.count("|") for line in lines[:4]}) == 1
-    assert all(line.split(" | ")[-2] == "-" for line in lines[2:4])
-    assert [line for line in lines[4:] if line] == [
-        f"{k} is left out: {v}" for k, v in refused.items()
+        policy_file.save(program_of(policy), contract, files[name])
+    found = measure(files, np.ones((3, 1), np.float32), Timing(rounds=1, calls=1))
+    agreement = {name: figures["agreement"] for name, figures in found.items()}
+    assert agreement == {"fp32": 1, "near": 1, "far": 0}  # 0.04, and 0.06
+
+
+def test_without_onnxruntime_its_latencies_are_left_out(tmp_path, monkeypatch):
+    monkeypatch.setattr(onnx_model, "is_installed", lambda: False)
+    files = {"fp32": file_of(policy_of(4, 3), tmp_path / "fp32")}
+    found = measure(files, observations(3, 4).numpy(), Timing(rounds=1, calls=1))
+    assert not [name for name in found["fp32"] if name.startswith("onnx")]
+    assert "numpy_64_p99_us" in found["fp32"]
+
+
+def test_every_runner_acts_as_the_file_says(tmp_path: Path):
+    policy, obs = policy_of(4, 16, 16, 3, eps=1e-5), observations(64, 4)
+    technique = Quantize(activations=("float32", "dynamic", "static"))
+    made = {"fp32": policy, **technique.compress(policy, obs, 0)}
+    for name, variant in made.items():
+        loaded = load_policy(file_of(variant, tmp_path / name))
+        expected = loaded.act(obs.numpy())
+        for runner, prepare in compression.runners().items():
+            actions = prepare(loaded)(obs.numpy())
+            assert actions.tolist() == expected.tolist(), (name, runner)
+
+
+def test_latencies_are_taken_in_turns_after_a_round_that_does_not_count(monkeypatch):
+    clock = iter(np.arange(0, 10**9, 1_000))
+    monkeypatch.setattr(stopwatch.time, "perf_counter_ns", lambda: next(clock))
+    calls: list[Any] = []
+    functions = [
+        Timed(lambda given: calls.append(("a", given)), [1, 2]),
+        Timed(lambda given: calls.append(("b", given)), [3]),
     ]
-    measure(seer(small), obs[:3], [], *played_in(Pictures(), [0]), tmp_path, 0)
-    assert refusals(tmp_path) == {}
+    found = latencies_us(functions, rounds=2, calls=2)
+    one_round = ["a", "a", "b", "b"]
+    assert [name for name, _ in calls] == one_round * 3
+    assert {given for name, given in calls if name == "a"} == {1, 2}
+    assert [own.tolist() for own in found] == [[1.0] * 4, [1.0] * 4]
 
 
-class Undecided(nn.Module):
-    """A policy for `Slide` that draws its action anew each time."""
+def test_slow_functions_are_called_less_often(monkeypatch):
+    now = [0]
+    monkeypatch.setattr(stopwatch.time, "perf_counter_ns", lambda: now[0])
 
-    def __init__(self):
-        super().__init__()
-        self.width = nn.Parameter(torch.ones(2))
+    def slow(milliseconds: int) -> None:
+        now[0] += milliseconds * 1_000_000
 
-    def forward(self, x):
-        return (torch.rand(len(x), 2) * 2 - 1) * self.width
-
-
-def test_a_policy_that_draws_agrees_with_itself_and_leaves_global_randomness_alone(
-    tmp_path,
-):
-    results = []
-    for seed in range(2):
-        before = torch.manual_seed(seed).get_state()
-        played = played_in(Slide(), [0])
-        results.append(
-            measure(Undecided(), observations(9, 1), [Quantize()], *played, tmp_path, 0)
-        )
-        assert torch.equal(torch.get_rng_state(), before)
-    once, again = results
-    assert once["int8"]["agreement"] == 1
-    assert len({row["return"] for row in (*once.values(), *again.values())}) == 1
-    assert once["fp32"]["return"] != 0
-
-
-def test_a_share_of_a_return_that_is_not_positive_is_left_out():
-    row = dict.fromkeys(["success", "agreement", "bytes", "params"], 1.0)
-    row |= dict.fromkeys(
-        ["numpy_p50_us", "numpy_p99_us", "torch_p50_us", "torch_p99_us"], 1.0
-    )
-    lines = table(
-        {"fp32": row | {"return": -2.0}, "int8": row | {"return": -1.0}}
-    ).splitlines()
-    assert lines[3].startswith("| int8 | -1.000 | - |")
-
-
-def test_two_variants_of_one_name_are_refused(tmp_path):
-    policy = policy_of(1, 4, 2)
-    with pytest.raises(ValueError, match="two variants are called int8"):
-        measure(
-            policy,
-            observations(3, 1),
-            [Quantize(), Quantize()],
-            *played_in(Line(), [0]),
-            tmp_path,
-            0,
-        )
-
-
-def test_latency_is_of_single_observations_on_one_torch_thread(tmp_path, monkeypatch):
-    seen = []
-
-    def fake(call, inputs, calls):
-        seen.append(
-            (
-                calls,
-                torch.get_num_threads(),
-                torch.is_inference_mode_enabled(),
-                len(inputs),
-                inputs[0].shape,
-            )
-        )
-        return 1.0, 2.0
-
-    monkeypatch.setattr("curriculum.shipping.compression.latency_us", fake)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(2)
-    try:
-        measure(
-            policy_of(1, 4, 2),
-            observations(3, 1),
-            [],
-            *played_in(Line(), [0]),
-            tmp_path,
-            0,
-        )
-        assert torch.get_num_threads() == 2
-    finally:
-        torch.set_num_threads(threads)
-    # numpy [*O], torch [1, *O]
-    assert seen == [(1_000, 1, True, 3, (1,)), (1_000, 1, True, 3, (1, 1))]
-
-
-def test_latency_is_the_median_and_the_99th_percentile_after_warm_up(monkeypatch):
-    clock = iter(
-        np.cumsum(
-            [[1_000, 50_000]] * 100 + [[1_000, 2_000]] * 980 + [[1_000, 9_000]] * 20
-        )
-    )
-    monkeypatch.setattr(
-        "curriculum.shipping.compression.time.perf_counter_ns", lambda: next(clock)
-    )
-    seen: list[str] = []
-    assert latency_us(seen.append, ["a", "b"]) == (2, 9)
-    assert seen[:3] == ["a", "b", "a"]
+    functions = [Timed(slow, [40]), Timed(slow, [1])]
+    found = latencies_us(functions, rounds=3, calls=10, most_seconds=0.1)
+    assert [len(own) for own in found] == [3 * 3, 3 * 10]
+    assert stopwatch.percentiles(np.arange(101.0)) == {"p50": 50, "p95": 95, "p99": 99}

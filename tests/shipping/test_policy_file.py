@@ -497,8 +497,13 @@ def header(about: dict[str, Any], content: bytes = b"") -> bytes:
     [
         (b"", "weights.safetensors is cut short"),
         (b"\xff" * 8, "weights.safetensors is cut short"),
-        (header({"a": 1}), "array 'a' is not float32"),
-        (header({"a": {"dtype": "I8"}}), "array 'a' is not float32"),
+        (header({"a": 1}), "array 'a' is none of F32, F16, I8"),
+        (header({"a": {"dtype": "I4"}}), "array 'a' is none of F32, F16, I8"),
+        (header({"a": {"dtype": ["I8"]}}), "array 'a' is none of F32, F16, I8"),
+        (
+            safetensors.save({"a": np.array([1, np.inf], np.float16)}),
+            "array 'a' has numbers that are not finite",
+        ),
         (
             header({"a": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}}),
             "array 'a' does not lie where it should",
@@ -553,14 +558,15 @@ def places(value: Any, place: tuple = ()) -> list[tuple]:
     return [*([place] if place else []), *inner]
 
 
-def test_two_hundred_mutations_are_refused_in_a_sentence_or_act(tmp_path: Path):
+def test_what_is_not_refused_is_the_same_policy_or_was_signed(tmp_path: Path):
     rng = np.random.default_rng(0)
     spec = spec_of(pictures=False, discrete=False)
     path = file_of(exported("bcq", {}, spec), tmp_path, contract_of(spec))
     whole = path.read_bytes()
+    original = load_policy(path)
     members = members_of(path)
     refused = 0
-    for _ in range(100):  # bytes of the file
+    for _ in range(60):  # bytes of the file, those of the zip included
         data = bytearray(whole)
         start = int(rng.integers(len(data)))
         length = int(rng.integers(1, 40))
@@ -571,8 +577,14 @@ def test_two_hundred_mutations_are_refused_in_a_sentence_or_act(tmp_path: Path):
             del data[start : start + length]
         else:
             data[start:start] = rng.bytes(int(length))
-        refused += bool(refusal(bytes(data), tmp_path))
-    for _ in range(100):  # values of the document, with checksums that hold
+        if refusal(bytes(data), tmp_path):
+            refused += 1
+            continue
+        found = load_policy(tmp_path / "changed.cur")
+        assert found.contract == original.contract
+        for name, array in original.arrays.items():
+            np.testing.assert_array_equal(found.arrays[name], array)
+    for _ in range(60):  # values of the document, with checksums that hold
         document = json.loads(members[DOCUMENT])
         del document["sha256"]
         every = places(document)
@@ -585,4 +597,4 @@ def test_two_hundred_mutations_are_refused_in_a_sentence_or_act(tmp_path: Path):
         else:
             del inside[place[-1]]
         refused += bool(refusal(signed(document, members[WEIGHTS]), tmp_path))
-    assert refused > 150
+    assert refused > 90

@@ -27,6 +27,7 @@ HOUSEKEEPING = (
     "checkpoint_every",
     "compress_every",
     "techniques",
+    "map_every",
     "record",
 )
 

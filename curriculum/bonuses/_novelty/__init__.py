@@ -1,0 +1,1 @@
+"""What bonuses share: their weight and its schedule, their unit, and empty buffers."""

@@ -1,0 +1,59 @@
+"""What a study writes once its comparisons are finished."""
+
+import csv
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from curriculum.comparison.plan import TABLE
+from curriculum.comparison.report import VERDICTS
+from curriculum.files import write_text
+from curriculum.report import figures, study_page
+from curriculum.report.study_page import Result
+from curriculum.setting.studies import Study
+
+SEEDS = "seeds.csv"
+FIRST = ("final ", "first success at step")  # begins the measures that are shown
+
+
+def write(study: Study, command: Sequence[str], folders: Sequence[Path]) -> Path:
+    """Write the page and the figure of a study beside the folders of its comparisons,
+    and return the page."""
+    parent = folders[0].parents[1]
+    results = [_result(folder, parent) for folder in folders]
+    picture = parent / f"{study.name}.png"
+    figures.save(study_page.figure(results), picture)
+    page = parent / f"{study.name}.md"
+    words = shlex.join(command)
+    text = study_page.markdown(study.name, study.question, words, results, picture.name)
+    write_text(page, text)
+    return page
+
+
+def _result(folder: Path, parent: Path) -> Result:
+    """Read a finished comparison."""
+    values: dict[str, dict[str, list[float]]] = {}
+    for line in _lines(folder / SEEDS):
+        own = values.setdefault(line["arm"], {})
+        for name, value in line.items():
+            if name.startswith(FIRST):
+                own.setdefault(name, []).append(float(value or "nan"))
+    won = [
+        f"{line['winner']} wins against {line['reference']} in {line['measure']}: "
+        f"{line['verdict']}"
+        for line in _lines(folder / VERDICTS)
+        if line["winner"]
+    ]
+    arrays = {
+        arm: {name: np.array(column) for name, column in own.items()}
+        for arm, own in values.items()
+    }
+    table = (folder / TABLE).relative_to(parent)
+    return Result(folder.parent.name, str(table), arrays, won)
+
+
+def _lines(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
