@@ -39,6 +39,7 @@ SETTINGS = "worker.yaml"
 LOG = "worker.txt"
 OBSERVATIONS = "observations.safetensors"
 MEASURED = "measured.json"
+PATIENCE = 10  # by how much training comes first where both want a core
 ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
@@ -154,6 +155,7 @@ def _known(value: float | None) -> float:
 def work() -> None:
     """Measure every moment that standard input names, until it is closed."""
     folder, pipe = Path(sys.argv[1]), int(sys.argv[2])
+    os.nice(PATIENCE)
     torch.set_num_threads(1)
     asked: queue.SimpleQueue[str] = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(asked,), daemon=True).start()
