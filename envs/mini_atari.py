@@ -32,6 +32,7 @@ class MiniAtari(Dynamics):
     pellets and avoid a chaser; actions keep the heading, up, right, left, down. The
     state holds what every screen of the stack shows, the newest last, [N, S] int64."""
 
+    # bricks: a ball and a paddle; maze: pellets and a chaser
     game: Literal["bricks", "maze"] = "bricks"
     sticky: float = 0.25  # probability that a step repeats the previous action
     # screens stacked in an observation; those before the first of an episode are black

@@ -27,8 +27,8 @@ class Shooting(Planner):
     Where rewards are rare most actions decide nothing, and those of a random plan are
     noise to whoever imitates it. With `undecided keep` an action changes only if that
     pays: of equally good plans the one with the fewest changes is followed, counted
-    from the last action on; where all plans earn the same, nothing is at stake and
-    action 0 is taken."""
+    from the last action on, and of these the one that is done with them first; where
+    all plans earn the same, nothing is at stake and action 0 is taken."""
 
     plans: int = 3  # random plans tried beside the kept one
     horizon: int = 40  # steps that a plan looks ahead
@@ -82,16 +82,18 @@ class Shooting(Planner):
     def _steadiest(
         self, rows: np.ndarray, candidates: np.ndarray, returns: np.ndarray
     ) -> np.ndarray:
-        """Of the best plans those with the fewest changes, [n, H]; action 0 where all
-        plans earn the same."""
+        """Of the best plans those with the fewest changes, and of these the first to be
+        done with them, [n, H]; action 0 where all plans earn the same."""
         best = returns.max(-1, keepdims=True)
         slack = (self.tolerance + ROUNDING) * np.abs(best)
         is_best = returns >= best - slack  # [n, K]
         last = self.taken.left(rows, hold_last=True)  # [n, 1]
         first = np.broadcast_to(last[:, None], (*returns.shape, 1))
         before = np.concatenate([first, candidates[..., :-1]], axis=-1)
-        changes = (candidates != before).sum(-1)  # [n, K]
-        chosen = np.where(is_best, changes, self.horizon + 1).argmin(-1)
+        changes = candidates != before  # [n, K, H]
+        last_change = (changes * np.arange(self.horizon)).max(-1)  # [n, K]
+        unrest = changes.sum(-1) * self.horizon + last_change
+        chosen = np.where(is_best, unrest, np.inf).argmin(-1)
         plan = candidates[np.arange(len(rows)), chosen]
         plan[is_best.all(-1)] = NOOP
         return plan

@@ -333,10 +333,10 @@ def killed_and_resumed(whole: Path, tmp_path: Path, seconds: float) -> None:
 
 @pytest.fixture(scope="module")
 def longer(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run of about two seconds, with a checkpoint every tenth of a second."""
+    """A run of about a second, with a checkpoint every tenth of it."""
     runs = tmp_path_factory.mktemp("longer")
     words = (
-        "--steps 3200 --checkpoint-every 160 --eval-every 800 "
+        "--steps 2000 --checkpoint-every 160 --eval-every 800 "
         "--eval-episodes 4 --start.size 400 --bonus rnd"
     )
     train.main([*words.split(), *NETS, "--name", "whole", "--runs-dir", str(runs)])
@@ -355,7 +355,9 @@ def test_a_run_killed_at_ten_moments_and_resumed_equals_one_that_was_not(
     killed_and_resumed(longer, tmp_path, 0.15 * moment)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)]
+)
 def test_a_signal_writes_a_checkpoint_and_says_how_to_go_on(
     tmp_path: Path, number: signal.Signals
 ):

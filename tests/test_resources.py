@@ -74,6 +74,8 @@ def test_the_package_refuses_what_is_no_command(
     word: str, hint: str, capsys: pytest.CaptureFixture
 ):
     message = refused(capsys, main, [word])
-    names = "collect, compare, diagnose, evaluate, export, play, summarize, train"
+    names = (
+        "collect, compare, compress, diagnose, evaluate, export, play, summarize, train"
+    )
     listed = f"there are: {names}{hint}"
     assert f"{word!r} is not a command; {listed}" in message

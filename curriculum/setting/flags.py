@@ -482,7 +482,7 @@ def _unknown(
     if dot and family in chosen:
         own = [field for field in own if field.startswith(f"{family}.")]
         what += f" of {family} {chosen[family]}"
-    hint = suggestion(name, own) or _found_elsewhere(fields, family, setting or name)
+    hint = _found_elsewhere(fields, family, setting or name) or suggestion(name, own)
     if text.flag:
         hint = hint.replace("meant ", "meant --").replace("_", "-")
     return ValueError(what + hint)
@@ -491,7 +491,7 @@ def _unknown(
 def _found_elsewhere(fields: Iterable[str], family: str, setting: str) -> str:
     """Say where a setting exists: in a group, or in other plug-ins of its family."""
     if family in plugins.names("technique"):
-        return f" (it needs --techniques {family})"
+        return _of_technique(fields, family)
     for name in fields:
         if name.endswith(f".{setting}"):
             return f" (perhaps you meant {name})"
@@ -503,6 +503,15 @@ def _found_elsewhere(fields: Iterable[str], family: str, setting: str) -> str:
         if setting in [field.name for field in own]:
             owners.append(name)
     return f" (only of {', '.join(owners)})" if owners else ""
+
+
+def _of_technique(fields: Iterable[str], name: str) -> str:
+    """Say why a technique lacks a setting; nothing if it is chosen, and has others."""
+    if any(field.startswith(f"{name}.") for field in fields):
+        return ""
+    if not plugins.describe("technique", name).fields:
+        return f" ({name} has no settings)"
+    return f" (it needs --techniques {name})"
 
 
 def _value(field: Field, text: Text) -> Any:

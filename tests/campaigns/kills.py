@@ -37,6 +37,8 @@ CONFIGURATIONS = (
     START,
     f"{START} --seeds 0 1 2 --bonus rnd",
     f"{START} --start random --offline-updates 600",
+    f"{START} --seeds 0 1 --planner explorer --freeze-buffer-after 160",
+    f"{BOX} {START} --learner sac --planner explorer --planner.bonus ensemble",
     "--start none --decay constant",
     f"{START} --gate episode --decay performance",
     f"{START} --sampling symmetric --store learner",

@@ -47,8 +47,9 @@ def batches(box: bool, n: int) -> list[Batch]:
 @needs_compiler
 @pytest.mark.parametrize(
     ("name", "box"),
-    [("dqn", False), pytest.param("td3bc", True, marks=pytest.mark.slow)],
+    [("dqn", False), ("td3bc", True)],
 )
+@pytest.mark.slow
 def test_compiled_updates_are_the_updates_as_written(name: str, box: bool):
     settings = {"schedule": "linear", "schedule_updates": 10, "grad_clip": 1.0}
     written, compiled = make(name, box, **settings), make(name, box, **settings)

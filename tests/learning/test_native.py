@@ -26,8 +26,8 @@ KINDS = [
     if ("box" if box else "discrete") in plugins.make("learner", name).kinds
 ]
 
-# of box actions, those whose losses are the most different
-QUICK = [kind for kind in KINDS if not kind[1] or kind[0] in ("bcq", "cql", "td3bc")]
+# learners whose losses are the most different; the others are slow
+QUICK = (("bc", False), ("dqn", False), ("iql", False), ("cql", True), ("td3bc", True))
 
 
 def make(name: str, box: bool, seeds: tuple[int, ...] = (0, 1), **settings) -> Learner:

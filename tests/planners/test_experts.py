@@ -1384,6 +1384,7 @@ def test_statistics_that_lie_beside_a_zip_are_hinted_at(place, tmp_path, capsys)
 # --- learning ---
 
 
+@pytest.mark.slow
 def test_a_q_network_learns_to_balance_a_pole_up_to_a_level(tmp_path):
     quick: dict[str, Any] = {
         "hidden": (64, 64),

@@ -327,7 +327,7 @@ def test_shooting_changes_its_action_only_where_that_pays():
     assert not before.any()  # the reward is beyond the horizon
     assert (at_stake > 0).all()
     assert not after.any()
-    # what is begun early is gone on with
+    assert (seen[0] > 0).all()  # as early as it is seen
     changes = np.diff(np.concatenate([before, seen, at_stake]), axis=0) != 0
     assert changes.sum(0).tolist() == [1] * 10
 

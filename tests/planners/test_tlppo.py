@@ -323,6 +323,7 @@ def successes(
     return planned.success, planned.length, straight.success
 
 
+@pytest.mark.slow
 def test_it_evades_a_slow_predator():
     success, length, _ = successes(20, max_steps=60)
     assert success.mean() >= 0.85

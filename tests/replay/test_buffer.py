@@ -511,7 +511,7 @@ def assert_drawn(
     ("capacity", "rows", "store", "seeds", "actions"),
     [
         (6, 3, "some", (0, 1), 1 << 24),
-        (17, 3, "some", (0, 1, 2), 0),
+        pytest.param(17, 3, "some", (0, 1, 2), 0, marks=pytest.mark.slow),
         pytest.param(16, 4, "all", (0,), 0, marks=pytest.mark.slow),
         (16, 4, "all", (0, 1), 1 << 24),
         pytest.param(9, 2, "planner", (0,), 1 << 24, marks=pytest.mark.slow),
@@ -732,12 +732,12 @@ def screen_spec(depth: int) -> Spec:
 @pytest.mark.parametrize(
     ("depth", "capacity", "rows", "seeds", "store", "ends", "run_out"),
     [
-        (4, 60, 1, (0,), 1.0, 0.02, False),
+        pytest.param(4, 60, 1, (0,), 1.0, 0.02, False, marks=pytest.mark.slow),
         (4, 60, 3, (0, 1, 2), 1.0, 0.03, False),
-        (4, 12, 6, (5,), 1.0, 0.6, False),
+        pytest.param(4, 12, 6, (5,), 1.0, 0.6, False, marks=pytest.mark.slow),
         # so many beginnings that there are too few frames for all transitions
         (4, 90, 2, (0, 1), 0.8, 0.3, True),
-        (3, 150, 1, (0, 1), 1.0, 0.6, True),
+        pytest.param(3, 150, 1, (0, 1), 1.0, 0.6, True, marks=pytest.mark.slow),
         (1, 20, 2, (0, 1), 0.9, 0.1, True),
     ],
 )

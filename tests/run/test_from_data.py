@@ -106,12 +106,12 @@ def test_a_world_that_is_not_installed_is_trained_on(tmp_path: Path, capsys: Any
     assert "120 offline updates" in capsys.readouterr().out
     out = tmp_path / "policy.cur"
     with pytest.raises(SystemExit):
-        export.main([str(folder), str(out)])
-    assert "no policy 'best'; there are: last" in capsys.readouterr().err
-    export.main([str(folder), str(out), "--which", "last"])
+        export.main([str(folder), str(out), "--which", "best"])
+    assert "has no best policy; it has: last" in capsys.readouterr().err
+    export.main([str(folder), str(out)])
     captured = capsys.readouterr()
-    assert "agrees with the run's policy on 1,000 of 1,000" in captured.out
-    assert "cannot be played: its policy is checked on random obs" in captured.err
+    assert "agrees with the original on 1,000 of 1,000" in captured.out
+    assert "random, as its world is not at hand" in captured.out
     with (folder / "progress.csv").open(newline="") as file:
         assert list(csv.DictReader(file)) == []
     opened = Run.open(folder)

@@ -330,6 +330,7 @@ def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return python
 
 
+@pytest.mark.slow
 def test_an_installed_package_brings_a_planner_under_its_name(
     scratch: Path, tmp_path: Path
 ):
