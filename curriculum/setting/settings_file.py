@@ -4,7 +4,9 @@ A settings file is one flat mapping. Anchors, aliases, tags and nested values ar
 refused at once, so that reading takes time and memory in proportion to the file.
 """
 
+import re
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,9 @@ import yaml
 
 LARGEST = 256 * 1024  # bytes
 NULLS = ("", "~", "null", "Null", "NULL")  # without quotes
+
+BOUNDARY = re.compile(r"\n(?=[^\s#-])")  # before the line of a setting
+MOST_KEPT = 50_000  # settings
 
 # the words of each setting, by name with underscores for dashes; None: null
 Written = dict[str, list[str] | None]
@@ -25,6 +30,24 @@ def read(path: Path, flag: str = "--config") -> Written:
     except (yaml.YAMLError, ValueError, OSError) as error:
         reason = _reason(error)
         raise ValueError(f"{flag} {path}: {reason}") from None
+
+
+def read_again(path: Path, flag: str = "--config") -> Written:
+    """Read one of many similar settings files, as `read` does: a setting that is
+    written as in an earlier one is not parsed again."""
+    try:
+        entries = [_read_entry(lines) for lines in BOUNDARY.split(_text(path))]
+        written = {name: words for entry in entries for name, words in entry.items()}
+        if len(written) == sum(map(len, entries)):
+            return written
+    except (yaml.YAMLError, ValueError, OSError):
+        pass
+    return read(path, flag)  # says what is wrong
+
+
+@lru_cache(MOST_KEPT)
+def _read_entry(lines: str) -> Written:
+    return _read_events(_events(lines))
 
 
 def _reason(error: Exception) -> str:
