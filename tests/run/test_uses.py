@@ -6,7 +6,6 @@ import os
 import shutil
 import signal
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -64,7 +63,7 @@ def stopped(kind: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return path
 
 
-def use(kind: str, given: Path, out: Path) -> dict[str, Any]:
+def use(kind: str, given: Path, out: Path) -> list[list[float]]:
     """Do everything that can be done with a run or a file; returns its returns."""
     few = ["--episodes", "2"]
     evaluate.main([str(given), *few, "--out", str(out / "evaluated")])
@@ -82,7 +81,8 @@ def use(kind: str, given: Path, out: Path) -> dict[str, Any]:
     for suffix in (".cur", ".onnx"):
         export.main([str(given), str(out / f"policy{suffix}"), *last_of(given)])
     played = json.loads((out / "evaluated" / "evaluation.json").read_text())
-    return played["players"][0]["episodes"]["return"]
+    returns: list[list[float]] = played["players"][0]["episodes"]["return"]
+    return returns
 
 
 def last_of(given: Path) -> list[str]:
