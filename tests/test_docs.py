@@ -53,7 +53,13 @@ PLUGINS = {
 }
 
 
-@pytest.mark.parametrize("file", PLUGINS)
+@pytest.mark.parametrize(
+    "file",
+    [
+        pytest.param(file, marks=pytest.mark.slow if number % 2 else ())
+        for number, file in enumerate(PLUGINS)
+    ],
+)
 def test_every_plugin_of_the_guide_trains_from_a_folder_outside(
     file: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
