@@ -18,7 +18,8 @@ from curriculum.run.lock import InUse, Lock, is_held
 from curriculum.setting import settings_file
 from curriculum.setting.config import Config, flat
 
-OF_IQL = {"learner": "iql", "learner.expectile": 0.7}
+OF_IQL: dict[str, Any] = {"learner": "iql", "learner.expectile": 0.7}
+OF_HOPPER: dict[str, Any] = {"env": "gym", "env.id": "Hopper-v5"}
 
 
 def record(kind: str, step: int, **values: Any) -> str:
@@ -117,7 +118,7 @@ def test_results_are_sorted_from_the_largest_on_and_unknown_last(parent, capsys)
 
 
 def test_a_world_is_named_as_train_names_it(parent, capsys):
-    add_run(Path("runs/hop"), env="gym", **{"env.id": "Hopper-v5"})
+    add_run(Path("runs/hop"), **OF_HOPPER)
     assert listed(capsys, "--env", "Hopper-v5") == ["hop"]
     assert listed(capsys, "--env", "gridworld") == ["a", "b", "c"]
     message = refused(capsys, "--env", "gridwrold")
