@@ -40,8 +40,12 @@ if TYPE_CHECKING:
 
 # settings of a learner that the run has made already, in the batches that it shares
 OF_BATCHES = ("batch_size", "n_step", "discount", "reward_shift")
-# settings of a learner that need what the explorer does not have: labels, or a start
-WITHOUT_USE = ("label_weight", "label_margin", "return_range")
+# settings of a learner that need what the explorer does not have, labels or a start, or
+# that say how it acts, which an explorer does in its own way
+WITHOUT_USE = (
+    *("label_weight", "label_margin", "return_range"),
+    *("selection", "exploration_floor"),
+)
 
 
 @dataclass(kw_only=True)
@@ -60,7 +64,7 @@ class Explorer(Planner):
     bonus_settings: tuple[str, ...] = ()
     # of the bonus beside the reward of the world: towards 0 it soon repeats what is
     # rewarded, if it is large it goes on looking elsewhere
-    weight: float = 1.0
+    weight: float = 2.0
     # whether the bonus is its only reward: it explores everything, the goal or not
     unsupervised: bool = False
     # how it learns; empty: dqn for discrete actions, sac for those of a box

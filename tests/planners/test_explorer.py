@@ -56,8 +56,9 @@ def small(**changes: Any) -> Config:
     return Config(**(defaults | changes))
 
 
-@pytest.mark.parametrize("world", [WORLD, Pendulum()])
-@pytest.mark.parametrize("bonus", ["rnd", "ensemble"])
+@pytest.mark.parametrize(
+    ("world", "bonus"), [(WORLD, "rnd"), (WORLD, "counts"), (Pendulum(), "ensemble")]
+)
 def test_an_explorer_that_learns_keeps_the_contract_of_planners(world, bonus):
     explorer = Explorer(bonus=bonus, learner_settings=SMALL)
     report = contract.check_planner(explorer, world, steps=8)
@@ -74,7 +75,7 @@ def test_it_is_paid_weight_times_the_bonus_beside_the_reward(unsupervised, expec
         bonus_settings=("coef=3",),
         weight=1.5,
         unsupervised=unsupervised,
-        learning_rate=0.02,
+        learning_rate=0.05,
     )
     assert isinstance(explorer.novelty, Counts)
     explorer.novelty.visits[:] = [[1], [9]]  # bonuses of 3 and of 1, also late in a run
@@ -83,7 +84,7 @@ def test_it_is_paid_weight_times_the_bonus_beside_the_reward(unsupervised, expec
         reward=torch.full_like(found.reward, -1.0),
         discount=torch.zeros_like(found.discount),
     )
-    for _ in range(200):
+    for _ in range(100):
         explorer.observe(batch, 50_000, np.ones(2, bool))
     values = explorer.own.action_value(found.obs.numpy(), found.action.numpy())
     np.testing.assert_allclose(values.mean(1), expected, atol=0.1)
@@ -94,9 +95,9 @@ def test_a_seed_that_has_not_learnt_acts_at_random_and_one_that_has_by_its_value
     learnt = np.array([False, True])
     explorer.observe(random_batch(spec_of(WORLD), SEEDS, 0), 0, learnt)
     everyone = np.arange(rows.count)
-    actions = np.array([explorer.act(rows.obs, everyone) for _ in range(500)])
-    shares = np.bincount(actions[:, :3].ravel(), minlength=5) / 1500
-    np.testing.assert_allclose(shares, 0.2, atol=0.04)
+    actions = np.array([explorer.act(rows.obs, everyone) for _ in range(200)])
+    shares = np.bincount(actions[:, :3].ravel(), minlength=5) / 600
+    np.testing.assert_allclose(shares, 0.2, atol=0.06)
     every = np.broadcast_to(rows.obs[:1], (2, 3, 2))
     assert (actions[:, 3:] == explorer.own.act(every)[1]).all()
 
@@ -126,7 +127,7 @@ def test_the_learner_is_the_same_as_without_an_explorer_that_never_acts(
 ):
     policies, values = [], []
     for name in ("explorer", "random"):
-        config = small(start="none", decay=Constant(value=0.0))
+        config = small(start="none", decay=Constant(value=0.0), steps=96)
         if name == "random":
             config.planner = "random"
         records = list(train(config, tmp_path / name))
