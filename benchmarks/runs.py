@@ -3,16 +3,17 @@
     python benchmarks/runs.py --runs 2000
 
 Makes the folders of runs in a temporary folder: settings as `train` writes them, with
-other learners, decays and seeds from run to run, some hundred records of five seeds, and
-a checkpoint of 64 MiB without content. Half of the runs are finished, one in a hundred
-is damaged. Every round starts the command anew, with the files in the cache of the
-operating system. Printed are medians with the least and the largest, and the seconds of
-an interpreter that imports the command and ends.
+other learners, decays and learning rates from run to run, 160 records of five seeds,
+and a checkpoint of 64 MiB without content. Half of the runs are finished, one in a
+hundred is damaged. Every round starts the command anew, with the files in the cache of
+the operating system. Printed are medians with the least and the largest, and the
+seconds of an interpreter that imports the command and ends.
 """
 
 import argparse
 import json
 import os
+import re
 import resource
 import statistics
 import subprocess
@@ -21,14 +22,16 @@ import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from curriculum.run.folders import finish, write
+import yaml
+
 from curriculum.setting.config import Config, flat
 
 LEARNERS = ("dqn", "iql", "cql", "bc")
 DECAYS = ("exponential", "linear", "constant")
 SEEDS = tuple(range(5))
+RATE = re.compile(r"learner\.learning_rate: \S+")
 RECORDS = 160  # of each run
 CHECKPOINT = 64 * 1024 * 1024  # bytes
 DAMAGED = 100  # one run in so many
@@ -52,35 +55,42 @@ class Cost(NamedTuple):
 
 def make(parent: Path, runs: int) -> None:
     """Make the folders of so many runs."""
+    kinds = [
+        flat(Config(learner=learner, decay=decay, seeds=SEEDS, steps=20_000))
+        for learner in LEARNERS
+        for decay in DECAYS
+    ]
+    texts = [yaml.safe_dump(settings, sort_keys=False) for settings in kinds]
+    result = _result()
     for number in range(runs):
-        learner = LEARNERS[number % len(LEARNERS)]
-        decay = DECAYS[number // len(LEARNERS) % len(DECAYS)]
-        config = Config(learner=learner, decay=decay, seeds=SEEDS, steps=20_000)
-        settings = flat(config) | {"learner.learning_rate": 0.0001 * (number % 50 + 1)}
-        make_run(parent / "gridworld" / f"run-{number}", settings, number)
+        rate = f"learner.learning_rate: {0.0001 * (number % 50 + 1):g}"
+        settings = RATE.sub(rate, texts[number % len(texts)])
+        folder = parent / "gridworld" / f"run-{number}"
+        make_run(folder, settings if number % DAMAGED else "learner: [", number)
+        if number % 2:
+            (folder / "result.json").write_text(result)
 
 
-def make_run(folder: Path, settings: dict[str, Any], number: int) -> None:
-    """Make the folder of one run."""
+def make_run(folder: Path, settings: str, number: int) -> None:
+    """Make the folder of one run that is not finished."""
     checkpoint = folder / "checkpoints" / "step-000020000" / "arrays.safetensors"
     checkpoint.parent.mkdir(parents=True)
     with checkpoint.open("wb") as file:
         file.truncate(CHECKPOINT)
-    write(folder / "config.yaml", settings)
+    (folder / "config.yaml").write_text(settings)
     (folder / ".lock").touch()
-    kinds = list(TAGS)
     lines = []
-    for index in range(RECORDS):
-        kind = kinds[index % len(kinds)]
-        values = {tag: [number + seed / 7 for seed in SEEDS] for tag in TAGS[kind]}
-        record = {"kind": kind, "step": 125 * index, "time": 0.0, "values": values}
+    for kind, tags in TAGS.items():
+        values = {tag: [number + seed / 7 for seed in SEEDS] for tag in tags}
+        record = {"kind": kind, "step": 20_000, "time": 0.0, "values": values}
         lines.append(json.dumps(record) + "\n")
-    (folder / "metrics.jsonl").write_text("".join(lines))
-    if number % 2:
-        final = {f"final/tag_{tag}": list(SEEDS) for tag in range(40)}
-        finish(folder, settings, {"final": final})
-    if number % DAMAGED == 0:
-        (folder / "config.yaml").write_text("learner: [")
+    (folder / "metrics.jsonl").write_text("".join(lines) * (RECORDS // len(TAGS)))
+
+
+def _result() -> str:
+    values = {f"final/tag_{tag}": list(SEEDS) for tag in range(40)}
+    content = {"finished": 0.0, "seeds": SEEDS, "steps": 20_000, "values": values}
+    return json.dumps(content, indent=1)
 
 
 # --- measuring ---

@@ -16,17 +16,17 @@ import sys
 import textwrap
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from curriculum import train
 from curriculum.files import write_text
+from curriculum.report import columns
+from curriculum.report.columns import Column
+from curriculum.run import catalogue, query
+from curriculum.run.catalogue import Entry
+from curriculum.run.query import Value
 from curriculum.setting.command_line import Command, Words
 from curriculum.setting.description import Field
-
-if TYPE_CHECKING:
-    from curriculum.report.columns import Column
-    from curriculum.run.catalogue import Entry
-    from curriculum.run.query import Value
 
 PROG = "python -m curriculum.runs"
 # columns before those of settings that differ; the second one where the first is empty
@@ -67,8 +67,6 @@ def main(argv: list[str] | None = None) -> None:
 
 def prepare(words: Words) -> Callable[[], None]:
     """Find the runs, and check what is asked of them."""
-    from curriculum.run import catalogue, query
-
     own = words.own
     if own["limit"] < 0:
         raise ValueError(f"--limit must be at least 0, got {own['limit']}")
@@ -109,7 +107,7 @@ def _csv_file(given: str) -> Path | None:
 class Listing(NamedTuple):
     """What is to be shown."""
 
-    entries: "Sequence[Entry]"
+    entries: Sequence[Entry]
     chosen: int  # runs for which the conditions hold
     found: int  # runs in the folders
     asked: Sequence[str]  # names in conditions and in the order
@@ -117,8 +115,6 @@ class Listing(NamedTuple):
 
 def show(listing: Listing, file: Path | None) -> None:
     """Print the table, and write the file if there is one."""
-    from curriculum.report import columns
-
     if file is not None:
         write_text(file, csv_text(listing.entries))
     if not listing.entries:
@@ -157,11 +153,9 @@ def _runs(count: int) -> str:
 # --- columns ---
 
 
-def _columns(listing: Listing) -> "list[Column]":
+def _columns(listing: Listing) -> list[Column]:
     """The table: what all runs have, what was asked for, scores, settings that differ,
     further results."""
-    from curriculum.run import query
-
     entries = listing.entries
     titles = ["name", "state", "step"]
     if any(entry.updates for entry in entries):
@@ -177,14 +171,12 @@ def _columns(listing: Listing) -> "list[Column]":
     ]
 
 
-def _is_known(key: str, entries: "Sequence[Entry]") -> bool:
+def _is_known(key: str, entries: Sequence[Entry]) -> bool:
     """Whether some run has a value of this name."""
-    from curriculum.run import query
-
     return any(query.text_of(query.value_of(entry, key)) for entry in entries)
 
 
-def differing(entries: "Sequence[Entry]") -> list[str]:
+def differing(entries: Sequence[Entry]) -> list[str]:
     """The settings in which runs that have them differ, in the order of config.yaml."""
     values: dict[str, set[str]] = {}
     for entry in entries:
@@ -193,14 +185,12 @@ def differing(entries: "Sequence[Entry]") -> list[str]:
     return [name for name, different in values.items() if len(different) > 1]
 
 
-def _column(title: str, values: "Sequence[Value]") -> "Column":
-    from curriculum.report.columns import Column
-
+def _column(title: str, values: Sequence[Value]) -> Column:
     cells = [_cell(title, value) for value in values]
     return Column(title, cells, is_number=all(map(_is_number, values)))
 
 
-def _is_number(value: "Value") -> bool:
+def _is_number(value: Value) -> bool:
     try:
         float(value or 0)
     except ValueError:
@@ -208,10 +198,8 @@ def _is_number(value: "Value") -> bool:
     return True
 
 
-def _cell(title: str, value: "Value") -> str:
+def _cell(title: str, value: Value) -> str:
     """A value for the table: results are rounded, settings are as they are written."""
-    from curriculum.run import query
-
     if not isinstance(value, int | float) or math.isnan(value):
         return query.text_of(value) or "-"
     if isinstance(value, int) or abs(value) >= 100:
@@ -219,10 +207,8 @@ def _cell(title: str, value: "Value") -> str:
     return f"{value:.2f}"
 
 
-def csv_text(entries: "Sequence[Entry]") -> str:
+def csv_text(entries: Sequence[Entry]) -> str:
     """One line for each run, with every setting and every figure of any of them."""
-    from curriculum.run import query
-
     rest = [name for name in query.names(entries) if name not in FIRST_OF_CSV]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")

@@ -62,4 +62,6 @@ def cut(text: str, most: int) -> str:
 
 def printable(text: str) -> str:
     """A text whose control characters, which could move the cursor, are replaced."""
+    if text.isprintable():
+        return text
     return "".join(letter if letter.isprintable() else "?" for letter in text)

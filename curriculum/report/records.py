@@ -1,9 +1,8 @@
 """Read the lines of `metrics.jsonl`, and records from them."""
 
 import json
-import re
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -11,7 +10,7 @@ from curriculum.types import Record
 
 FIRST_READ = 16 * 1024  # bytes of the end of a file
 MOST_READ = 1024 * 1024
-BEGINNING = re.compile(rb'\{"kind": "(\w+)"')  # of a line, as it is written
+EVALUATION = b'{"kind": "evaluate"'  # begins a line
 
 
 def read_records(path: Path) -> list[dict[str, Any]]:
@@ -27,51 +26,45 @@ def read_records(path: Path) -> list[dict[str, Any]]:
     return records
 
 
-def read_newest(path: Path) -> dict[str, dict[str, Any]]:
-    """Read the newest record of each kind, the newest kind first, from the end of a
-    file, back to its last evaluation but one; of a long file the last MiB at most.
+class Newest(NamedTuple):
+    """What stands at the end of a file of records; None where nothing does."""
+
+    record: dict[str, Any] | None
+    evaluation: dict[str, Any] | None
+
+
+def read_newest(path: Path) -> Newest:
+    """Read the newest record and the newest evaluation from the end of a file: of a
+    long one, the last MiB at most.
 
     ValueError if one of them is no record."""
-    size = path.stat().st_size
     length = FIRST_READ
-    while True:
-        lines = _last_lines(path, size, length)
-        evaluations = sum(line.startswith(b'{"kind": "evaluate"') for line in lines)
-        if evaluations > 1 or length >= min(size, MOST_READ):
-            break
-        length *= 4
-    newest: dict[str, dict[str, Any]] = {}
-    evaluations = 0
-    for line in reversed(lines):
-        kind = _kind(line, path)
-        evaluations += kind == "evaluate"
-        if evaluations > 1:
-            break
-        if kind not in newest:
-            newest[kind] = _read(line, f"{path} is damaged near its end")
-    return newest
-
-
-def _last_lines(path: Path, size: int, length: int) -> list[bytes]:
-    """The lines among the last bytes of a file that are written from their beginning to
-    their end."""
-    start = max(0, size - length)
     with path.open("rb") as file:
-        file.seek(start)
-        lines = file.read(size - start).splitlines(keepends=True)
+        size = file.seek(0, 2)
+        while True:
+            start = max(0, size - length)
+            file.seek(start)
+            lines = _whole_lines(file.read(size - start), start)
+            evaluations = [line for line in lines if line.startswith(EVALUATION)]
+            if evaluations or start == 0 or length >= MOST_READ:
+                break
+            length *= 4
+    problem = f"{path} is damaged near its end"
+    evaluation = _read(evaluations[-1], problem) if evaluations else None
+    if lines[-1:] == evaluations[-1:]:
+        return Newest(evaluation, evaluation)
+    return Newest(_read(lines[-1], problem), evaluation)
+
+
+def _whole_lines(content: bytes, start: int) -> list[bytes]:
+    """The lines that are written from their beginning to their end, of what a file has
+    from `start` on."""
+    lines = content.splitlines(keepends=True)
     if start:
         del lines[:1]
     if lines and not lines[-1].endswith(b"\n"):
         lines.pop()
     return lines
-
-
-def _kind(line: bytes, path: Path) -> str:
-    beginning = BEGINNING.match(line)
-    if beginning:
-        return beginning[1].decode()
-    kind: str = _read(line, f"{path} is damaged near its end")["kind"]
-    return kind
 
 
 def record_of(line: dict[str, Any]) -> Record:

@@ -1,7 +1,7 @@
 """Runs in folders: their settings, newest figures and state, without big files.
 
 Of a run, `config.yaml`, `result.json` and the end of `metrics.jsonl` are read, and
-nothing is written. Torch is not imported.
+nothing is written or unpickled. Torch is not imported.
 """
 
 import math
@@ -12,7 +12,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple, get_args
 
-from curriculum.report.records import read_newest
+from curriculum.report.records import Newest, read_newest
 from curriculum.run.contents import (
     RECORDS,
     RESULT,
@@ -39,8 +39,8 @@ class Entry(NamedTuple):
     state: State
     written: float  # seconds since 1970: when it was finished or last written to
     settings: Mapping[str, str] = NOTHING  # as they are written as flags
-    # newest values by tag, means over seeds; nan where one is not finite
-    figures: Mapping[str, float] = NOTHING
+    # columns by tag, a value for each seed: of the newest evaluation and of the result
+    figures: Mapping[str, Sequence[float | None]] = NOTHING
     step: int | None = None  # None before the first record
     updates: int | None = None  # of the offline phase, while it is the newest
     problem: str = ""  # of a damaged run
@@ -81,9 +81,10 @@ def _search(folder: Path, seen: set[tuple[int, int]], depth: int) -> Iterator[En
     there are."""
     try:
         status = folder.stat()
-        if (status.st_dev, status.st_ino) in seen:
+        place = (status.st_dev, status.st_ino)
+        if place in seen:
             return
-        seen.add((status.st_dev, status.st_ino))
+        seen.add(place)
         with os.scandir(folder) as found:
             inside = {entry.name: entry for entry in found}
         if SETTINGS in inside or RECORDS in inside:
@@ -132,12 +133,10 @@ def _damaged(
 
 
 def _read_settings(folder: Path) -> dict[str, str]:
-    found = settings_file.read_again(folder / SETTINGS, flag="the settings")
-    return {
-        name: "none" if words is None else " ".join(words)
-        for name, words in found.items()
-        if name not in OF_PATH
-    }
+    found = settings_file.read_texts(folder / SETTINGS, flag="the settings")
+    for name in OF_PATH:
+        found.pop(name, None)
+    return found
 
 
 def _read_run(
@@ -146,39 +145,42 @@ def _read_run(
     """Read the figures of a run; ValueError says what is damaged."""
     # as long as a resumed run repeats records, these are its newest ones
     records = RESUMED_RECORDS if RESUMED_RECORDS in inside else RECORDS
-    newest: list[dict[str, Any]] = []
-    written = (folder / SETTINGS).stat().st_mtime
-    if records in inside:
-        newest = list(read_newest(folder / records).values())
-        written = (folder / records).stat().st_mtime
-    figures: dict[str, float] = {}
-    for record in reversed(newest):
-        figures |= _means(record["values"], records)
-    step = newest[0]["step"] if newest else None
-    updates = newest[0].get("updates") if newest else None
-    state: State = "running" if is_held(folder) else "interrupted"
+    last = records if records in inside else SETTINGS
+    written = (folder / last).stat().st_mtime
+    newest = read_newest(folder / records) if records in inside else Newest(None, None)
+    record = newest.record or {}
+    figures: dict[str, Any] = {}
+    if newest.evaluation is not None:
+        figures |= newest.evaluation["values"]
     if RESULT in inside:
-        state = "finished"
+        state: State = "finished"
         result = read_result(folder)
-        if result is None or not newest:
+        if result is None or not record:
             raise ValueError(f"{RECORDS if result else RESULT} is damaged")
-        figures |= _means(result["values"], RESULT)
-        written = _number(result["finished"], RESULT)
+        if not _is_valid(result):
+            raise ValueError(f"{RESULT} is damaged: it is no result of a run")
+        figures |= result["values"]
+        written = float(result["finished"])
+    else:
+        state = "running" if is_held(folder) else "interrupted"
+    step = record.get("step")
+    updates = record.get("updates")
     return Entry(folder, state, written, settings, figures, step, updates)
 
 
-def _means(values: Any, file: str) -> dict[str, float]:
-    """The mean over seeds of each tag."""
+def _is_valid(result: Mapping[str, Any]) -> bool:
+    """Whether the parts of a complete result are what they should be."""
+    values = result["values"]
+    return (
+        isinstance(result["finished"], int | float)
+        and isinstance(values, dict)
+        and all(isinstance(column, list) for column in values.values())
+    )
+
+
+def mean(column: Sequence[float | None]) -> float:
+    """The mean over seeds; nan where a value is none, or not finite."""
     try:
-        return {
-            tag: math.nan if None in column else sum(column) / len(column)
-            for tag, column in values.items()
-        }
-    except (AttributeError, TypeError, ZeroDivisionError, OverflowError):
-        raise ValueError(f"{file} is damaged: its values are no numbers") from None
-
-
-def _number(value: Any, file: str) -> float:
-    if not isinstance(value, int | float):
-        raise ValueError(f"{file} is damaged: {str(value)[:40]!r} is no time")
-    return float(value)
+        return sum(column) / len(column)  # type: ignore[arg-type]
+    except (TypeError, ZeroDivisionError, OverflowError):
+        return math.nan

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from curriculum.run.catalogue import STATES, Entry
+from curriculum.run.catalogue import STATES, Entry, mean
 from curriculum.setting import plugins
 from curriculum.setting.spelling import suggestion
 
@@ -70,7 +70,8 @@ def value_of(entry: Entry, key: str) -> Value:
         return own
     if key in entry.settings:
         return entry.settings[key]
-    return entry.figures.get(key)
+    column = entry.figures.get(key)
+    return None if column is None else mean(column)
 
 
 def text_of(value: Value) -> str:

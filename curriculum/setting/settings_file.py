@@ -32,22 +32,33 @@ def read(path: Path, flag: str = "--config") -> Written:
         raise ValueError(f"{flag} {path}: {reason}") from None
 
 
-def read_again(path: Path, flag: str = "--config") -> Written:
-    """Read one of many similar settings files, as `read` does: a setting that is
-    written as in an earlier one is not parsed again."""
+def read_texts(path: Path, flag: str = "--config") -> dict[str, str]:
+    """Read one of many similar settings files, with what `read` refuses refused: every
+    value as one text, "none" for null.
+
+    A setting that is written as in an earlier file is not parsed again."""
+    texts: dict[str, str] = {}
     try:
-        entries = [_read_entry(lines) for lines in BOUNDARY.split(_text(path))]
-        written = {name: words for entry in entries for name, words in entry.items()}
-        if len(written) == sum(map(len, entries)):
-            return written
+        entries = BOUNDARY.split(_text(path))
+        for lines in entries:
+            texts |= _read_entry(lines)
     except (yaml.YAMLError, ValueError, OSError):
-        pass
-    return read(path, flag)  # says what is wrong
+        entries = []
+    if len(texts) == len(entries) > 0:
+        return texts
+    return _joined(read(path, flag))  # says what is wrong
 
 
 @lru_cache(MOST_KEPT)
-def _read_entry(lines: str) -> Written:
-    return _read_events(_events(lines))
+def _read_entry(lines: str) -> dict[str, str]:
+    return _joined(_read_events(_events(lines)))
+
+
+def _joined(written: Written) -> dict[str, str]:
+    return {
+        name: "none" if words is None else " ".join(words)
+        for name, words in written.items()
+    }
 
 
 def _reason(error: Exception) -> str:
