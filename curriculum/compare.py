@@ -3,9 +3,10 @@
     python -m curriculum.compare --start expert random --seeds 0 1 2 3 4
 
 Any flag of `curriculum.train` may take several values, and every combination is an arm;
-`--arm "NAME: FLAGS"` is one by hand; `--with RUN` adds a finished run. All arms share
-seeds and evaluation episodes, so differences are paired. The same command goes on with
-a comparison that was interrupted; arms that are finished are not trained again.
+`--arm "NAME: FLAGS"` is one by hand; `--with RUN` adds a finished run, and
+`--only-plot RUN RUN` compares finished runs alone. All arms share seeds and evaluation
+episodes, so differences are paired. The same command goes on with a comparison that was
+interrupted; arms that are finished are not trained again.
 `--study NAME` makes the comparisons of a study (`--study list` prints all), or gathers
 comparisons in a folder of this name.
 """
@@ -46,10 +47,11 @@ def main(argv: list[str] | None = None) -> None:
     trust = trusting_words(argv)
     with train.signals() as stop, Progress().following(stop) as progress, trust:
         try:
-            found = studies.find(argv)
+            wanted, words = options.read(argv)
+            found = [] if wanted.only_plot else studies.find(argv)
             if found:
                 work.do_studies(found, argv, stop, progress)
-            elif arms.names_only_finished_runs(options.read(argv)[1]):
+            elif wanted.only_plot or arms.names_only_finished_runs(words):
                 compare_finished(argv)
             else:
                 work.do(argv, stop, progress)
@@ -322,13 +324,17 @@ def compare_finished(argv: list[str]) -> Path:
     from curriculum.comparison import plan, report
     from curriculum.report.curves import read_curve
     from curriculum.run import folders
+    from curriculum.run.contents import by_name
 
     wanted, words = options.read(argv)
     given = {flag.name: flag.values for flag in flags.scan(words)}
-    runs = arms.parse(words).finished
-    curves = {run.name: read_curve(run) for run in runs}
+    others = [f"--{name}" for name in given if name not in arms.OF_FINISHED]
+    if others:
+        raise ValueError(f"--only-plot trains nothing; leave out {' '.join(others)}")
+    runs = [Path(run) for run in (*wanted.only_plot, *given.get("with", ()))]
+    curves = {name: read_curve(run) for name, run in by_name(runs).items()}
     if len(curves) < 2:
-        raise ValueError("give at least two runs of different names by --with")
+        raise ValueError("give at least two runs by --only-plot or --with")
     first = next(iter(curves.values()))
     plan.check_pairs(curves, first.seeds, first.episodes)
     plan.require_tags(curves, wanted.terms)

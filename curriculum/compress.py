@@ -1,6 +1,7 @@
-"""Compress the policies of a run, measure every variant, and pick one.
+"""Compress policies of a run or a file, measure every variant, and pick one.
 
     python -m curriculum.compress RUN --techniques quantize distil+quantize --out DIR
+    python -m curriculum.compress FILE.cur --out DIR
 
 Without `--techniques` these are the run's own, or one of each kind. The file picked is
 the smallest within `--max-bytes`, `--max-latency-us` and `--min-return-share`.
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from curriculum.report.compression_choice import Choice, Limits
     from curriculum.report.compression_table import Variant
     from curriculum.run.compressing import Outcome, Task
-    from curriculum.run.opened import OpenedRun
+    from curriculum.run.trained import Trained
 
 PROG = "python -m curriculum.compress"
 RESULT = "compression.json"
@@ -53,7 +54,12 @@ FIELDS = (
         "seed of the first episode, the others follow; without it that of final "
         "evaluations, 1,000,000; those from 0 on chose the best policy",
     ),
-    Field("policy", Literal["last", "best"], "last", "which policy of the run"),
+    Field(
+        "policy",
+        Literal["last", "best"] | None,
+        None,
+        "which policy of the run; default: the last one",
+    ),
     Field(
         "shares",
         tuple[str, ...],
@@ -107,27 +113,25 @@ def prepare(words: Words) -> Callable[[], None]:
     """Check what is to be compressed."""
     from curriculum.report.compression_choice import Limits
     from curriculum.run.compressing import Task
-    from curriculum.run.diagnosis import is_playable
-    from curriculum.run.opened import OpenedRun
+    from curriculum.run.trained import chosen, is_playable, open_trained, require_run
 
-    [folder] = map(Path, words.positional)
-    run = OpenedRun(folder)
-    if not is_playable(run):
+    [path] = map(Path, words.positional)
+    trained = open_trained(path)
+    own, asked = _settings(words, trained)
+    if not is_playable(trained):
         raise ValueError(
-            f"the world of {folder} is known from its data alone and cannot be played, "
+            f"the world of {path} is known from its data alone and cannot be played, "
             "so there is no return to compare"
         )
-    own, chosen = _settings(words, run)
-    if own["policy"] not in run.weights:
-        raise ValueError(
-            f"{folder} has no policy {own['policy']!r}; give --policy last"
-        )
+    if own["shares"]:
+        require_run(trained, "--shares")
+    own["policy"] = chosen(trained, own["policy"], "last")
     task = Task(
-        run=run,
+        trained=trained,
         which=own["policy"],
-        techniques=[techniques.make(choice) for choice in chosen],
+        techniques=[techniques.make(choice) for choice in asked],
         shares=_shares(own["shares"]),
-        episodes=_episodes(own["episodes"], own["first_episode"], run),
+        episodes=_episodes(own["episodes"], own["first_episode"], trained),
     )
     limits = Limits(
         max_bytes=_limit(own, "max_bytes"),
@@ -140,13 +144,13 @@ def prepare(words: Words) -> Callable[[], None]:
             f"{limits.min_return_share:g}"
         )
     settings = {name: own[name] for name in own if name != "out"}
-    settings["techniques"] = [techniques.name_of(choice) for choice in chosen]
-    settings |= techniques.flat(chosen)
+    settings["techniques"] = [techniques.name_of(choice) for choice in asked]
+    settings |= techniques.flat(asked)
     order = Order(task, limits, settings, _out(own["out"]), words.text.strip())
     return lambda: compress(order)
 
 
-def _settings(words: Words, run: "OpenedRun") -> tuple[dict[str, Any], Sequence[Any]]:
+def _settings(words: Words, trained: "Trained") -> tuple[dict[str, Any], Sequence[Any]]:
     """The command's own settings and the techniques: by flags, by the file that
     --config names, by the run."""
     given = {flag.name: flag.values for flag in words.plugins if flag.name != "trust"}
@@ -162,14 +166,14 @@ def _settings(words: Words, run: "OpenedRun") -> tuple[dict[str, Any], Sequence[
         for name, texts in written.items():
             if name.partition(".")[0] in groups and texts is not None:
                 settings[name.replace("_", "-")] = texts
-    if not chosen and not run.config.techniques:
+    if not chosen and not trained.config.techniques:
         chosen = list(COMPARED)
-    line = ["--config", str(run.folder / SETTINGS)]
+    line = []
     if chosen:
         line += ["--techniques", *chosen]
     for name, texts in (settings | given).items():
         line += [f"--{name}", *texts]
-    return own, flags.read(line, PROG).config.techniques
+    return own, trained.config_with(line).techniques
 
 
 def _own_of_file(
@@ -216,9 +220,9 @@ def _limit(own: Mapping[str, Any], name: str) -> float:
     return float(limit)
 
 
-def _episodes(count: int | None, first: int | None, run: "OpenedRun") -> range:
+def _episodes(count: int | None, first: int | None, trained: "Trained") -> range:
     """The episodes to play, without numbers those of the run's final evaluation."""
-    final = run.final_episodes
+    final = trained.final_episodes
     count = len(final) if count is None else count
     first = final.start if first is None else first
     if not 1 <= count <= MOST_EPISODES:
@@ -319,15 +323,14 @@ def _csv(outcome: "Outcome") -> str:
 
 def _content(order: Order, outcome: "Outcome", choice: "Choice") -> dict[str, Any]:
     """Everything, as JSON can hold it."""
-    run = order.task.run
+    trained = order.task.trained
     libraries = ("planning-curriculum", "numpy", "torch")
     return {
         "command": order.command,
         "versions": {name: metadata.version(name) for name in libraries},
-        "run": str(run.folder),
-        "checkpoint": run.checkpoint.name,
+        "original": trained.about(),
         "policy": order.task.which,
-        "seeds": list(run.seeds),
+        "seeds": list(trained.seeds),
         "episodes": list(order.task.episodes),
         "settings": {name: _plain(value) for name, value in order.settings.items()},
         "random_return": _number(outcome.floor),
@@ -367,8 +370,9 @@ def _plain(value: Any) -> Any:
 
 
 COMMAND = Command(
-    "RUN [--techniques NAME...] [--max-bytes N] [--max-latency-us N] [--out DIR]",
-    "Compress the policies of a run, measure every variant, and pick one.",
+    "RUN|FILE.cur [--techniques NAME...] [--max-bytes N] [--max-latency-us N] "
+    "[--out DIR]",
+    "Compress policies of a run or a file, measure every variant, and pick one.",
     FIELDS,
     prepare,
     positional=1,

@@ -279,6 +279,23 @@ def test_compare_trains_nothing_where_only_finished_runs_are_given(
     assert "give at least two runs" in message
 
 
+def test_only_plot_compares_runs_of_the_same_name_in_different_folders(
+    capsys: pytest.CaptureFixture, compared: Compared, tmp_path: Path
+):
+    arm = compared.folder / "start-expert"
+    copy = tmp_path / "elsewhere" / "start-expert"
+    shutil.copytree(arm, copy)
+    words = ["--only-plot", str(arm), str(copy)]
+    compare.main([*words, "--runs-dir", str(tmp_path / "plots"), "--name", "both"])
+    [table] = (tmp_path / "plots").glob("*/both/table.md")
+    assert "| elsewhere/start-expert |" in table.read_text()
+    assert not list((tmp_path / "plots").glob("**/metrics.jsonl"))
+    message = refused([*words, "--learner", "iql"], capsys)
+    assert "--only-plot trains nothing; leave out --learner" in message
+    message = refused([*words, "--jobs", "2"], capsys)
+    assert "--only-plot trains nothing; leave out --jobs and --resume" in message
+
+
 def test_help_lists_the_flags_of_a_comparison(capsys: pytest.CaptureFixture):
     compare.main(["--help"])
     printed = capsys.readouterr().out

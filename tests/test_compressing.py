@@ -82,7 +82,7 @@ def test_the_original_returns_what_the_run_returned_and_files_are_policies(
     table = (out / "table.md").read_text()
     for name in names:
         assert table.count(f"| {name} ") == 2  # a line in both tables
-        assert (out / "seed5" / f"{name}.cur").is_file()
+        assert (out / "seed5" / "pruned.cur").is_file()
     assert (out / "table.csv").read_text().splitlines()[3].startswith("pruned,")
     assert (out / "pareto.png").stat().st_size > 10_000
 
@@ -104,6 +104,37 @@ def test_settings_repeat_a_table_and_flags_win(finished: Path, tmp_path: Path):
     assert [variant["name"] for variant in changed["variants"]] == ["fp32", "fp16"]
     assert len(changed["episodes"]) == 1
     assert changed["policy"] == "best"
+
+
+def test_a_file_is_compressed_as_its_run_is(
+    finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    file = finished / "seed5" / "policy-last.cur"
+    words = ["--techniques", "half", "prune", "--prune.updates", "20"]
+    words += ["--min-return-share", "0"]
+    out = tmp_path / "out"
+    found = asked(out, file, *words)
+    assert "the policy itself played" in capsys.readouterr().out
+    assert found["seeds"] == [5]
+    own = found["variants"][0]
+    assert [each["name"] for each in found["variants"]] == ["fp32", "fp16", "pruned"]
+    # the same episodes as the final ones of the run by default have the same returns
+    episodes = found["episodes"][:4]
+    finals = OpenedRun(finished).evaluate(episodes)
+    assert own["episodes"]["return"][0][:4] == finals.reward[1].tolist()
+    # random play is measured: a file does not know it
+    assert found["random_return"] is not None
+    made = curriculum.load_policy(out / "seed5" / "pruned.cur")
+    assert made.contract["trained"]["seed"] == 5
+    assert (out / "seed5" / "fp32.cur").read_bytes() == file.read_bytes()
+    says = refused(capsys, file, "--shares", "planner=1")
+    assert f"--shares is for runs, and {file} is a single policy" in says
+    says = refused(capsys, file, "--policy", "best")
+    assert "has no best policy; it has: last" in says
+    says = refused(capsys, out / "seed5" / "fp16.cur", status=1)
+    assert (
+        "holds float16 weights already; give the policy that it was made from" in says
+    )
 
 
 def test_limits_that_nothing_meets_are_named_with_the_nearest(

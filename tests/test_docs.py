@@ -8,7 +8,7 @@ from typing import NamedTuple
 import pytest
 from data_sets import data_set, episode
 
-from curriculum import collect, compress, diagnose, evaluate, export, play, train
+from curriculum import collect, compress, diagnose, evaluate, export, play, runs, train
 from curriculum.comparison import options
 from curriculum.setting import arms, command_line, flags, studies
 
@@ -53,7 +53,13 @@ PLUGINS = {
 }
 
 
-@pytest.mark.parametrize("file", PLUGINS)
+@pytest.mark.parametrize(
+    "file",
+    [
+        pytest.param(file, marks=pytest.mark.slow if number % 2 else ())
+        for number, file in enumerate(PLUGINS)
+    ],
+)
 def test_every_plugin_of_the_guide_trains_from_a_folder_outside(
     file: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
@@ -113,6 +119,8 @@ def test_every_command_of_the_documentation_is_understood(command: str, data: Pa
         command_line.read(export.COMMAND, arguments, export.PROG)
     elif module == "curriculum.play":
         command_line.read(play.COMMAND, arguments, play.PROG)
+    elif module == "curriculum.runs":
+        command_line.read(runs.COMMAND, arguments, runs.PROG)
     elif "--help" not in arguments:
         assert module == "curriculum.train"
         flags.parse(train.without_preview(arguments)[1])

@@ -99,6 +99,9 @@ NEVER = {  # modules that `--help` imports -> libraries it must not wait for
     "curriculum.compare": ("torch", "matplotlib", "stable_baselines3", "tensorboard"),
     "curriculum.play": ("torch", "pygame", "stable_baselines3", "tensorboard"),
     "curriculum.setting.flags": ("torch", "matplotlib"),
+    "curriculum.runs": ("torch", "matplotlib", "tensorboard"),
+    "curriculum.run.query": ("torch", "matplotlib"),  # its catalogue included
+    "curriculum.report.columns": ("torch", "matplotlib"),
     "curriculum.compress": ("torch", "matplotlib", "stable_baselines3"),
     "curriculum.export": ("torch", "matplotlib", "stable_baselines3"),
     "curriculum.shipping.standalone": ("torch", "gymnasium", "safetensors"),

@@ -17,6 +17,7 @@ KINDS: dict[str, Any] = {
     "reach": float,
     "study": str,
     "resume": str,
+    "only-plot": tuple[str, ...],
     "trust": bool,
 }
 HELP = {
@@ -24,6 +25,8 @@ HELP = {
     "resume auto": "go on with the newest unfinished comparison of this name, or fail "
     "if it has other arms",
     "resume FOLDER": "go on with this comparison, or report it again in other terms",
+    "only-plot RUN...": "train nothing: draw the figures and write the tables and the "
+    "report of these finished runs, whatever folders they are in",
     "equal steps|calls|seconds": "what all arms may spend: environment steps, planner "
     "calls (--planner.budget, or as many as all arms have made) or wall time (steps)",
     "measure TAG...": "compare these tags of metrics.jsonl "
@@ -55,6 +58,7 @@ class Options(NamedTuple):
     jobs: int = 1
     study: str = ""
     resume: str = ""  # auto, or a folder
+    only_plot: tuple[str, ...] = ()  # finished runs, beside which nothing is trained
 
     @property
     def folder(self) -> str:
@@ -108,4 +112,7 @@ def _options(given: Mapping[str, Any]) -> Options:
         smallest=smallest,
         reach=given.get("reach", Terms().reach),
     )
-    return Options(terms, jobs, study, given.get("resume", ""))
+    only_plot = given.get("only-plot", ())
+    if only_plot and given.keys() & {"jobs", "resume"}:
+        raise ValueError("--only-plot trains nothing; leave out --jobs and --resume")
+    return Options(terms, jobs, study, given.get("resume", ""), only_plot)

@@ -16,6 +16,7 @@ from curriculum.contract import check_foreign
 from curriculum.report import measures
 from curriculum.report.curves import Curve, read_curve
 from curriculum.report.measures import Terms
+from curriculum.run.contents import by_name
 from curriculum.run.folders import create
 from curriculum.run.lock import Lock
 from curriculum.setting import arms, flags
@@ -245,7 +246,9 @@ def read_arms(argv: list[str]) -> tuple[dict[str, Config], dict[str, Curve]]:
         if "--resume" in words:
             raise ValueError(f"arm {name}: --resume is a flag of the whole comparison")
     seeds = _shared_seeds(configs)
-    finished = {path.name: read_curve(path) for path in wanted.finished}
+    finished = {
+        name: read_curve(path) for name, path in by_name(wanted.finished).items()
+    }
     first = next(iter(configs.values()))
     check_pairs(finished, seeds, first.eval_episodes)
     for name, config in configs.items():

@@ -15,6 +15,8 @@ from curriculum.types import Listener, Record
 
 UPDATES = "offline_updates"  # column of the updates of the offline phase
 OFFLINE = "offline/"  # begins the tags of its records
+# kinds whose values, or when they come, depend on the clock
+NOT_IN_ROWS = ("time", "compress")
 
 Column = list[float | int | None]  # one value for each seed, null where not finite
 
@@ -35,7 +37,7 @@ class Table(Listener):
         self, folder: Path, settings: dict[str, Any], history: list[dict[str, Any]]
     ) -> Self:
         self.seeds: list[int] = settings["seeds"]
-        # newest values by tag, without durations
+        # newest values by tag, without those of NOT_IN_ROWS
         self.latest: dict[str, Column] = {}
         self.evaluations: list[dict[str, Any]] = []  # all rows of progress.csv
         self.columns: list[str] = []
@@ -81,7 +83,7 @@ class Table(Listener):
         """Take in a record; returns the rows that it adds to progress.csv, one for each
         seed."""
         self.records += 1
-        if line["kind"] != "time":
+        if line["kind"] not in NOT_IN_ROWS:
             self.latest |= line["values"]
         if line["kind"] != "evaluate":
             return []

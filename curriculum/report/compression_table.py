@@ -33,8 +33,8 @@ SHARE_NOTE = (
 )
 FROM_RANDOM = ", counted from random play, as that return is not positive"
 NOTE = (
-    "Agreement is the share of held-out observations of the buffer on which a policy "
-    "acts as {reference} does: the same action, or a box action of which no number "
+    "Agreement is the share of held-out observations on which a policy acts as "
+    "{reference} does: the same action, or a box action of which no number "
     "differs by more than 0.05. kB are 1,000 bytes: of the file, of the weights, "
     "biases and scales in it, and of all arrays in memory at once while it acts on one "
     "observation."

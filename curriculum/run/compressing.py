@@ -6,15 +6,12 @@ Letters: P seeds, N episodes of each.
 import copy
 import json
 import os
-import sys
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from torch import nn
 
 from curriculum.activity import phase
 from curriculum.envs._base.door import Stop
@@ -25,9 +22,15 @@ from curriculum.report.compression_table import Variant
 from curriculum.report.evaluation_table import Row
 from curriculum.run import checkpoint
 from curriculum.run.assembly import allocate_buffer
-from curriculum.run.deployment import contracts_of
-from curriculum.run.evaluation import Episodes, evaluation_door, play
+from curriculum.run.evaluation import (
+    Episodes,
+    evaluation_door,
+    play,
+    play_planner,
+)
 from curriculum.run.opened import OpenedRun, Which
+from curriculum.run.trained import Trained
+from curriculum.setting import plugins
 from curriculum.setting import techniques as names
 from curriculum.shipping import policy_file
 from curriculum.shipping.compression import (
@@ -37,23 +40,27 @@ from curriculum.shipping.compression import (
     actions_of,
     measure,
 )
+from curriculum.shipping.eager import module_of
 from curriculum.shipping.layers import Unsupported
 from curriculum.shipping.operations import Program, program_of
 from curriculum.shipping.standalone import load_policy
+from curriculum.shipping.threads import one_thread
 from curriculum.types import Spec, Technique, World, stream
 
 OBSERVATIONS = 4_096  # that techniques train and calibrate on
 HELD_OUT = 1_024  # on which variants are compared with the original
 IN_TRAINING = Timing(rounds=10, calls=20)
-HINT = "--techniques or --eval-episodes"
 SLOW = "--techniques or --episodes"
+# of a policy file, whose policy plays for them
+ROWS = 5
+FIRST_EPISODE = 2_000_000
 REFUSED = "refused.json"  # beside the variants: techniques left out, and why
 
 
 class Task(NamedTuple):
     """What is to be compressed and measured."""
 
-    run: OpenedRun
+    trained: Trained
     which: Which
     techniques: list[Technique]
     shares: dict[str, float]  # weights of sources; empty: all that differ
@@ -67,7 +74,7 @@ class Outcome(NamedTuple):
     floor: float  # return of random play
     refused: dict[str, str]  # why a technique is left out, by its name
     files: dict[int, dict[str, Path]]  # of each seed, by variant
-    remark: str  # about the observations that were held out
+    remark: str  # about the observations
 
 
 class Written(NamedTuple):
@@ -106,43 +113,42 @@ def split(
 
 
 def write_variants(
-    policy: nn.Module,
-    contract: dict[str, Any],
+    original: Path,
     obs: np.ndarray,
     techniques: Sequence[Technique],
-    folder: Path,
     seed: int,
 ) -> Written:
-    """Write a policy and all its variants, as `folder/<variant>.cur`.
-
-    Unsupported where a policy file cannot hold the policy itself."""
-    written = {REFERENCE: program_of(policy)}
-    files = {REFERENCE: folder / f"{REFERENCE}.cur"}
-    policy_file.save(written[REFERENCE], contract, files[REFERENCE])
+    """Write all variants of the policy in a file beside it, as `<variant>.cur`."""
+    policy = load_policy(original)
+    contract = policy.contract
+    written = {REFERENCE: Program(policy.operations, policy.arrays)}
+    files = {REFERENCE: original}
+    module = module_of(written[REFERENCE])
     refused = {}
     with phase("compress", len(techniques), "techniques", "--techniques") as current:
         for technique in techniques:
             name = names.name_of(technique)
             current.report(current.done, name)
             try:
-                made = technique.compress(policy, torch.from_numpy(obs), seed)
+                made = technique.compress(module, torch.from_numpy(obs), seed)
             except Unsupported as reason:
                 refused[name] = str(reason)
                 made = {}
             about = {**contract, "compressed": {"technique": name, "variant": ""}}
-            for variant, module in made.items():
-                program = program_of(module)
+            for variant, smaller in made.items():
+                program = program_of(smaller)
                 if variant in written:
                     _require_equal(variant, program, written[variant])
                     continue
                 about["compressed"]["variant"] = variant
-                files[variant] = folder / f"{variant}.cur"
+                files[variant] = original.with_name(f"{variant}.cur")
                 written[variant] = program
                 policy_file.save(program, about, files[variant])
             current.advance()
-    (folder / REFUSED).unlink(missing_ok=True)
+    note = original.with_name(REFUSED)
+    note.unlink(missing_ok=True)
     if refused:
-        write_text(folder / REFUSED, json.dumps(refused, indent=1))
+        write_text(note, json.dumps(refused, indent=1))
     return Written(files, refused)
 
 
@@ -178,24 +184,21 @@ def play_variants(
     return found
 
 
+@one_thread()
 def measure_policy(
-    policy: nn.Module,
-    contract: dict[str, Any],
+    original: Path,
     obs: Split,
     techniques: Sequence[Technique],
     world: World,
     spec: Spec,
     episodes: Sequence[int],
-    folder: Path,
     seed: int,
     timing: Timing,
     stop: Stop | None = None,
 ) -> Measured:
-    """Compress the policy of one seed into `folder`, let every variant play, and
-    measure its file.
-
-    Unsupported where a policy file cannot hold the policy itself."""
-    written = write_variants(policy, contract, obs.used, techniques, folder, seed)
+    """Compress the policy in the file of one seed, let every variant play, and measure
+    its file, which is written beside."""
+    written = write_variants(original, obs.used, techniques, seed)
     played = play_variants(written.files, world, spec, episodes, stop)
     with phase("latency", timing.rounds, "rounds", "--techniques") as current:
         figures = measure(written.files, obs.held_out, timing, current.update)
@@ -205,70 +208,29 @@ def measure_policy(
     return Measured(written.files, figures, played, written.refused, obs.unseen)
 
 
-def measure_compressed(
-    learner: Learner,
-    buffer: Buffer,
-    techniques: Sequence[Technique],
-    world: World,
-    spec: Spec,
-    contracts: Sequence[dict[str, Any]],
-    episodes: Sequence[int],
-    folder: Path | None,
-) -> dict[str, np.ndarray]:
-    """Compress the policy of every seed and measure all variants, [P] each, as a run
-    does while it trains; nothing where a policy file cannot hold the policies.
+def originals_of(
+    learner: Learner, contracts: Sequence[dict[str, Any]], folder: Path
+) -> list[Path]:
+    """Write the policy of every seed as `folder/seed<k>/fp32.cur`.
 
-    The files of the variants go to `folder`, by default a temporary one."""
-    if folder is None:
-        with tempfile.TemporaryDirectory() as name:
-            return measure_compressed(
-                learner,
-                buffer,
-                techniques,
-                world,
-                spec,
-                contracts,
-                episodes,
-                Path(name),
-            )
-    measured = []
-    with phase("compression", len(learner.seeds), "seeds", HINT) as current:
-        for index, obs in enumerate(split(buffer, learner.seeds)):
-            seed = learner.seeds[index]
-            try:
-                found = measure_policy(
-                    learner.export(index),
-                    contracts[index],
-                    obs,
-                    techniques,
-                    world,
-                    spec,
-                    episodes,
-                    folder / f"seed{seed}",
-                    seed,
-                    IN_TRAINING,
-                    _announce,
-                )
-            except Unsupported as reason:
-                print(f"nothing is compressed: {reason}", file=sys.stderr)
-                return {}
-            measured.append(found)
-            current.advance()
-    return _values([each.figures for each in measured])
+    Raises Unsupported where a policy file cannot hold it."""
+    files = []
+    for index, seed in enumerate(learner.seeds):
+        program = program_of(learner.export(index))
+        files.append(folder / f"seed{seed}" / f"{REFERENCE}.cur")
+        policy_file.save(program, contracts[index], files[-1])
+    return files
 
 
-def _values(results: Sequence[Results]) -> dict[str, np.ndarray]:
+def values_of(results: Sequence[Results]) -> dict[str, np.ndarray]:
+    """The values of a record of compression, [P] each, from the results of all
+    seeds."""
     values = {}
     for variant, row in results[0].items():
         for name in row:
             column = [result[variant][name] for result in results]
             values[f"compress/{variant}/{name}"] = np.array(column)
     return values
-
-
-def _announce(owner: int, problem: str) -> None:
-    """Print why the return of a compressed policy is nan."""
-    print(problem, file=sys.stderr)
 
 
 def refusals(folder: Path) -> dict[str, str]:
@@ -281,47 +243,116 @@ def refusals(folder: Path) -> dict[str, str]:
 
 
 def compress(task: Task, folder: Path) -> Outcome:
-    """Compress and measure the policy of every seed of a run; all files go to
-    `folder`.
+    """Compress and measure the policy of every seed; all files go to `folder`.
 
-    ValueError where a policy file cannot hold them."""
-    run = task.run
-    contracts = contracts_of(
-        run.config, run.world, task.which, *run.moments[task.which]
-    )
-    buffer = open_buffer(run)
-    splits = split(buffer, run.seeds, task.shares)
+    ValueError where a policy file cannot hold them, or they are compressed already."""
+    trained = task.trained
+    originals = [_write_original(task, seed, folder) for seed in trained.seeds]
+    observations = _observations(task)
     measured = []
-    with phase("compression", len(run.seeds), "seeds", SLOW) as current:
-        for index, seed in enumerate(run.seeds):
-            try:
-                found = measure_policy(
-                    run.policy(seed, task.which).module,
-                    contracts[index],
-                    splits[index],
-                    task.techniques,
-                    run.world,
-                    run.spec,
-                    task.episodes,
-                    folder / f"seed{seed}",
-                    seed,
-                    Timing(),
-                )
-            except Unsupported as reason:
-                raise ValueError(
-                    f"{run.folder} cannot be compressed: {reason}"
-                ) from None
+    with phase("compression", len(trained.seeds), "seeds", SLOW) as current:
+        for index, seed in enumerate(trained.seeds):
+            found = measure_policy(
+                originals[index],
+                observations.splits[index],
+                task.techniques,
+                trained.world,
+                trained.spec,
+                task.episodes,
+                seed,
+                Timing(),
+            )
             measured.append(found)
             current.advance()
+    files = [each.files for each in measured]
     return Outcome(
-        variants=_variants(run.seeds, measured),
-        floor=float(run.scale_of(task.episodes).floor),
+        variants=_variants(trained.seeds, measured),
+        floor=_floor(task),
         refused=measured[0].refused,
-        files={
-            seed: each.files for seed, each in zip(run.seeds, measured, strict=True)
-        },
-        remark=_remark(measured),
+        files=dict(zip(trained.seeds, files, strict=True)),
+        remark=f"{observations.origin} {_remark(measured)}",
     )
+
+
+def _write_original(task: Task, seed: int, folder: Path) -> Path:
+    """Write the file of a policy that is to be compressed."""
+    path = task.trained.path
+    try:
+        program = task.trained.program(seed, task.which)
+    except Unsupported as reason:
+        raise ValueError(f"{path} cannot be compressed: {reason}") from None
+    kinds = {str(array.dtype) for array in program.weights.values()} - {"float32"}
+    if kinds:
+        raise ValueError(
+            f"{path} holds {' and '.join(sorted(kinds))} weights already; give the "
+            "policy that it was made from, and a chain such as prune+quantize"
+        )
+    original = folder / f"seed{seed}" / f"{REFERENCE}.cur"
+    policy_file.save(program, task.trained.contract(seed, task.which), original)
+    return original
+
+
+class _Observations(NamedTuple):
+    """Observations of every seed, and where they are from, in a sentence."""
+
+    splits: list[Split]
+    origin: str
+
+
+def _observations(task: Task) -> _Observations:
+    """Observations of the buffer of a run; a policy file has none, so its policy
+    plays."""
+    trained = task.trained
+    if isinstance(trained, OpenedRun):
+        splits = split(open_buffer(trained), trained.seeds, task.shares)
+        return _Observations(splits, "Observations are of the buffer of the run.")
+    splits = [_played(task, seed) for seed in trained.seeds]
+    origin = (
+        "Observations are of episodes that the policy itself played, as a policy file "
+        "has no buffer."
+    )
+    return _Observations(splits, origin)
+
+
+def _played(task: Task, seed: int) -> Split:
+    """Observations of a policy's own episodes, which are not those that its variants
+    are measured on; a fifth of the rows is held out.
+
+    Those for the techniques differ."""
+    trained = task.trained
+    policy = trained.policy(seed, task.which)
+    steps = OBSERVATIONS // (ROWS - 1)
+    found = []
+    episodes = range(FIRST_EPISODE, FIRST_EPISODE + ROWS)
+    with (
+        phase("observations", steps, "steps") as current,
+        evaluation_door(trained.world, episodes, ("the policy",)) as door,
+    ):
+        obs = door.reset()
+        for _ in range(steps):
+            found.append(obs.copy())
+            obs = door.step(policy.act(obs)).obs
+            current.advance()
+    everything = np.stack(found, 1)  # [rows, steps, *O]
+    used = everything[1:].reshape(-1, *trained.spec.obs_shape)
+    distinct = {each.tobytes(): number for number, each in enumerate(used)}
+    return Split(used[sorted(distinct.values())], everything[0])
+
+
+def _floor(task: Task) -> float:
+    """The return of random play, which a policy file does not know."""
+    floor = float(task.trained.scale_of(task.episodes).floor)
+    if np.isfinite(floor) or isinstance(task.trained, OpenedRun):
+        return floor
+    played = play_planner(
+        plugins.make("planner", "random"),
+        task.trained.world,
+        task.trained.spec,
+        task.episodes,
+        name="random play",
+        hint="--episodes",
+    )
+    return float(played.reward.mean())
 
 
 def numpy_threads() -> str:

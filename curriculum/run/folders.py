@@ -27,13 +27,16 @@ import yaml
 from curriculum.files import flush, write_text
 from curriculum.report.records import read_records
 from curriculum.run import checkpoint
+from curriculum.run.contents import (
+    RECORDS,
+    RESULT,
+    RESUMED_RECORDS,
+    SETTINGS,
+    is_finished,
+)
 from curriculum.run.lock import InUse, Lock
 from curriculum.setting.config import folder_name_in
 
-SETTINGS = "config.yaml"
-RECORDS = "metrics.jsonl"
-RESUMED_RECORDS = "metrics.resumed.jsonl"
-RESULT = "result.json"  # exists once the run is finished
 # kinds of records whose last values are the result of a run, if there are any
 RESULT_KINDS = ("baseline", "final", "time")
 
@@ -267,15 +270,6 @@ def flush_records(folder: Path) -> None:
 
 
 # --- results ---
-
-
-def is_finished(folder: Path) -> bool:
-    """Whether the run has come to its end: it has a complete result."""
-    try:
-        result = json.loads((folder / RESULT).read_text())
-    except (OSError, ValueError):
-        return False
-    return isinstance(result, dict) and "finished" in result and "values" in result
 
 
 def finish(folder: Path, settings: dict[str, Any], last: dict[str, Any]) -> None:

@@ -12,6 +12,7 @@ if sys.platform != "win32":
     import fcntl
 
 FILE = ".lock"
+MOMENT = 0.02  # seconds; `is_held` takes less
 
 _held: list[TextIO] = []  # by this process
 
@@ -38,7 +39,7 @@ class Lock:
     def _acquire(self, folder: Path) -> None:
         if sys.platform != "win32":
             try:
-                fcntl.flock(self.file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                _flock(self.file)
             except BlockingIOError:
                 self.file.seek(0)
                 holder = self.file.read().strip() or "another process"
@@ -68,6 +69,20 @@ class Lock:
         self.release()
 
 
+def is_held(folder: Path) -> bool:
+    """Whether a process holds the lock of a folder, which is not written to; never on
+    Windows."""
+    if sys.platform != "win32":
+        try:
+            with (folder / FILE).open() as file:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+    return False
+
+
 def _close_in_child() -> None:
     """Close the locks in a process that was forked: it would hold them on."""
     for file in _held:
@@ -76,4 +91,14 @@ def _close_in_child() -> None:
 
 
 if sys.platform != "win32":
+
+    def _flock(file: TextIO) -> None:
+        """Lock a file; BlockingIOError if another process has it, and not only for the
+        moment that `is_held` takes."""
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(MOMENT)
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
     os.register_at_fork(after_in_child=_close_in_child)

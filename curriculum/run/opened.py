@@ -16,6 +16,7 @@ from curriculum.envs._base.spec import spec_of
 from curriculum.learning.learner import Learner
 from curriculum.learning.weights import Snapshot
 from curriculum.run import advice, checkpoint, folders
+from curriculum.run.contents import by_name
 from curriculum.run.deployment import contracts_of
 from curriculum.run.evaluation import (
     Episodes,
@@ -303,22 +304,13 @@ class OpenedRun:
 def open_all(paths: Sequence[Path], open_one: Callable[[Path], T]) -> dict[str, T]:
     """Open runs or files, by their names, with folders in front where two are the
     same."""
-    places = list(dict.fromkeys(path.resolve() for path in paths))
+    named = by_name(paths)
     found: dict[str, T] = {}
-    with phase("open", len(places), "runs") as current:
-        for place in places:
-            others = [other for other in places if other != place]
-            found[_name_among(place, others)] = open_one(place)
+    with phase("open", len(named), "runs") as current:
+        for name, place in named.items():
+            found[name] = open_one(place)
             current.advance()
     return found
-
-
-def _name_among(place: Path, others: Sequence[Path]) -> str:
-    """The last part of a path, or as many parts as no other path ends in."""
-    length = 1
-    while any(other.parts[-length:] == place.parts[-length:] for other in others):
-        length += 1
-    return "/".join(place.parts[-length:])
 
 
 def _config(folder: Path, trust: bool) -> Config:

@@ -11,7 +11,7 @@ from curriculum.envs._base.spec import spec_of
 from curriculum.run import assembly, checkpoint, fitting, folders, fqe, maps, rhythm
 from curriculum.run.autosave import Autosave
 from curriculum.run.collector import Collector, buffer_values
-from curriculum.run.compressing import measure_compressed
+from curriculum.run.compressions import Compressions, Moment, Values
 from curriculum.run.deployment import contracts_of, write_policies
 from curriculum.run.evaluator import Evaluator
 from curriculum.run.handover import Handover
@@ -24,6 +24,7 @@ from curriculum.run.survey import Survey, require_maps
 from curriculum.run.trainer import Trainer
 from curriculum.run.weight_schedules import ExplorationSchedule, WeightSchedules
 from curriculum.setting.config import Config
+from curriculum.shipping.layers import Unsupported
 from curriculum.types import Decay, Record, Start, State, World
 
 KEPT_CHECKPOINTS = 3
@@ -105,7 +106,9 @@ class Run:
             trained=self.trainer.guard,
         )
         self.handover = Handover(config, from_data=self.start.data() is not None)
-        self.techniques = assembly.make_techniques(config)
+        self.compressions = Compressions(
+            config, self.world, self.spec, assembly.make_techniques(config), folder
+        )
         self.stopwatch = Stopwatch()
         self.updates = 0  # taken in the offline phase so far
         self.step = 0  # environment steps of one seed since the start
@@ -167,6 +170,11 @@ class Run:
         """Whether the offline phase is over: at its end begins environment step 0."""
         return self.updates >= self.config.offline_updates
 
+    @property
+    def is_over(self) -> bool:
+        """Whether all steps and updates have been taken."""
+        return self.is_online and self.step >= self.config.steps
+
     def due(self, every: int) -> bool:
         """Whether the last step or update crossed a multiple of `every` or was the last
         of its phase; never for 0."""
@@ -214,9 +222,13 @@ class Run:
         if self.due(self.config.map_every):
             self.pending.append("draw_maps")
         if self._compression_is_due():
+            if self.is_over:
+                self.pending.append("await_compressions")
             self.pending.append("compress")
         if self.pending:
             self.trainer.check()
+        if self.compressions.has_arrived():
+            self.pending.append("report_compressions")
         if self.due(self.config.checkpoint_every) or self.autosave.is_due:
             self.pending.append("save")
 
@@ -263,20 +275,28 @@ class Run:
     # --- records ---
 
     def _record(
-        self, kind: str, values: dict[str, np.ndarray], updates: int | None = None
+        self,
+        kind: str,
+        values: dict[str, np.ndarray],
+        updates: int | None = None,
+        step: int | None = None,
     ) -> Record:
-        """A record of this moment; counted, so that a resumed run knows which records
-        were written."""
+        """A record of this moment or of an earlier `step`; counted, so that a resumed
+        run knows which records were written."""
         self.records += 1
         if kind in MEASURED and not self.health.healthy.all():
             values = {tag: self._of_healthy(value) for tag, value in values.items()}
-        return Record(kind, self.step, values, updates)
+        return Record(kind, self.step if step is None else step, values, updates)
 
-    def _offline_record(self, kind: str, values: dict[str, np.ndarray]) -> Record:
-        """A record of the offline phase, with tags of its own: their axis is updates,
-        not environment steps."""
+    def _offline_record(
+        self, kind: str, values: dict[str, np.ndarray], updates: int | None = None
+    ) -> Record:
+        """A record of the offline phase, now or after so many updates, with tags of its
+        own: their axis is updates, not environment steps."""
         renamed = {_offline_tag(tag): value for tag, value in values.items()}
-        return self._record(kind, renamed, self.updates)
+        return self._record(
+            kind, renamed, self.updates if updates is None else updates, step=0
+        )
 
     def _of_healthy(self, value: np.ndarray) -> np.ndarray:
         """Values [P], with nan for stopped seeds; counts stay where they stopped."""
@@ -365,27 +385,47 @@ class Run:
         return [self._record("survey", values, updates)]
 
     def compress(self) -> list[Record]:
-        """Measure what every seed's policy would cost when deployed."""
+        """Have it measured what every seed's policy would cost when deployed: in
+        another process, or here if the run is over."""
         contracts = contracts_of(
             self.config, self.world, "last", self.step, self.updates
         )
-        values = measure_compressed(
-            self.learner,
-            self.buffer,
-            self.techniques,
-            self.world,
-            self.spec,
-            contracts,
-            range(self.config.eval_episodes),
-            self._subfolder("compressed"),
+        moment = Moment(
+            name=self._moment,
+            step=self.step,
+            updates=self.updates if self.is_offline else None,
+            is_online=self.is_online,
         )
-        records: list[Record] = []
-        if not values:
-            return records
-        if self.is_offline:
-            records.append(self._offline_record("compress", values))
-        if self.is_online:
-            records.append(self._record("compress", values))
+        given = (moment, self.learner, self.buffer, contracts)
+        try:
+            if not self.is_over and self.compressions.can_be_handed_over:
+                self.compressions.hand_over(*given)
+                return []
+            values = self.compressions.measure(*given)
+        except Unsupported as reason:
+            print(f"nothing is compressed: {reason}", file=sys.stderr)
+            return []
+        return self._of_compression(moment, values)
+
+    def await_compressions(self) -> list[Record]:
+        """Report what is measured in another process, once it is."""
+        self.compressions.wait()
+        return self.report_compressions()
+
+    def report_compressions(self) -> list[Record]:
+        """Report what has been measured in another process."""
+        records = []
+        for moment, values in self.compressions.take():
+            records += self._of_compression(moment, values)
+        return records
+
+    def _of_compression(self, moment: Moment, values: Values) -> list[Record]:
+        """The records of a compression, at the moment at which it was due."""
+        records = []
+        if moment.updates is not None:
+            records.append(self._offline_record("compress", values, moment.updates))
+        if moment.is_online:
+            records.append(self._record("compress", values, step=moment.step))
         return records
 
     def finish(self) -> list[Record]:
@@ -435,7 +475,8 @@ class Run:
         return values
 
     def close(self) -> None:
-        """Close the environments."""
+        """Close the environments, and end the measurement of compressed policies."""
+        self.compressions.close()
         if self.collector:
             self.collector.close()
 
@@ -443,12 +484,14 @@ class Run:
 
     def _subfolder(self, name: str) -> Path | None:
         """The folder for files of this step or offline update."""
-        if self.folder is None:
-            return None
-        moment = f"step-{self.step:09d}"
+        return self.folder / name / self._moment if self.folder else None
+
+    @property
+    def _moment(self) -> str:
+        """The name of this step or offline update in the run's folder."""
         if self.is_offline:
-            moment = f"update-{self.updates:09d}"
-        return self.folder / name / moment
+            return f"update-{self.updates:09d}"
+        return f"step-{self.step:09d}"
 
     def save(self) -> list[Record]:
         """Write a checkpoint to the run's folder, if it has one."""
@@ -470,6 +513,7 @@ class Run:
                 "records": self.records,
                 "pending": [name for name in self.pending if name != "save"],
                 "evaluated": self.evaluated,
+                "compressions": self.compressions.state(),
             },
             "learner": self.learner.state(),
             "buffer": self.buffer.state(),
@@ -499,6 +543,7 @@ class Run:
         self.records = state["run"]["records"]
         self.pending = list(state["run"]["pending"])
         self.evaluated = dict(state["run"]["evaluated"])
+        self.compressions.load(state["run"].get("compressions", []))
         self.health.load(state["health"])
         self.learner.load(state["learner"])
         self.buffer.load(state["buffer"])

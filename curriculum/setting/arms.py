@@ -11,6 +11,8 @@ from curriculum.setting.flags import Choices, Flag
 
 # flags whose several values belong to one arm
 LISTS = ("seeds", "techniques", "shares")
+# flags of a comparison of finished runs
+OF_FINISHED = ("with", "name", "runs-dir")
 
 Settings = list[Flag]  # of one arm
 
@@ -46,7 +48,7 @@ def parse(argv: Sequence[str]) -> Arms:
 def names_only_finished_runs(argv: Sequence[str]) -> bool:
     """Whether a command line compares finished runs and trains nothing."""
     names = {flag.name for flag in flags.scan(argv)}
-    return "with" in names and names <= {"with", "name", "runs-dir"}
+    return "with" in names and names <= {*OF_FINISHED}
 
 
 def _values(given: Sequence[Flag], name: str) -> list[str]:

@@ -4,7 +4,9 @@ A settings file is one flat mapping. Anchors, aliases, tags and nested values ar
 refused at once, so that reading takes time and memory in proportion to the file.
 """
 
+import re
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,9 @@ import yaml
 
 LARGEST = 256 * 1024  # bytes
 NULLS = ("", "~", "null", "Null", "NULL")  # without quotes
+
+BOUNDARY = re.compile(r"\n(?=[^\s#-])")  # before the line of a setting
+MOST_KEPT = 50_000  # settings
 
 # the words of each setting, by name with underscores for dashes; None: null
 Written = dict[str, list[str] | None]
@@ -25,6 +30,35 @@ def read(path: Path, flag: str = "--config") -> Written:
     except (yaml.YAMLError, ValueError, OSError) as error:
         reason = _reason(error)
         raise ValueError(f"{flag} {path}: {reason}") from None
+
+
+def read_texts(path: Path, flag: str = "--config") -> dict[str, str]:
+    """Read one of many similar settings files, with what `read` refuses refused: every
+    value as one text, "none" for null.
+
+    A setting that is written as in an earlier file is not parsed again."""
+    texts: dict[str, str] = {}
+    try:
+        entries = BOUNDARY.split(_text(path))
+        for lines in entries:
+            texts |= _read_entry(lines)
+    except (yaml.YAMLError, ValueError, OSError):
+        entries = []
+    if len(texts) == len(entries) > 0:
+        return texts
+    return _joined(read(path, flag))  # says what is wrong
+
+
+@lru_cache(MOST_KEPT)
+def _read_entry(lines: str) -> dict[str, str]:
+    return _joined(_read_events(_events(lines)))
+
+
+def _joined(written: Written) -> dict[str, str]:
+    return {
+        name: "none" if words is None else " ".join(words)
+        for name, words in written.items()
+    }
 
 
 def _reason(error: Exception) -> str:

@@ -40,13 +40,13 @@ def dense(policy: nn.Module) -> list[Layer]:
     from torch import nn
 
     from curriculum.shipping.compact import Compact
+    from curriculum.shipping.graph import kinds_of
 
     parts = list(policy) if isinstance(policy, nn.Sequential) else [policy]
     modules = [part.layer if isinstance(part, Compact) else part for part in parts]
     letters = "".join(_letter(module) for module in modules[1:])
     if not (_is_normaliser(modules[0]) and DENSE.fullmatch(letters)):
-        names = [type(module).__name__ for module in modules]
-        kinds = ", ".join(dict.fromkeys(names))
+        kinds = ", ".join(kinds_of(policy))
         raise Unsupported(
             "only a normaliser, then Linear, ReLU, ..., Linear can be taken apart; "
             f"this policy is made of {kinds}"

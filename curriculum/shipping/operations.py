@@ -22,6 +22,7 @@ from curriculum.learning.normalizer import Normalize, Scale
 from curriculum.learning.parts import ResidualModule
 from curriculum.learning.pixels import ConvolutionalResidual
 from curriculum.shipping.compact import Compact
+from curriculum.shipping.graph import Graph, Operation
 from curriculum.shipping.layers import Unsupported, array_of
 
 
@@ -85,15 +86,15 @@ def program_of(policy: nn.Module) -> Program:
     return program
 
 
-def _append(program: Program, module: nn.Module, value: int) -> int:
-    """Append what a module computes of a value; returns the value of its output."""
+def _append(program: Program, module: nn.Module, *values: int) -> int:
+    """Append what a module computes of values; returns the value of its output."""
     # the exact type: a subclass may compute something else
     append = APPENDERS.get(type(module))
     if append is None:
         raise Unsupported(
             f"no operation of a policy file describes {type(module).__name__}"
         )
-    return append(program, module, value)
+    return append(program, module, *values)
 
 
 def _sequential(program: Program, module: nn.Sequential, value: int) -> int:
@@ -244,8 +245,22 @@ def _of_two(program: Program, module: TwoInputs, value: int, extra: int) -> int:
     return _append(program, module.body, program.add("join", features, extra))
 
 
-APPENDERS: dict[type[nn.Module], Callable[[Program, Any, int], int]] = {
+def _operation(program: Program, module: Operation, *values: int) -> int:
+    return program.add(module.op, *values, **module.settings)
+
+
+def _graph(program: Program, module: Graph, value: int) -> int:
+    values = [value]
+    for step, inputs in zip(module.steps, module.inputs, strict=True):
+        given = [values[index] for index in inputs]
+        values.append(_append(program, step, *given))
+    return values[-1]
+
+
+APPENDERS: dict[type[nn.Module], Callable[..., int]] = {
     nn.Sequential: _sequential,
+    Operation: _operation,
+    Graph: _graph,
     nn.Identity: _identity,
     Normalize: _normalize,
     Scale: _pixels,

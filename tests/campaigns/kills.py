@@ -111,14 +111,15 @@ def lines_of(path: Path) -> list[dict]:
 
 
 def timeless(path: Path) -> list:
-    """Records without what a clock measured."""
+    """Records without what a clock measured; compressions, which come when a worker has
+    measured them, are last."""
     found = []
     for line in lines_of(path):
         if line["kind"] == "time":
             continue
         values = {t: v for t, v in line["values"].items() if not t.endswith("_us")}
         found.append((line["kind"], line["step"], values))
-    return found
+    return sorted(found, key=lambda record: record[0] == "compress")
 
 
 def evaluations(path: Path) -> list[dict[str, str]]:

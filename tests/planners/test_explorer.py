@@ -190,7 +190,7 @@ def digest(folder: Path) -> str:
     ("bonus", "changes"),
     [
         ("rnd", {"offline_updates": 16}),
-        ("counts", {"freeze_buffer_after": 56}),
+        pytest.param("counts", {"freeze_buffer_after": 56}, marks=pytest.mark.slow),
         pytest.param(
             "ensemble",
             {"env": Pendulum(max_steps=40), "learner": "sac", "engine": "native"},

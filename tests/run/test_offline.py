@@ -15,6 +15,7 @@ from curriculum.learners.dqn import DQN
 from curriculum.listeners.tensorboard import Tensorboard
 from curriculum.report.curves import read_curve
 from curriculum.run import checkpoint
+from curriculum.run.compressions import Compressions
 from curriculum.run.loop import train
 from curriculum.run.run import Run
 from curriculum.setting import flags
@@ -103,7 +104,11 @@ def test_offline_updates_are_taken_and_diagnosed_at_every_record():
     assert len(set(q_data)) == 3
 
 
-def test_compression_follows_the_clock_of_updates(tmp_path: Path):
+def test_compression_follows_the_clock_of_updates(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    # in this process, which is quicker
+    monkeypatch.setattr(Compressions, "can_be_handed_over", False)
     assert config(techniques=("quantize",)).compress_every == 120
     changed = config(techniques=("quantize",), compress_every=60)
     records = list(train(changed, tmp_path))

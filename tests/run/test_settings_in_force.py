@@ -90,30 +90,6 @@ def test_updates_before_the_first_step_are_taken(updates: int):
     assert last["train/n_updates"].tolist() == [updates + 32]
 
 
-def test_policies_are_compressed_within_a_run(tmp_path: Path):
-    found = records(
-        tmp_path,
-        seeds=(0, 1),
-        techniques=("quantize",),
-        compress_every=32,
-        eval_every=32,
-    )
-    compressed = [record for record in found if record.kind == "compress"]
-    assert [record.step for record in compressed] == [32, 64]
-    evaluated = {record.step: record for record in found if record.kind == "evaluate"}
-    for record in compressed:
-        values = record.values
-        # the policy of that step, on the episodes of its evaluation
-        reward = evaluated[record.step].values["eval/mean_reward"]
-        np.testing.assert_allclose(values["compress/fp32/return"], reward)
-        assert values["compress/fp32/agreement"].tolist() == [1, 1]
-        assert (values["compress/int8/bytes"] < values["compress/fp32/bytes"]).all()
-        folder = tmp_path / "compressed" / f"step-{record.step:09d}"
-        for seed in (0, 1):
-            files = {path.name for path in (folder / f"seed{seed}").iterdir()}
-            assert files == {"fp32.cur", "int8.cur"}
-
-
 def test_without_a_rhythm_policies_are_compressed_at_the_end_only():
     found = records(techniques=("quantize",))
     assert [record.step for record in found if record.kind == "compress"] == [64]

@@ -23,10 +23,12 @@ from torch import nn
 from curriculum.learning.normalizer import Normalize
 from curriculum.setting import plugins
 from curriculum.shipping import standalone
+from curriculum.shipping.eager import module_of
 from curriculum.shipping.layers import Unsupported
 from curriculum.shipping.operations import Program, program_of
 from curriculum.shipping.policy_file import save
 from curriculum.shipping.standalone import DOCUMENT, WEIGHTS, checksum, load_policy
+from curriculum.techniques.quantize import Quantize
 from curriculum.types import Spec
 
 DISCRETE = {"kind": "discrete", "n": 3, "start": 0}
@@ -141,6 +143,24 @@ def test_every_kind_of_policy_acts_from_its_file(
         wanted = expected * [1, 2] + [0, 2]
         np.testing.assert_allclose(actions, wanted, atol=1e-4)
     np.testing.assert_allclose(loaded.act(obs), actions, atol=1e-4)
+    technique = Quantize(activations=("float32", "dynamic"))
+    made = {"": policy, **technique.compress(policy, torch.from_numpy(obs), 0)}
+    programs = {name: program_of(variant) for name, variant in made.items()}
+    for program in programs.values():
+        assert_same(program_of(module_of(program)), program)
+    # a technique makes the same of the policy and of what its file holds
+    module = module_of(programs[""])
+    for name, variant in technique.compress(module, torch.from_numpy(obs), 0).items():
+        assert_same(program_of(variant), programs[name])
+
+
+def assert_same(one: Program, other: Program) -> None:
+    """The same operations on the same arrays, in as many bits."""
+    assert one.operations == other.operations
+    assert one.arrays.keys() == other.arrays.keys()
+    for name, array in one.arrays.items():
+        assert array.dtype == other.arrays[name].dtype
+        np.testing.assert_array_equal(array, other.arrays[name])
 
 
 def test_a_convolution_is_the_sum_worked_out_by_hand(tmp_path: Path):
