@@ -327,11 +327,13 @@ def compare_finished(argv: list[str]) -> Path:
     from curriculum.run.contents import by_name
 
     wanted, words = options.read(argv)
-    given = {flag.name: flag.values for flag in flags.scan(words)}
+    scanned = flags.scan(words)
+    given = {flag.name: flag.values for flag in scanned}
     others = [f"--{name}" for name in given if name not in arms.OF_FINISHED]
     if others:
         raise ValueError(f"--only-plot trains nothing; leave out {' '.join(others)}")
-    runs = [Path(run) for run in (*wanted.only_plot, *given.get("with", ()))]
+    beside = [run for flag in scanned if flag.name == "with" for run in flag.values]
+    runs = [Path(run) for run in (*wanted.only_plot, *beside)]
     curves = {name: read_curve(run) for name, run in by_name(runs).items()}
     if len(curves) < 2:
         raise ValueError("give at least two runs by --only-plot or --with")

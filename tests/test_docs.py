@@ -56,7 +56,7 @@ PLUGINS = {
 @pytest.mark.parametrize(
     "file",
     [
-        pytest.param(file, marks=pytest.mark.slow if number % 2 else ())
+        pytest.param(file, marks=pytest.mark.slow if number % 3 else ())
         for number, file in enumerate(PLUGINS)
     ],
 )

@@ -260,6 +260,7 @@ def test_scores_of_offline_runs_are_relative_to_the_data(tmp_path: Path):
     assert curve.baselines["data"] == pytest.approx(np.mean(returns))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("undrawn")
 def test_a_run_that_goes_on_online_is_scored_by_its_planner(tmp_path: Path):
     path = data(tmp_path / "data")

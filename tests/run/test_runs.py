@@ -50,6 +50,7 @@ def add_run(
 def parent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Runs of every state in the working directory."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")  # of the terminal, whatever it is here
     add_run(Path("runs/gridworld/a"), score=0.5, finished=True)
     add_run(Path("runs/gridworld/b"), score=0.75, **OF_IQL)
     add_run(Path("runs/study/gridworld/compare/c"), **(OF_IQL | {"decay.width": 3e3}))

@@ -62,7 +62,7 @@ KINDS = {  # world, learner, its settings
     "bcq discrete": (GRID, "bcq", {}),
     "box": (SWING, "td3bc", {}),
 }
-SLOW = ("layer norm", "stochastic box", "dense", "bcq discrete", "box")
+SLOW = ("pictures", "layer norm", "stochastic box", "dense", "bcq discrete", "box")
 
 
 @pytest.fixture
