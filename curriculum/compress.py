@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import yaml
 
 from curriculum import train
-from curriculum.files import write_bytes, write_text
+from curriculum.files import folder_for, write_bytes, write_text
 from curriculum.setting import flags, settings_file, techniques
 from curriculum.setting.command_line import Command, Words, value_of
 from curriculum.setting.description import Field
@@ -39,7 +39,6 @@ SETTINGS = "config.yaml"
 POLICY = "policy.cur"
 # where neither the command line nor the run names techniques
 COMPARED = ("half", "quantize", "sparsify", "prune+quantize", "distil+quantize")
-MOST_EPISODES = 100_000
 FIELDS = (
     Field(
         "episodes",
@@ -113,7 +112,13 @@ def prepare(words: Words) -> Callable[[], None]:
     """Check what is to be compressed."""
     from curriculum.report.compression_choice import Limits
     from curriculum.run.compressing import Task
-    from curriculum.run.trained import chosen, is_playable, open_trained, require_run
+    from curriculum.run.trained import (
+        chosen,
+        episodes_of,
+        is_playable,
+        open_trained,
+        require_run,
+    )
 
     [path] = map(Path, words.positional)
     trained = open_trained(path)
@@ -131,7 +136,7 @@ def prepare(words: Words) -> Callable[[], None]:
         which=own["policy"],
         techniques=[techniques.make(choice) for choice in asked],
         shares=_shares(own["shares"]),
-        episodes=_episodes(own["episodes"], own["first_episode"], trained),
+        episodes=episodes_of(trained, own["episodes"], own["first_episode"]),
     )
     limits = Limits(
         max_bytes=_limit(own, "max_bytes"),
@@ -146,7 +151,8 @@ def prepare(words: Words) -> Callable[[], None]:
     settings = {name: own[name] for name in own if name != "out"}
     settings["techniques"] = [techniques.name_of(choice) for choice in asked]
     settings |= techniques.flat(asked)
-    order = Order(task, limits, settings, _out(own["out"]), words.text.strip())
+    out = folder_for(own["out"], RESULT, "compression")
+    order = Order(task, limits, settings, out, words.text.strip())
     return lambda: compress(order)
 
 
@@ -218,36 +224,6 @@ def _limit(own: Mapping[str, Any], name: str) -> float:
         flag = name.replace("_", "-")
         raise ValueError(f"--{flag} must be positive, got {limit:g}")
     return float(limit)
-
-
-def _episodes(count: int | None, first: int | None, trained: "Trained") -> range:
-    """The episodes to play, without numbers those of the run's final evaluation."""
-    final = trained.final_episodes
-    count = len(final) if count is None else count
-    first = final.start if first is None else first
-    if not 1 <= count <= MOST_EPISODES:
-        raise ValueError(
-            f"--episodes must be between 1 and {MOST_EPISODES:,}, got {count:,}"
-        )
-    if not 0 <= first <= 2**31:
-        raise ValueError(
-            f"--first-episode must be between 0 and {2**31:,}, got {first:,}"
-        )
-    return range(first, first + count)
-
-
-def _out(given: str) -> Path | None:
-    """The folder to write to; ValueError where there is something else in its place."""
-    if not given:
-        return None
-    out = Path(given)
-    is_free = not out.exists() or (out.is_dir() and not any(out.iterdir()))
-    if not is_free and not (out / RESULT).is_file():
-        raise ValueError(
-            f"--out {out} exists and is no compression (it has no {RESULT}); give "
-            "another folder"
-        )
-    return out
 
 
 # --- the work ---

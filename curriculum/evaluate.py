@@ -19,7 +19,7 @@ import numpy as np
 
 from curriculum import train
 from curriculum.activity import Phase, overhearing, phase
-from curriculum.files import write_text
+from curriculum.files import folder_for, write_text
 from curriculum.setting import plugins
 from curriculum.setting.command_line import Command, Words
 from curriculum.setting.config import flat
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 
 PROG = "python -m curriculum.evaluate"
 RESULT = "evaluation.json"
-MOST_EPISODES = 100_000
 FIELDS = (
     Field(
         "episodes",
@@ -106,7 +105,7 @@ class Contest(NamedTuple):
 def prepare(words: Words) -> Callable[[], None]:
     """Check who is to play what."""
     from curriculum.run.opened import open_all
-    from curriculum.run.trained import is_trained, open_trained
+    from curriculum.run.trained import episodes_of, is_trained, open_trained
 
     own = words.own
     if not words.positional:
@@ -114,7 +113,7 @@ def prepare(words: Words) -> Callable[[], None]:
     for flag in words.plugins:
         if flag.name != "trust":
             raise ValueError(f"there is no flag --{flag.name}")
-    out = _out(own["out"])
+    out = folder_for(own["out"], RESULT, "evaluation")
     against = list(dict.fromkeys(own["against"]))
     planners = plugins.names("planner")
     others = [word for word in against if word not in planners and is_trained(word)]
@@ -122,7 +121,7 @@ def prepare(words: Words) -> Callable[[], None]:
     runs = open_all(paths, open_trained)
     _require_same_world(runs)
     first = next(iter(runs.values()))
-    episodes = _episodes(own["episodes"], own["first_episode"], first)
+    episodes = episodes_of(first, own["episodes"], own["first_episode"])
     players: list[Player] = []
     reference = 0
     for name, run in runs.items():
@@ -135,20 +134,6 @@ def prepare(words: Words) -> Callable[[], None]:
     )
     contest = Contest(runs, players, reference, episodes, out, words.text.strip())
     return lambda: evaluate(contest)
-
-
-def _out(given: str) -> Path | None:
-    """The folder to write to; ValueError where there is something else in its place."""
-    if not given:
-        return None
-    out = Path(given)
-    is_free = not out.exists() or (out.is_dir() and not any(out.iterdir()))
-    if not is_free and not (out / RESULT).is_file():
-        raise ValueError(
-            f"--out {out} exists and is no evaluation (it has no {RESULT}); give "
-            "another folder"
-        )
-    return out
 
 
 def _require_same_world(runs: "dict[str, Trained]") -> None:
@@ -180,22 +165,6 @@ def _world(run: "Trained") -> dict[str, Any]:
     """The settings of a run's world."""
     settings = flat(run.config)
     return {name: settings[name] for name in settings if name.startswith("env")}
-
-
-def _episodes(count: int | None, first: int | None, run: "Trained") -> range:
-    """The episodes to play, without numbers those of the run's final evaluation."""
-    final = run.final_episodes
-    count = len(final) if count is None else count
-    first = final.start if first is None else first
-    if not 1 <= count <= MOST_EPISODES:
-        raise ValueError(
-            f"--episodes must be between 1 and {MOST_EPISODES:,}, got {count:,}"
-        )
-    if not 0 <= first <= 2**31:
-        raise ValueError(
-            f"--first-episode must be between 0 and {2**31:,}, got {first:,}"
-        )
-    return range(first, first + count)
 
 
 def _policies(

@@ -54,3 +54,20 @@ def cache_folder() -> Path:
         return home / "Library" / "Caches" / "planning-curriculum"
     parent = os.environ.get("XDG_CACHE_HOME") or home / ".cache"
     return Path(parent) / "planning-curriculum"
+
+
+def folder_for(given: str, result: str, what: str) -> Path | None:
+    """The folder that --out gives for a `what` such as an evaluation, whose file
+    `result` is; None if it is empty.
+
+    ValueError where something else is in its place."""
+    if not given:
+        return None
+    out = Path(given)
+    is_free = not out.exists() or (out.is_dir() and not any(out.iterdir()))
+    if not is_free and not (out / result).is_file():
+        raise ValueError(
+            f"--out {out} exists and is no {what} (it has no {result}); give another "
+            "folder"
+        )
+    return out

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from curriculum.bonuses._novelty.batches import in_units, present_in
 from curriculum.bonuses._novelty.weighted import Weighted
+from curriculum.envs._base.door import name_of
 from curriculum.envs._base.native import Located
 from curriculum.types import Batch, Spec, State, World
 
@@ -30,7 +31,7 @@ class Counts(Weighted):
         if not isinstance(world, Located):
             raise ValueError(
                 f"counts needs a world whose observations tell the cell, "
-                f"{type(world).__name__} is none; choose rnd or ensemble, or "
+                f"{name_of(world)} is none; choose rnd or ensemble, or "
                 "gridworld or pointmass"
             )
         world.cell_of(np.zeros((1, *world.observation_space.shape), np.float32))

@@ -15,6 +15,8 @@ from curriculum.shipping.operations import Program
 from curriculum.shipping.policy_file import SUFFIX
 from curriculum.types import Spec, World
 
+MOST_EPISODES = 100_000
+
 
 class Policy(Protocol):
     """Acts in the world that it was trained in."""
@@ -140,3 +142,22 @@ def chosen(trained: Trained, given: Which | None, otherwise: Which) -> Which:
     if given is not None:
         return given
     return otherwise if otherwise in trained.policies else trained.policies[0]
+
+
+def episodes_of(trained: Trained, count: int | None, first: int | None) -> range:
+    """The episodes that --episodes and --first-episode give; without numbers those of
+    the final evaluation.
+
+    ValueError where there are too few or too many, or no such seeds."""
+    final = trained.final_episodes
+    count = len(final) if count is None else count
+    first = final.start if first is None else first
+    if not 1 <= count <= MOST_EPISODES:
+        raise ValueError(
+            f"--episodes must be between 1 and {MOST_EPISODES:,}, got {count:,}"
+        )
+    if not 0 <= first <= 2**31:
+        raise ValueError(
+            f"--first-episode must be between 0 and {2**31:,}, got {first:,}"
+        )
+    return range(first, first + count)
