@@ -135,6 +135,7 @@ def test_the_same_command_trains_only_arms_that_are_not_finished(
     assert timeless(compared.folder) == timeless(trained.folder)
 
 
+@pytest.mark.slow
 def test_a_worker_trains_an_arm_as_the_command_does(
     trained: Compared, compared: Compared, monkeypatch: pytest.MonkeyPatch
 ):

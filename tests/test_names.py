@@ -26,6 +26,7 @@ def test_every_new_name_exists(name: str):
     import_module(name)
 
 
+@pytest.mark.slow
 def test_old_names_work_with_a_warning():
     code = """
 import warnings

@@ -250,8 +250,8 @@ def test_agents_at_the_wall_turn_or_move_or_stay_as_recorded():
     ("predator", "success", "steps", "capped", "capped_steps"),
     [
         ("slow", 0.725, 6, 0.671, 7),
-        ("fast", 0.518, 6, 0.419, 7),
-        ("equal", 0.415, 12, 0.479, 10),
+        pytest.param("fast", 0.518, 6, 0.419, 7, marks=pytest.mark.slow),
+        pytest.param("equal", 0.415, 12, 0.479, 10, marks=pytest.mark.slow),
     ],
 )
 def test_going_straight_for_the_goal_succeeds_as_often_as_in_the_original(
@@ -723,7 +723,10 @@ def test_a_picture_shows_goal_agents_and_what_is_hidden():
             assert np.abs(around - expected).sum(-1).min() <= 6
 
 
-@pytest.mark.parametrize("world", ["21_05", "20_05", "random:4", "00_00"])
+@pytest.mark.parametrize(
+    "world",
+    ["21_05", pytest.param("20_05", marks=pytest.mark.slow), "random:4", "00_00"],
+)
 def test_preselecting_occluders_does_not_change_what_is_seen(world):
     cells, rng = BotEvade(world=world).layout, np.random.default_rng(0)
     blocks = cells.occluder_centres

@@ -66,6 +66,15 @@ KINDS = [
 every_kind = pytest.mark.parametrize(
     ("kind", "world"), KINDS, ids=[kind.__name__ for kind, _ in KINDS]
 )
+# one of discrete and one of box actions by default, all where there is time
+every_kind_in_turn = pytest.mark.parametrize(
+    ("kind", "world"),
+    [
+        pytest.param(*kind, marks=() if kind[0] in (DQN, SAC) else pytest.mark.slow)
+        for kind in KINDS
+    ],
+    ids=[kind.__name__ for kind, _ in KINDS],
+)
 
 
 @dataclass(kw_only=True)
@@ -737,7 +746,7 @@ def made(folder: Path) -> tuple[bytes, dict[str, Any]]:
     return (expert / "policy.safetensors").read_bytes(), told
 
 
-@every_kind
+@every_kind_in_turn
 def test_an_interrupted_training_goes_on_as_if_it_had_not_been(
     kind, world, tmp_path, monkeypatch
 ):

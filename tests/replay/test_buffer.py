@@ -515,7 +515,7 @@ def assert_drawn(
         pytest.param(16, 4, "all", (0,), 0, marks=pytest.mark.slow),
         (16, 4, "all", (0, 1), 1 << 24),
         pytest.param(9, 2, "planner", (0,), 1 << 24, marks=pytest.mark.slow),
-        (130, 3, "most", (4, 5, 6), 1 << 24),
+        pytest.param(130, 3, "most", (4, 5, 6), 1 << 24, marks=pytest.mark.slow),
     ],
 )
 def test_the_ring_holds_what_a_list_would_hold(capacity, rows, store, seeds, actions):
@@ -738,7 +738,7 @@ def screen_spec(depth: int) -> Spec:
         # so many beginnings that there are too few frames for all transitions
         (4, 90, 2, (0, 1), 0.8, 0.3, True),
         pytest.param(3, 150, 1, (0, 1), 1.0, 0.6, True, marks=pytest.mark.slow),
-        (1, 20, 2, (0, 1), 0.9, 0.1, True),
+        pytest.param(1, 20, 2, (0, 1), 0.9, 0.1, True, marks=pytest.mark.slow),
     ],
 )
 def test_stacks_come_back_as_they_were_and_never_with_an_evicted_frame(
@@ -806,7 +806,13 @@ def test_stacks_come_back_as_they_were_and_never_with_an_evicted_frame(
 
 
 @pytest.mark.parametrize(
-    ("rows", "capacity"), [(1, 100), (1, 1_000), (5, 100), (7, 333)]
+    ("rows", "capacity"),
+    [
+        (1, 100),
+        pytest.param(1, 1_000, marks=pytest.mark.slow),
+        (5, 100),
+        pytest.param(7, 333, marks=pytest.mark.slow),
+    ],
 )
 def test_episodes_of_twenty_steps_fill_the_ring_whatever_their_first_frames(
     rows, capacity

@@ -79,6 +79,7 @@ def without_latencies(record: Record) -> dict[str, list[float]]:
     }
 
 
+@pytest.mark.slow
 def test_a_worker_measures_what_this_process_would(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):

@@ -222,7 +222,7 @@ def test_a_run_broken_off_anywhere_and_resumed_equals_one_that_was_not(
 
 
 BOX = {"env": "pendulum", "planner": "swing_up"}
-DIFFERENT = ("bc", "bcq", "cql", "iql", "td3bc")  # learners; the others are slow
+DIFFERENT = ("bc", "iql", "td3bc")  # learners; the others are slow
 
 
 @pytest.mark.parametrize(
@@ -373,7 +373,16 @@ def test_a_scale_that_follows_the_data_resumes_exactly(tmp_path: Path):
     assert (run.learner.normalizer.scale[0, 0, [0, 2]] < 3).all()
 
 
-@pytest.mark.parametrize("questions", [0, 3, 6, 9, 20])
+@pytest.mark.parametrize(
+    "questions",
+    [
+        0,
+        pytest.param(3, marks=pytest.mark.slow),
+        6,
+        pytest.param(9, marks=pytest.mark.slow),
+        20,
+    ],
+)
 def test_a_stopped_run_writes_a_checkpoint_where_it_stands_and_goes_on_from_there(
     tmp_path: Path, whole: tuple[list[Record], Path], questions: int
 ):
@@ -391,13 +400,13 @@ def test_a_stopped_run_writes_a_checkpoint_where_it_stands_and_goes_on_from_ther
     [
         ("random play", 3),
         ("planner", 2),
-        ("start", 1),
+        pytest.param("start", 1, marks=pytest.mark.slow),
         ("start", 5),
-        ("offline", 1),
+        pytest.param("offline", 1, marks=pytest.mark.slow),
         ("offline", 3),
-        ("evaluation", 1),
+        pytest.param("evaluation", 1, marks=pytest.mark.slow),
         ("evaluation", 150),
-        ("evaluation", 400),
+        pytest.param("evaluation", 400, marks=pytest.mark.slow),
     ],
 )
 def test_a_run_interrupted_within_a_phase_goes_on_as_if_it_was_not(

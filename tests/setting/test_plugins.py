@@ -363,6 +363,7 @@ def test_an_installed_package_brings_a_planner_under_its_name(
     ) == ("greedy", 0.1, 100)
 
 
+@pytest.mark.slow
 def test_the_names_that_packages_bring_are_among_the_choices(scratch: Path):
     command = [str(scratch), "-m", "curriculum.train", "--planner", "gredy"]
     said = subprocess.run(command, capture_output=True, text=True, check=False).stderr
