@@ -93,8 +93,6 @@ def prepare(words: Words) -> Callable[[], None]:
     _check_numbers(own)
     if own["keys"] and film:
         raise ValueError("--keys needs a window; leave out --gif and --mp4")
-    if film is None:
-        screens.require_display()
     if csv and csv.exists():
         raise ValueError(f"{csv} exists; give another name or remove it")
     if out:
@@ -104,10 +102,13 @@ def prepare(words: Words) -> Callable[[], None]:
     run = open_trained(Path(words.positional[0]))
     _require_playable(run, own["keys"])
     seed = run.seeds[0] if own["seed"] is None else own["seed"]
+    learner = run.policy(seed, chosen(run, own["policy"], "last"))
+    if film is None:
+        screens.require_display()
     scene = Scene(
         run=run,
         seed=seed,
-        learner=run.policy(seed, chosen(run, own["policy"], "last")),
+        learner=learner,
         planner=_planner(words.plugins, run),
         film=film,
         csv=csv,

@@ -188,13 +188,16 @@ def test_what_cannot_be_played_is_refused(run, tmp_path, capsys, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_damaged_run_is_refused(run, tmp_path, capsys):
+def test_a_damaged_run_is_refused(run, tmp_path, capsys, monkeypatch):
     folder = tmp_path / "damaged"
     folder.mkdir()
     (folder / "config.yaml").write_text("steps: [")
     film = tmp_path / "a.gif"
     assert "damaged" in refused([str(folder), "--gif", str(film)], capsys)
     assert not film.exists()
+    for name in ("DISPLAY", "WAYLAND_DISPLAY", "SDL_VIDEODRIVER"):
+        monkeypatch.delenv(name, raising=False)
+    assert "damaged" in refused([str(folder)], capsys)
 
 
 class Blind(gym.Env):
