@@ -92,7 +92,13 @@ def measure_scale(world: World, planner: Planner, episodes: range) -> Scale:
 
 def stacked(played: list[Episodes]) -> Episodes:
     """Episodes of several seeds as [P, N]."""
-    return Episodes(*(np.stack(values) for values in zip(*played, strict=True)))
+    counted = {
+        name: np.stack([episodes.counts[name] for episodes in played])
+        for name in played[0].counts
+    }
+    numbers = zip(*(episodes._replace(counts={}) for episodes in played), strict=True)
+    *stacks, _ = numbers
+    return Episodes(*map(np.stack, stacks), counted)
 
 
 def main() -> None:
