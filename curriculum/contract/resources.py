@@ -84,8 +84,11 @@ def needs(config: Config) -> list[Need]:
     spec = spec_of(chosen["env"])
     seeds = len(config.seeds)
     obs = math.prod(spec.obs_shape)
-    inner = sum(a * b for a, b in pairwise(learner.hidden))
-    weights = (0 if spec.frames else obs * learner.hidden[0]) + inner
+    inputs = 0 if spec.frames else obs
+    weights = max(
+        sum(a * b for a, b in pairwise((inputs, *widths)))
+        for widths in (learner.hidden, learner.actor_hidden)
+    )
     data = chosen["start"].data()
     buffer = estimate_bytes(
         spec,

@@ -44,6 +44,7 @@ class Body:
     """Settings that all networks of a learner share."""
 
     hidden: tuple[int, ...] = (128, 128)
+    actor_hidden: tuple[int, ...] = ()  # of policies; nothing: as hidden
     layer_norm: bool = False  # in critics and state values
     encoder: Encoder = "nature"  # of images
     initialization: Initialization = "torch"  # of networks of images
@@ -108,10 +109,15 @@ class Head:
     # --- networks ---
 
     def network(
-        self, outputs: int, members: int = 1, extra: int = 0, layer_norm: bool = False
+        self,
+        outputs: int,
+        members: int = 1,
+        extra: int = 0,
+        layer_norm: bool = False,
+        hidden: tuple[int, ...] = (),
     ) -> MLP:
         """A network of an observation and `extra` more inputs."""
-        hidden = self.body.hidden
+        hidden = hidden or self.body.hidden
         if self.pixels:
             return Pixels(
                 self.obs_shape,
@@ -263,7 +269,7 @@ class DiscreteHead(Head):
         return self.network(outputs, members, layer_norm=self.body.layer_norm)
 
     def actor(self) -> MLP:
-        return self.network(self.actions)
+        return self.network(self.actions, hidden=self.body.actor_hidden)
 
     deterministic_actor = actor
 
@@ -384,10 +390,10 @@ class BoxHead(Head):
         return self.network(quantiles, members, self.action_size, self.body.layer_norm)
 
     def actor(self) -> MLP:
-        return self.network(2 * self.action_size)
+        return self.network(2 * self.action_size, hidden=self.body.actor_hidden)
 
     def deterministic_actor(self) -> MLP:
-        return self.network(self.action_size)
+        return self.network(self.action_size, hidden=self.body.actor_hidden)
 
     def values(self, critic: ObsNetwork, obs: Tensor) -> BoxValues:
         return BoxValues(critic, obs, self.noise)

@@ -14,6 +14,8 @@ class Hyperparameters:
     """Networks, optimisation, returns, scaling and exploration."""
 
     hidden: tuple[int, ...] = (128, 128)  # widths of the hidden layers of every network
+    # of the policy's network instead, where there is one; nothing: as hidden
+    actor_hidden: tuple[int, ...] = ()
     layer_norm: bool = False  # normalise hidden layers of critics and state values
     # of images: the encoder of DQN (2015), without and with padding of its inputs, or
     # the deeper one of IMPALA (2018)
@@ -95,6 +97,10 @@ class Hyperparameters:
         if not self.hidden or min(self.hidden) < 1:
             raise ValueError(
                 f"hidden must name at least one positive layer width, got {self.hidden}"
+            )
+        if min(self.actor_hidden, default=1) < 1:
+            raise ValueError(
+                f"actor_hidden must name positive layer widths, got {self.actor_hidden}"
             )
         among(self, "encoder", "initialization", "schedule")
         is_constant = self.schedule == "constant"

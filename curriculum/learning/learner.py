@@ -1,5 +1,6 @@
 """What all learners share: networks and their losses, acting, exporting, and state."""
 
+import copy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import SimpleNamespace
@@ -149,6 +150,16 @@ class Learner(Hyperparameters):
             )
         if self.selection == "boltzmann":
             self._require_scores(kind)
+        if self.actor_hidden and not self._has_actor(spec):
+            raise ValueError(
+                f"{type(self).__name__} has no policy network for {kind} actions, its "
+                "critic acts; leave out --learner.actor-hidden"
+            )
+
+    def _has_actor(self, spec: Spec) -> bool:
+        probe = copy.copy(self)
+        probe.head = make_head(spec, Body())
+        return self.actor in probe.build()
 
     def _require_scores(self, kind: str) -> None:
         """Raise ValueError where there is nothing to draw actions in proportion to."""
@@ -185,6 +196,7 @@ class Learner(Hyperparameters):
         self.label_scale: float | Tensor = 1.0
         body = Body(
             tuple(self.hidden),
+            tuple(self.actor_hidden),
             self.layer_norm,
             self.encoder,
             self.initialization,

@@ -89,6 +89,25 @@ def test_few_observations_get_the_actions_of_torch_without_torch(name, kind):
     assert_acts_as_torch(learner, some_obs(seeds=3))
 
 
+@pytest.mark.parametrize(("name", "kind"), [("iql", "discrete"), ("cql", "box")])
+def test_a_policy_may_have_sizes_of_its_own(name, kind):
+    learner = plugins.make("learner", name, hidden=(32, 16), actor_hidden=(8, 24, 40))
+    learner = set_up(learner, kind)
+    layers = [m for m in learner.export(0).modules() if isinstance(m, torch.nn.Linear)]
+    assert [layer.out_features for layer in layers[:-1]] == [8, 24, 40]
+    critic = learner.head.export(learner.nets["q"], 0)
+    widths = [m.out_features for m in critic if isinstance(m, torch.nn.Linear)]
+    assert widths[:-1] == [32, 16]
+    assert_acts_as_torch(learner, some_obs(seeds=3))
+
+
+@pytest.mark.parametrize("name", ["dqn", "cql", "bcq"])
+def test_sizes_of_a_policy_are_refused_where_a_critic_acts(name):
+    learner = plugins.make("learner", name, actor_hidden=(8,))
+    with pytest.raises(ValueError, match="no policy network for discrete actions"):
+        set_up(learner)
+
+
 @pytest.mark.parametrize("quantiles", [1, 4])
 @pytest.mark.parametrize("members", [1, 3])
 def test_critics_act_by_the_mean_over_members_and_quantiles(members, quantiles):

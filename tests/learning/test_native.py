@@ -83,6 +83,8 @@ def test_every_learner_learns_the_same_natively(name: str, box: bool):
     settings: dict = {"schedule": "linear", "schedule_updates": 10, "grad_clip": 1.0}
     if not (name == "bcq" and box):  # which takes no labels of box actions
         settings["label_weight"] = 0.5
+    if name in ("iql", "td3bc"):
+        settings["actor_hidden"] = (24, 8, 16)
     written, made = make(name, box, **settings), make(name, box, **settings)
     update = Native(made)
     for number, batch in enumerate(batches(box, 2 * written.cycle)):
