@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from curriculum.learning.networks import MLP
 from curriculum.learning.weights import Layout, Weights
 
-Encoder = Literal["nature", "nature-same", "impala"]
+Encoder = Literal["nips", "nature", "nature-same", "impala"]
 Initialization = Literal["torch", "xavier"]
 
 
@@ -135,6 +135,18 @@ class ConvolutionalResidual(nn.Module):
         return x + self.second(inner.relu())
 
 
+def nips(frames: int) -> nn.Sequential:
+    """The network of Mnih et al. 2013 (arXiv 1312.5602): a third of the work of
+    `nature`."""
+    return nn.Sequential(
+        nn.Conv2d(frames, 16, 8, 4),
+        nn.ReLU(),
+        nn.Conv2d(16, 32, 4, 2),
+        nn.ReLU(),
+        nn.Flatten(),
+    )
+
+
 def nature(frames: int) -> nn.Sequential:
     """The network of Mnih et al. 2015 (Nature 518)."""
     return nn.Sequential(
@@ -180,6 +192,7 @@ def impala(frames: int) -> nn.Sequential:
 
 
 ENCODERS: dict[str, Callable[[int], nn.Sequential]] = {
+    "nips": nips,
     "nature": nature,
     "nature-same": nature_same,
     "impala": impala,
