@@ -142,6 +142,15 @@ def test_records_of_the_original_form_are_read(tmp_path: Path):
     assert cut.next_observation[:, 1, 0, 0].tolist() == [20, 30]
 
 
+@pytest.mark.parametrize("game", ["Pong", "Breakout"])
+def test_the_folder_of_a_record_file_names_its_game(game: str, tmp_path: Path):
+    path = tmp_path / game / "run_3-00007-of-00020"
+    path.parent.mkdir()
+    path.write_bytes(record(payload(0)))
+    found = RLU().metadata(path)
+    assert (found["env"], found["env_settings"]) == ("atari", {"game": game})
+
+
 def test_a_record_with_a_wrong_checksum_is_left_out(tmp_path: Path):
     path = tmp_path / "records"
     damaged = bytearray(record(payload(0)))

@@ -3,17 +3,22 @@
 import contextlib
 import gzip
 import io
+import shutil
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
+import torch
 from test_pictures import field, record
 
 from curriculum import collect, evaluate, train
 from curriculum.data.dataset import DataSet
 from curriculum.formats._frames import example, png
-from curriculum.types import stream
+from curriculum.formats.rlu import RLU
+from curriculum.replay.buffer import Buffer
+from curriculum.starts.dataset import Dataset
+from curriculum.types import Batch, stream
 
 EPISODES = 50
 LENGTH = 6  # steps
@@ -101,6 +106,50 @@ def test_damaged_episodes_are_named_and_the_others_are_kept(unplugged: Unplugged
         actions = np.asarray(values(number)["actions"])
         assert episode.action.tolist() == actions[:steps].tolist()
     assert unplugged.data.manifest.env == "mini_atari"
+
+
+def drawn(path: Path, n_step: int = 1, **chosen: Any) -> Batch:
+    """A batch of 500 transitions of a data set."""
+    data = Dataset(path=str(path), **chosen).data()
+    buffer = Buffer(capacity=2).setup(data.spec, (0,), 1, data=data)
+    [batch] = buffer.sample(500, 0.5, n_step)
+    return batch
+
+
+def test_rewards_are_clipped_step_by_step_and_summed_when_drawn(unplugged: Unplugged):
+    batch = drawn(unplugged.data.folder, n_step=3)
+    # of three steps, and of the last two and the last one of an episode; from rewards
+    # of 3, whose sums would be 5.25, 4.5 and 3
+    assert set(batch.reward[0].tolist()) == {1.75, 1.5, 1.0}
+    # cut short after three, two and one step, and truly ended
+    assert set(batch.discount[0].tolist()) == {0.125, 0.25, 0.5, 0.0}
+
+
+def test_the_last_episodes_show_their_own_pictures(unplugged: Unplugged):
+    batch = drawn(unplugged.data.folder, share=0.02, tail=True)
+    expected = set()
+    for number in (47, 48):  # 6 and 5 transitions, 2 % are 5.16
+        pictures = RLU()._episode(values(number))
+        for obs, after in zip(
+            pictures.observation, pictures.next_observation, strict=True
+        ):
+            expected.add((obs.tobytes(), after.tobytes()))
+    found = set()
+    for obs, after in zip(batch.obs[0], batch.next_obs[0], strict=True):
+        found.add((obs.numpy().tobytes(), after.numpy().tobytes()))
+    assert batch.obs.dtype == torch.uint8
+    assert found == expected
+
+
+def test_draws_do_not_depend_on_the_name_of_the_folder(
+    unplugged: Unplugged, tmp_path: Path
+):
+    copied = tmp_path / "7"
+    shutil.copytree(unplugged.data.folder, copied)
+    mine = drawn(unplugged.data.folder)
+    other = drawn(copied)
+    assert torch.equal(mine.obs, other.obs)
+    assert torch.equal(mine.action, other.action)
 
 
 @pytest.mark.parametrize("learner", ["bc", "dqn"])
