@@ -35,7 +35,7 @@ class Pixels(MLP):
     ):
         with torch.device("meta"):  # layers with shapes, without memory
             self.encoder = ENCODERS[encoder](shape[0])
-            features = self.encoder(torch.empty(1, *shape)).shape[-1]
+        features = _features(self.encoder, shape)
         super().__init__(features + extra, outputs, hidden, members, layer_norm)
         self.initialization = initialization
         self.parameters = dict(self.encoder.named_parameters())
@@ -111,6 +111,14 @@ class Pixels(MLP):
             weight = _inputs_first(block[seed].detach().cpu())
             parameter.data = weight.contiguous()
         return [*encoder]
+
+
+def _features(encoder: nn.Module, shape: tuple[int, ...]) -> int:
+    """Numbers that an encoder makes of an image. Without memory, torch would ask its
+    compiler, which takes a second to import."""
+    blank = copy.deepcopy(encoder).to_empty(device="cpu")
+    with torch.no_grad():
+        return blank(torch.zeros(1, *shape)).shape[-1]
 
 
 def _inputs_first(weight: Tensor) -> Tensor:
