@@ -151,7 +151,7 @@ def compare_speed(folder: Path, options: argparse.Namespace, kind: Kind) -> None
                 rates: list[list[float]] = [[], []]
                 for turn in range(options.rounds + 1):
                     for index, (buffer, own) in enumerate(pairs):
-                        found = rate(buffer, own, options.updates, n_step, kind.batch)
+                        found = rate(buffer, own, options.updates, n_step)
                         if turn:
                             rates[index].append(found)
                 ratios = [b / a for a, b in zip(*rates, strict=True)]
