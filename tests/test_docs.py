@@ -131,6 +131,15 @@ def test_the_planner_of_the_readme_is_that_of_the_guide():
     assert PLUGINS["greedy.py"][0] in readme
 
 
+def test_every_test_that_the_documentation_names_is_there():
+    sources = [path.read_text() for path in (ROOT / "tests").rglob("test_*.py")]
+    there = set(re.findall(r"^def (test_\w+)\(", "\n".join(sources), re.M))
+    pages = "\n".join(page.read_text() for page in PAGES)
+    named = set(re.findall(r"`(test_\w+)`", pages))
+    assert named
+    assert named <= there
+
+
 def test_every_link_of_the_readme_leads_somewhere():
     for page in (ROOT / "README.md", ROOT / "CONTRIBUTING.md"):
         links = re.findall(r"\]\(([^)#]+)\)", page.read_text())

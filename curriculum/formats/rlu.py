@@ -9,6 +9,7 @@ float32.
 import gzip
 import re
 import struct
+import zlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -136,29 +137,40 @@ def _stream(path: Path) -> gzip.GzipFile | BinaryIO:
 
 
 def _records(file: Any, report: Callable[[str], None]) -> Iterator[bytes | None]:
-    """Records, None for one whose checksum is wrong; ValueError where a length is."""
+    """Records, None for one whose checksum is wrong.
+
+    They end at the first one that is incomplete, or whose length is unknown, as nobody
+    knows where the next one begins. Both are reported."""
     number = 0
-    while head := file.read(HEAD.size):
-        if len(head) < HEAD.size:
-            raise ValueError(f"it ends within episode {number}")
-        length, checksum = HEAD.unpack(head)
-        if crc.masked(head[:8]) != checksum:
-            raise ValueError(
-                f"the checksum of the length of episode {number} is wrong; the rest "
-                "cannot be found"
-            )
-        if length > LARGEST:
-            raise ValueError(f"episode {number} has {length:,} bytes")
-        record = file.read(length)
-        foot = file.read(FOOT.size)
-        if len(record) < length or len(foot) < FOOT.size:
-            raise ValueError(f"it ends within episode {number}")
-        if FOOT.unpack(foot)[0] == crc.masked(record):
-            yield record
-        else:
-            report(f"episode {number}: its checksum is wrong")
-            yield None
-        number += 1
+    try:
+        while head := file.read(HEAD.size):
+            length = _length(head)
+            record = file.read(length)
+            foot = file.read(FOOT.size)
+            if len(record) < length or len(foot) < FOOT.size:
+                raise EOFError
+            if FOOT.unpack(foot)[0] == crc.masked(record):
+                yield record
+            else:
+                report(f"episode {number}: its checksum is wrong")
+                yield None
+            number += 1
+    except EOFError:
+        report(f"episode {number}: the file ends within it")
+    except (Damaged, zlib.error, gzip.BadGzipFile) as error:
+        report(f"episode {number}: {said(error)}; all after it are left out, too")
+
+
+def _length(head: bytes) -> int:
+    """The bytes of a record; EOFError or Damaged where they are unknown."""
+    if len(head) < HEAD.size:
+        raise EOFError
+    length, checksum = HEAD.unpack(head)
+    if crc.masked(head[:8]) != checksum:
+        raise Damaged("the checksum of its length is wrong")
+    if length > LARGEST:
+        raise Damaged(f"it has {length:,} bytes")
+    return length
 
 
 def _pictures(values: dict[str, example.Value]) -> np.ndarray:

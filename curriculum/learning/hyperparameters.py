@@ -17,9 +17,9 @@ class Hyperparameters:
     # of the policy's network instead, where there is one; nothing: as hidden
     actor_hidden: tuple[int, ...] = ()
     layer_norm: bool = False  # normalise hidden layers of critics and state values
-    # of images: the encoder of DQN (2015), without and with padding of its inputs, or
-    # the deeper one of IMPALA (2018)
-    encoder: Literal["nature", "nature-same", "impala"] = "nature"
+    # of images: the small encoder of DQN (2013); that of DQN (2015), without and with
+    # padding of its inputs; or the deeper one of IMPALA (2018)
+    encoder: Literal["nips", "nature", "nature-same", "impala"] = "nature"
     # how networks of images are drawn: as layers of torch, or by Glorot & Bengio (2010)
     initialization: Literal["torch", "xavier"] = "torch"
     # of images: pixels that those of a batch are shifted by at random, each alone (DrQ:

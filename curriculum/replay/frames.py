@@ -13,7 +13,7 @@ from curriculum.replay.layout import Transition
 from curriculum.replay.ring import Ring, Stored
 from curriculum.types import SharedData, Spec, State
 
-SHORT_EPISODE = 20  # steps; shorter episodes use more frames than are reserved
+SHORT_EPISODE = 50  # steps; shorter episodes use more frames than are reserved
 
 
 class SharedFrames(NamedTuple):
@@ -225,8 +225,9 @@ class Frames:
 
 
 def capacity(depth: int, transitions: int, rows_per_seed: int) -> int:
-    """Frames of one seed that suffice for so many transitions, in episodes of 20 steps
-    or more whose first observations stack `depth` different frames.
+    """Frames of one seed that suffice for so many transitions, in episodes of 50 steps
+    or more whose first observations stack `depth` different frames; of shorter ones,
+    fewer transitions are held.
 
     However short the episodes, the frames of a row's running episode are among the last
     (depth + 1)^2 of that row."""

@@ -1,7 +1,7 @@
 """Convert data sets between our folders and the files of others."""
 
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -78,7 +78,7 @@ def convert(converting: Converting) -> int:
     manifest = _manifest(converting, notes)
     spec = manifest.spec if "spec" in notes or converting.world else None
     with phase("convert", total, "episodes") as current:
-        checked = _checked(episodes, spec, problems.report, current)
+        checked = _checked(episodes, spec, problems, current)
         if converting.continuous:
             checked, manifest = _as_continuous(converting, checked, manifest)
         if converting.written_by:
@@ -127,19 +127,22 @@ def _manifest(converting: Converting, notes: dict[str, Any]) -> Manifest:
 def _checked(
     episodes: Iterable[Episode],
     spec: Spec | None,
-    report: Callable[[str], None],
+    problems: "_Problems",
     current: Phase,
 ) -> Iterator[Episode]:
     """The episodes that fit the spec, with its dtype of observations."""
-    for number, episode in enumerate(episodes):
+    kept = 0
+    for episode in episodes:
         current.advance()
         if spec is None:
             yield episode
             continue
         problem = _misfit(episode, spec)
         if problem:
-            report(f"episode {number}: {problem}")
+            number = kept + problems.count  # those that were not read count, too
+            problems.report(f"episode {number}: {problem}")
             continue
+        kept += 1
         yield episode._replace(
             observation=episode.observation.astype(spec.obs_dtype, copy=False),
             next_observation=episode.next_observation.astype(

@@ -142,6 +142,15 @@ def test_records_of_the_original_form_are_read(tmp_path: Path):
     assert cut.next_observation[:, 1, 0, 0].tolist() == [20, 30]
 
 
+@pytest.mark.parametrize("game", ["Pong", "Breakout"])
+def test_the_folder_of_a_record_file_names_its_game(game: str, tmp_path: Path):
+    path = tmp_path / game / "run_3-00007-of-00020"
+    path.parent.mkdir()
+    path.write_bytes(record(payload(0)))
+    found = RLU().metadata(path)
+    assert (found["env"], found["env_settings"]) == ("atari", {"game": game})
+
+
 def test_a_record_with_a_wrong_checksum_is_left_out(tmp_path: Path):
     path = tmp_path / "records"
     damaged = bytearray(record(payload(0)))
@@ -150,11 +159,48 @@ def test_a_record_with_a_wrong_checksum_is_left_out(tmp_path: Path):
     reports: list[str] = []
     assert len(list(RLU().read(path, reports.append))) == 2
     assert reports == ["episode 1: its checksum is wrong"]
-    path.write_bytes(record(payload(0)) + record(payload(0))[:50])
-    found = RLU().read(path, pytest.fail)
-    next(found)
-    with pytest.raises(ValueError, match="cannot be read: it ends within episode 1"):
-        next(found)
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+def test_what_comes_before_a_torn_end_is_kept(compressed: bool, tmp_path: Path):
+    path = tmp_path / "records"
+    content = 2 * record(payload(0))
+    if compressed:
+        content = gzip.compress(content, 0)
+    path.write_bytes(content[:-30])
+    reports: list[str] = []
+    assert len(list(RLU().read(path, reports.append))) == 1
+    assert reports == ["episode 1: the file ends within it"]
+
+
+@pytest.mark.parametrize(
+    ("place", "problem"),
+    [(0, "the checksum of its length is wrong"), (None, "it has 1,099,511,627,776")],
+)
+def test_nothing_is_read_after_a_wrong_length(place, problem: str, tmp_path: Path):
+    path = tmp_path / "records"
+    damaged = bytearray(record(payload(0)))
+    if place is None:
+        length = struct.pack("<Q", 2**40)
+        damaged[:12] = length + struct.pack("<I", crc.masked(length))
+    else:
+        damaged[place] ^= 1
+    path.write_bytes(record(payload(0)) + damaged + record(payload(0)))
+    reports: list[str] = []
+    assert len(list(RLU().read(path, reports.append))) == 1
+    [report] = reports
+    assert report.startswith(f"episode 1: {problem}")
+    assert report.endswith("; all after it are left out, too")
+
+
+def test_damage_within_compressed_data_leaves_out_what_follows(tmp_path: Path):
+    path = tmp_path / "records"
+    content = bytearray(gzip.compress(3 * record(payload(0)), 9))
+    content[-8] ^= 1  # the checksum of all
+    path.write_bytes(content)
+    reports: list[str] = []
+    assert len(list(RLU().read(path, reports.append))) == 3
+    assert reports[0].startswith("episode 3: CRC check failed")
 
 
 def test_a_record_without_what_it_needs_is_left_out(tmp_path: Path):

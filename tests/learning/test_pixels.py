@@ -47,6 +47,7 @@ def parameters(modules: list[nn.Module]) -> list[nn.Parameter]:
 @pytest.mark.parametrize(
     ("encoder", "features", "weights"),
     [
+        ("nips", 2592, 12_336),
         ("nature", 3136, 77_984),
         ("nature-same", 7744, 77_984),
         ("impala", 3872, 97_744),
@@ -55,6 +56,7 @@ def parameters(modules: list[nn.Module]) -> list[nn.Parameter]:
 def test_an_encoder_has_the_published_size_on_atari_pictures(
     encoder: Encoder, features: int, weights: int
 ):
+    # nips: 16*4*8*8 + 32*16*4*4 weights and 16 + 32 biases; 9 * 9 * 32 features
     # nature: 32*4*8*8 + 64*32*4*4 + 64*64*3*3 weights and 32 + 64 + 64 biases; 7 * 7 *
     # 64 features impala: 3x3 kernels 4-16, 16-32, 32-32 and four a stage of its own
     # width, with biases; 11 * 11 * 32 features
@@ -63,7 +65,7 @@ def test_an_encoder_has_the_published_size_on_atari_pictures(
     assert sum(p.numel() for p in net.parameters.values()) == weights
 
 
-@pytest.mark.parametrize("encoder", ["nature", "nature-same", "impala"])
+@pytest.mark.parametrize("encoder", ["nips", "nature", "nature-same", "impala"])
 def test_every_seed_and_member_is_the_plain_module_it_exports_in_value_and_gradient(
     encoder: Encoder,
 ):
