@@ -90,6 +90,7 @@ ONLY = {  # a library -> the places that may import it
     "PIL": ("curriculum/formats/_frames/*",),
     "numba": ("curriculum/compiled.py",),
     "llvmlite": ("curriculum/learning/native/machine.py",),
+    "ray": ("curriculum/comparison/cluster.py",),
     "tyro": ("curriculum/setting/help_text.py",),
     "onnx": ("curriculum/shipping/onnx_model.py",),
     "onnxruntime": ("curriculum/shipping/onnx_model.py",),
