@@ -78,6 +78,7 @@ class Ended(NamedTuple):
 
     task: Task
     problem: str = ""  # empty: it was carried out
+    seconds: float = 0.0  # that it took
 
     def require_success(self) -> None:
         """Raise Failed if the task failed."""
@@ -128,7 +129,7 @@ def train(
                     continue
                 running.remove(each)
                 each.close()
-                yield Ended(each.task, ending.problem)
+                yield Ended(each.task, ending.problem, each.seconds)
             show({each.task.name: each.share for each in running})
 
 
@@ -140,11 +141,17 @@ class _Running:
         self.executor = executor
         self.job = executor.start(task)
         self.restarts = 0
+        self.began = time.monotonic()
         self.share = 0.0
         self.stack = ExitStack()
         self.phase = self.stack.enter_context(
             phase(task.title, task.until or task.total, task.unit, detail="starting")
         )
+
+    @property
+    def seconds(self) -> float:
+        """Since the task was begun."""
+        return time.monotonic() - self.began
 
     def hear(self) -> None:
         """Show how far the task is, or what else its worker does meanwhile."""
