@@ -169,7 +169,9 @@ def figure(
             ]
             y = [line.values[-1] for line in there]
             color, _ = style.look(rung)
-            name = f"after {steps:,}" if flag == flags[0] else ""
+            is_last = rung == len(rungs) - 1
+            word = "trained to" if is_last else "stopped at"
+            name = f"{word} {steps:,}" if flag == flags[0] else ""
             axes.scatter(x, y, color=color, s=24, label=name)
     return style.legend(drawn, "")
 

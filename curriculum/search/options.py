@@ -49,7 +49,7 @@ HELP = {
     "measure TAG": "what is searched for, the mean over seeds of this tag of "
     "metrics.jsonl (eval/mean_reward)",
     "fresh-seeds N...": "seeds on which the setting that was found is trained again "
-    f"(as many as --seeds, {FRESH:,} higher)",
+    f"(as many as --seeds, from {FRESH:,} above the largest)",
 }
 
 
@@ -135,6 +135,12 @@ def read(given: Mapping[str, Any]) -> Options:
     for name, amount in limits.items():
         if not amount > 0:
             raise ValueError(f"--budget-{name} must be above 0, got {amount:g}")
+    fresh = options.fresh_seeds
+    if len(set(fresh)) < len(fresh) or min(fresh, default=0) < 0:
+        raise ValueError(
+            "--fresh-seeds must be different whole numbers of at least 0, got "
+            f"{' '.join(map(str, fresh))}"
+        )
     if not measures.direction(options.measure):
         raise ValueError(
             f"--measure {options.measure}: it is not known whether more or less of it "

@@ -144,6 +144,12 @@ def find(options: Options, words: list[str], command: str) -> Study:
     parameters = space.parse(options.search)
     base = _checked(words, parameters)
     rungs = _rungs(options, base)
+    known = sorted({*options.fresh_seeds} & {*base.seeds})
+    if known:
+        raise ValueError(
+            f"--fresh-seeds {' '.join(map(str, known))}: the search itself has these "
+            "seeds; give others"
+        )
     identity = options.identity() | {"flags": _identity(base)}
     parent = parent_of(base)
     name = base.name or "search"
