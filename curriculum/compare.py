@@ -121,8 +121,10 @@ class SeedsStopped(ValueError):
 
 def find_comparison(argv: list[str]) -> "Comparison":
     """Create the folder of a comparison, or find the one to go on with."""
-    from curriculum.comparison import plan
+    from curriculum.comparison import executors, plan
 
+    wanted, _ = options.read(argv)
+    executors.require_answer(wanted.machines)
     return plan.find(argv)
 
 

@@ -90,13 +90,14 @@ def _stopped(stop: train.Stop, folder: Path | None) -> str:
 
 def prepare(argv: list[str]) -> "Search":
     """Check what is asked for, and create the folder of the search or find it."""
-    from curriculum.comparison import machines
+    from curriculum.comparison import executors, machines
     from curriculum.search import options, samplers, space, study
     from curriculum.search.schedule import Schedule
 
     given, words = options.split(argv, options.KINDS | machines.KINDS)
     chosen = options.read(given)
     where = machines.read(given)
+    executors.require_answer(where)
     parameters = space.parse(chosen.search)
     sampler = samplers.make(
         chosen.sampler, parameters, chosen.sampler_seed, chosen.maximize
@@ -222,7 +223,7 @@ class Search:
         workers.prepare(config, run)
         name = f"{job.trial} rung {job.rung + 1}"
         self.job_of[name] = job
-        until = self.study.until(job.rung)
+        until = self.study.until(job.rung, config)
         share = self.machines.gpu_share
         return workers.task_of(name, config, run, share, until=until, kind="trial")
 
@@ -236,7 +237,9 @@ class Search:
             print(f"{task.title} failed: {problem}", file=sys.stderr)
             result = Result(float("nan"), seconds=seconds, problem=problem)
         else:
-            result = self.study.measure(job)._replace(seconds=seconds)
+            config = self.study.config_of(trial.settings)
+            measured = self.study.measure(job, config)
+            result = measured._replace(seconds=seconds)
         self.study.keep(job, trial, result)
 
     # --- the best one ---

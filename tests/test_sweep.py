@@ -22,7 +22,7 @@ TEXT = (
     "--offline-updates 0 --start.size 64 --sampler random --trials 3 --concurrent 2 "
     "--no-eval-mixed --planner.episodes 4"
 )
-SPACE = ["--search", "learner.learning-rate=loguniform(1e-4,1e-1)", "rows=choice(4,8)"]
+SPACE = ["--search", "learner.learning-rate=loguniform(1e-4,1e-1)", "rows=choice(7,8)"]
 WORDS = [*TEXT.split(), *SPACE]
 
 
@@ -84,6 +84,18 @@ def test_what_an_extra_brings_is_named_where_it_is_missing(
     monkeypatch.setattr("curriculum.search.samplers.find_spec", lambda name: None)
     message = refused([*SPACE, "--runs-dir", str(tmp_path), *words], capsys)
     assert says in message
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_cluster_that_does_not_answer_is_named(
+    capsys: pytest.CaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+):
+    monkeypatch.setattr(machines, "find_spec", lambda name: True)
+    words = ["--on", "ray", "--address", "127.0.0.1:1", "--sampler", "random"]
+    message = refused([*SPACE, *words, "--runs-dir", str(tmp_path)], capsys)
+    assert "--address 127.0.0.1:1: no Ray cluster answers there" in message
     assert os.listdir(tmp_path) == []
 
 
@@ -172,7 +184,7 @@ def test_results_of_other_settings_are_refused(
     shutil.copytree(one, tmp_path / "gridworld" / "one")
     path = tmp_path / "gridworld" / "one" / "search.json"
     content = json.loads(path.read_text())
-    content["results"][0]["settings"]["rows"] = "5"
+    content["settings"]["0"]["rows"] = "5"
     path.write_text(json.dumps(content))
     with pytest.raises(SystemExit):
         searched(tmp_path, "one")

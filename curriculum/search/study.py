@@ -79,22 +79,21 @@ class Study(NamedTuple):
         config.seeds = self.options.fresh_seeds or shifted
         return config
 
-    def until(self, rung: int) -> int:
+    def until(self, rung: int, config: Config) -> int:
         """The step at which a trial has come to a rung: rows step together. 0: its
         end."""
         if rung == len(self.rungs) - 1:
             return 0
-        rows = self.base.rows if self.base.steps else 1
-        return math.ceil(self.rungs[rung] / rows) * rows
+        together = _together(config)
+        return math.ceil(self.rungs[rung] / together) * together
 
     def keep(self, job: Job, trial: Trial, result: Result) -> None:
         """Remember a result, on disk too."""
         self.results[job] = result
         self.settings[job.trial] = trial.settings
-        listed = [
-            _as_json(job, self.settings, each) for job, each in self.results.items()
-        ]
-        write_text(self.folder / RESULTS, json.dumps({"results": listed}, indent=1))
+        listed = [_as_json(job, each) for job, each in self.results.items()]
+        content = {"settings": self.settings, "results": listed}
+        write_text(self.folder / RESULTS, json.dumps(content, indent=1))
 
     def require_same(self, trial: Trial) -> None:
         """Raise ValueError where a trial that has results had another setting."""
@@ -106,22 +105,22 @@ class Study(NamedTuple):
                 "numpy chooses otherwise; begin a new search by another --name"
             )
 
-    def measure(self, job: Job) -> Result:
+    def measure(self, job: Job, config: Config) -> Result:
         """Read the result of a job from the records of its run."""
-        position = "step" if self.base.steps else "updates"
+        position = "step" if config.steps else "updates"
         lines = [
             line
             for line in _records(self.run_of(job.trial))
             if position in line and (position == "updates" or "updates" not in line)
         ]
         rung = self.rungs[job.rung]
-        slack = self.base.rows if self.base.steps else 1
-        tag = _recorded(self.options.measure, self.base)
+        slack = _together(config)
+        tag = _recorded(self.options.measure, config)
         there = [
             line
             for line in lines
             if tag in line["values"]
-            and rung - self.base.eval_every < line[position] < rung + slack
+            and rung - config.eval_every < line[position] < rung + slack
         ]
         if not there:
             raise ValueError(
@@ -243,17 +242,9 @@ def _begun(parent: Path, name: str, identity: Mapping[str, Any]) -> Path | None:
 # --- results ---
 
 
-def _as_json(
-    job: Job, settings: Mapping[int, Settings], result: Result
-) -> dict[str, Any]:
+def _as_json(job: Job, result: Result) -> dict[str, Any]:
     value = result.value if math.isfinite(result.value) else None
-    return {
-        "trial": job.trial,
-        "rung": job.rung,
-        "settings": settings[job.trial],
-        **result._asdict(),
-        "value": value,
-    }
+    return {**job._asdict(), **result._asdict(), "value": value}
 
 
 def _read_results(path: Path) -> tuple[dict[Job, Result], dict[int, Settings]]:
@@ -261,15 +252,16 @@ def _read_results(path: Path) -> tuple[dict[Job, Result], dict[int, Settings]]:
     if not path.is_file():
         return {}, {}
     results = {}
-    settings = {}
     try:
-        for line in json.loads(path.read_text())["results"]:
+        content = json.loads(path.read_text())
+        listed = content["settings"].items()
+        settings = {int(number): dict(own) for number, own in listed}
+        for line in content["results"]:
             job = Job(int(line["trial"]), int(line["rung"]))
             value = math.nan if line["value"] is None else float(line["value"])
             numbers = value, float(line["calls"]), float(line["seconds"])
             results[job] = Result(*numbers, str(line["problem"]))
-            settings[job.trial] = dict(line["settings"])
-    except (ValueError, LookupError, TypeError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise ValueError(
             f"{path} is damaged ({error!r:.80}); remove it to read nothing from it: "
             "trials that are trained are not trained again"
@@ -287,6 +279,11 @@ def _records(run: Path) -> list[dict[str, Any]]:
 def _recorded(tag: str, config: Config) -> str:
     """The name under which a run records a tag."""
     return tag if config.steps else tag.replace("eval/", "offline/")
+
+
+def _together(config: Config) -> int:
+    """Steps, or updates of an offline run, that are taken at once."""
+    return config.rows if config.steps else 1
 
 
 def _calls(lines: Sequence[Mapping[str, Any]], position: str, end: int) -> float:

@@ -1,7 +1,6 @@
 """A cluster of Ray: several nodes on one machine, one of which is lost."""
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -15,7 +14,7 @@ pytest.importorskip("ray")
 pytestmark = pytest.mark.slow
 
 TEXT = (
-    "--start expert none --seeds 0 1 --steps 4000 --eval-every 1000 --eval-episodes 4 "
+    "--start expert none --seeds 0 1 --steps 2000 --eval-every 1000 --eval-episodes 4 "
     "--checkpoint-every 200 --log-every 1000 --learner.hidden 16 --no-eval-mixed "
     "--learner.batch-size 16 --learner dqn --offline-updates 0 --start.size 64"
 )
@@ -104,8 +103,8 @@ def local(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    """Policies, and tables without what clocks measured."""
-    names = ("policy-last.cur", "policy-best.cur", "verdicts.csv", "seeds.csv")
+    """Policies, and the results, none of which clocks have measured."""
+    names = ("policy-last.cur", "policy-best.cur", "verdicts.csv")
     return {
         str(path.relative_to(folder)): path.read_bytes()
         for name in names
@@ -156,12 +155,3 @@ def test_a_command_that_is_killed_goes_on_by_the_same_command(
     process.wait()
     subprocess.run(command(tmp_path, *more), check=True, timeout=240)
     assert contents(folder) == contents(local)
-
-
-def test_a_cluster_that_does_not_answer_is_named(tmp_path: Path):
-    words = command(tmp_path, "--on", "ray", "--address", "127.0.0.1:1")
-    done = subprocess.run(words, capture_output=True, text=True, timeout=120)
-    assert done.returncode
-    assert "--address 127.0.0.1:1: cannot use Ray there" in done.stderr
-    assert "Traceback" not in done.stderr
-    shutil.rmtree(tmp_path)
