@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import ray
-from ray.exceptions import RayError
+from ray.exceptions import ActorUnavailableError, RayError
 
 from curriculum.comparison import transfer
 from curriculum.comparison.execution import Executor
@@ -206,6 +206,8 @@ class ClusterJob:
 
 def _reason(error: RayError) -> str:
     """Why an actor is gone."""
+    if isinstance(error, ActorUnavailableError):
+        return "its node does not answer"
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     if any("node" in line.lower() and DEAD.search(line) for line in lines):
         return "its node is gone"

@@ -23,7 +23,7 @@ def opened(machines: Machines, words: Sequence[str]) -> Iterator[Executor]:
 
 
 def require_answer(machines: Machines) -> None:
-    """Raise ValueError where nothing listens at HOST:PORT: Ray would try for minutes."""
+    """Raise ValueError where nothing listens at the address: Ray would try long."""
     address = machines.address
     host, colon, port = address.rpartition(":")
     if not colon or "//" in address:

@@ -73,19 +73,25 @@ def help_text() -> str:
 def write(argv: Sequence[str]) -> Path:
     """Write the script that a command line asks for; ValueError says what is wrong with
     it, before anything is written."""
-    words, command = _split(argv)
-    if not words or words[0].startswith("-"):
-        raise ValueError(USAGE)
-    path = Path(words[0])
+    path, job, command = read(argv)
     if path.exists():
         raise ValueError(f"{path} exists; give another FILE, or remove it")
     if not path.absolute().parent.is_dir():
         raise ValueError(
             f"{path.parent} is not a folder; make it, or give another FILE"
         )
-    write_text(path, script(_read(words[1:]), command))
+    write_text(path, script(job, command))
     path.chmod(0o755)
     return path
+
+
+def read(argv: Sequence[str]) -> tuple[Path, Job, list[str]]:
+    """The file, the job, and the module and words of the command that a command line
+    names; ValueError says what is wrong with it."""
+    words, command = _split(argv)
+    if not words or words[0].startswith("-"):
+        raise ValueError(USAGE)
+    return Path(words[0]), _read(words[1:]), command
 
 
 def _split(argv: Sequence[str]) -> tuple[list[str], list[str]]:

@@ -16,6 +16,7 @@ from typing import NamedTuple, Protocol
 
 from curriculum.search.space import Settings
 
+MOST_PROPOSALS = 100  # of settings that were tried before: then there are no others
 MOST_FAILURES = 3  # of the first trials, all of them: then the search ends
 
 
@@ -160,7 +161,7 @@ class Schedule:
         is_over = len(self.trials) >= self.most_trials or self.is_exhausted
         if is_over or not self._is_affordable(0) or self._all_failed():
             return None
-        settings = self.sampler.propose(self.trials)
+        settings = self._other_setting()
         if settings is None:
             self.is_exhausted = True
             return None
@@ -168,6 +169,16 @@ class Schedule:
         trial = Trial(number=number, settings=settings, rungs=len(self.rungs))
         self.trials.append(trial)
         return Job(number, 0)
+
+    def _other_setting(self) -> Settings | None:
+        """A setting that was not tried: the same one has the same result. None if the
+        sampler has no other one, or finds none."""
+        tried = [trial.settings for trial in self.trials]
+        for _ in range(MOST_PROPOSALS):
+            settings = self.sampler.propose(self.trials)
+            if settings not in tried:
+                return settings
+        return None
 
     def _last_promotion(self) -> Job | None:
         """The best trial of the highest rung, at the end of a search in which none came

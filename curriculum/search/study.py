@@ -141,7 +141,7 @@ def find(options: Options, words: list[str], command: str) -> Study:
     """Create the folder of a search, or find the one to go on with; ValueError says
     what is wrong, before anything is written."""
     parameters = space.parse(options.search)
-    base = _checked(words, parameters)
+    base = checked(words, parameters)
     rungs = _rungs(options, base)
     known = sorted({*options.fresh_seeds} & {*base.seeds})
     if known:
@@ -162,7 +162,7 @@ def find(options: Options, words: list[str], command: str) -> Study:
     return Study(lock, options, words, parameters, base, rungs, results, settings)
 
 
-def _checked(words: Sequence[str], parameters: Sequence[Parameter]) -> Config:
+def checked(words: Sequence[str], parameters: Sequence[Parameter]) -> Config:
     """The configuration at a corner of the space, after all corners were checked."""
     every = [flag.name for flag in flags.scan(words)]
     every += [parameter.flag for parameter in parameters]
@@ -178,7 +178,10 @@ def _checked(words: Sequence[str], parameters: Sequence[Parameter]) -> Config:
     for name in every:
         if name not in used:
             raise ValueError(f"--{name}: no trial has a plug-in with such a setting")
-    for name in ("seeds", "steps", "offline_updates", "eval_every"):
+    shared = ["seeds", "steps", "eval_every"]
+    if not configs[0].steps:
+        shared.append("offline_updates")
+    for name in shared:
         if len({getattr(config, name) for config in configs}) > 1:
             flag = name.replace("_", "-")
             raise ValueError(f"--search {flag}: all trials must share it")

@@ -187,6 +187,18 @@ def test_tpe_comes_nearer_to_the_optimum_than_random_settings():
     assert distances["tpe"] < 0.6 * distances["random"]
 
 
+@pytest.mark.parametrize("name", ["random", "tpe"])
+def test_no_setting_is_tried_twice(name: str):
+    if name == "tpe":
+        pytest.importorskip("optuna")
+    parameters = space.parse(["a=choice(x,y)", "b=int(1,2)"])
+    sampler = samplers.make(name, parameters, 0, maximize=True)
+    made = Schedule(sampler, [1], 1, 10, 1, 2, Budget())
+    run(made, lambda trial, rung: trial)
+    found = sorted(str([*trial.settings.values()]) for trial in made.trials)
+    assert found == ["['x', 1]", "['x', 2]", "['y', 1]", "['y', 2]"]
+
+
 def test_a_grid_has_every_combination_once():
     parameters = space.parse(["a=choice(1,2)", "b=choice(x,y)"])
     made = Schedule(
