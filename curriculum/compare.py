@@ -6,14 +6,16 @@ Any flag of `curriculum.train` may take several values, and every combination is
 `--arm "NAME: FLAGS"` is one by hand; `--with RUN` adds a finished run, and
 `--only-plot RUN RUN` compares finished runs alone. All arms share seeds and evaluation
 episodes, so differences are paired. The same command goes on with a comparison that was
-interrupted; arms that are finished are not trained again.
+interrupted; arms that are finished are not trained again. `--jobs N` trains N arms at a
+time, `--on ray` on a cluster.
 `--study NAME` makes the comparisons of a study (`--study list` prints all), or gathers
 comparisons in a folder of this name.
 """
 
 import shlex
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,7 +24,7 @@ from curriculum.activity import Interrupted, Phase, overhearing, phase
 from curriculum.comparison import options
 from curriculum.listeners.progress import Progress
 from curriculum.setting import arms, flags, studies
-from curriculum.setting.config import Config, flat
+from curriculum.setting.config import Config
 from curriculum.trust import trusting_words
 
 if TYPE_CHECKING:
@@ -119,8 +121,10 @@ class SeedsStopped(ValueError):
 
 def find_comparison(argv: list[str]) -> "Comparison":
     """Create the folder of a comparison, or find the one to go on with."""
-    from curriculum.comparison import plan
+    from curriculum.comparison import executors, plan
 
+    wanted, _ = options.read(argv)
+    executors.require_answer(wanted.machines)
     return plan.find(argv)
 
 
@@ -133,7 +137,7 @@ def compare(comparison: "Comparison", stop: train.Stop, progress: Progress) -> b
     from curriculum.comparison import report
 
     train_arms = _train_in_turn
-    if comparison.options.jobs > 1:
+    if comparison.options.machines.are_many or comparison.is_split:
         train_arms = _train_side_by_side
     curves = train_arms(comparison, stop, progress)
     if len(curves) < len(comparison.configs):
@@ -182,12 +186,15 @@ def share_done(arms: int, of_next: float, total: int) -> float:
     return (arms + of_next) / total
 
 
-def _train_arm(config: Config, run: Path, stop: train.Stop, progress: Progress) -> bool:
+def _train_arm(
+    config: Config, run: Path, stop: Callable[[], bool], progress: Progress
+) -> bool:
     """Train one arm in the folder `run`, or what is left of it; returns whether it is
     finished."""
+    from curriculum.comparison import workers
     from curriculum.run import folders
 
-    _prepare(config, run)
+    workers.prepare(config, run)
     if folders.is_finished(run):
         return True
     place = _place(config, run)
@@ -199,17 +206,6 @@ def _train_arm(config: Config, run: Path, stop: train.Stop, progress: Progress) 
             raise
         print(f"{PROG}: {error}", file=sys.stderr)  # some seeds were stopped
         return True
-
-
-def _prepare(config: Config, run: Path) -> None:
-    """Make the folder of an arm, with its settings."""
-    from curriculum.comparison.workers import wait_until_free
-    from curriculum.run import folders
-
-    run.mkdir(exist_ok=True)  # it is there if the process was killed here before
-    wait_until_free(run)
-    if not (run / folders.SETTINGS).is_file():
-        folders.write(run / folders.SETTINGS, flat(config))
 
 
 def _place(config: Config, run: Path) -> train.Place:
@@ -242,28 +238,50 @@ def _train_side_by_side(
     comparison: "Comparison", stop: train.Stop, progress: Progress
 ) -> dict[str, "Curve"]:
     """Train several arms at a time; returns the curves of those that are finished."""
-    from curriculum.comparison import workers
+    from curriculum.comparison import execution, executors, workers
     from curriculum.comparison.plan import read_arm
 
-    tasks = _tasks(comparison)
-    names = {task.name for task in tasks}
-    done = [name for name in comparison.configs if name not in names]
+    tasks = []
+    arm_of: dict[Path, str] = {}
+    waiting: dict[str, int] = {}  # unfinished runs of each arm that has some
+    for name in comparison.configs:
+        own = _tasks(comparison, name)
+        tasks += own
+        arm_of |= {task.folder: name for task in own}
+        if own:
+            waiting[name] = len(own)
+    done = [name for name in comparison.configs if name not in waiting]
     total = len(comparison.configs)
+    left = len(tasks)
+    runs = sum(len(comparison.runs_of(name)) for name in comparison.configs)
 
     def show(shares: Mapping[str, float]) -> None:
-        share = (total - len(tasks) + sum(shares.values())) / total
-        current.report(len(done), share=share)
+        unfinished = left - sum(shares.values())
+        current.report(len(done), share=1 - unfinished / runs)
 
-    jobs = comparison.options.jobs
     print(
-        f"{len(tasks)} of {total} arms to train, {jobs} at a time; the messages of an "
-        f"arm are in {comparison.lock.folder}/ARM/{workers.LOG}",
+        f"{len(waiting)} of {total} arms to train, {comparison.options.machines.text}; "
+        f"the messages of a run are in its folder, in {workers.LOG}",
         file=sys.stderr,
     )
-    with phase("comparison", total, "arms", HINT, done=len(done)) as current:
+    with ExitStack() as stack:
+        current = stack.enter_context(
+            phase("comparison", total, "arms", HINT, done=len(done))
+        )
         for name in done:
             read_arm(comparison, name)
-        for name in workers.train(tasks, jobs, comparison.words, stop, show):
+        chosen = comparison.options.machines
+        words = comparison.words
+        executor = stack.enter_context(executors.opened(chosen, words))
+        source = execution.one_by_one(tasks)
+        every = execution.train(executor, source, stop, show, chosen.retries)
+        for ended in stack.enter_context(closing(every)):
+            ended.require_success()
+            left -= 1
+            name = arm_of[ended.task.folder]
+            waiting[name] -= 1
+            if waiting[name]:
+                continue  # other seeds of it are not finished
             done.append(name)
             read_arm(comparison, name)
             print(f"arm {len(done)} of {total} is finished: {name}", file=sys.stderr)
@@ -272,45 +290,47 @@ def _train_side_by_side(
     }
 
 
-def _tasks(comparison: "Comparison") -> list["Task"]:
-    """The arms that are not finished."""
-    from curriculum.comparison.workers import Task
+def _tasks(comparison: "Comparison", arm: str) -> list["Task"]:
+    """The runs of an arm that are not finished."""
+    from curriculum.comparison import workers
     from curriculum.run import folders
 
     tasks = []
-    for name, config in comparison.configs.items():
-        run = comparison.folder_of(name)
-        _prepare(config, run)
+    for run, config in comparison.runs_of(arm).items():
+        workers.prepare(config, run)
         if folders.is_finished(run):
             continue
-        total, unit = config.steps, "steps"
-        if not total:
-            total, unit = config.offline_updates, "updates"
-        tasks.append(Task(name, run, total, unit))
+        name = f"{arm}, {run.name}" if comparison.is_split else arm
+        share = comparison.options.machines.gpu_share
+        tasks.append(workers.task_of(name, config, run, share))
     return tasks
 
 
 def work() -> None:
-    """Train one arm for a comparison in another process."""
+    """Train one run for a command in another process, or a part of it."""
     from curriculum.comparison import workers
     from curriculum.run import folders
 
     order = workers.order()
     workers.end_with(order.command)
+    is_paused = False
     trust = trusting_words(order.words)
     with train.signals() as stop, Progress().following(stop) as progress, trust:
         try:
             settings = str(order.folder / folders.SETTINGS)
             config = flags.parse(["--config", settings], PROG).config
-            with workers.reporting(order.reports):
-                finished = _train_arm(config, order.folder, stop, progress)
+            unit = "steps" if config.steps else "updates"
+            pause = workers.Pause(order.until, unit, stop)
+            with overhearing(pause.hear), workers.reporting(order.reports):
+                finished = _train_arm(config, order.folder, pause, progress)
+            is_paused = pause.is_reached
         except (ValueError, OSError) as error:
             flags.fail(PROG, error, 1)
         except MemoryError:
-            flags.fail(PROG, "there is not enough memory for this arm", 1)
+            flags.fail(PROG, "there is not enough memory for this run", 1)
         except Interrupted:
             finished = False
-    if not finished:
+    if not finished and not is_paused:
         raise SystemExit(128 + stop.signal)
 
 

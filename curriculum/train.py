@@ -6,7 +6,7 @@ import shlex
 import signal
 import sys
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import FrameType
@@ -340,7 +340,9 @@ def _forbidden_changes(saved: Config, wanted: Config) -> list[str]:
 # --- training ---
 
 
-def run(place: Place, stop: Stop, progress: Progress | None = None) -> bool:
+def run(
+    place: Place, stop: Callable[[], bool], progress: Progress | None = None
+) -> bool:
     """Train in a folder with all listeners; returns whether the run is finished."""
     from curriculum.run import folders, loop
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from curriculum import compare, train
-from curriculum.comparison import options, plan
+from curriculum.comparison import options, plan, workers
 from curriculum.setting import arms
 
 TEXT = (
@@ -142,10 +142,10 @@ def test_a_worker_trains_an_arm_as_the_command_does(
     compared.lose("start-none")
     found = plan.find(compared.words)
     run = found.folder_of("start none")
-    compare._prepare(found.configs["start none"], run)
+    workers.prepare(found.configs["start none"], run)
     found.lock.release()
     reading, writing = os.pipe()
-    order = [str(run), str(os.getppid()), str(writing), "[]"]
+    order = [str(run), str(os.getppid()), str(writing), "0", "[]"]
     monkeypatch.setattr(sys, "argv", ["-c", *order])
     compare.work()
     os.close(writing)

@@ -9,7 +9,9 @@ import pytest
 from data_sets import data_set, episode
 
 from curriculum import collect, compress, diagnose, evaluate, export, play, runs, train
-from curriculum.comparison import options
+from curriculum.comparison import machines, options, slurm
+from curriculum.search import options as search_options
+from curriculum.search import space, study
 from curriculum.setting import arms, command_line, flags, studies
 
 ROOT = Path(__file__).parents[1]
@@ -88,7 +90,10 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("command", sorted(set(commands())))
-def test_every_command_of_the_documentation_is_understood(command: str, data: Path):
+def test_every_command_of_the_documentation_is_understood(
+    command: str, data: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(machines, "find_spec", lambda name: True)  # an extra is missing
     words = shlex.split(command, comments=True)
     if "--start.path" in words:
         words[words.index("--start.path") + 1] = str(data)
@@ -106,6 +111,8 @@ def test_every_command_of_the_documentation_is_understood(command: str, data: Pa
             _, words_of_arms = options.read(line)
             for words_of_arm in arms.parse(words_of_arms).command_lines.values():
                 flags.parse(words_of_arm)
+    elif module == "curriculum.sweep":
+        understand_sweep(arguments)
     elif module == "curriculum.collect":
         name, *rest = arguments
         command_line.read(collect.COMMANDS[name], rest, collect.PROG)
@@ -124,6 +131,19 @@ def test_every_command_of_the_documentation_is_understood(command: str, data: Pa
     elif "--help" not in arguments:
         assert module == "curriculum.train"
         flags.parse(train.without_preview(arguments)[1])
+
+
+def understand_sweep(arguments: list[str]) -> None:
+    """Read the words of a search, or of a job for Slurm."""
+    if arguments[0] == "slurm":
+        _, _, command = slurm.read(arguments[1:])
+        assert command[0] in slurm.COMMANDS
+        return
+    kinds = search_options.KINDS | machines.KINDS
+    given, words_of_runs = search_options.split(arguments, kinds)
+    machines.read(given)
+    chosen = search_options.read(given)
+    study.checked(words_of_runs, space.parse(chosen.search))
 
 
 def test_the_planner_of_the_readme_is_that_of_the_guide():

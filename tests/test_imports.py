@@ -48,6 +48,7 @@ ROOMS = {  # a room -> the rooms that its files may import, besides its own
         *("run", "setting", "envs", "replay", "learning", "shipping"),
         *("activity", "calls", "nested", "types"),
     ),
+    "search": ("contract", "run", "setting", "report", "files"),
     "comparison": (
         *("contract", "run", "setting", "report"),
         *("activity", "trust", "files"),
@@ -90,6 +91,8 @@ ONLY = {  # a library -> the places that may import it
     "PIL": ("curriculum/formats/_frames/*",),
     "numba": ("curriculum/compiled.py",),
     "llvmlite": ("curriculum/learning/native/machine.py",),
+    "optuna": ("curriculum/search/samplers.py",),
+    "ray": ("curriculum/comparison/cluster.py",),
     "tyro": ("curriculum/setting/help_text.py",),
     "onnx": ("curriculum/shipping/onnx_model.py",),
     "onnxruntime": ("curriculum/shipping/onnx_model.py",),
@@ -97,6 +100,7 @@ ONLY = {  # a library -> the places that may import it
 NEVER = {  # modules that `--help` imports -> libraries it must not wait for
     "curriculum.train": ("torch", "matplotlib", "stable_baselines3", "tensorboard"),
     "curriculum.compare": ("torch", "matplotlib", "stable_baselines3", "tensorboard"),
+    "curriculum.sweep": ("torch", "matplotlib", "ray", "optuna", "tensorboard"),
     "curriculum.play": ("torch", "pygame", "stable_baselines3", "tensorboard"),
     "curriculum.setting.flags": ("torch", "matplotlib"),
     "curriculum.runs": ("torch", "matplotlib", "tensorboard"),

@@ -4,13 +4,15 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
+from curriculum.comparison import machines
+from curriculum.comparison.machines import Machines
 from curriculum.report.measures import Terms
 from curriculum.setting import flags, values
 from curriculum.setting.names import require_folder_name
 
-MOST_JOBS = 1_000
 KINDS: dict[str, Any] = {
-    "jobs": int,
+    **machines.KINDS,
+    "split-seeds": bool,
     "equal": Literal["steps", "calls", "seconds"],
     "measure": tuple[str, ...],
     "smallest-effect": float,
@@ -21,7 +23,9 @@ KINDS: dict[str, Any] = {
     "trust": bool,
 }
 HELP = {
-    "jobs N": "arms that are trained at the same time, in processes of their own (1)",
+    **machines.HELP,
+    "split-seeds": "train every seed of an arm in a run of its own, for more machines "
+    "than arms; same numbers",
     "resume auto": "go on with the newest unfinished comparison of this name, or fail "
     "if it has other arms",
     "resume FOLDER": "go on with this comparison, or report it again in other terms",
@@ -55,10 +59,11 @@ class Options(NamedTuple):
     """How a comparison is made and reported."""
 
     terms: Terms = Terms()
-    jobs: int = 1
+    machines: Machines = Machines()
     study: str = ""
     resume: str = ""  # auto, or a folder
     only_plot: tuple[str, ...] = ()  # finished runs, beside which nothing is trained
+    split_seeds: bool = False
 
     @property
     def folder(self) -> str:
@@ -80,7 +85,7 @@ def read(argv: Sequence[str]) -> tuple[Options, list[str]]:
 
 
 def _value(flag: flags.Flag) -> Any:
-    if flag.name == "trust" and not flag.values:
+    if KINDS[flag.name] is bool and not flag.values:
         return True
     try:
         return values.read(KINDS[flag.name], flag.values)
@@ -89,16 +94,15 @@ def _value(flag: flags.Flag) -> Any:
 
 
 def _options(given: Mapping[str, Any]) -> Options:
-    jobs = given.get("jobs", 1)
-    if not 1 <= jobs <= MOST_JOBS:
-        raise ValueError(f"--jobs must be between 1 and {MOST_JOBS:,}, got {jobs:,}")
+    chosen = machines.read(given)
     smallest = given.get("smallest-effect", Terms().smallest)
     if not 0 <= smallest < float("inf"):
         raise ValueError(f"--smallest-effect must be at least 0, got {smallest:g}")
-    if jobs > 1 and given.get("equal") == "seconds":
+    is_split = given.get("split-seeds", False)
+    if given.get("equal") == "seconds" and (chosen.are_many or is_split):
         raise ValueError(
             "--equal seconds compares wall times, which arms that are trained side by "
-            "side disturb; leave out --jobs"
+            "side disturb; leave out --jobs, --on and --split-seeds"
         )
     study = given.get("study", "")
     if study:
@@ -113,6 +117,10 @@ def _options(given: Mapping[str, Any]) -> Options:
         reach=given.get("reach", Terms().reach),
     )
     only_plot = given.get("only-plot", ())
-    if only_plot and given.keys() & {"jobs", "resume"}:
-        raise ValueError("--only-plot trains nothing; leave out --jobs and --resume")
-    return Options(terms, jobs, study, given.get("resume", ""), only_plot)
+    if only_plot and given.keys() & {"jobs", "resume", "on", "split-seeds"}:
+        raise ValueError(
+            "--only-plot trains nothing; leave out --jobs and --resume, --on and "
+            "--split-seeds"
+        )
+    resume = given.get("resume", "")
+    return Options(terms, chosen, study, resume, only_plot, is_split)

@@ -1,6 +1,7 @@
 """Which arms a comparison has, and in which folder: a new one, or the one in which the
 same arms were begun."""
 
+import copy
 import re
 import shlex
 import sys
@@ -14,7 +15,7 @@ from curriculum.comparison import options
 from curriculum.comparison.options import Options
 from curriculum.contract import check_foreign
 from curriculum.report import measures
-from curriculum.report.curves import Curve, read_curve
+from curriculum.report.curves import Curve, joined, read_curve
 from curriculum.report.measures import Terms
 from curriculum.run.contents import by_name
 from curriculum.run.folders import create
@@ -28,6 +29,8 @@ from curriculum.trust import require_trust
 PROG = "python -m curriculum.compare"
 DESCRIPTION = "compare.yaml"
 TABLE = "table.md"  # exists once the comparison is finished
+SEED = "seed-"  # begins the folder of one seed of an arm
+SPLIT = "split_seeds"  # in the description: whether there are such folders
 MOST_LETTERS = 100  # of the name of an arm's folder
 
 Settings = dict[str, dict[str, Any]]  # of every arm, by name
@@ -42,10 +45,27 @@ class Comparison(NamedTuple):
     lock: Lock  # of the folder
     options: Options
     words: list[str]  # of the command line, which name trusted code
+    is_split: bool = False  # whether every seed of an arm has a run of its own
+
+    def runs_of(self, name: str) -> dict[Path, Config]:
+        """The runs of an arm, by folder: one, or one for each seed."""
+        folder = self.folder_of(name)
+        config = self.configs[name]
+        if not self.is_split:
+            return {folder: config}
+        return {
+            folder / f"{SEED}{seed}": _of_seed(config, seed) for seed in config.seeds
+        }
 
     def folder_of(self, name: str) -> Path:
         """The folder of an arm."""
         return self.lock.folder / self.folders[name]
+
+
+def _of_seed(config: Config, seed: int) -> Config:
+    own = copy.copy(config)
+    own.seeds = (seed,)
+    return own
 
 
 def find(argv: list[str]) -> Comparison:
@@ -66,8 +86,11 @@ def find(argv: list[str]) -> Comparison:
     folder = _begun(parent, name, settings)
     if folder:
         _announce(folder)
-        folders = _read_description(folder / DESCRIPTION)["arms"]
-        return Comparison(configs, folders, finished, Lock(folder), wanted, argv)
+        described = _read_description(folder / DESCRIPTION)
+        is_split = _is_split(described, folder, wanted)
+        folders = described["arms"]
+        lock = Lock(folder)
+        return Comparison(configs, folders, finished, lock, wanted, argv, is_split)
     if wanted.resume:
         _require_no_other(parent, name)
         print(
@@ -79,10 +102,22 @@ def find(argv: list[str]) -> Comparison:
         "command": shlex.join([*PROG.split(), *_without(argv, "resume", "trust")]),
         "name": name,
         "arms": folders,
+        SPLIT: wanted.split_seeds,
         "settings": settings,
     }
     lock = create(parent, name, described, file=DESCRIPTION)
-    return Comparison(configs, folders, finished, lock, wanted, argv)
+    is_split = wanted.split_seeds
+    return Comparison(configs, folders, finished, lock, wanted, argv, is_split)
+
+
+def _is_split(described: Mapping[str, Any], folder: Path, wanted: Options) -> bool:
+    """Whether a comparison that was begun has a run for each seed; prints where the
+    command line now says something else."""
+    is_split = bool(described.get(SPLIT))
+    if is_split != wanted.split_seeds:
+        how = "a run for every seed" if is_split else "one run for all seeds of an arm"
+        print(f"{folder} was begun with {how}, and goes on so", file=sys.stderr)
+    return is_split
 
 
 def _without(argv: Iterable[str], *names: str) -> list[str]:
@@ -189,7 +224,9 @@ def _resumed(folder: Path, wanted: Options, argv: list[str]) -> Comparison:
     _announce(folder)
     wanted = merged._replace(resume=wanted.resume)
     folders = described["arms"]
-    return Comparison(configs, folders, finished, lock, wanted, [*argv, *own])
+    is_split = bool(described.get(SPLIT))
+    words = [*argv, *own]
+    return Comparison(configs, folders, finished, lock, wanted, words, is_split)
 
 
 def _require_trust_of_code(words: Iterable[str], path: Path) -> None:
@@ -221,7 +258,7 @@ def folder_names(names: Iterable[str]) -> dict[str, str]:
 def read_arm(comparison: Comparison, name: str) -> Curve:
     """The curve of an arm that is finished; ValueError if it has not recorded what is
     to be compared."""
-    curve = read_curve(comparison.folder_of(name))
+    curve = joined([read_curve(run) for run in comparison.runs_of(name)])
     require_tags({name: curve}, comparison.options.terms)
     return curve
 

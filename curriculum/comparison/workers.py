@@ -1,7 +1,7 @@
-"""Arms that are trained side by side, each in a process of its own.
+"""A run that is trained in a process of its own.
 
-A worker is told the folder of its arm, which holds the settings, and writes its
-messages to `log.txt` there. How far it is goes through a pipe to the command that
+A worker is told the folder of its run, which holds the settings, and writes its
+messages to `log.txt` there. How far it is goes through a pipe to the process that
 started it. If that is killed, the worker notices, saves a checkpoint and ends. The
 terminal's Ctrl-C reaches the command alone, which asks every worker to stop once.
 """
@@ -13,84 +13,93 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from curriculum.activity import Phase, overhearing, phase
+from curriculum.activity import Phase, overhearing
 from curriculum.run.lock import InUse, Lock
+from curriculum.setting.config import Config, flat
 
 LOG = "log.txt"
 ENTRY = "from curriculum import compare; compare.work()"
 LOOK = 0.2  # seconds between looks at workers, and between their reports
 ORPHANED = 0.5  # seconds between looks whether the command is still there
-PATIENCE = 60.0  # seconds in which a worker ends that was asked to
-LAST_PATIENCE = 5.0  # the same if it was asked again
 FREE = 60.0  # seconds in which a worker ends that was left behind
+TRAINING = ("offline", "online")  # the phases of training
 LONGEST = 200  # characters of a report
+# libraries of matrix products ask these for their number of threads
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+Report = dict[str, Any]  # how far a worker is: unit, done, share, text
 
 
 class Task(NamedTuple):
-    """One arm to be trained."""
+    """A run to be trained, or a part of it."""
 
     name: str
     folder: Path  # with its settings
     total: float  # steps or updates
-    unit: str  # of `total`
+    unit: str  # of `total` and `until`
+    # where training pauses, with a checkpoint; 0: nowhere before its end
+    until: float = 0.0
+    threads: int = 1
+    gpus: float = 0.0
+    kind: str = "arm"  # what the display calls it
+
+    @property
+    def title(self) -> str:
+        """What the display calls the task."""
+        return f"{self.kind} {self.name}"
 
 
-class Failed(ValueError):
-    """A worker ended without having finished its arm."""
+class Ending(NamedTuple):
+    """How a worker ended."""
+
+    problem: str = ""  # empty: it did what it was told
+    # whether it, or its machine, was killed: it may go on from its last checkpoint
+    is_lost: bool = False
 
 
-# --- in the command that starts workers ---
+def task_of(
+    name: str, config: Config, folder: Path, gpu_share: float = 1.0, **more: Any
+) -> Task:
+    """The task of a run, with what it needs of a machine: a core for each of its
+    threads and, on a GPU, a share of one."""
+    total, unit = config.steps, "steps"
+    if not total:
+        total, unit = config.offline_updates, "updates"
+    gpus = gpu_share if config.device == "cuda" else 0.0
+    return Task(name, folder, total, unit, threads=config.threads, gpus=gpus, **more)
 
 
-def train(
-    tasks: Sequence[Task],
-    jobs: int,
-    words: Sequence[str],
-    stop: Callable[[], bool],
-    show: Callable[[Mapping[str, float]], None],
-) -> Iterator[str]:
-    """Train arms in up to `jobs` processes and yield the name of each that is finished.
+def prepare(config: Config, run: Path) -> None:
+    """Make the folder of a run, with its settings."""
+    from curriculum.run import folders
 
-    `words` name code that is trusted; `show` is called with the share of each arm that
-    is done. Once `stop()` is true, or where the caller goes no further, all workers
-    save a checkpoint and end. Raises Failed if one of them fails."""
-    waiting = list(tasks)
-    running: list[_Worker] = []
-    shares = {task.name: 0.0 for task in tasks}
-    with ExitStack() as stack:
-        stack.callback(_end, running)
-        while (waiting or running) and not stop():
-            while waiting and len(running) < jobs:
-                running.append(_Worker(waiting.pop(0), words))
-            time.sleep(LOOK)
-            for worker in [*running]:
-                worker.hear()
-                shares[worker.task.name] = worker.share
-                if worker.process.poll() is None:
-                    continue
-                running.remove(worker)
-                worker.close()
-                if worker.process.returncode:
-                    raise Failed(worker.problem())
-                shares[worker.task.name] = 1.0
-                yield worker.task.name
-            show(shares)
+    # it is there if the process was killed here before
+    run.mkdir(parents=True, exist_ok=True)
+    wait_until_free(run)
+    if not (run / folders.SETTINGS).is_file():
+        folders.write(run / folders.SETTINGS, flat(config))
 
 
-class _Worker:
-    """A process that trains one arm, and the phase that shows how far it is."""
+# --- in the process that starts a worker ---
 
-    def __init__(self, task: Task, words: Sequence[str]):
-        self.task = task
+
+class Process:
+    """A worker, as the process that started it sees it."""
+
+    def __init__(
+        self, folder: Path, words: Sequence[str], until: float = 0.0, threads: int = 1
+    ):
+        self.folder = folder
         self.reading, writing = os.pipe()
         os.set_blocking(self.reading, False)
-        own = [str(task.folder), str(os.getpid()), str(writing), json.dumps([*words])]
-        with (task.folder / LOG).open("ab") as log:
+        numbers = [str(os.getpid()), str(writing), str(until)]
+        own = [str(folder), *numbers, json.dumps([*words])]
+        with (folder / LOG).open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-c", ENTRY, *own],
                 stdin=subprocess.DEVNULL,
@@ -98,75 +107,49 @@ class _Worker:
                 stderr=log,
                 pass_fds=[writing],
                 start_new_session=True,
+                env=os.environ | dict.fromkeys(THREADS, str(threads)),
             )
         os.close(writing)
         self.text = b""  # of a report that has not arrived to its end
-        self.share = 0.0
-        self.stack = ExitStack()
-        self.phase = self.stack.enter_context(
-            phase(f"arm {task.name}", task.total, task.unit, detail="starting")
-        )
 
-    def hear(self) -> None:
-        """Take in what has arrived of the worker's reports."""
+    def report(self) -> Report | None:
+        """The newest report since the last call; None if there is none."""
         try:
             arrived = os.read(self.reading, 65_536)
         except BlockingIOError:
-            return
+            return None
         *lines, self.text = (self.text + arrived).split(b"\n")
-        for line in lines[-1:]:
-            self._show(json.loads(line))
+        return json.loads(lines[-1]) if lines else None
 
-    def _show(self, told: dict[str, Any]) -> None:
-        """Show how far the arm is, or what else the worker does meanwhile."""
-        if told["unit"] == self.task.unit:
-            self.share = told["share"]
-            self.phase.detail = ""
-            self.phase.report(told["done"])
-        else:
-            self.phase.report(self.phase.done, told["text"])
-
-    def close(self) -> None:
-        """Show that the arm is no longer being trained."""
-        os.close(self.reading)
-        self.stack.close()
-
-    def problem(self) -> str:
-        """Why the worker failed."""
-        status = self.process.returncode
-        log = self.task.folder / LOG
+    def ending(self) -> Ending | None:
+        """How the worker ended; None while it runs."""
+        status = self.process.poll()
+        if status is None:
+            return None
+        if not status:
+            return Ending()
+        log = self.folder / LOG
         lines = log.read_text(errors="replace").strip().splitlines()
         reason = lines[-1] if lines else f"status {status}"
         if status < 0:
-            reason = f"its process was ended by {signal.Signals(-status).name}"
-        return (
-            f"arm {self.task.name} failed: {reason} (its messages are in {log}); "
-            "the same command goes on with what is left"
-        )
+            name = signal.Signals(-status).name
+            return Ending(f"its process was ended by {name}", is_lost=True)
+        return Ending(reason)
 
+    def ask_to_end(self) -> None:
+        """Let the worker save a checkpoint and end."""
+        self.process.send_signal(signal.SIGTERM)
 
-def _end(running: Sequence[_Worker]) -> None:
-    """Let all workers save and end; at once if the command is asked again."""
-    try:
-        _stop(running, PATIENCE)
-    except BaseException:
-        _stop(running, LAST_PATIENCE)
-        raise
-    finally:
-        for worker in running:
-            worker.process.kill()  # nothing happens if it has ended
-            worker.process.wait()
-            worker.close()
-
-
-def _stop(running: Sequence[_Worker], patience: float) -> None:
-    """Ask workers to end, and wait for it."""
-    for worker in running:
-        worker.process.send_signal(signal.SIGTERM)
-    ending = time.monotonic() + patience
-    for worker in running:
+    def wait(self, patience: float) -> None:
+        """Wait for the worker's end, up to so many seconds."""
         with suppress(subprocess.TimeoutExpired):
-            worker.process.wait(max(ending - time.monotonic(), 0.0))
+            self.process.wait(max(patience, 0.0))
+
+    def close(self) -> None:
+        """End the worker at once, if it has not ended."""
+        self.process.kill()  # nothing happens if it has ended
+        self.process.wait()
+        os.close(self.reading)
 
 
 # --- in a worker ---
@@ -178,13 +161,15 @@ class Order(NamedTuple):
     folder: Path  # of its arm
     command: int  # process that started it
     reports: int  # pipe for how far it is
+    until: float  # steps or updates at which training pauses; 0: nowhere
     words: list[str]  # that name code that is trusted
 
 
 def order() -> Order:
     """The order of this worker."""
-    folder, command, reports, words = sys.argv[1:]
-    return Order(Path(folder), int(command), int(reports), json.loads(words))
+    folder, command, reports, until, words = sys.argv[1:]
+    numbers = int(command), int(reports), float(until)
+    return Order(Path(folder), *numbers, json.loads(words))
 
 
 def end_with(command: int) -> None:
@@ -222,6 +207,27 @@ def reporting(pipe: int) -> Iterator[None]:
 
     with overhearing(hear):
         yield
+
+
+class Pause:
+    """Whether to stop training: when asked, or because it has come far enough.
+
+    What is due at the step `until`, such as an evaluation, is done before."""
+
+    def __init__(self, until: float, unit: str, stop: Callable[[], bool]):
+        self.until = until
+        self.unit = unit
+        self.stop = stop
+        self.is_reached = False
+
+    def __call__(self) -> bool:
+        return self.is_reached or self.stop()
+
+    def hear(self, current: Phase) -> None:
+        """Note how far training is."""
+        is_training = current.name in TRAINING and current.unit == self.unit
+        if self.until and is_training and current.done > self.until:
+            self.is_reached = True
 
 
 def _text(current: Phase) -> str:

@@ -70,6 +70,49 @@ def read_curve(run: Path) -> Curve:
         raise ValueError(f"{run}/result.json is damaged: {error}") from None
 
 
+def joined(curves: Sequence[Curve]) -> Curve:
+    """The curve of all seeds of runs that differ only in their seeds.
+
+    Times are those of the runs one after the other."""
+    first = curves[0]
+    if len(curves) == 1:
+        return first
+    calls = np.array([curve.final["final/planner_calls"].sum() for curve in curves])
+    milliseconds = np.array([curve.planner_ms for curve in curves])
+    spent = np.nansum(calls * milliseconds)
+    return first._replace(
+        seeds=[seed for curve in curves for seed in curve.seeds],
+        reward=_beside([curve.reward for curve in curves]),
+        final={
+            tag: _beside([curve.final[tag] for curve in curves]) for tag in first.final
+        },
+        first_success=_beside([curve.first_success for curve in curves]),
+        seconds=sum(curve.seconds for curve in curves),
+        planner_ms=float(spent / calls.sum()) if calls.sum() else np.nan,
+        calls=_beside([curve.calls for curve in curves]),
+        planner_seconds=_beside([curve.planner_seconds for curve in curves]),
+        wall_seconds=np.sum([curve.wall_seconds for curve in curves], axis=0),
+        stopped=_beside([curve.stopped for curve in curves]),
+        series=_joined_series(curves),
+    )
+
+
+def _beside(columns: Sequence[np.ndarray]) -> np.ndarray:
+    """Arrays [..., P] of several runs as one of all their seeds."""
+    return np.concatenate(columns, axis=-1)
+
+
+def _joined_series(curves: Sequence[Curve]) -> dict[str, Series]:
+    """The series that all of these runs recorded, at the same steps."""
+    found = {}
+    for tag, first in curves[0].series.items():
+        own = [curve.series[tag] for curve in curves if tag in curve.series]
+        is_everywhere = len(own) == len(curves)
+        if is_everywhere and all(np.array_equal(s.steps, first.steps) for s in own):
+            found[tag] = Series(first.steps, _beside([each.values for each in own]))
+    return found
+
+
 def _curve(run: Path, lines: list[dict[str, Any]]) -> Curve:
     online = [line for line in lines if "updates" not in line]
     last = {line["kind"]: _arrays(line["values"]) for line in online}

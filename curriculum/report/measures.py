@@ -64,7 +64,7 @@ def _measures(
             continue
         require_tag(arm, curve, tag)
         final, over = _names(tag, terms.equal, limit)
-        better = _better(tag)
+        better = direction(tag)
         unit = _unit(tag, reference)
         found[final] = Measure(_final(curve, tag, terms.equal, limit), better, unit)
         found[over] = Measure(_over(curve, tag, terms.equal, limit), better, unit)
@@ -95,7 +95,8 @@ def amount_of(equal: str, limit: float) -> str:
     return f"{limit:,.1f} s"
 
 
-def _better(tag: str) -> int:
+def direction(tag: str) -> int:
+    """1 where more of a tag is better, -1 where less is, 0 where neither is."""
     name = tag.partition("/")[2]
     if any(part in name for part in LESS):
         return -1

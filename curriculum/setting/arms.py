@@ -125,6 +125,11 @@ def _command_line(common: Sequence[Flag], own: Sequence[Flag]) -> list[str]:
     return _to_words(used)
 
 
+def fitting(argv: Sequence[str]) -> list[str]:
+    """A command line without settings that its plug-ins do not have."""
+    return _command_line(flags.scan(argv), [])
+
+
 def _choosing(settings: Mapping[str, Flag]) -> Settings:
     """The flags of an arm that decide which plug-ins it has: choices, and settings of
     the world or of the data that name it.

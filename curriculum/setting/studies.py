@@ -21,7 +21,10 @@ FOLDER = Path(__file__).parents[1] / "presets" / "studies"
 LIST = "list"  # the word that prints all studies
 ALL = "all"  # the word that runs all of them
 # flags of the command that may stand beside the name of a label without any study
-HOUSEKEEPING = ("study", "runs-dir", "name", "jobs", "resume")
+HOUSEKEEPING = (
+    *("study", "runs-dir", "name", "resume", "jobs", "on", "address", "placement"),
+    *("gpu-share", "retries", "scratch", "dashboard", "split-seeds"),
+)
 
 
 class Study(NamedTuple):

@@ -7,14 +7,16 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from curriculum.activity import Phase, listening, phase
-from curriculum.comparison import workers
-from curriculum.comparison.workers import Failed, Task
+from curriculum.comparison import execution, workers
+from curriculum.comparison.execution import Ended, Failed, Local
+from curriculum.comparison.workers import Pause, Task
 from curriculum.run.lock import InUse, Lock
 
 # workers that train nothing, and so import nothing large
@@ -58,8 +60,16 @@ def tasks(folder: Path, *names: str) -> list[Task]:
     return [Task(name, folder / name, 100, "steps") for name in names]
 
 
-def nothing(shares: Mapping[str, float]) -> None:
-    pass
+def never() -> bool:
+    return False
+
+
+def train(
+    wanted: Sequence[Task], stop: Callable[[], bool], retries: int = 0
+) -> Generator[Ended]:
+    """Train two at a time."""
+    source = execution.one_by_one(wanted)
+    return execution.train(Local(2), source, stop, retries=retries)
 
 
 def wait_for(condition: Callable[[], bool]) -> None:
@@ -95,17 +105,21 @@ def test_arms_are_trained_side_by_side_and_show_how_far_they_are(
         shown.append((current.name, current.done))
 
     wanted = tasks(tmp_path, "a", "b", "c")
+
+    def hear(running: Mapping[str, float]) -> None:
+        shares.append(dict(running))
+
     with listening(show):
-        done = workers.train(
-            wanted, 2, ["--trust"], lambda: False, lambda s: shares.append(dict(s))
-        )
-        assert sorted(done) == ["a", "b", "c"]
+        source = execution.one_by_one(wanted)
+        ended = execution.train(Local(2, ["--trust"]), source, never, hear)
+        assert sorted(each.task.name for each in ended) == ["a", "b", "c"]
     amounts = [amount for name, amount in shown if name == "arm a"]
     assert amounts == sorted(amounts)
     assert max(amounts) > 50
     third = next(index for index, (name, _) in enumerate(shown) if name == "arm c")
     assert {name for name, _ in shown[:third]} == {"arm a", "arm b"}
-    assert shares[-1] == {"a": 1, "b": 1, "c": 1}
+    assert {name for each in shares for name in each} == {"a", "b", "c"}
+    assert shares[-1] == {}
     assert (tmp_path / "a" / workers.LOG).read_text() == "--trust\n"
 
 
@@ -120,10 +134,48 @@ def test_a_worker_that_fails_is_named_with_its_reason_and_ends_the_others(
         f"arm bad failed: the reason (its messages are in {tmp_path}/bad/log.txt); "
         "the same command goes on"
     )
+    with closing(train(wanted, never)) as ended:
+        failed = next(ended)
     with pytest.raises(Failed, match=message):
-        list(workers.train(wanted, 2, [], lambda: False, nothing))
+        failed.require_success()
     assert (wanted[1].folder / "asked").read_text() == "SIGTERM"
     assert not is_alive(process(wanted[1]))
+
+
+def test_a_worker_that_is_killed_is_started_again_so_many_times(
+    tmp_path: Path, entry: Callable[[str], None], capsys: pytest.CaptureFixture
+):
+    entry(f"""
+tries = order.folder / "tries"
+with tries.open("a") as file:
+    file.write("x")
+if order.folder.name == "always" or len(tries.read_text()) < 2:
+    os.kill(os.getpid(), {int(signal.SIGKILL)})
+""")
+    wanted = tasks(tmp_path, "always", "once")
+    problems = {each.task.name: each.problem for each in train(wanted, never, 2)}
+    assert problems == {"always": "its process was ended by SIGKILL", "once": ""}
+    assert (tmp_path / "always" / "tries").read_text() == "xxx"
+    assert (tmp_path / "once" / "tries").read_text() == "xx"
+    assert "goes on from its last checkpoint (retry 2 of 2)" in capsys.readouterr().err
+
+
+def test_a_worker_has_as_many_threads_as_its_task(
+    tmp_path: Path, entry: Callable[[str], None]
+):
+    entry("print(*(os.environ[name] for name in workers.THREADS))")
+    [task] = tasks(tmp_path, "a")
+    list(train([task._replace(threads=3)], never))
+    assert (task.folder / workers.LOG).read_text() == "3 3 3\n"
+
+
+def test_training_pauses_behind_a_step_where_its_evaluation_is_done():
+    pause = Pause(40, "steps", never)
+    with listening(pause.hear), phase("online", 100, "steps") as current:
+        current.report(40)
+        assert not pause()
+        current.report(48)
+        assert pause()
 
 
 def test_workers_are_asked_once_to_stop(tmp_path: Path, entry: Callable[[str], None]):
@@ -133,7 +185,7 @@ def test_workers_are_asked_once_to_stop(tmp_path: Path, entry: Callable[[str], N
     def stop() -> bool:
         return all(process(task) for task in wanted)
 
-    assert list(workers.train(wanted, 2, [], stop, nothing)) == []
+    assert list(train(wanted, stop)) == []
     for task in wanted:
         assert (task.folder / "asked").read_text() == "SIGTERM"
         assert not is_alive(process(task))
@@ -145,10 +197,11 @@ def test_a_worker_ends_with_the_command_that_started_it(
     [task] = tasks(tmp_path, "a")
     code = f"""
 from pathlib import Path
-from curriculum.comparison import workers
+from curriculum.comparison import execution, workers
 workers.ENTRY = {HEAD + WAITS!r}
 task = workers.Task("a", Path({str(task.folder)!r}), 100, "steps")
-list(workers.train([task], 1, [], lambda: False, lambda shares: None))
+source = execution.one_by_one([task])
+list(execution.train(execution.Local(1), source, lambda: False))
 """
     command = subprocess.Popen([sys.executable, "-c", code])
     wait_for(lambda: process(task) > 0)

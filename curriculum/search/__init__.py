@@ -1,0 +1,1 @@
+"""Searches over flags: what is tried, which trials go on, and what is remembered."""
