@@ -2,6 +2,7 @@
 long it takes by a short probe. Nothing is written."""
 
 import dataclasses
+import copy
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -146,7 +147,9 @@ def probe(config: Config) -> dict[str, float]:
         raise NotMeasured(
             f"setting up the planner {name} may take long, such as to train it"
         )
-    run = loop.prepare(config)
+    alone = copy.copy(config)
+    alone.collectors = 0
+    run = loop.prepare(alone)
     try:
         return _measure(run)
     finally:
