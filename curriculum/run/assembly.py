@@ -8,6 +8,7 @@ from curriculum.envs._base.door import Door
 from curriculum.learning.learner import Learner
 from curriculum.replay.buffer import Buffer
 from curriculum.run import advice, fitting
+from curriculum.run.collection_worker import Link
 from curriculum.run.collector import Collector
 from curriculum.run.collectors import Collectors
 from curriculum.run.guard import set_up
@@ -180,7 +181,7 @@ def _start_collectors(
         on_failure.callback(collectors.close)
         # what looks at the world may take long to set up, and keep what it finds
         takes_long = type(planner).check_world is not Planner.check_world
-        collectors.begin(one_first=takes_long)
+        collectors.begin(Link, one_first=takes_long)
         on_failure.pop_all()
     return collectors
 

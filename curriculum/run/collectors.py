@@ -33,7 +33,7 @@ from curriculum.learning.learner import Learner
 from curriculum.replay.buffer import SOURCE, Buffer
 from curriculum.replay.layout import Transition
 from curriculum.run import folders, messages
-from curriculum.run.collection_worker import ACTING, Link
+from curriculum.run.collection_worker import ACTING
 from curriculum.run.collector import Conditions, Foresee, Visit
 from curriculum.run.health import Health
 from curriculum.run.ledger import Ledger
@@ -77,9 +77,7 @@ class Round:
 
 class Collectors(CollectorProtocol):
     """Steps E rows of each of P seeds in `config.collectors` processes; see
-    `curriculum.run.collector.Collector`, in whose place it stands.
-
-    `begin` starts the processes by `start`, which is given the number of each."""
+    `curriculum.run.collector.Collector`, in whose place it stands."""
 
     planner: Planner | None = None  # each worker has its own
 
@@ -124,10 +122,11 @@ class Collectors(CollectorProtocol):
     # --- processes ---
 
     def begin(
-        self, start: Callable[[Path, int], Worker] = Link, one_first: bool = False
+        self, start: Callable[[Path, int], Worker], one_first: bool = False
     ) -> None:
-        """Start the workers and their first episodes; with `one_first`, the others
-        find what the first one has prepared for its planner.
+        """Start the workers, each by its number and the file of settings, and their
+        first episodes; with `one_first`, the others find what the first one has
+        prepared for its planner.
 
         ValueError says what a worker could not do."""
         folder = Path(self.closing.enter_context(TemporaryDirectory()))
@@ -164,20 +163,40 @@ class Collectors(CollectorProtocol):
         Raises Interrupted once the run is asked to stop."""
         while True:
             try:
-                answer = self.workers[index].receive(_look)
+                return self._checked(self.workers[index].receive(_look))
             except messages.Ended:
                 self._replace(index)
-                continue
-            for line in answer["notes"].splitlines():
-                if line not in self.messages:
-                    self.messages.add(line)
-                    print(line, file=sys.stderr)
-            if "problem" in answer:
-                raise ValueError(answer["problem"])
-            return answer
+                if not self.states:
+                    self.workers[index].send({"do": "reset"})
+                    continue
+                self._restore(index)
+                for each in self.rounds:
+                    if not each.fields:
+                        self.workers[index].send(_own(each.order, index))
+
+    def _restore(self, index: int) -> State:
+        """Let a worker go on from its state; returns its answer."""
+        while True:
+            self.workers[index].send({"do": "load", "state": self.states[index]})
+            try:
+                return self._checked(self.workers[index].receive(_look))
+            except messages.Ended:
+                self._replace(index)
+
+    def _checked(self, answer: State) -> State:
+        """An answer whose messages are printed; ValueError says what a worker could
+        not do."""
+        for line in answer["notes"].splitlines():
+            if line not in self.messages:
+                self.messages.add(line)
+                print(line, file=sys.stderr)
+        if "problem" in answer:
+            raise ValueError(answer["problem"])
+        return answer
 
     def _replace(self, index: int) -> None:
-        """Start another process that goes on where one has ended."""
+        """Start another process where one has ended; ValueError if that happens again
+        and again."""
         problem = self.workers[index].problem()
         self.workers[index].close()
         self.deaths[index] += 1
@@ -189,14 +208,6 @@ class Collectors(CollectorProtocol):
             )
         print(f"{place}; another one goes on from its last state", file=sys.stderr)
         self.workers[index] = self.start(index)
-        if not self.states:
-            self.workers[index].send({"do": "reset"})
-            return
-        self.workers[index].send({"do": "load", "state": self.states[index]})
-        self.workers[index].receive(_look)
-        for each in self.rounds:
-            if not each.fields:
-                self.workers[index].send(_own(each.order, index))
 
     def _keep_states(self, answers: Sequence[State]) -> None:
         self.states = [answer["state"] for answer in answers]
@@ -447,10 +458,8 @@ class Collectors(CollectorProtocol):
         self.behind[:] = state["behind"]
         self.rounds = deque(Round(**each) for each in state["rounds"])
         self.answers = []
-        for worker, saved in zip(self.workers, state["workers"], strict=True):
-            worker.send({"do": "load", "state": saved})
-        self.states = []
-        answers = [self._receive(index) for index in range(len(self.workers))]
+        self.states = list(state["workers"])
+        answers = [self._restore(index) for index in range(len(self.workers))]
         self._keep_states(answers)
         for each in self.rounds:
             self._send(each)

@@ -1,8 +1,8 @@
 """What a run will do, before it begins: its planning rate, the planner's calls, and how
 long it takes by a short probe. Nothing is written."""
 
-import dataclasses
 import copy
+import dataclasses
 import time
 from collections.abc import Callable
 from contextlib import suppress

@@ -86,8 +86,8 @@ class Config:
     # trained side by side; the result of each seed does not depend on the others
     seeds: tuple[int, ...] = (0,)
     rows: int = 8  # environments per seed, stepped together
-    # worker processes that play: each has a planner and an equal share of --rows, and all
-    # feed the learner; 0: training and playing take turns in one process
+    # processes that play: each has a planner and an equal share of --rows, and all feed
+    # the learner; 0: training and playing take turns in one process
     collectors: int = 0
     # steps of every row that collectors play with the same weights
     round_steps: int = 8

@@ -157,6 +157,7 @@ def test_evaluations_ask_a_copy_of_the_explorer_as_it_is_now():
     run = Run(small())
     assert run.collector
     planner = run.collector.planner
+    assert planner
     run.reset()
     run.fill()
     for _ in range(4):
