@@ -145,6 +145,9 @@ class Config:
     # the extra [fast]; compile: by torch.compile; auto: as native code where it pays,
     # as one captured graph on a GPU
     engine: Literal["auto", "torch", "native", "compile"] = "auto"
+    # further programs that show the run, each by the extra of its name: wandb mlflow
+    # trackio
+    listeners: tuple[str, ...] = ()
     name: str = ""  # of the run's folder; default: planner-learner-decay
     runs_dir: str = "runs"  # runs are written to <runs-dir>/<env>/<name>
 
