@@ -35,7 +35,7 @@ PICTURES = (".png", ".svg", ".pdf")
 # settings that a resumed run may change
 CHANGEABLE = (
     *("steps", "offline_updates", "runs_dir", "device", "threads", "engine"),
-    *("ope", "ope_updates", "record"),
+    *("ope", "ope_updates", "record", "listeners"),
 )
 # settings, or groups of them, that have no part as long as a run trains from a data set
 # alone: it may change them when it goes on with steps
@@ -63,6 +63,7 @@ def main(argv: list[str] | None = None) -> None:
 
                 check_foreign(config)
                 require_learner_fits(config)
+                require_listeners(config)
                 if wanted is None:
                     place = find_place(config, resume, argv)
             if wanted is not None:
@@ -85,6 +86,16 @@ def main(argv: list[str] | None = None) -> None:
 
 
 # --- before a run ---
+
+
+def require_listeners(config: Config) -> None:
+    """Raise ValueError where a listener does not exist, or cannot report here."""
+    known = sorted({*plugins.names("listener"), *plugins.installed("listener")})
+    choices = [name for name in known if name not in (*LISTENERS, "progress")]
+    for name in config.listeners:
+        if name not in choices:
+            raise plugins.unknown("listener", name, choices)
+        plugins.make("listener", name).check()
 
 
 def without_preview(argv: list[str]) -> tuple[str | None, list[str]]:
@@ -367,7 +378,7 @@ def run(
         raise
     _announce_updates(config, prepared.trainer.explanation)
     last: Last = {line["kind"]: line["values"] for line in history}
-    listeners = _listeners(progress or Progress())
+    listeners = _listeners(progress or Progress(), config.listeners)
     records = itertools.chain(first, records)
     last |= _listen(records, listeners, folder, settings, history)
     if "final" not in last:
@@ -475,8 +486,9 @@ def _announce_updates(config: Config, explanation: str) -> None:
     print(f"updates run {explanation}", file=sys.stderr)
 
 
-def _listeners(progress: Progress) -> list[Listener]:
-    made: list[Listener] = [plugins.make("listener", name) for name in LISTENERS]
+def _listeners(progress: Progress, more: Sequence[str]) -> list[Listener]:
+    names = dict.fromkeys([*LISTENERS, *more])
+    made: list[Listener] = [plugins.make("listener", name) for name in names]
     return [*made, progress]
 
 

@@ -682,6 +682,11 @@ class Format(Protocol):
 class Listener(Protocol):
     """Reports on a run: receives its records, and is never asked anything."""
 
+    def check(self) -> None:
+        """Raise ValueError, before anything is written, where it cannot report here,
+        such as without a package that it needs."""
+        return
+
     def open(
         self, folder: Path, settings: dict[str, Any], history: list[dict[str, Any]]
     ) -> Self:

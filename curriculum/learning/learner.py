@@ -453,8 +453,12 @@ class Learner(Hyperparameters):
     def schedule_exploration(self, factor: np.ndarray) -> None:
         """Set the present exploration of every seed, by factors [P] on what exceeds
         `exploration_floor`."""
+        self.exploration_now[:] = self.exploration_at(factor)
+
+    def exploration_at(self, factor: np.ndarray) -> np.ndarray:
+        """The exploration at factors [P] on what exceeds `exploration_floor`, [P]."""
         floor = self.exploration_floor
-        self.exploration_now[:] = floor + (self.exploration - floor) * factor
+        return floor + (self.exploration - floor) * factor
 
     def _filled(self, scale: float | Tensor, values: np.ndarray) -> Tensor:
         """Values [P] as a tensor, which stays the same one: native and captured code

@@ -8,7 +8,9 @@ from curriculum.envs._base.door import Door
 from curriculum.learning.learner import Learner
 from curriculum.replay.buffer import Buffer
 from curriculum.run import advice, fitting
+from curriculum.run.collection_worker import Link
 from curriculum.run.collector import Collector
+from curriculum.run.collectors import Collectors
 from curriculum.run.guard import set_up
 from curriculum.run.health import Health
 from curriculum.run.mixture import Mixture
@@ -105,10 +107,13 @@ def make_collector(
     trainer: Trainer,
     buffer: Buffer,
     health: Health,
-) -> Collector:
-    """Make the environments, and set up those who act in them."""
+) -> Collector | Collectors:
+    """Make the environments, and set up those who act in them: here, or in other
+    processes."""
     learner = trainer.learner
     fitting.require_critic(gate, learner, learner.critic in learner.nets)
+    if config.collectors:
+        return _start_collectors(config, world, planner, start, trainer, buffer, health)
     if planner.learns:
         planner.learn_on(config.computing)
     generators = [stream(seed, "environment") for seed in config.seeds]
@@ -146,6 +151,39 @@ def make_collector(
         )
         on_failure.pop_all()
     return collector
+
+
+def _start_collectors(
+    config: Config,
+    world: World,
+    planner: Planner,
+    start: Start,
+    trainer: Trainer,
+    buffer: Buffer,
+    health: Health,
+) -> Collectors:
+    """Start the processes that play."""
+    fitting.require_collectors_fit(config)
+    tracks = None
+    if config.map_every:
+        tracks = Tracks(require_maps(world), len(config.seeds))
+    with ExitStack() as on_failure:
+        collectors = Collectors(
+            config=config,
+            world=world,
+            learner=trainer.learner,
+            buffer=buffer,
+            health=health,
+            hint=advice.start(start, planner),
+            visit=trainer.visit,
+            tracks=tracks,
+        )
+        on_failure.callback(collectors.close)
+        # what looks at the world may take long to set up, and keep what it finds
+        takes_long = type(planner).check_world is not Planner.check_world
+        collectors.begin(Link, one_first=takes_long)
+        on_failure.pop_all()
+    return collectors
 
 
 def make_techniques(config: Config) -> list[Technique]:

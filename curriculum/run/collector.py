@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from curriculum.replay.layout import Transition
 from curriculum.run.health import Health
 from curriculum.run.ledger import Ledger
 from curriculum.run.mixture import Choice, Mixture
+from curriculum.run.planner_use import PlannerUse
 from curriculum.run.tracks import Tracks
 from curriculum.types import SOURCES, Planner, Rows, Spec, State, stream
 from curriculum.types import Collector as CollectorProtocol
@@ -21,6 +22,25 @@ from curriculum.types import Collector as CollectorProtocol
 # adds noise to actions [P, E] or [P, E, A], by a generator for each seed
 Perturb = Callable[[np.ndarray, float, Sequence[np.random.Generator]], np.ndarray]
 Visit = Callable[[np.ndarray, np.ndarray, np.ndarray], None]
+
+
+class Conditions(NamedTuple):
+    """How the next n steps of all rows are played."""
+
+    rate: np.ndarray  # [n, P] planning rates
+    exploration: np.ndarray  # [n, P] of the learner
+
+
+# the conditions of so many steps, after so many that are already asked for
+Foresee = Callable[[int, int], Conditions]
+
+
+class Sink(Protocol):
+    """What takes in transitions, such as a buffer."""
+
+    def add(self, step: Transition, keep: np.ndarray | None) -> None:
+        """Take in one step of all rows, or of those in mask `keep` [P, E]."""
+        ...
 
 
 class Collector(CollectorProtocol):
@@ -39,7 +59,7 @@ class Collector(CollectorProtocol):
         spec: Spec,
         mixture: Mixture,
         random: Planner,
-        buffer: Buffer,
+        buffer: Sink,
         store: str,
         health: Health,
         hint: str = "",
@@ -152,6 +172,9 @@ class Collector(CollectorProtocol):
         )
         self._step(choice, np.zeros(self.shape), keep=None)
 
+    def await_step(self, left: int, conditions: Foresee) -> None:
+        """Do nothing: the rows are here, and can be stepped at any time."""
+
     def collect(self, rate: np.ndarray, step: int) -> None:
         """Take one step in every row, to environment step `step`: the planner acts at
         rates [P], the learner elsewhere."""
@@ -214,6 +237,30 @@ class Collector(CollectorProtocol):
     def _by_seed(self, obs: np.ndarray) -> np.ndarray:
         """Observations [N, *O] as [P, E, *O]."""
         return obs.reshape(*self.shape, *self.spec.obs_shape)
+
+    @property
+    def use(self) -> PlannerUse:
+        """What the planner was asked for."""
+        return self.mixture.use
+
+    @property
+    def spent(self) -> np.ndarray:
+        """Which seeds have spent their planner's budget, [P] bool."""
+        return self.mixture.spent
+
+    @property
+    def planner(self) -> Planner:
+        """The planner, set up."""
+        return self.mixture.guard.planner
+
+    @property
+    def grid_world(self) -> Grid | None:
+        """The world, if it has cells whose visits are counted."""
+        return self.grid.world if self.grid else None
+
+    def time_values(self) -> dict[str, np.ndarray]:
+        """What collection took, [P] each."""
+        return self.use.time_values()
 
     def episode_values(self) -> dict[str, np.ndarray]:
         """Averages over recent episodes, [P] each."""

@@ -15,6 +15,32 @@ def require_learner_fits(config: Config) -> None:
     WeightSchedules(config, learner)
     require_scale(config)
     require_critic(plugins.make("gate", config.gate), learner, bool(learner.critic))
+    require_collectors_fit(config)
+
+
+def require_collectors_fit(config: Config) -> None:
+    """Raise ValueError where collectors cannot play for a run."""
+    if not config.collectors:
+        return
+    chosen = config.plugged()
+    if not collects(config, chosen["start"]):
+        raise ValueError(
+            "a run from a data set alone plays nothing that --collectors could play; "
+            "leave them out, or give --steps"
+        )
+    if chosen["planner"].learns:
+        name = plugins.name_of("planner", config.planner)
+        raise ValueError(
+            f"{name} learns in the run, beside the learner, and --collectors have "
+            "planners of their own; choose another planner, or leave them out"
+        )
+    for family, plugin in chosen.items():
+        kind = type(plugin)
+        if kind.__module__ == "__main__" or "<locals>" in kind.__qualname__:
+            raise ValueError(
+                f"--collectors are processes, which cannot find the {family} "
+                f"{kind.__qualname__} by its name; define it in a module or a file"
+            )
 
 
 def require_scale(config: Config) -> None:

@@ -49,7 +49,8 @@ class Mixture:
         self.guard = Guard(planner, spec, deadline_ms)
         self.learner = learner
         self.gate = gate
-        self.budget = budget or np.inf
+        # calls that each seed may make in all, [P]
+        self.limit = np.full(len(seeds), budget or np.inf)
         self.label_share = label_share
         self.shape = (len(seeds), rows_per_seed)
         self.all_rows = np.ones(self.shape, bool)
@@ -96,9 +97,9 @@ class Mixture:
         if self.label_share:
             coin = _draw(self.label_coins, self.shape)
             labelled = (coin < self.label_share) & playing & ~planned
-        if self.budget == np.inf:
+        if np.isinf(self.limit).all():
             return planned | labelled
-        remaining = (self.budget - self.use.calls)[:, None]
+        remaining = (self.limit - self.use.calls)[:, None]
         planned = planned & (np.cumsum(planned, 1) <= remaining)
         remaining = remaining - planned.sum(1, keepdims=True)
         return planned | labelled & (np.cumsum(labelled, 1) <= remaining)
@@ -106,7 +107,7 @@ class Mixture:
     @property
     def spent(self) -> np.ndarray:
         """Which seeds have spent their planner's budget, [P] bool."""
-        return self.use.calls >= self.budget
+        return self.use.calls >= self.limit
 
     def plan(self, obs: np.ndarray, rows: np.ndarray) -> np.ndarray | None:
         """Ask the planner to act in the rows in mask [P, E]; None if it fails or is

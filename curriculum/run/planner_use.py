@@ -1,9 +1,13 @@
 """What a planner was asked for: its calls, faults, late answers and wall time."""
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from curriculum.run.guard import Answer
 from curriculum.types import State
+
+COUNTED = ("calls", "faults", "late", "seconds")
 
 
 class PlannerUse:
@@ -33,6 +37,15 @@ class PlannerUse:
         if answer.failure != "busy":
             self.calls += asked
         self.seconds += answer.seconds * asked / asked.sum()
+
+    def add_counts(self, counts: Mapping[str, np.ndarray]) -> None:
+        """Add `COUNTED` numbers, [P] each, that were counted elsewhere."""
+        for name in COUNTED:
+            getattr(self, name)[:] += counts[name]
+
+    def counts(self) -> dict[str, np.ndarray]:
+        """A copy of the `COUNTED` numbers so far, [P] each."""
+        return {name: getattr(self, name).copy() for name in COUNTED}
 
     def add_update(self, seconds: float) -> None:
         """Count an update of all seeds of a planner that learns."""

@@ -1,6 +1,7 @@
 """What a run will do, before it begins: its planning rate, the planner's calls, and how
 long it takes by a short probe. Nothing is written."""
 
+import copy
 import dataclasses
 import time
 from collections.abc import Callable
@@ -146,7 +147,9 @@ def probe(config: Config) -> dict[str, float]:
         raise NotMeasured(
             f"setting up the planner {name} may take long, such as to train it"
         )
-    run = loop.prepare(config)
+    alone = copy.copy(config)
+    alone.collectors = 0
+    run = loop.prepare(alone)
     try:
         return _measure(run)
     finally:

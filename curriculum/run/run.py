@@ -6,11 +6,12 @@ from pathlib import Path
 
 import numpy as np
 
-from curriculum.activity import announce
+from curriculum.activity import Aborted, Interrupted, announce
 from curriculum.envs._base.spec import spec_of
 from curriculum.run import assembly, checkpoint, fitting, folders, fqe, maps, rhythm
 from curriculum.run.autosave import Autosave
-from curriculum.run.collector import Collector, buffer_values
+from curriculum.run.collector import Collector, Conditions, buffer_values
+from curriculum.run.collectors import Collectors
 from curriculum.run.compressions import Compressions, Moment, Values
 from curriculum.run.deployment import contracts_of, write_policies
 from curriculum.run.evaluator import Evaluator
@@ -74,7 +75,9 @@ class Run:
             start_size=start_size,
             health=self.health,
         )
-        self.collector: Collector | None = None  # None where nothing is collected
+        self.collector: Collector | Collectors | None = (
+            None  # None where nothing is collected
+        )
         self.use = PlannerUse(len(config.seeds))
         if fitting.collects(config, self.start):
             # the evaluator needs a planner and a gate that were not set up
@@ -89,7 +92,7 @@ class Run:
                 buffer=self.buffer,
                 health=self.health,
             )
-            self.use = self.collector.mixture.use
+            self.use = self.collector.use
         self.survey = self._survey() if config.map_every else None
         self.scores = Scores(self.learner)
         self.evaluator = Evaluator(
@@ -125,7 +128,7 @@ class Run:
         return Survey(
             world=require_maps(self.world),
             learner=self.learner,
-            planner=collector.mixture.guard.planner if collector else None,
+            planner=collector.planner if collector else None,
             bonus=self.trainer.bonus,
             buffer=self.buffer,
             tracks=collector.tracks if collector else None,
@@ -151,14 +154,41 @@ class Run:
         data = self.start.data()
         return None if data is None else data.returns()
 
-    def planning_rate(self) -> np.ndarray:
-        """Share of actions that the planner takes now, [P]: 0 once a seed's budget is
-        spent."""
+    def planning_rate(self, step: int | None = None) -> np.ndarray:
+        """Share of actions that the planner takes now, or at a later `step`, [P]: 0
+        once a seed's budget is spent."""
         rate = np.empty(len(self.config.seeds))
-        rate[:] = self.decay.rate(self.step)
+        rate[:] = self.decay.rate(self.step if step is None else step)
         if self.collector and self.config.planner_budget:
-            rate[self.collector.mixture.spent] = 0.0
+            rate[self.collector.spent] = 0.0
         return rate
+
+    def _conditions(self, asked: int, steps: int) -> Conditions:
+        """How `steps` steps of all rows are played, `asked` steps from now."""
+        rate = []
+        exploration = []
+        for number in range(asked, asked + steps):
+            step = self.step + number * self.config.rows
+            rate.append(self.planning_rate(step))
+            exploration.append(self.exploration_schedule.at(self.learner, step))
+        return Conditions(np.array(rate), np.array(exploration))
+
+    def _await_step(self) -> None:
+        """Wait until what the next step needs has been played elsewhere.
+
+        Where the run is asked to stop meanwhile, a checkpoint is written: nothing of
+        the step has been done."""
+        assert self.collector is not None
+        left = self.config.steps_to_collect(self.step)
+        if not left:
+            return
+        try:
+            self.collector.await_step(left, self._conditions)
+        except Aborted:
+            raise
+        except Interrupted:
+            self.save()
+            raise
 
     @property
     def is_offline(self) -> bool:
@@ -203,6 +233,7 @@ class Run:
         """Take one environment step in every row and the updates it has earned, and
         note what is due then."""
         assert self.collector is not None
+        self._await_step()
         if self.step == 0 and self.config.reset_optimizer:
             self.learner.optimizer.reset()
         rate = self.planning_rate()
@@ -327,11 +358,17 @@ class Run:
             records.append(self._offline_record("time", times))
         if self.is_online:
             times = self.stopwatch.values(self.step, seeds)
-            times |= self.use.time_values()
+            times |= self._collection_times()
             records.append(self._record("collect", self._collected()))
             records.append(self._record("update", updates))
             records.append(self._record("time", times))
         return records
+
+    def _collection_times(self) -> dict[str, np.ndarray]:
+        """What collection took, or a planner that nobody asks."""
+        if self.collector:
+            return self.collector.time_values()
+        return self.use.time_values()
 
     def _collected(self) -> dict[str, np.ndarray]:
         """What was played and stored, and by whom."""
@@ -431,8 +468,8 @@ class Run:
     def finish(self) -> list[Record]:
         """Draw maps, then evaluate and write the best and the last policy."""
         records = []
-        if self.collector and self.collector.grid:
-            world = self.collector.grid.world
+        if self.collector and self.collector.grid_world:
+            world = self.collector.grid_world
             drawn = maps.draw(self.learner, world, len(self.config.seeds))
             visits = self.collector.ledger.visits
             records.append(self._record("maps", {"visits": visits, **drawn._asdict()}))

@@ -72,6 +72,13 @@ class ExplorationSchedule:
         seeds = len(learner.seeds)
         learner.schedule_exploration(np.broadcast_to(self.decay.rate(step), seeds))
 
+    def at(self, learner: Learner, step: int) -> np.ndarray:
+        """What `apply` makes of the exploration at a step, [P]."""
+        if isinstance(self.decay, str):
+            return learner.exploration_now.copy()
+        seeds = len(learner.seeds)
+        return learner.exploration_at(np.broadcast_to(self.decay.rate(step), seeds))
+
     def state(self) -> State:
         """Return everything `load` needs to continue exactly from here."""
         return {} if isinstance(self.decay, str) else self.decay.state()

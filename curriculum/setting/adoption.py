@@ -66,7 +66,7 @@ PROTOCOLS: Mapping[str, Members] = {
         ("suffixes", "recognises", "metadata"),
     ),
     "listener": Members(
-        "curriculum.types", "Listener", ("open", "__call__"), ("close",)
+        "curriculum.types", "Listener", ("open", "__call__"), ("check", "close")
     ),
 }
 # a world of batched numpy dynamics, whose rows this package provides

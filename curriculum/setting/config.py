@@ -23,6 +23,8 @@ UNNAMED = (
 # former values of `engine`, of when it was called compile
 ENGINE_OF_COMPILE = {"on": "compile", "off": "torch"}
 MOST_THREADS = 4_096  # more than any machine has cores
+MOST_COLLECTORS = 1_024
+MOST_AHEAD = 64
 
 
 @dataclass(kw_only=True)
@@ -84,6 +86,14 @@ class Config:
     # trained side by side; the result of each seed does not depend on the others
     seeds: tuple[int, ...] = (0,)
     rows: int = 8  # environments per seed, stepped together
+    # processes that play: each has a planner and an equal share of --rows, and all feed
+    # the learner; 0: training and playing take turns in one process
+    collectors: int = 0
+    # steps of every row that collectors play with the same weights
+    round_steps: int = 8
+    # rounds that collectors may play while the learner trains on one: more hide pauses
+    # such as evaluations, and make the weights that play older; 0: they wait for it
+    rounds_ahead: int = 1
     updates_per_step: float = 0.25  # gradient updates per environment step
     # whose transitions enter the buffer
     store: Literal["all", "planner", "learner"] = "all"
@@ -135,6 +145,9 @@ class Config:
     # the extra [fast]; compile: by torch.compile; auto: as native code where it pays,
     # as one captured graph on a GPU
     engine: Literal["auto", "torch", "native", "compile"] = "auto"
+    # further programs that show the run, each by the extra of its name: wandb mlflow
+    # trackio
+    listeners: tuple[str, ...] = ()
     name: str = ""  # of the run's folder; default: planner-learner-decay
     runs_dir: str = "runs"  # runs are written to <runs-dir>/<env>/<name>
 
@@ -258,6 +271,17 @@ class Config:
         within(self, 0, 1, "label_share")
         within(self, 0, INFINITY, "rollback")
         self._check_labels()
+        self._check_collectors()
+
+    def _check_collectors(self) -> None:
+        within(self, 0, MOST_COLLECTORS, "collectors")
+        within(self, 1, INFINITY, "round_steps")
+        within(self, 0, MOST_AHEAD, "rounds_ahead")
+        if self.collectors and self.rows % self.collectors:
+            raise ValueError(
+                f"{self.collectors} collectors share the {self.rows} rows of each seed "
+                "equally; give --rows a multiple of --collectors"
+            )
 
     def _check_labels(self) -> None:
         if self.label_share and self.store == "planner":
@@ -330,6 +354,13 @@ class Config:
         """Whether nothing is collected any more in the step that ends at `step`."""
         limit = self.freeze_buffer_after
         return 0 < limit < step
+
+    def steps_to_collect(self, step: int) -> int:
+        """Steps of all rows that are collected from environment step `step` on."""
+        end = -(-self.steps // self.rows)
+        if self.freeze_buffer_after:
+            end = min(end, self.freeze_buffer_after // self.rows)
+        return max(end - step // self.rows, 0)
 
     @property
     def ring_capacity(self) -> int:

@@ -52,6 +52,8 @@ CONFIGURATIONS = (
     f"--env cartpole {START} --planner balance --gate horizon",
     f"--env pointmass {START} --eval-episodes 2",
     f"{START} --planner dqn {EXPERT}",
+    f"{START} --seeds 0 1 --collectors 2 --planner.budget 300",
+    f"{BOX} {START} --learner sac --collectors 4 --round-steps 5 --rounds-ahead 2",
 )
 COMPARISONS = (
     f"{START} --decay constant linear --steps 160",

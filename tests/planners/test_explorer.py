@@ -111,7 +111,7 @@ def test_a_start_of_an_explorer_is_random_play_and_teaches_it_then():
     share = torch.bincount(batch.action[0], minlength=5) / 2_000
     np.testing.assert_allclose(share, 0.2, atol=0.08)
     run.take_updates()
-    planner = run.collector.mixture.guard.planner
+    planner = run.collector.planner
     assert isinstance(planner, Explorer)
     assert planner.learnt.tolist() == [8]
     assert planner.novelty.state()["networks"]["updates"] == 8
@@ -156,7 +156,8 @@ def test_a_run_says_what_its_explorer_costs_and_scores_nothing_against_it():
 def test_evaluations_ask_a_copy_of_the_explorer_as_it_is_now():
     run = Run(small())
     assert run.collector
-    planner = run.collector.mixture.guard.planner
+    planner = run.collector.planner
+    assert planner
     run.reset()
     run.fill()
     for _ in range(4):
