@@ -314,7 +314,7 @@ def test_a_planner_of_box_actions_that_acts_alone_gives_float32():
     # while the buffer is seeded
     planned = mixture.plan(np.zeros((2, 3, 1)), np.ones((2, 3), bool))
     assert planned is not None
-    assert (planned.shape, planned.dtype) == ((6, 2), np.float32)
+    assert (planned.action.shape, planned.action.dtype) == ((2, 3, 2), np.float32)
 
 
 def test_what_rounding_carries_over_a_bound_is_brought_back():
