@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from curriculum.answers import BrokenAnswer, checked_decision
 from curriculum.calls import is_fault
 from curriculum.contract.batches import copy_of, random_batch
 from curriculum.contract.promises import (
@@ -24,7 +25,6 @@ from curriculum.contract.promises import (
 )
 from curriculum.envs._base.door import close_rows
 from curriculum.envs._base.spec import spec_of
-from curriculum.run.actions import BrokenAnswer, checked_decision
 from curriculum.setting import plugins
 from curriculum.types import (
     Computing,

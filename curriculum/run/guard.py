@@ -10,9 +10,9 @@ import numpy as np
 from torch import Tensor
 
 from curriculum.activity import Aborted, Interrupted
+from curriculum.answers import BrokenAnswer, checked_decision
 from curriculum.calls import described, is_fault, watched
 from curriculum.nested import require_storable
-from curriculum.run.actions import BrokenAnswer, checked_decision
 from curriculum.run.worker import Late, Worker
 from curriculum.types import Batch, Decision, Planner, Rows, Spec, State
 

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 
 from curriculum.activity import Interrupted, listening, phase
+from curriculum.answers import checked_actions
 from curriculum.gates.episode import Episode
 from curriculum.gates.horizon import Horizon
 from curriculum.gates.step import Step
 from curriculum.planners.random import Random
 from curriculum.replay.buffer import SOURCE
 from curriculum.run import checkpoint
-from curriculum.run.actions import checked_actions
 from curriculum.run.guard import FIRST_CALLS
 from curriculum.run.mixture import Mixture
 from curriculum.setting import plugins
