@@ -303,6 +303,7 @@ def test_a_bound_is_scaled_as_rewards_are():
     learner = learner_of(DQN, bound_weight=1.0, reward_scale=0.5)
     batch = batch_of()
     prepared = learner.normalizer.prepare(batch)
+    assert batch.label_value is not None
     torch.testing.assert_close(prepared.label_value, 0.5 * batch.label_value)
 
 
