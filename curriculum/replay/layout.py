@@ -196,11 +196,7 @@ def _decided(name: str) -> Callable[[Spec, float], Column]:
 
     def column(spec: Spec, discount: float) -> Column:
         shape = (spec.actions,) if name == "soft_label" else ()
-
-        def of_shared(data: SharedData) -> np.ndarray:
-            return np.zeros((len(data.reward), *shape), np.float32)
-
-        return Column(name, shape, initial=0.0, of_shared=of_shared)
+        return Column(name, shape, initial=0.0)
 
     return column
 
