@@ -30,7 +30,7 @@ from curriculum.envs.gridworld import Gridworld
 from curriculum.envs.gym import Gym
 from curriculum.envs.pointmass import Pointmass
 from curriculum.planners.tlppo import TLPPO
-from curriculum.types import Rows, Spec, World
+from curriculum.types import Rows, Spec, World, action_of
 
 CHUNK = 50  # steps between two looks at the clock
 
@@ -165,7 +165,7 @@ def _play(planner: TLPPO, rows: Rows) -> Callable[[], None]:
 
     def chunk() -> None:
         for _ in range(CHUNK):
-            rows.step(planner.act(rows.obs, np.arange(1)))
+            rows.step(action_of(planner.act(rows.obs, np.arange(1))))
 
     return chunk
 

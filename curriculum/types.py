@@ -71,6 +71,11 @@ class Batch(NamedTuple):
     label: Tensor | None = None
     # [P, B] float32: 1 where the planner was asked and `label` is known, else 0
     has_label: Tensor | None = None
+    # of the planner's `Decision`, 0 where `has_label` is 0: its weights of all discrete
+    # actions [P, B, actions], its value [P, B] and what was at stake [P, B]
+    soft_label: Tensor | None = None
+    label_value: Tensor | None = None
+    label_stake: Tensor | None = None
 
     def backup(self, value: Tensor) -> Tensor:
         """Reward plus discounted `value` of the next state, of shape [P, K, B] or
@@ -188,6 +193,34 @@ class Deployable(NamedTuple):
     # where LayerNorm follows, "tanh" [1] for box actions, "limit" [1] where normalised
     # observations are clipped. Any other module: its state_dict, and "torch" [1]
     arrays: dict[str, np.ndarray]
+
+
+class Decision(NamedTuple):
+    """What a planner does in n rows, and what it knows about it beside the action."""
+
+    action: np.ndarray  # [n] or [n, A]
+    # [n, actions] of all discrete actions, at least 0, the sum of each row 1: visits of
+    # a search tree, or equal weights of equally good actions
+    weights: np.ndarray | None = None
+    # [n] expected return of the action and the plan after it, in rewards of the
+    # environment, discounted by the planner's `value_discount`; -inf where unknown
+    value: np.ndarray | None = None
+    # [n] by how much the return that the planner expects of what it does exceeds the
+    # mean of what it was compared with, at least 0, in the planner's own unit: 0 where
+    # nothing is decided
+    stake: np.ndarray | None = None
+    # [n] bool: rows that were planned for now, which count as calls; the others follow
+    # a plan that was made earlier. None: all
+    fresh: np.ndarray | None = None
+
+
+# what a `Decision` may hold for learners
+DECISION_PARTS = ("weights", "value", "stake")
+
+
+def action_of(answer: np.ndarray | Decision) -> np.ndarray:
+    """The actions [n] or [n, A] of what a planner returned."""
+    return answer.action if isinstance(answer, Decision) else answer
 
 
 # --- worlds ---
@@ -400,6 +433,14 @@ class Planner(Protocol):
     # whether it learns in the run: its return is not known before, so no score is
     # relative to it. Evaluations set up a copy and load the state of the run's own
     learns: ClassVar[bool] = False
+    # parts of a `Decision` that its answers always have: of "weights" (in worlds with
+    # discrete actions), "value" and "stake"
+    gives: ClassVar[tuple[str, ...]] = ()
+
+    @property
+    def value_discount(self) -> float:
+        """Discount per step of the values that it gives."""
+        return 1.0
 
     def check_world(self, world: World) -> None:
         """Raise ValueError where this planner cannot act in `world`.
@@ -413,10 +454,15 @@ class Planner(Protocol):
         self."""
         ...
 
-    def act(self, obs: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    def act(self, obs: np.ndarray, rows: np.ndarray) -> np.ndarray | Decision:
         """Choose actions [n] or [n, A] for observations [n, *O] of the rows with
-        indices `rows` [n]."""
+        indices `rows` [n], alone or as part of a `Decision`."""
         ...
+
+    def interrupt(self, rows: np.ndarray) -> None:
+        """Learn that somebody else acted in the rows with these indices, [n], after
+        the planner's last answer: what it planned to do next no longer fits."""
+        return
 
     def maps(self, obs: np.ndarray) -> dict[str, np.ndarray]:
         """What to draw of it, name -> [P, n] at observations [P, n, *O], such as the

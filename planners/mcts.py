@@ -10,7 +10,7 @@ from curriculum.planners._generators import SeedGenerators
 from curriculum.planners._search.plans import Plans
 from curriculum.planners._search.rollouts import Copies
 from curriculum.planners._search.tree import Path, Trees, most_visited, search, ucb1
-from curriculum.types import Planner, Rows, Spec, State, among, within
+from curriculum.types import Decision, Planner, Rows, Spec, State, among, within
 
 NOOP = 0  # the action of games that does nothing
 ROUNDING = 1e-9  # relative: mean returns that differ by less are equal
@@ -25,7 +25,12 @@ class MCTS(Planner):
     from the root state, so that random outcomes are averaged and the simulations of all
     rows are one batched rollout. Mean returns are scaled by their range in the tree
     (MuZero, Schrittwieser et al. 2020), so that `exploration` suits rewards of any
-    size. Time limits are not simulated."""
+    size. Time limits are not simulated.
+
+    A decision tells how often each action was tried, the mean return of its own up to
+    the horizon, and, as what is at stake, by how much that exceeds the mean over all
+    actions: a value below that of the best policy, as later actions are partly
+    random."""
 
     simulations: int = 64  # nodes that the tree of each decision grows by
     # copies that play each simulation: more of them average out noise
@@ -42,6 +47,11 @@ class MCTS(Planner):
     tolerance: float = 0.0
 
     needs: ClassVar[str] = "state"
+    gives: ClassVar[tuple[str, ...]] = ("weights", "value", "stake")
+
+    @property
+    def value_discount(self) -> float:
+        return self.discount
 
     def __post_init__(self):
         within(self, 1, float("inf"), "simulations", "rollouts", "horizon")
@@ -63,9 +73,11 @@ class MCTS(Planner):
         self.taken = Plans(rows, np.zeros((rows.count, 1), np.int64))  # last actions
         return self
 
-    def act(self, obs: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    def act(self, obs: np.ndarray, rows: np.ndarray) -> Decision:
         if not len(rows):
-            return np.zeros(0, np.int64)
+            nothing = np.zeros(0)
+            weights = np.zeros((0, self.actions))
+            return Decision(np.zeros(0, np.int64), weights, nothing, nothing)
         draw = self.generators.streams(rows)
         copies = Copies(self.simulator, rows, self.generators, self.rollouts)
         noise = draw.random((len(rows), self.simulations + 1, self.actions))
@@ -89,15 +101,29 @@ class MCTS(Planner):
         if self.undecided == "keep":
             action = self._kept(rows, trees, action)
         self.taken.keep(rows, action[:, None])
-        return action
+        return self._decision(trees, action)
+
+    def _decision(self, trees: Trees, action: np.ndarray) -> Decision:
+        """What the trees know of the actions [n] that are taken; kept ones have all the
+        weight."""
+        row = np.arange(len(action))
+        visits = trees.children_visits[:, Trees.ROOT]  # [n, A]
+        weights = visits / visits.sum(-1, keepdims=True)
+        is_kept = visits[row, action] < visits.max(-1)
+        weights[is_kept] = np.eye(self.actions)[action[is_kept]]
+        mean = root_means(trees)
+        value = mean[row, action]
+        tried = visits > 0
+        average = np.where(tried, mean, 0).sum(-1) / tried.sum(-1)
+        stake = value - average
+        stake = np.where(stake > ROUNDING * np.abs(value), stake, 0)
+        return Decision(action, weights, value, stake)
 
     def _kept(self, rows: np.ndarray, trees: Trees, action: np.ndarray) -> np.ndarray:
         """The last actions [n] where they are as good as `action` [n]; action 0 where
         all are."""
         last = self.taken.left(rows, hold_last=True)[:, 0]  # [n]
-        visits = trees.children_visits[:, Trees.ROOT]  # [n, A]
-        total = trees.children_returns[:, Trees.ROOT]
-        mean = np.where(visits, total / np.maximum(visits, 1), -np.inf)
+        mean = root_means(trees)
         row = np.arange(len(rows))
         best = mean[row, action]
         slack = (self.tolerance + ROUNDING) * np.abs(best)
@@ -111,3 +137,10 @@ class MCTS(Planner):
     def load(self, state: State) -> None:
         self.taken.load(state["taken"])
         self.generators.load(state["generators"])
+
+
+def root_means(trees: Trees) -> np.ndarray:
+    """Mean returns [n, A] of the actions at the roots, -inf where untried."""
+    visits = trees.children_visits[:, Trees.ROOT]
+    total = trees.children_returns[:, Trees.ROOT]
+    return np.where(visits, total / np.maximum(visits, 1), -np.inf)

@@ -8,7 +8,7 @@ import numpy as np
 from curriculum.planners._generators import SeedGenerators
 from curriculum.planners._search.plans import Plans
 from curriculum.planners._search.rollouts import Copies, Outcome, discounted_return
-from curriculum.types import Planner, Rows, Spec, State, within
+from curriculum.types import Decision, Planner, Rows, Spec, State, within
 
 
 @dataclass(kw_only=True)
@@ -21,7 +21,11 @@ class MPPI(Planner):
     paper: noise can be correlated over steps; its size grows from 0 for the first copy
     to `noise` for the last; actions are clipped; deviating from the plan has no cost. A
     copy whose episode has terminated collects no more rewards. The next decision starts
-    from the last plan, shifted by the steps taken since."""
+    from the last plan, shifted by the steps taken since.
+
+    The value of a decision is the weighted mean of the variants' returns up to the
+    horizon; what is at stake is by how much it exceeds the plain mean, with what is
+    assumed beyond the horizon."""
 
     samples: int = 32  # copies in which each decision tries variants of the plan
     horizon: int = 32  # steps that a plan looks ahead
@@ -34,8 +38,14 @@ class MPPI(Planner):
     # steps for which a copy that reaches the horizon alive is assumed to go on earning
     # its mean reward
     beyond: int = 100
+    play: int = 1  # steps of a plan that are taken before the next one is made
 
     needs: ClassVar[str] = "state"
+    gives: ClassVar[tuple[str, ...]] = ("value", "stake")
+
+    @property
+    def value_discount(self) -> float:
+        return self.discount
 
     def __post_init__(self):
         within(self, 1, float("inf"), "samples", "horizon", "iterations")
@@ -43,6 +53,7 @@ class MPPI(Planner):
         within(self, 0, float("inf"), "noise", "beyond")
         within(self, 0, 0.999, "smoothing")
         within(self, 0, 1, "discount")
+        within(self, 1, self.horizon, "play")
 
     def setup(self, rows: Rows, spec: Spec, seeds: tuple[int, ...]) -> Self:
         if spec.actions:
@@ -55,18 +66,44 @@ class MPPI(Planner):
         self.generators = SeedGenerators(seeds, "mppi planner", rows_per_seed)
         shape = (rows.count, self.horizon, spec.action_size)
         self.plans = Plans(rows, np.zeros(shape))
+        # of the last plan of each row, [N]
+        self.value = np.zeros(rows.count)
+        self.stake = np.zeros(rows.count)
         return self
 
-    def act(self, obs: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    def act(self, obs: np.ndarray, rows: np.ndarray) -> Decision:
+        fresh = ~self.plans.goes_on(rows, self.play)
+        action = self.plans.left(rows)[:, 0]  # [n, A]
+        if fresh.any():
+            action[fresh] = self._plan(rows[fresh])
+        self.plans.follow(rows)
+        value = np.where(fresh, self.value[rows], -np.inf)
+        return Decision(
+            action.astype(np.float32),
+            value=value,
+            stake=self.stake[rows],
+            fresh=fresh,
+        )
+
+    def interrupt(self, rows: np.ndarray) -> None:
+        self.plans.drop(rows)
+
+    def _plan(self, rows: np.ndarray) -> np.ndarray:
+        """Plan for these rows; returns the first actions, [n, A]."""
         plan = self.plans.left(rows)  # [n, H, A]
-        if len(rows):
-            copies = Copies(self.simulator, rows, self.generators, self.samples)
-            for _ in range(self.iterations):
-                variants = self._variants(plan, rows)
-                values = self._values(copies.play(variants))
-                plan = self._weighted_mean(variants, values)
+        copies = Copies(self.simulator, rows, self.generators, self.samples)
+        for _ in range(self.iterations):
+            variants = self._variants(plan, rows)
+            outcome = copies.play(variants)
+            values = self._values(outcome)  # [n, K]
+            weight = self._weights(values)
+            plan = np.einsum("nk,nkha->nha", weight, variants)
         self.plans.keep(rows, plan)
-        return plan[:, 0].astype(np.float32)
+        returns = discounted_return(outcome.reward, self.discount)
+        self.value[rows] = (weight * returns).sum(-1)
+        gain = (weight * values).sum(-1) - values.mean(-1)
+        self.stake[rows] = np.maximum(gain, 0)
+        return plan[:, 0]
 
     def _variants(self, plan: np.ndarray, rows: np.ndarray) -> np.ndarray:
         """The plans with noise added [n, K, H, A]; the first variant is the plan
@@ -86,17 +123,24 @@ class MPPI(Planner):
         value_beyond = self.beyond * outcome.reward.mean(-1) * ~outcome.ended
         return value + value_beyond
 
-    def _weighted_mean(self, variants: np.ndarray, values: np.ndarray) -> np.ndarray:
-        """Mean [n, H, A] of the variants, weighted by their values [n, K]."""
+    def _weights(self, values: np.ndarray) -> np.ndarray:
+        """Weights [n, K] of the variants by their values [n, K]."""
         deviation = np.maximum(values.std(-1, keepdims=True), 1e-9)
         advantage = values - values.max(-1, keepdims=True)
         weight = np.exp(advantage / (self.temperature * deviation))
-        weight = weight / weight.sum(-1, keepdims=True)
-        return np.einsum("nk,nkha->nha", weight, variants)
+        return weight / weight.sum(-1, keepdims=True)
 
     def state(self) -> State:
-        return {**self.plans.state(), "generators": self.generators.state()}
+        return {
+            **self.plans.state(),
+            "value": self.value.copy(),
+            "stake": self.stake.copy(),
+            "generators": self.generators.state(),
+        }
 
     def load(self, state: State) -> None:
         self.plans.load(state)
+        # checkpoints of former versions hold no values
+        self.value = state.get("value", self.value).copy()
+        self.stake = state.get("stake", self.stake).copy()
         self.generators.load(state["generators"])

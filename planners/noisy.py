@@ -7,7 +7,15 @@ import numpy as np
 
 from curriculum.planners._generators import SeedGenerators
 from curriculum.setting import inner
-from curriculum.types import Planner, Rows, Spec, State, World, within
+from curriculum.types import (
+    Decision,
+    Planner,
+    Rows,
+    Spec,
+    State,
+    World,
+    within,
+)
 
 
 @dataclass(kw_only=True)
@@ -40,12 +48,20 @@ class Noisy(Planner):
         self.generators = SeedGenerators(seeds, "noisy planner", rows_per_seed)
         return self
 
-    def act(self, obs: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    def act(self, obs: np.ndarray, rows: np.ndarray) -> Decision:
         coin, noise = self._draw(rows)
-        action = np.array(self.other.act(obs, rows))  # a copy: the planner may keep it
+        answer = self.other.act(obs, rows)
+        if not isinstance(answer, Decision):
+            answer = Decision(answer)
+        action = np.array(answer.action)  # a copy: the planner may keep it
         replaced = coin < self.epsilon
         action[replaced] = noise[replaced]
-        return action
+        if replaced.any():
+            self.other.interrupt(rows[replaced])
+        return Decision(action, fresh=answer.fresh)
+
+    def interrupt(self, rows: np.ndarray) -> None:
+        self.other.interrupt(rows)
 
     def _draw(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """A coin [n] in [0, 1) and a random action [n] or [n, A] for each row."""

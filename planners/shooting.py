@@ -8,7 +8,7 @@ import numpy as np
 from curriculum.planners._generators import SeedGenerators
 from curriculum.planners._search.plans import Plans
 from curriculum.planners._search.rollouts import Copies, discounted_return
-from curriculum.types import Planner, Rows, Spec, State, among, within
+from curriculum.types import Decision, Planner, Rows, Spec, State, among, within
 
 NOOP = 0  # the action of games that does nothing
 ROUNDING = 1e-9  # relative: returns that differ by less are equal
@@ -24,6 +24,10 @@ class Shooting(Planner):
     is found (rolling horizon, Perez et al. 2013), so a few random plans per decision
     are enough. Time limits are not simulated.
 
+    The value of a decision is the return of its plan up to the horizon, in one outcome
+    of what is left to chance; what is at stake is by how much that exceeds the mean of
+    all plans it was compared with.
+
     Where rewards are rare most actions decide nothing, and those of a random plan are
     noise to whoever imitates it. With `undecided keep` an action changes only if that
     pays: of equally good plans the one with the fewest changes is followed, counted
@@ -34,6 +38,7 @@ class Shooting(Planner):
     horizon: int = 40  # steps that a plan looks ahead
     moves: int = 3  # maximum number of actions in a random plan
     discount: float = 0.99  # of rewards per step
+    play: int = 1  # steps of a plan that are taken before the next one is made
     # what is done where it makes no difference: random: whatever the best plan does;
     # keep: as before, or action 0, which has to be the one that does nothing
     undecided: Literal["random", "keep"] = "random"
@@ -42,9 +47,15 @@ class Shooting(Planner):
     tolerance: float = 0.0
 
     needs: ClassVar[str] = "state"
+    gives: ClassVar[tuple[str, ...]] = ("value", "stake")
+
+    @property
+    def value_discount(self) -> float:
+        return self.discount
 
     def __post_init__(self):
         within(self, 1, float("inf"), "plans", "horizon", "moves")
+        within(self, 1, self.horizon, "play")
         within(self, 0, 1, "discount", "tolerance")
         among(self, "undecided")
 
@@ -60,43 +71,67 @@ class Shooting(Planner):
         self.generators = SeedGenerators(seeds, "shooting planner", rows_per_seed)
         self.kept = Plans(rows, np.zeros((rows.count, self.horizon), np.int64))
         self.taken = Plans(rows, np.zeros((rows.count, 1), np.int64))  # last actions
+        # of the last plan of each row, [N]
+        self.value = np.zeros(rows.count)
+        self.stake = np.zeros(rows.count)
         return self
 
-    def act(self, obs: np.ndarray, rows: np.ndarray) -> np.ndarray:
-        if not len(rows):
-            return np.zeros(0, np.int64)
+    def act(self, obs: np.ndarray, rows: np.ndarray) -> Decision:
+        fresh = ~self.kept.goes_on(rows, self.play)
+        action = self.kept.left(rows, hold_last=True)[:, 0]
+        if fresh.any():
+            action[fresh] = self._plan(rows[fresh])
+        self.kept.follow(rows)
+        self.taken.keep(rows, action[:, None])
+        value = np.where(fresh, self.value[rows], -np.inf)
+        return Decision(action, value=value, stake=self.stake[rows], fresh=fresh)
+
+    def interrupt(self, rows: np.ndarray) -> None:
+        self.kept.drop(rows)
+
+    def _plan(self, rows: np.ndarray) -> np.ndarray:
+        """Plan for these rows; returns the first actions, [n]."""
         kept = self.kept.left(rows, hold_last=True)  # [n, H]
         # [n, K = 1 + plans, H], the kept plan first: it wins ties
         candidates = np.concatenate([kept[:, None], self._random(rows)], axis=1)
         copies = Copies(self.simulator, rows, self.generators, 1 + self.plans)
         reward = copies.play(candidates).reward
         returns = discounted_return(reward, self.discount)  # [n, K]
+        chosen = returns.argmax(-1)  # [n]
         if self.undecided == "keep":
-            plan = self._steadiest(rows, candidates, returns)
-        else:
-            plan = candidates[np.arange(len(rows)), returns.argmax(-1)]  # [n, H]
+            chosen = self._steadiest(rows, candidates, returns)
+        row = np.arange(len(rows))
+        plan = candidates[row, chosen]  # [n, H]
+        value = returns[row, chosen]
+        stake = value - returns.mean(-1)
+        if self.undecided == "keep":
+            is_idle = self._is_best(returns).all(-1)
+            plan[is_idle] = NOOP
+            stake[is_idle] = 0
         self.kept.keep(rows, plan)
-        self.taken.keep(rows, plan[:, :1])
+        self.value[rows] = value
+        self.stake[rows] = np.where(stake > ROUNDING * np.abs(value), stake, 0)
         return plan[:, 0]
+
+    def _is_best(self, returns: np.ndarray) -> np.ndarray:
+        """Plans as good as the best, by their returns [n, K]."""
+        best = returns.max(-1, keepdims=True)
+        slack = (self.tolerance + ROUNDING) * np.abs(best)
+        return returns >= best - slack
 
     def _steadiest(
         self, rows: np.ndarray, candidates: np.ndarray, returns: np.ndarray
     ) -> np.ndarray:
-        """Of the best plans those with the fewest changes, and of these the first to be
-        done with them, [n, H]; action 0 where all plans earn the same."""
-        best = returns.max(-1, keepdims=True)
-        slack = (self.tolerance + ROUNDING) * np.abs(best)
-        is_best = returns >= best - slack  # [n, K]
+        """Index [n] of the plan with the fewest changes among the best ones, of equals
+        of the first to be done with them."""
+        is_best = self._is_best(returns)
         last = self.taken.left(rows, hold_last=True)  # [n, 1]
         first = np.broadcast_to(last[:, None], (*returns.shape, 1))
         before = np.concatenate([first, candidates[..., :-1]], axis=-1)
         changes = candidates != before  # [n, K, H]
         last_change = (changes * np.arange(self.horizon)).max(-1)  # [n, K]
         unrest = changes.sum(-1) * self.horizon + last_change
-        chosen = np.where(is_best, unrest, np.inf).argmin(-1)
-        plan = candidates[np.arange(len(rows)), chosen]
-        plan[is_best.all(-1)] = NOOP
-        return plan
+        return np.where(is_best, unrest, np.inf).argmin(-1)
 
     def _random(self, rows: np.ndarray) -> np.ndarray:
         """Draw plans [n, K, H] of 1 to `moves` actions that change at random steps; the
@@ -120,10 +155,15 @@ class Shooting(Planner):
         return {
             **self.kept.state(),
             "taken": self.taken.state(),
+            "value": self.value.copy(),
+            "stake": self.stake.copy(),
             "generators": self.generators.state(),
         }
 
     def load(self, state: State) -> None:
         self.kept.load(state)
         self.taken.load(state["taken"])
+        # checkpoints of former versions hold no values
+        self.value = state.get("value", self.value).copy()
+        self.stake = state.get("stake", self.stake).copy()
         self.generators.load(state["generators"])

@@ -2,28 +2,35 @@
 
 It is an upper bound in worlds without chance."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar, Self
 
 import numpy as np
 
 from curriculum.envs._base.native import Enumerable, Navigable
-from curriculum.types import Planner, Rows, Spec, stream
+from curriculum.types import Decision, Planner, Rows, Spec, stream
 
 
 @dataclass(kw_only=True)
 class ShortestPath(Planner):
     """For worlds that know their shortest paths, and for deterministic ones with
-    discrete actions whose states can be listed: these are searched."""
+    discrete actions whose states can be listed: these are searched.
+
+    Equally good actions have equal weights where states are searched."""
 
     needs: ClassVar[str] = "state"
+    gives: ClassVar[tuple[str, ...]] = ("weights",)
 
     def setup(self, rows: Rows, spec: Spec, seeds: tuple[int, ...]) -> Self:
         world = rows.world
+        self.actions = spec.actions
+        self.decide: Callable[[np.ndarray], Decision]
         if isinstance(world, Navigable):
-            self.best = world.shortest_path
+            self.decide = partial(self._follow, world)
         elif spec.actions and isinstance(world, Enumerable):
-            self.best = _SearchedPaths(world, spec.actions).best
+            self.decide = _SearchedPaths(world, spec.actions).decide
         else:
             raise ValueError(
                 "shortest_path needs a world that knows its shortest paths, "
@@ -33,8 +40,15 @@ class ShortestPath(Planner):
         self.simulator = rows.simulator()
         return self
 
-    def act(self, obs: np.ndarray, rows: np.ndarray) -> np.ndarray:
-        return self.best(self.simulator.states(rows))
+    def act(self, obs: np.ndarray, rows: np.ndarray) -> Decision:
+        return self.decide(self.simulator.states(rows))
+
+    def _follow(self, world: Navigable, state: np.ndarray) -> Decision:
+        """Decide by the path that a world knows, in states [n, ...]."""
+        action = world.shortest_path(state)
+        if not self.actions:
+            return Decision(action)
+        return Decision(action, weights=np.eye(self.actions)[action])
 
 
 class _SearchedPaths:
@@ -57,11 +71,15 @@ class _SearchedPaths:
                 f"shortest_path finds no path to success from some starts of {world}"
             )
         self.world = world
-        self.table = distance[following].argmin(-1)  # [S]
+        after = distance[following]  # [S, A]
+        self.best = after.argmin(-1)  # [S]
+        is_best = after == after.min(-1, keepdims=True)
+        self.weights = is_best / is_best.sum(-1, keepdims=True)  # [S, A]
 
-    def best(self, state: np.ndarray) -> np.ndarray:
-        """The best actions in states [n, ...], as [n]."""
-        return self.table[self.world.index(state)]
+    def decide(self, state: np.ndarray) -> Decision:
+        """The best actions in states [n, ...]."""
+        index = self.world.index(state)
+        return Decision(self.best[index], weights=self.weights[index])
 
 
 def _distances(following: np.ndarray, success: np.ndarray) -> np.ndarray:

@@ -26,9 +26,9 @@ from curriculum.planners._tlppo.belief import Belief
 from curriculum.planners._tlppo.options import Prey
 from curriculum.planners._tlppo.predators import Predators
 from curriculum.planners._tlppo.scenarios import Rollouts, Scenarios, Weights
-from curriculum.planners._tlppo.search import Search
+from curriculum.planners._tlppo.search import Found, Search
 from curriculum.planners._tlppo.turning import bearings
-from curriculum.types import Planner, Rows, Spec, State, within
+from curriculum.types import Decision, Planner, Rows, Spec, State, within
 
 # how many times its top speed a prey of the original dynamics may move at
 ORIGINAL_OVERSPEED = 5
@@ -36,9 +36,15 @@ ORIGINAL_OVERSPEED = 5
 
 @dataclass(kw_only=True)
 class TLPPO(Planner):
-    """Act from observations and the known map alone."""
+    """Act from observations and the known map alone.
+
+    Where actions are points, a decision weighs the options of the root by
+    exp((value - best) / (temperature x standard deviation of the values)), as `mppi`
+    does its variants. What is at stake is by how much the best option is worth more
+    than the mean of all, in this planner's own rewards."""
 
     needs: ClassVar[str] = "observation"
+    gives: ClassVar[tuple[str, ...]] = ("weights", "stake")
     # options tried per decision; all that may follow one another are tried together
     simulations: int = 100
     # cells drawn from the belief map: predators that every plan is evaluated against
@@ -51,6 +57,8 @@ class TLPPO(Planner):
     # reward of a step for each unit of distance from the goal
     distance_weight: float = -30.0
     risk_weight: float = -1000.0  # reward of being caught
+    # of the weights in a decision, not of the search: near 0: the best option has all
+    temperature: float = 0.1
     sighting: bool = True  # belief: a predator in sight is where it is seen
     visibility: bool = True  # belief: a predator out of sight is nowhere in sight
     # belief: a predator that was seen goes to where it saw the prey
@@ -70,6 +78,7 @@ class TLPPO(Planner):
         if self.exploration != np.inf:  # then the search is random
             within(self, 0, np.inf, "exploration")
         within(self, 0, 1, "discount")
+        within(self, 1e-6, np.inf, "temperature")
         self.rows = rows
         self.world = world
         self.cells = world.layout
@@ -79,15 +88,41 @@ class TLPPO(Planner):
         self.generators = SeedGenerators(seeds, "tlppo planner", rows_per_seed)
         return self
 
-    def act(self, obs: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    def act(self, obs: np.ndarray, rows: np.ndarray) -> Decision:
         """Destinations [n] int64, or [n, 2] float32 in [-1, 1]."""
         self.belief.update(rows, self.rows.time[rows], obs)
         offset, places, noise = self._draw(rows)
         root = self._root(obs.astype(np.float64), rows, offset, places)
-        target = self.search.run(root, noise)
+        found = self.search.run(root, noise)
+        exists = np.isfinite(found.values)  # [n, A]
+        mean = np.where(exists, found.values, 0).sum(-1) / exists.sum(-1)
+        stake = np.maximum(found.values.max(-1) - mean, 0)
         if self.world.actions == "continuous":
-            return (2 * self.cells.xy[target] - 1).astype(np.float32)
-        return np.searchsorted(self.world.places, target)
+            action = (2 * self.cells.xy[found.target] - 1).astype(np.float32)
+            return Decision(action, stake=stake)
+        action = np.searchsorted(self.world.places, found.target)
+        return Decision(action, self._weights(found, action), stake=stake)
+
+    def _weights(self, found: Found, action: np.ndarray) -> np.ndarray:
+        """Weights [n, actions] of the options; all of it for an action [n] that is not
+        the best option itself, but what follows it."""
+        exists = np.isfinite(found.values)
+        best = found.values.max(-1, keepdims=True)
+        advantage = np.where(exists, found.values - best, 0)
+        count = exists.sum(-1, keepdims=True)
+        mean = advantage.sum(-1, keepdims=True) / count
+        square = np.where(exists, advantage - mean, 0) ** 2
+        deviation = np.sqrt(square.sum(-1, keepdims=True) / count)
+        scale = self.temperature * np.maximum(deviation, 1e-9)
+        weight = np.where(exists, np.exp(advantage / scale), 0)
+        weight = weight / weight.sum(-1, keepdims=True)
+        weights = np.zeros((len(action), len(self.world.places)))
+        row, option = np.nonzero(exists)
+        place = np.searchsorted(self.world.places, found.targets[row, option])
+        np.add.at(weights, (row, place), weight[row, option])
+        follows = weights[np.arange(len(action)), action] < weights.max(-1)
+        weights[follows] = np.eye(weights.shape[-1])[action[follows]]
+        return weights
 
     def state(self) -> State:
         return {"belief": self.belief.state(), "generators": self.generators.state()}

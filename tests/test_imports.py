@@ -17,6 +17,7 @@ ROOMS = {  # a room -> the rooms that its files may import, besides its own
     "types": (),
     "activity": (),
     "trust": (),
+    "answers": ("types",),
     "calls": ("activity",),
     "compiled": ("activity", "files"),
     "nested": ("types",),
@@ -42,11 +43,11 @@ ROOMS = {  # a room -> the rooms that its files may import, besides its own
     "listeners": ("report", "types", "activity", "files", "crc"),
     "run": (
         *("setting", "envs", "replay", "learning", "shipping", "report", "data"),
-        *("activity", "calls", "trust", "nested", "types", "files"),
+        *("activity", "answers", "calls", "trust", "nested", "types", "files"),
     ),
     "contract": (
         *("run", "setting", "envs", "replay", "learning", "shipping"),
-        *("activity", "calls", "nested", "types"),
+        *("activity", "answers", "calls", "nested", "types"),
     ),
     "search": ("contract", "run", "setting", "report", "files"),
     "comparison": (

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from planning import act
 
 from curriculum.envs._base.native import NativeRows
 from curriculum.envs._base.spec import spec_of
@@ -52,11 +53,11 @@ def play(
     over = []
     for _ in range(steps):
         obs = rows.obs
-        action = planner.act(obs, everyone)
+        action = act(planner, obs, everyone)
         opposite = spec.actions - 1 - action if spec.actions else -action
         action[share < 0] = opposite[share < 0]
         noisy = coins.random(rows.count) < np.abs(share)
-        action[noisy] = random.act(obs, everyone)[noisy]
+        action[noisy] = act(random, obs, everyone)[noisy]
         step = rows.step(action)
         steps_taken.append((obs, action, step.reward, step.terminated, step.next_obs))
         over.append(step.terminated | step.truncated)

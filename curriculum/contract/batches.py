@@ -39,6 +39,13 @@ def random_batch(
         optional["label"] = _actions(spec, generators)
     if "has_label" in needs:
         optional["has_label"] = _stack([g.random(SIZE) < 0.5 for g in generators])
+    if "soft_label" in needs:
+        drawn = [g.dirichlet(np.ones(spec.actions), SIZE) for g in generators]
+        optional["soft_label"] = _stack(drawn)
+    if "label_value" in needs:
+        optional["label_value"] = _stack([g.normal(size=SIZE) for g in generators])
+    if "label_stake" in needs:
+        optional["label_stake"] = _stack([g.random(SIZE) for g in generators])
     return Batch(
         obs=torch.as_tensor(random_obs(spec, seeds, f"{name} obs")),
         action=_actions(spec, generators),

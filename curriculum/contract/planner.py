@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from curriculum.answers import BrokenAnswer, checked_decision
 from curriculum.calls import is_fault
 from curriculum.contract.batches import copy_of, random_batch
 from curriculum.contract.promises import (
@@ -25,7 +26,16 @@ from curriculum.contract.promises import (
 from curriculum.envs._base.door import close_rows
 from curriculum.envs._base.spec import spec_of
 from curriculum.setting import plugins
-from curriculum.types import Computing, Planner, Rows, State, World, stream
+from curriculum.types import (
+    Computing,
+    Decision,
+    Planner,
+    Rows,
+    State,
+    World,
+    action_of,
+    stream,
+)
 
 # share of the rows that a planner is asked for, step by step
 ASKED = (1.0, 0.5, 0.0, 0.5)
@@ -33,6 +43,7 @@ ASKED = (1.0, 0.5, 0.0, 0.5)
 PRIVILEGED = ("state", "simulator", "save", "envs")
 TOLERANCE = 1e-5  # of box actions that were computed among others, or alone
 MOST_NAMED = 6  # rows named in a message
+Parts = dict[str, np.ndarray]  # of a decision, by name
 
 
 @dataclass(frozen=True)
@@ -180,7 +191,8 @@ class _Course:
         if is_watched and planner.needs == "observation":
             self.veil = _Veil(self.rows)
         self.broken: list[str] = []  # broken promises that do not stop the check
-        self.answers: list[np.ndarray] = []  # [N (, A)] each, nan where not asked
+        # parts of decisions by name, [N, ...] each, nan where not asked
+        self.answers: list[Parts] = []
         self.ms_per_action: list[float] = []
         self.actions = 0
         self.planner: Planner = copied("planner", planner)
@@ -212,11 +224,12 @@ class _Course:
             drawn = self._draw()
             rows = np.flatnonzero(drawn[:, 0] < share)
             action = self._random_actions(drawn[:, 1:])
-            answer = self._ask(rows)
-            action[rows] = answer
-            recorded = np.full(action.shape, np.nan)
-            recorded[rows] = answer
-            self.answers.append(recorded)
+            decision = self._ask(rows)
+            action[rows] = decision.action
+            self.answers.append(_recorded(decision, rows, self.rows.count))
+            others = np.setdiff1d(np.arange(self.rows.count), rows)
+            with calling("interrupt"):
+                self.planner.interrupt(others)
             before = self.rows.obs.copy()
             step = self.rows.step(action)
             if self.planner.learns:
@@ -253,7 +266,7 @@ class _Course:
             }
         )
 
-    def restore(self, snapshot: State, answers: list[np.ndarray]) -> None:
+    def restore(self, snapshot: State, answers: list[Parts]) -> None:
         """Continue from a snapshot; `answers` are those before it."""
         self.rows.load(snapshot["rows"])
         for generator, state in zip(
@@ -283,7 +296,7 @@ class _Course:
             return 2 * uniform.astype(np.float32) - 1
         return (uniform[:, 0] * space.n).astype(int)
 
-    def _ask(self, rows: np.ndarray) -> np.ndarray:
+    def _ask(self, rows: np.ndarray) -> Decision:
         """Ask the planner for these rows, and check everything about its answer."""
         given = self.rows.obs[rows]
         obs = given.copy()
@@ -291,7 +304,7 @@ class _Course:
         where = f"when asked for rows {_some(rows)} in step {len(self.answers)}"
         start = time.perf_counter()
         try:
-            action = self.planner.act(given, rows.copy())
+            answer = self.planner.act(given, rows.copy())
         except BaseException as error:
             if not is_fault(error):
                 raise
@@ -314,8 +327,13 @@ class _Course:
                 f"a planner that uses env.{min(self.veil.touched)} must declare "
                 'needs = "state"'
             )
-        self._check_action(action, len(rows), where)
-        return action
+        self._check_action(action_of(answer), len(rows), where)
+        try:
+            return checked_decision(
+                answer, self.spec, self.planner.gives, len(rows), "act"
+            )
+        except BrokenAnswer as error:
+            raise BrokenPromise(f"{error} {where}") from None
 
     def _rows_now(self) -> Any:
         if not self.is_watched:
@@ -383,7 +401,7 @@ def _check_alone(first: _Course, planner: Planner, middle: State) -> None:
     )
     alone.play(len(first.answers))
     _require_same(
-        [answer[-first.rows_per_seed :] for answer in first.answers],
+        [_last(answer, first.rows_per_seed) for answer in first.answers],
         alone.answers,
         "a seed alone must plan as among others, alone it differs",
     )
@@ -422,18 +440,35 @@ def _check_other_rows(first: _Course, planner: Planner, middle: State) -> None:
         ) from error
 
 
-def _require_same(
-    expected: list[np.ndarray], found: list[np.ndarray], sentence: str
-) -> None:
+def _require_same(expected: list[Parts], found: list[Parts], sentence: str) -> None:
     for step, (answer, other) in enumerate(zip(expected, found, strict=True)):
-        require(_agree(answer, other), f"{sentence} from step {step} on")
+        for name, part in answer.items():
+            place = f"from step {step} on"
+            if name != "action":
+                place = f"in its {name} {place}"
+            require(_agree(name, part, other[name]), f"{sentence} {place}")
 
 
-def _agree(answer: np.ndarray, other: np.ndarray) -> bool:
-    """Whether actions [N] are the same, or [N, A] up to rounding in networks."""
-    if answer.ndim == 1:
-        return equal(answer, other)
-    return np.allclose(answer, other, TOLERANCE, TOLERANCE, equal_nan=True)
+def _last(parts: Parts, count: int) -> Parts:
+    return {name: part[-count:] for name, part in parts.items()}
+
+
+def _recorded(decision: Decision, rows: np.ndarray, count: int) -> Parts:
+    """The parts of a decision for these rows, [N, ...] each, nan elsewhere."""
+    found = {}
+    for name, part in decision._asdict().items():
+        if part is not None:
+            found[name] = np.full((count, *part.shape[1:]), np.nan)
+            found[name][rows] = part
+    return found
+
+
+def _agree(name: str, part: np.ndarray, other: np.ndarray) -> bool:
+    """Whether discrete actions [N] are the same, and all other numbers are up to
+    rounding in networks."""
+    if name == "action" and part.ndim == 1:
+        return equal(part, other)
+    return np.allclose(part, other, TOLERANCE, TOLERANCE, equal_nan=True)
 
 
 def _some(rows: np.ndarray) -> str:

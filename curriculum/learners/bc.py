@@ -4,6 +4,9 @@
 
 Clones whoever filled the buffer; with `--store planner` that is the planner alone. Box
 actions are normal around tanh of the actor's output, with a learnt standard deviation.
+
+With `--learner.soft-labels`, or a `--learner.stake-power`, the planner's decisions are
+cloned instead of what was executed, and nothing else is (see `dagger`).
 """
 
 from dataclasses import dataclass
@@ -28,9 +31,19 @@ class BC(Learner):
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         return {"policy": self.policy_loss(batch)}
 
+    @property
+    def clones_labels(self) -> bool:
+        return super().clones_labels or self._clones_decisions
+
+    @property
+    def _clones_decisions(self) -> bool:
+        return self.soft_labels or self.stake_power > 0
+
     def policy_loss(self, batch: Batch) -> Tensor:
         """Negative log-likelihood, [P]."""
         policy = self.head.policy(self.net.policy, batch.obs)
+        if self._clones_decisions:
+            return self.cloning_loss(self.label_distance(policy, batch), batch)
         return -policy.log_prob(batch.action).mean(-1)
 
     def diagnose(self, batch: Batch) -> dict[str, Tensor]:

@@ -29,7 +29,7 @@ from torch import Tensor, nn
 
 from curriculum.learning.behaviour import behaviour_model
 from curriculum.learning.diagnostics import critic_diagnostics
-from curriculum.learning.learner import Learner, mean_over_labels
+from curriculum.learning.learner import Learner
 from curriculum.learning.networks import Network
 from curriculum.types import Batch, Spec, at_most, within
 
@@ -99,7 +99,7 @@ class BCQ(Learner):
         assert batch.label is not None
         imitator = self.head.policy(self.net.imitator, batch.obs)
         distance = imitator.distance(batch.label)  # [P, B]
-        cloning_loss = mean_over_labels(distance, batch)
+        cloning_loss = self.cloning_loss(distance, batch)
         return {"imitator": cloning_loss, **super().label_losses(batch)}
 
     def choose(self, obs: Tensor) -> Tensor:

@@ -17,7 +17,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from curriculum.learning.learner import Learner, mean_over_labels
+from curriculum.learning.learner import Learner
 from curriculum.learning.networks import Network
 from curriculum.types import Batch
 
@@ -37,8 +37,8 @@ class DAgger(Learner):
 
     def policy_loss(self, batch: Batch) -> Tensor:
         """Negative log-likelihood of the labels, [P]."""
-        assert batch.label is not None
-        return mean_over_labels(self.policy_at(batch.obs).distance(batch.label), batch)
+        policy = self.policy_at(batch.obs)
+        return self.cloning_loss(self.label_distance(policy, batch), batch)
 
     def diagnose(self, batch: Batch) -> dict[str, Tensor]:
         policy = self.policy_at(batch.obs)

@@ -64,6 +64,17 @@ class Hyperparameters:
     # where a critic acts: by how much it should value the planner's action above all
     # others (Hester et al. 2018, arXiv 1704.03732)
     label_margin: float = 0.8
+    # discrete actions: clone the planner's weights of all actions, such as visits of
+    # its tree, instead of its action alone (Anthony et al. 2017, arXiv 1705.08439)
+    soft_labels: bool = False
+    # labels count in proportion to stake^stake_power, the stake being by how much the
+    # planner's choice beats the mean of its alternatives: 0: all alike; 1: what decides
+    # nothing is not cloned
+    stake_power: float = 0.0
+    # weight of half the squared amount by which the critic values the planner's action
+    # below the planner's own value, taken as a lower bound (Oh et al. 2018, arXiv
+    # 1806.05635, eq. 3): 0 ignores the planner's values
+    bound_weight: float = 0.0
     # how discrete actions are chosen while collecting. epsilon: the best one, or a
     # random one; boltzmann: in proportion to exp(value / temperature), of an actor in
     # proportion to probability^(1 / temperature)
@@ -85,8 +96,10 @@ class Hyperparameters:
         within(self, 0, INFINITY, "grad_clip")
         at_most(self, 1e9, "grad_clip")
         within(self, 0, INFINITY, "schedule_updates", "target_every")
-        within(self, 0, INFINITY, "label_weight", "label_margin")
-        at_most(self, 1e6, "label_weight", "label_margin")
+        within(self, 0, INFINITY, "label_weight", "label_margin", "bound_weight")
+        at_most(self, 1e6, "label_weight", "label_margin", "bound_weight")
+        within(self, 0, INFINITY, "stake_power")
+        at_most(self, 10, "stake_power")
         within(self, -1e9, 1e9, "reward_shift")
         within(self, 1e-9, INFINITY, "reward_scale")
         at_most(self, 1e9, "reward_scale")

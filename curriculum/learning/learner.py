@@ -27,6 +27,8 @@ from curriculum.types import Batch, Spec, State, stream
 # diagnostics that are averaged over parts of a batch, too
 GROUPED = ("td_error", "q_data", "q_gap", "advantage", "cloning_error", "log_prob_data")
 
+SMALLEST_STAKE = 1e-30  # of a batch in which anything is decided
+
 
 @dataclass(kw_only=True)
 class Learner(Hyperparameters):
@@ -82,17 +84,68 @@ class Learner(Hyperparameters):
         move: that of the policy, or a margin for the critic that acts."""
         assert batch.label is not None
         if self.actor in self.nets:
-            distance = self.policy_at(batch.obs).distance(batch.label)  # [P, B]
-            return {self.actor: mean_over_labels(distance, batch)}
+            distance = self.label_distance(self.policy_at(batch.obs), batch)  # [P, B]
+            return {self.actor: self.cloning_loss(distance, batch)}
         values = self.head.values(self._network(self.critic), batch.obs)
         shortfall = values.margin_loss(batch.label, self.label_margin)  # [P, K, B]
-        return {self.critic: mean_over_labels(shortfall.sum(-2), batch)}
+        return {self.critic: self.cloning_loss(shortfall.sum(-2), batch)}
+
+    def label_distance(self, policy: ActionDistribution, batch: Batch) -> Tensor:
+        """Cloning loss [P, B] of what the planner decided: its weights of all actions
+        with `soft_labels`, else its action."""
+        if self.soft_labels:
+            assert batch.soft_label is not None
+            return policy.cross_entropy(batch.soft_label)
+        assert batch.label is not None
+        return policy.distance(batch.label)
+
+    def cloning_loss(self, distance: Tensor, batch: Batch) -> Tensor:
+        """Mean [P] of cloning losses [P, B] over the transitions with a label, each
+        weighted by its stake with `stake_power`; 0 where all weights are."""
+        return weighted_mean(distance, self.label_importance(batch))
+
+    def label_importance(self, batch: Batch) -> Tensor:
+        """How much each label counts, [P, B] in [0, 1]: the highest stake of a batch 1,
+        and nothing without a label."""
+        assert batch.has_label is not None
+        if not self.stake_power:
+            return batch.has_label
+        assert batch.label_stake is not None
+        stake = batch.has_label * batch.label_stake
+        share = stake / stake.amax(-1, keepdim=True).clamp(min=SMALLEST_STAKE)
+        # share^power, written as native code can compute it
+        return (self.stake_power * share.log()).exp()
+
+    def bound_losses(self, batch: Batch) -> dict[str, Tensor]:
+        """Losses [P] of critics that value the planner's actions below its values, by
+        name of the critic's network."""
+        assert batch.label is not None
+        assert batch.label_value is not None
+        assert batch.has_label is not None
+        values = self.head.values(self._network(self.critic), batch.obs)
+        bound = batch.label_value.unsqueeze(1)  # [P, 1, B]
+        shortfall = (bound - values.of(batch.label)).clamp(min=0)  # [P, K, B]
+        loss = 0.5 * shortfall.square().sum(-2)
+        return {self.critic: weighted_mean(loss, batch.has_label)}
+
+    @property
+    def clones_labels(self) -> bool:
+        """Whether a loss clones the planner's labels."""
+        return bool(self.label_weight) or "label" in self.needs
 
     @property
     def columns(self) -> tuple[str, ...]:
         """The optional columns of `Batch` that its updates use."""
-        labels = ("label", "has_label") if self.label_weight else ()
-        return tuple(dict.fromkeys((*self.needs, *labels)))
+        wanted = list(self.needs)
+        if self.clones_labels or self.bound_weight:
+            wanted += ["label", "has_label"]
+        if self.soft_labels:
+            wanted.append("soft_label")
+        if self.bound_weight:
+            wanted.append("label_value")
+        if self.stake_power:
+            wanted.append("label_stake")
+        return tuple(dict.fromkeys(wanted))
 
     @property
     def cycle(self) -> int:
@@ -150,10 +203,41 @@ class Learner(Hyperparameters):
             )
         if self.selection == "boltzmann":
             self._require_scores(kind)
+        self._check_decisions(kind, spec)
         if self.actor_hidden and not self._has_actor(spec):
             raise ValueError(
                 f"{type(self).__name__} has no policy network for {kind} actions, its "
                 "critic acts; leave out --learner.actor-hidden"
+            )
+
+    def _check_decisions(self, kind: str, spec: Spec) -> None:
+        """Raise ValueError where it cannot learn what the planner's decisions tell."""
+        name = type(self).__name__
+        if (self.soft_labels or self.stake_power) and not self.clones_labels:
+            flag = "soft-labels" if self.soft_labels else "stake-power"
+            raise ValueError(
+                f"--learner.{flag} says how labels are cloned, and {name} clones none; "
+                "give --learner.label-weight too, or choose --learner dagger or bc"
+            )
+        if self.soft_labels and kind == "box":
+            raise ValueError(
+                "soft labels weigh discrete actions, and this world's are box; leave "
+                "out --learner.soft-labels"
+            )
+        if self.soft_labels and not self._has_actor(spec):
+            raise ValueError(
+                f"soft labels are for policies, and {name} has none for {kind} "
+                "actions, its critic acts; leave out --learner.soft-labels"
+            )
+        if self.bound_weight and not self.critic:
+            raise ValueError(
+                f"--learner.bound-weight moves a critic, and {name} has none; leave it "
+                "out"
+            )
+        if self.bound_weight and self.reward_shift:
+            raise ValueError(
+                "the planner's values know no --learner.reward-shift; leave out it or "
+                "--learner.bound-weight"
             )
 
     def _has_actor(self, spec: Spec) -> bool:
@@ -289,7 +373,7 @@ class Learner(Hyperparameters):
         batch = self.normalizer.prepare(batch)
         if self.random_shift and self.head.pixels:
             batch = shifted(batch, self.random_shift, self.head.noise)
-        if self.label_weight:
+        if self.label_weight or self.bound_weight:
             losses = self._losses_with_labels(batch)
         else:
             losses = self.losses(batch)
@@ -301,12 +385,13 @@ class Learner(Hyperparameters):
         return {name: loss.detach() for name, loss in losses.items()}
 
     def _losses_with_labels(self, batch: Batch) -> dict[str, Tensor]:
-        weight = self.label_weight * self.label_scale
         with self.head.sharing_passes():
             losses = self.losses(batch)
-            for name, loss in self.label_losses(batch).items():
-                if name in losses:  # otherwise it does not move in this update
-                    losses[name] = losses[name] + weight * loss
+            if self.label_weight:
+                weight = self.label_weight * self.label_scale
+                _add(losses, self.label_losses(batch), weight)
+            if self.bound_weight:
+                _add(losses, self.bound_losses(batch), self.bound_weight)
         return losses
 
     def finish_update(self, losses: Mapping[str, Tensor]) -> None:
@@ -335,7 +420,7 @@ class Learner(Hyperparameters):
         if batch.label is not None and batch.has_label is not None:
             wrong = self.head.action_error(self.choose(prepared.obs), batch.label)
             known = batch.has_label.sum(-1) > 0
-            error = mean_over_labels(wrong, batch)
+            error = weighted_mean(wrong, batch.has_label)
             values["label_error"] = error.where(known, torch.nan)
         for group, mask in (groups or {}).items():
             for name in GROUPED:
@@ -498,8 +583,17 @@ class Learner(Hyperparameters):
             generator.bit_generator.state = saved
 
 
-def mean_over_labels(value: Tensor, batch: Batch) -> Tensor:
-    """Mean [P] of `value` [P, B] over the transitions with a label; 0 without any."""
-    assert batch.has_label is not None
-    count = batch.has_label.sum(-1).clamp(min=1)
-    return (value * batch.has_label).sum(-1) / count
+def weighted_mean(value: Tensor, weight: Tensor) -> Tensor:
+    """Mean [P] of `value` [P, B] by weights [P, B] in [0, 1]; 0 where they are all 0,
+    otherwise one of them is 1."""
+    total = weight.sum(-1).clamp(min=1)
+    return (value * weight).sum(-1) / total
+
+
+def _add(
+    losses: dict[str, Tensor], others: Mapping[str, Tensor], weight: float | Tensor
+) -> None:
+    """Add `weight` times other losses to those of networks that move anyway."""
+    for name, loss in others.items():
+        if name in losses:
+            losses[name] = losses[name] + weight * loss

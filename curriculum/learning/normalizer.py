@@ -144,17 +144,20 @@ class Normalizer:
         return scaled
 
     def prepare(self, batch: Batch) -> Batch:
-        """Normalise the observations of a batch and scale its rewards and returns."""
+        """Normalise the observations of a batch and scale its rewards, returns and
+        values."""
         obs = self.normalize(batch.obs)
         next_obs = self.normalize(batch.next_obs)
         batch = batch._replace(obs=obs, next_obs=next_obs)
         if self.reward_scale == 1 and not self.scale_returns:
             return batch
-        reward = batch.reward * self.reward_factor
-        if batch.mc_return is None:
-            return batch._replace(reward=reward)
-        mc_return = batch.mc_return * self.reward_factor
-        return batch._replace(reward=reward, mc_return=mc_return)
+        factor = self.reward_factor
+        batch = batch._replace(reward=batch.reward * factor)
+        if batch.mc_return is not None:
+            batch = batch._replace(mc_return=batch.mc_return * factor)
+        if batch.label_value is not None:
+            batch = batch._replace(label_value=batch.label_value * factor)
+        return batch
 
     def export(self, seed: int) -> nn.Module:
         """The first layer of the policy of the seed with this index."""

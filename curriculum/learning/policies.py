@@ -54,6 +54,10 @@ class ActionDistribution:
         """Cloning loss [P, B] of `action`."""
         raise NotImplementedError
 
+    def cross_entropy(self, weights: Tensor) -> Tensor:
+        """Cross-entropy [P, B] to weights [P, B, actions] of discrete actions."""
+        raise NotImplementedError
+
     def smoothed(self, deviation: float, limit: float) -> "ActionDistribution":
         """The distribution with clipped normal noise added to its action."""
         raise NotImplementedError
@@ -86,6 +90,9 @@ class Categorical(ActionDistribution):
     def distance(self, action: Tensor) -> Tensor:
         """Negative log-probability."""
         return -self.log_prob(action)
+
+    def cross_entropy(self, weights: Tensor) -> Tensor:
+        return -(weights * self.log_probs).sum(-1)
 
     def smoothed(self, deviation: float, limit: float) -> "Categorical":
         """The same distribution: its probabilities smooth the value already."""

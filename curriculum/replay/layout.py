@@ -35,15 +35,21 @@ class Transition(NamedTuple):
     # what the planner would do, where it was asked; None in a layout without labels
     label: np.ndarray | None = None  # [P, E], or [P, E, A]
     has_label: np.ndarray | None = None  # [P, E] bool
+    # what the planner's decision tells beside its action; None where nobody was asked
+    soft_label: np.ndarray | None = None  # [P, E, actions]
+    label_value: np.ndarray | None = None  # [P, E]
+    label_stake: np.ndarray | None = None  # [P, E]
 
     def of_rows(
         self, names: Sequence[str], rows: np.ndarray | None
     ) -> dict[str, np.ndarray]:
-        """Fields [n, ...] by name of the rows with these indices among those of all
-        seeds; None: of all rows."""
+        """Fields [n, ...] by name, without those that are None, of the rows with these
+        indices among those of all seeds; None: of all rows."""
         found = {}
         for name in names:
             field = getattr(self, name)
+            if field is None:
+                continue
             flat = field.reshape(-1, *field.shape[2:])
             found[name] = flat if rows is None else flat[rows]
         return found
@@ -185,9 +191,22 @@ def _has_label(spec: Spec, discount: float) -> Column:
     return Column("has_label", initial=0.0, of_shared=of_shared)
 
 
+def _decided(name: str) -> Callable[[Spec, float], Column]:
+    """A column of the planner's decision, 0 where it was not asked."""
+
+    def column(spec: Spec, discount: float) -> Column:
+        shape = (spec.actions,) if name == "soft_label" else ()
+        return Column(name, shape, initial=0.0)
+
+    return column
+
+
 # columns of `Batch` with a default -> what makes them
 OPTIONAL: dict[str, Callable[[Spec, float], Column]] = {
     "mc_return": _mc_return,
     "label": _label,
     "has_label": _has_label,
+    "soft_label": _decided("soft_label"),
+    "label_value": _decided("label_value"),
+    "label_stake": _decided("label_stake"),
 }

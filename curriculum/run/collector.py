@@ -16,7 +16,16 @@ from curriculum.run.ledger import Ledger
 from curriculum.run.mixture import Choice, Mixture
 from curriculum.run.planner_use import PlannerUse
 from curriculum.run.tracks import Tracks
-from curriculum.types import SOURCES, Planner, Rows, Spec, State, stream
+from curriculum.types import (
+    SOURCES,
+    Decision,
+    Planner,
+    Rows,
+    Spec,
+    State,
+    action_of,
+    stream,
+)
 from curriculum.types import Collector as CollectorProtocol
 
 # adds noise to actions [P, E] or [P, E, A], by a generator for each seed
@@ -113,19 +122,18 @@ class Collector(CollectorProtocol):
         for _ in self._start(transitions):
             obs = self._by_seed(self.obs)
             healthy = self._healthy_rows()
-            answer = self.mixture.plan(obs, healthy)
-            if answer is None:
+            decision = self.mixture.plan(obs, healthy)
+            if decision is None:
                 action = self.mixture.learner.act(obs, explore=True)
                 self._play(action, "learner")
             else:
-                label = np.zeros((*self.shape, *answer.shape[1:]), answer.dtype)
-                label[healthy] = answer
-                self._play_labelled(label, healthy, noise)
+                self._play_labelled(decision, healthy, noise)
 
     def play_random(self, transitions: int) -> None:
         everyone = np.arange(self.rows.count)
         for _ in self._start(transitions):
-            self._play(self.random.act(self.obs, everyone), "random")
+            action = action_of(self.random.act(self.obs, everyone))
+            self._play(action, "random")
 
     def _start(self, transitions: int) -> Iterator[None]:
         """One turn for every step of all rows, as a phase."""
@@ -148,17 +156,20 @@ class Collector(CollectorProtocol):
         return -(-transitions // self.shape[1])
 
     def _play_labelled(
-        self, label: np.ndarray, healthy: np.ndarray, noise: float
+        self, decision: Decision, healthy: np.ndarray, noise: float
     ) -> None:
         """Take one step with the planner's actions [P, E] or [P, E, A], with noise; all
         are stored, with the planner's own as labels."""
+        label = decision.action
         action = label
         source = np.full(self.shape, SOURCE["expert"])
         if noise:
             action = self.perturb(label, noise, self.noise)
             if self.spec.actions:
                 source[action != label] = SOURCE["random"]
-        choice = Choice(action, source, label, has_label=healthy)
+            changed = (action != label).reshape(*self.shape, -1).any(-1)
+            self.mixture.interrupt(healthy & changed)
+        choice = Choice(action, source, decision, has_label=healthy)
         self._step(choice, np.ones(self.shape), keep=None)
 
     def _play(self, action: np.ndarray, source: str) -> None:
@@ -167,7 +178,7 @@ class Collector(CollectorProtocol):
         choice = Choice(
             action=action.reshape(*self.shape, *tail),
             source=np.full(self.shape, SOURCE[source]),
-            label=None,
+            decision=None,
             has_label=self.no_rows,
         )
         self._step(choice, np.zeros(self.shape), keep=None)
@@ -215,6 +226,7 @@ class Collector(CollectorProtocol):
             planning_rate=rate,
             label=action if choice.label is None else choice.label,
             has_label=choice.has_label,
+            **_decided(choice.decision),
         )
         self.buffer.add(transition, keep)
         self.visit(transition.obs, transition.next_obs, self.health.healthy)
@@ -311,6 +323,17 @@ class Collector(CollectorProtocol):
             "generator that reset(seed=...) seeds",
             file=sys.stderr,
         )
+
+
+def _decided(decision: Decision | None) -> dict[str, np.ndarray | None]:
+    """The fields of a transition that tell more of a decision than its action."""
+    if decision is None:
+        return {}
+    return {
+        "soft_label": decision.weights,
+        "label_value": decision.value,
+        "label_stake": decision.stake,
+    }
 
 
 def buffer_values(buffer: Buffer) -> dict[str, np.ndarray]:

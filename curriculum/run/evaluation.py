@@ -180,7 +180,8 @@ class _Alone(NamedTuple):
 
     def act(self, obs: np.ndarray, now: np.ndarray) -> np.ndarray:
         answer = self.guard.ask(obs, now)
-        self.use.add(np.array([len(now)]), answer)
+        planned = len(now) if answer.fresh is None else answer.fresh.sum()
+        self.use.add(np.array([len(now)]), answer, np.array([planned]))
         if answer.action is not None:
             return answer.action
         if self.spec.actions:

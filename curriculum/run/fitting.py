@@ -6,6 +6,13 @@ from curriculum.setting import plugins
 from curriculum.setting.config import Config
 from curriculum.types import Gate, Start
 
+# part of a planner's decision -> the column that holds it, and the flag that uses it
+PARTS = {
+    "weights": ("soft_label", "soft-labels"),
+    "value": ("label_value", "bound-weight"),
+    "stake": ("label_stake", "stake-power"),
+}
+
 
 def require_learner_fits(config: Config) -> None:
     """Raise ValueError, before anything is written, where the learner does not fit the
@@ -75,6 +82,35 @@ def require_labels_fit(config: Config, chosen: Learner) -> None:
         raise ValueError(
             f"{type(chosen).__name__} learns from the planner's labels, and a run "
             "from a data set alone asks no planner; choose --learner bc"
+        )
+    require_decisions(config, chosen, config.steps > 0 or start.asks_planner)
+
+
+def require_decisions(config: Config, chosen: Learner, is_asked: bool) -> None:
+    """Raise ValueError where a learner uses more of the planner's decisions than its
+    action, and the planner does not give it or is never asked."""
+    planner = plugins.make("planner", config.planner)
+    name = plugins.name_of("planner", config.planner)
+    for part, (column, flag) in PARTS.items():
+        if column not in chosen.columns:
+            continue
+        if not is_asked:
+            raise ValueError(
+                f"--learner.{flag} takes the {part} of the planner's decisions, and "
+                "this run asks no planner; leave it out"
+            )
+        if part not in planner.gives:
+            found = ", ".join(planner.gives) or "nothing"
+            raise ValueError(
+                f"--learner.{flag} takes the {part} of the planner's decisions, and "
+                f"{name} gives {found} beside its actions; leave it out, or choose "
+                "another --planner, such as mcts or shooting"
+            )
+    if chosen.bound_weight and planner.value_discount > chosen.discount:
+        raise ValueError(
+            f"values of {name} are no lower bound where it discounts less than the "
+            f"learner: {planner.value_discount:g} against {chosen.discount:g}; lower "
+            "--planner.discount to --learner.discount"
         )
 
 

@@ -10,11 +10,11 @@ import numpy as np
 from torch import Tensor
 
 from curriculum.activity import Aborted, Interrupted
+from curriculum.answers import BrokenAnswer, checked_decision
 from curriculum.calls import described, is_fault, watched
 from curriculum.nested import require_storable
-from curriculum.run.actions import BrokenAnswer, checked_actions
 from curriculum.run.worker import Late, Worker
-from curriculum.types import Batch, Planner, Rows, Spec, State
+from curriculum.types import Batch, Decision, Planner, Rows, Spec, State
 
 # calls after which a planner that has not given one valid answer is given up
 FIRST_CALLS = 20
@@ -23,11 +23,21 @@ FIRST_CALLS = 20
 class Answer(NamedTuple):
     """What came of asking a planner."""
 
-    action: np.ndarray | None  # None if there was a failure
+    decision: Decision | None  # None if there was a failure
     # "": none; "fault": an error, or no valid actions; "late"; "busy": it was not asked
     # because an earlier call still goes on
     failure: str
     seconds: float
+
+    @property
+    def action(self) -> np.ndarray | None:
+        """The actions, [n] or [n, A]; None if there was a failure."""
+        return None if self.decision is None else self.decision.action
+
+    @property
+    def fresh(self) -> np.ndarray | None:
+        """Rows that were planned for now, [n] bool; None: all."""
+        return None if self.decision is None else self.decision.fresh
 
 
 def set_up(planner: Planner, rows: Rows, spec: Spec, seeds: tuple[int, ...]) -> Planner:
@@ -54,8 +64,9 @@ def ask_strictly(
     name = f"planner {type(planner).__name__}"
     try:
         with watched(name):
-            answer = np.asarray(planner.act(obs, rows))
-            return checked_actions(answer, spec, len(rows), name)
+            answer = planner.act(obs, rows)
+            gives = planner.gives
+            return checked_decision(answer, spec, gives, len(rows), name).action
     except BrokenAnswer:
         raise
     except BaseException as error:
@@ -98,10 +109,10 @@ class Guard:
         if self.worker and self.worker.busy:
             return Answer(None, "busy", 0.0)
         started = time.perf_counter()
-        action = None
+        decision = None
         failure = ""
         try:
-            action = self._act(obs, rows)
+            decision = self._act(obs, rows)
         except Late:
             failure = "late"
         except Interrupted:
@@ -113,25 +124,41 @@ class Guard:
             failure = "fault"
             self._note(error)
         seconds = time.perf_counter() - started
-        if action is not None:
+        if decision is not None:
             self.works = True
             if seconds > self.deadline * len(rows):
                 return Answer(None, "late", seconds)
-        return Answer(action, failure, seconds)
+        return Answer(decision, failure, seconds)
 
-    def _act(self, obs: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    def _act(self, obs: np.ndarray, rows: np.ndarray) -> Decision:
         if self.worker:
             timeout = self.deadline * len(rows)
-            answer: np.ndarray = self.worker.call(
+            answer: Decision = self.worker.call(
                 self._checked, obs, rows, timeout=timeout
             )
             return answer
         with watched(self.name):
             return self._checked(obs, rows)
 
-    def _checked(self, obs: np.ndarray, rows: np.ndarray) -> np.ndarray:
-        answer = np.asarray(self.planner.act(obs, rows))
-        return checked_actions(answer, self.spec, len(rows), self.name)
+    def _checked(self, obs: np.ndarray, rows: np.ndarray) -> Decision:
+        answer = self.planner.act(obs, rows)
+        gives = self.planner.gives
+        return checked_decision(answer, self.spec, gives, len(rows), self.name)
+
+    def interrupt(self, rows: np.ndarray) -> None:
+        """Tell the planner that somebody else acted in the rows with these indices,
+        [n]; ValueError says what it raised."""
+        if self.worker and self.worker.busy:
+            return
+        try:
+            with watched(self.name):
+                self.planner.interrupt(rows)
+        except BaseException as error:
+            if not is_fault(error):
+                raise
+            raise ValueError(
+                f"{self.name} cannot go on: interrupt raised {described(error)}"
+            ) from error
 
     def _note(self, error: BaseException) -> None:
         """Print the first fault; give up a planner that has never worked."""

@@ -11,7 +11,16 @@ import numpy as np
 from curriculum.replay.buffer import SOURCE
 from curriculum.run.guard import Guard
 from curriculum.run.planner_use import PlannerUse
-from curriculum.types import Gate, Moment, Planner, Policy, Spec, State, stream
+from curriculum.types import (
+    Decision,
+    Gate,
+    Moment,
+    Planner,
+    Policy,
+    Spec,
+    State,
+    stream,
+)
 
 
 class Choice(NamedTuple):
@@ -19,9 +28,14 @@ class Choice(NamedTuple):
 
     action: np.ndarray  # [P, E] or [P, E, A]
     source: np.ndarray  # [P, E] index into SOURCES
-    # the planner's own action where `has_label`; None where nobody asked it
-    label: np.ndarray | None
+    # the planner's decision where `has_label`; None where nobody asked it
+    decision: Decision | None
     has_label: np.ndarray  # [P, E] bool
+
+    @property
+    def label(self) -> np.ndarray | None:
+        """The planner's own action, [P, E] or [P, E, A], where `has_label`."""
+        return None if self.decision is None else self.decision.action
 
 
 class Mixture:
@@ -59,6 +73,8 @@ class Mixture:
         self.coins = [stream(seed, name) for seed in seeds]
         self.label_coins = [stream(seed, f"{name} labels") for seed in seeds]
         self.use = PlannerUse(len(seeds))
+        # whether the planner wants to know where somebody else acts
+        self.heeds_others = type(planner).interrupt is not Planner.interrupt
 
     def act(
         self,
@@ -79,16 +95,17 @@ class Mixture:
         planned = self.gate.planner_acts(moment) & playing
         own = self.learner.act(obs, explore)
         asked = self._asked(planned, playing)
-        answer = self.plan(obs, asked) if asked.any() else None
-        if answer is None:
+        decision = self.plan(obs, asked) if asked.any() else None
+        if decision is None:
+            self.interrupt(self.all_rows)
             return Choice(own, self.learner_alone, None, self.no_rows)
-        label = np.zeros_like(own)
-        label[asked] = answer
+        label = decision.action
         acts = asked & planned & self.gate.accepts(moment, label, own)
         action = own
         action[acts] = label[acts]
         source = np.where(acts, SOURCE["planner"], SOURCE["learner"])
-        return Choice(action, source, label, asked)
+        self.interrupt(~acts)
+        return Choice(action, source, decision, asked)
 
     def _asked(self, planned: np.ndarray, playing: np.ndarray) -> np.ndarray:
         """Where the planner is asked, [P, E] bool: the first of the rows in which it is
@@ -109,13 +126,28 @@ class Mixture:
         """Which seeds have spent their planner's budget, [P] bool."""
         return self.use.calls >= self.limit
 
-    def plan(self, obs: np.ndarray, rows: np.ndarray) -> np.ndarray | None:
-        """Ask the planner to act in the rows in mask [P, E]; None if it fails or is
-        late."""
-        asked = rows.sum(1)
+    def plan(self, obs: np.ndarray, rows: np.ndarray) -> Decision | None:
+        """Ask the planner to act in the rows in mask [P, E]; its decision is of all
+        rows, [P, E, ...], 0 where it was not asked. None if it fails or is late."""
         answer = self.guard.ask(obs[rows], np.flatnonzero(rows))
-        self.use.add(asked, answer)
-        return answer.action
+        planned = rows
+        if answer.fresh is not None:
+            planned = _spread(answer.fresh, rows)
+        self.use.add(rows.sum(1), answer, planned.sum(1))
+        if answer.decision is None:
+            return None
+        parts = answer.decision._asdict()
+        of_all = {
+            name: _spread(part, rows)
+            for name, part in parts.items()
+            if part is not None
+        }
+        return Decision(**of_all)
+
+    def interrupt(self, rows: np.ndarray) -> None:
+        """Tell the planner that somebody else acts in the rows in mask [P, E]."""
+        if self.heeds_others and rows.any():
+            self.guard.interrupt(np.flatnonzero(rows))
 
     def state(self) -> State:
         return {
@@ -138,6 +170,14 @@ class Mixture:
             generator.bit_generator.state = saved
         self.gate.load(state["gate"])
         self.guard.load(state["planner"])
+
+
+def _spread(part: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """What belongs to the rows in mask [P, E], [n, ...], as [P, E, ...], 0
+    elsewhere."""
+    of_all = np.zeros((*rows.shape, *part.shape[1:]), part.dtype)
+    of_all[rows] = part
+    return of_all
 
 
 def _draw(

@@ -13,7 +13,8 @@ COUNTED = ("calls", "faults", "late", "seconds")
 class PlannerUse:
     """Counts the use of a planner for P seeds.
 
-    A call is one action that the planner is asked for."""
+    A call is one action that the planner is asked for and plans: following a plan that
+    it made earlier is none."""
 
     def __init__(self, seeds: int):
         self.calls = np.zeros(seeds, np.int64)
@@ -28,14 +29,19 @@ class PlannerUse:
         self.updates = 0
         self.learning_seconds = np.zeros(seeds)
 
-    def add(self, asked: np.ndarray, answer: Answer) -> None:
-        """Count an answer for `asked` [P] rows of each seed."""
+    def add(
+        self, asked: np.ndarray, answer: Answer, planned: np.ndarray | None = None
+    ) -> None:
+        """Count an answer for `asked` [P] rows of each seed, of which the planner
+        planned for `planned` [P]; None: for all."""
+        if planned is None:
+            planned = asked
         if answer.failure == "fault":
             self.faults += asked
         if answer.failure in ("late", "busy"):
             self.late += asked
         if answer.failure != "busy":
-            self.calls += asked
+            self.calls += planned
         self.seconds += answer.seconds * asked / asked.sum()
 
     def add_counts(self, counts: Mapping[str, np.ndarray]) -> None:

@@ -95,11 +95,24 @@ def _batch(learner: Learner, states: States, part: slice) -> Batch:
         batch = batch._replace(
             label=batch.action, has_label=torch.zeros_like(batch.reward)
         )
+        batch = batch._replace(**_undecided(learner, batch))
     if "mc_return" not in learner.columns:
         return batch
     returns = states.returns(learner.discount, learner.reward_shift)
     known = np.where(np.isnan(returns), -np.inf, returns).astype(np.float32)
     return batch._replace(mc_return=same_for_all(known))
+
+
+def _undecided(learner: Learner, batch: Batch) -> dict[str, Tensor]:
+    """Columns of planner's decisions where there are none."""
+    found: dict[str, Tensor] = {}
+    for name in ("label_value", "label_stake"):
+        if name in learner.columns:
+            found[name] = torch.zeros_like(batch.reward)
+    if "soft_label" in learner.columns:
+        shape = (*batch.reward.shape, learner.head.actions)
+        found["soft_label"] = batch.reward.new_zeros(shape)
+    return found
 
 
 def _values(learner: Learner, batch: Batch, action: Tensor) -> dict[str, Tensor]:

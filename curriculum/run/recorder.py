@@ -190,11 +190,15 @@ class _Stage:
         action[now] = ask_strictly(self.planner, self.spec, obs[now], now)
         source = np.full(len(obs), self.own_source, np.uint8)
         warming = self.warm_up[now] > 0
+        replaced = []
         for row in now[(self.noise[now] > 0) | warming].tolist():
             coin = self.chance[row].random()
             if self.warm_up[row] or coin < self.noise[row]:
                 action[row] = self._random_action(row)
                 source[row] = self._random_source()
+                replaced.append(row)
+        if replaced:
+            self.planner.interrupt(np.array(replaced))
         self.warm_up[now] -= warming
         return action, source, ~warming
 

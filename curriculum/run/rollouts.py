@@ -109,6 +109,7 @@ class _Judge:
     def compare(self, obs: np.ndarray, now: np.ndarray, action: np.ndarray) -> None:
         """Compare the learner's actions in the rows `now` with the planner's."""
         planned = self.guard.ask(obs, now).action
+        self.guard.interrupt(now)
         if planned is None:
             return
         if planned.ndim == 1:

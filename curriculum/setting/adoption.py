@@ -36,8 +36,9 @@ PROTOCOLS: Mapping[str, Members] = {
         "Planner",
         ("setup", "act"),
         (
-            *("needs", "learns", "check_world", "learn_on", "visit", "observe"),
-            *("problems", "state", "load"),
+            *("needs", "learns", "gives", "value_discount", "check_world"),
+            *("learn_on", "interrupt", "visit", "observe", "problems"),
+            *("state", "load"),
         ),
     ),
     "decay": Members(

@@ -1,6 +1,7 @@
 """The tree search over options: one tree for each row, all grown together."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -9,6 +10,16 @@ from curriculum.planners._tlppo.scenarios import Rollouts, Scenarios, Weights
 from curriculum.planners._tlppo.tree import Tree
 
 GOLDEN_RATIO = 0.618034  # multiples of it, modulo 1, are spread evenly over [0, 1)
+
+
+class Found(NamedTuple):
+    """What a search of n rows has found."""
+
+    target: np.ndarray  # [n] cells to head for
+    # [n, A] cells that the options head for first, and what they are worth: -inf where
+    # there is no such option
+    targets: np.ndarray
+    values: np.ndarray
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -24,9 +35,9 @@ class Search:
     discount: float
     weights: Weights
 
-    def run(self, root: Rollouts, noise: np.ndarray) -> np.ndarray:
-        """Plan for n rows; returns the cells to head for, [n]. `noise` [n, A] in [0, 1)
-        breaks ties and makes the random choices."""
+    def run(self, root: Rollouts, noise: np.ndarray) -> Found:
+        """Plan for n rows; `noise` [n, A] in [0, 1) breaks ties and makes the random
+        choices."""
         options = noise.shape[-1]
         fewest = self.allowed[self.scenarios.cells.open].sum(-1).min()
         most_nodes = 1 + self.simulations // max(int(fewest), 1)
@@ -38,7 +49,7 @@ class Search:
             growing = tree.size[rows] < most_nodes
             rows = rows[unfinished & growing & tree.open[rows, 0].any(-1)]
             if not rows.size:
-                return self._best(tree, root)
+                return self._found(tree, root)
             self._simulate(tree, rows, noise, tried)
 
     def _simulate(
@@ -114,6 +125,11 @@ class Search:
         bonus = np.sqrt(2 * np.log(visits_of_node) / np.maximum(visits, 1))
         priority = scaled + self.exploration * bonus + 1e-9 * noise[row]
         return np.where(is_open, priority, -np.inf)
+
+    def _found(self, tree: Tree, root: Rollouts) -> Found:
+        targets = self.scenarios.options.targets
+        first = np.where(targets < 0, root.prey.cell[:, None], targets)  # [n, A]
+        return Found(self._best(tree, root), first, tree.value[:, 0])
 
     def _best(self, tree: Tree, root: Rollouts) -> np.ndarray:
         """The cells [n] to head for: the target of the best option. If the prey reaches

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from planning import act
 
 from curriculum.data.manifest import Manifest
 from curriculum.data.writer import write
@@ -38,7 +39,7 @@ def scripted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     steps = []
     terminated = False
     while not terminated:
-        chosen = planner.act(obs, np.arange(1))
+        chosen = act(planner, obs, np.arange(1))
         step = rows.step(chosen)
         steps.append((obs[0], chosen[0], step.reward[0], step.next_obs[0]))
         obs = step.obs

@@ -52,8 +52,14 @@ def batches(box: bool, count: int, seeds: tuple[int, ...] = (0, 1)) -> list[Batc
             action = uniform if box else choice
             label = action.flip(0)
             has_label = (returns > 0).float()
+            soft_label = torch.rand(12, 3, generator=generator).softmax(-1)
+            label_value = torch.randn(12, generator=generator)
+            label_stake = torch.rand(12, generator=generator) * has_label
             parts.append(
-                (obs, action, reward, discount, next_obs, returns, label, has_label)
+                (
+                    *(obs, action, reward, discount, next_obs, returns),
+                    *(label, has_label, soft_label, label_value, label_stake),
+                )
             )
         drawn.append(Batch(*map(torch.stack, zip(*parts, strict=True))))
     return drawn
@@ -103,6 +109,26 @@ def test_every_learner_learns_the_same_natively(name: str, box: bool):
     assert_equal_weights(written, made, 1e-6)
     states = [learner.head.noise.state() for learner in (written, made)]
     assert torch.equal(states[0]["generators"], states[1]["generators"])
+
+
+@pytest.mark.filterwarnings("error:updates run eager")
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        ("dagger", {"soft_labels": True, "stake_power": 0.7}),
+        ("iql", {"label_weight": 0.5, "soft_labels": True, "bound_weight": 0.3}),
+        ("dqn", {"label_weight": 0.5, "stake_power": 2.0, "bound_weight": 0.3}),
+    ],
+)
+def test_decisions_teach_the_same_natively(name: str, settings: dict):
+    written, made = (make(name, False, **settings) for _ in range(2))
+    update = Native(made)
+    for batch in batches(False, 3):
+        written.update(batch)
+        update(batch)
+        for network, loss in written.last_losses.items():
+            torch.testing.assert_close(made.last_losses[network], loss)
+    assert_equal_weights(written, made, 1e-6)
 
 
 @pytest.mark.slow

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from planning import act
 
 from curriculum.envs._base.native import NativeRows
 from curriculum.envs._pointmass import mazes
@@ -102,7 +103,7 @@ def play(rows: NativeRows, actor, steps: int) -> np.ndarray:
     everyone = np.arange(rows.count)
     actions = []
     for _ in range(steps):
-        actions.append(actor.act(rows.obs, everyone))
+        actions.append(act(actor, rows.obs, everyone))
         rows.step(actions[-1])
     return np.array(actions)
 
@@ -120,7 +121,7 @@ def test_a_planner_gives_an_allowed_action_for_any_of_the_rows(name, world):
     assert actor.setup(rows, spec_of(rows), (0, 1)) is actor
     assert actor.needs in ("observation", "state")
     for some in (np.arange(8), np.array([1, 6, 7]), np.array([], np.int64)):
-        action = actor.act(rows.obs[some], some)
+        action = act(actor, rows.obs[some], some)
         assert action.shape == (len(some), *(rows.single_action_space.shape or ()))
         assert action.dtype == (np.float32 if world is Pendulum else np.int64)
         assert all(rows.single_action_space.contains(one) for one in action)
@@ -153,7 +154,7 @@ def test_a_planner_resumes_exactly(name, world):
 def test_random_actions_are_uniform():
     rows = rows_of(0, each=3_000)
     actor = Random().setup(rows, spec_of(rows), (0,))
-    action = actor.act(np.zeros((3_000, 6)), np.arange(3_000))
+    action = act(actor, np.zeros((3_000, 6)), np.arange(3_000))
     np.testing.assert_allclose(
         np.bincount(action, minlength=3), 1_000, atol=4 * (3_000 * 2 / 9) ** 0.5
     )
@@ -181,10 +182,10 @@ def test_a_constant_action_is_the_one_given_or_the_first_to_the_goal():
         ((), pendulum, [0]),
     ]:
         actor = Constant(action=action).setup(rows, spec_of(rows), (0,))
-        assert actor.act(np.zeros((3, 1)), np.arange(3)).tolist() == [expected] * 3
+        assert act(actor, np.zeros((3, 1)), np.arange(3)).tolist() == [expected] * 3
     actor = Constant().setup(maze, spec_of(maze), (0,))
     # right, out of the top left corner
-    assert actor.act(np.zeros((2, 1)), np.arange(2)).tolist() == [2, 2]
+    assert act(actor, np.zeros((2, 1)), np.arange(2)).tolist() == [2, 2]
 
 
 @pytest.mark.parametrize(
@@ -211,9 +212,9 @@ def test_noise_replaces_its_share_of_the_actions(epsilon, kept):
     rows = rows_of(0, each=3_000)
     rows.reset()
     everyone = np.arange(3_000)
-    best = ShortestPath().setup(rows, spec_of(rows), (0,)).act(rows.obs, everyone)
-    action = (
-        Noisy(epsilon=epsilon).setup(rows, spec_of(rows), (0,)).act(rows.obs, everyone)
+    best = act(ShortestPath().setup(rows, spec_of(rows), (0,)), rows.obs, everyone)
+    action = act(
+        Noisy(epsilon=epsilon).setup(rows, spec_of(rows), (0,)), rows.obs, everyone
     )
     assert (action == best).mean() == pytest.approx(
         kept, abs=4 * (kept * (1 - kept) / 3_000) ** 0.5
@@ -225,7 +226,7 @@ def test_noise_in_a_box_is_uniform():
     action = Noisy(planner="constant", settings=("action=[0.5]",), epsilon=0.5).setup(
         rows, spec_of(rows), (0,)
     )
-    torque = action.act(np.zeros((3_000, 3)), np.arange(3_000))[:, 0]
+    torque = act(action, np.zeros((3_000, 3)), np.arange(3_000))[:, 0]
     noise = torque[torque != 0.5]
     assert len(noise) / 3_000 == pytest.approx(0.5, abs=0.04)
     assert np.quantile(noise, (0.25, 0.5, 0.75)) == pytest.approx(
@@ -242,9 +243,9 @@ def test_noise_needs_what_the_other_planner_needs_and_remembers_what_it_remember
     )
     other: Any = noisy.other
     assert (other.samples, other.horizon, other.noise) == (4, 3, 1)
-    noisy.act(rows.obs, np.arange(8))
+    act(noisy, rows.obs, np.arange(8))
     saved = noisy.state()
-    noisy.act(rows.obs, np.arange(8))
+    act(noisy, rows.obs, np.arange(8))
     noisy.load(saved)
     np.testing.assert_array_equal(other.plans.actions, saved["other"]["plan"])
 
@@ -307,7 +308,7 @@ def test_shortest_paths_are_as_short_as_a_search_finds(motion):
     actor = ShortestPath().setup(rows, spec_of(rows), (0,))
     length, reward, playing = np.zeros(384), np.zeros(384), np.ones(384, bool)
     for _ in range(max(expected.values())):
-        step = rows.step(actor.act(rows.obs, np.arange(384)))
+        step = rows.step(act(actor, rows.obs, np.arange(384)))
         length += playing
         reward += playing * step.reward
         playing &= ~step.terminated
@@ -325,7 +326,7 @@ def test_the_shortest_path_from_the_corner_has_the_recorded_return(motion, best)
     actor = ShortestPath().setup(rows, spec_of(rows), (0,))
     total, over = 0.0, False
     while not over:
-        step = rows.step(actor.act(rows.obs, np.array([0])))
+        step = rows.step(act(actor, rows.obs, np.array([0])))
         total, over = (
             total + step.reward[0],
             bool(step.terminated[0] or step.truncated[0]),
@@ -365,7 +366,7 @@ def test_shortest_paths_steer_to_the_next_centre_along_the_axis_that_is_farther_
     # right, then down; the same from elsewhere in these cells, where 0.7 to the right
     # and 0.6 down are the larger errors; and down from above the goal's cell
     rows.state = np.array([(0.5, 0.5), (0.5, 1.5), (0.9, 0.8), (0.9, 1.1), (0.5, 5.5)])
-    assert actor.act(rows.world.observe(rows.state), np.arange(5)).tolist() == [
+    assert act(actor, rows.world.observe(rows.state), np.arange(5)).tolist() == [
         2,
         4,
         2,
@@ -408,7 +409,7 @@ def returns(rows: NativeRows, actor: Any) -> tuple[np.ndarray, np.ndarray]:
     )
     playing = np.ones(rows.count, bool)
     while playing.any():
-        step = rows.step(actor.act(rows.obs, everyone))
+        step = rows.step(act(actor, rows.obs, everyone))
         total += playing * step.reward
         succeeded = np.where(playing, step.success, succeeded)
         playing &= ~(step.terminated | step.truncated)
@@ -427,7 +428,7 @@ def test_balance_saves_poles_that_already_lean_and_move():
     actor = Balance().setup(rows, spec_of(rows), (0,))
     rows.state *= (10, 5, 2, 10)  # up to 0.5 m, 0.25 m/s, 0.1 rad and 0.5 rad/s
     for _ in range(499):
-        assert not rows.step(actor.act(rows.obs, np.arange(200))).terminated.any()
+        assert not rows.step(act(actor, rows.obs, np.arange(200))).terminated.any()
 
 
 def test_swing_up_is_near_the_best_return_there_is():
@@ -445,7 +446,7 @@ def test_swing_up_holds_with_a_share_of_the_motors_limit_and_pumps_along_the_mot
     # of motion: 6 * -1 is braking in full
     rows.state[:] = [(0.1, 0), (2 * np.pi, -0.3), (np.pi, 0.1), (np.pi / 2, 6)]
     np.testing.assert_allclose(
-        actor.act(rows.obs, np.arange(4))[:, 0], [-0.4, 0.3, 0.5, -1], atol=1e-3
+        act(actor, rows.obs, np.arange(4))[:, 0], [-0.4, 0.3, 0.5, -1], atol=1e-3
     )
 
 
@@ -455,7 +456,7 @@ def test_swing_up_leaves_the_very_bottom():
     actor = SwingUp().setup(rows, spec_of(rows), (0,))
     rows.state[:] = [(np.pi, 0), (-7 * np.pi, 0)]
     for _ in range(150):
-        step = rows.step(actor.act(rows.obs, np.arange(2)))
+        step = rows.step(act(actor, rows.obs, np.arange(2)))
     assert step.success.all()
 
 

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import gymnasium as gym
 import numpy as np
 import pytest
+from planning import act
 
 import curriculum.planners._search.rollouts
 from curriculum.contract import check_planner
@@ -127,7 +128,7 @@ def ready(
 def first(planner: Any, world: Any, each: int = 20) -> np.ndarray:
     """What it does first in many rows."""
     actor, rows = ready(planner, world, each=each)
-    return actor.act(rows.obs, np.arange(each))
+    return act(actor, rows.obs, np.arange(each))
 
 
 # --- tree search ---
@@ -289,7 +290,7 @@ def test_shooting_begins_the_best_plan_that_it_tried_and_keeps_it(
 
     monkeypatch.setattr(curriculum.planners._search.rollouts, "rollout", pay)
     actor, rows = ready(Shooting(plans=3, horizon=4, discount=0.5), Still(), each=30)
-    action = actor.act(rows.obs, np.arange(30))
+    action = act(actor, rows.obs, np.arange(30))
     plans = []
     for row in range(30):
         worth = []
@@ -300,7 +301,7 @@ def test_shooting_begins_the_best_plan_that_it_tried_and_keeps_it(
     assert action.tolist() == [plan[0] for plan in plans]
     assert len({tuple(plan) for plan in plans}) > 3
     rows.time[:] = 1
-    actor.act(rows.obs, np.arange(30))
+    act(actor, rows.obs, np.arange(30))
     left = tried[1].reshape(30, 4, 4)[:, 0].tolist()
     assert left == [[*plan[1:], plan[-1]] for plan in plans]
 
@@ -320,7 +321,7 @@ def test_shooting_changes_its_action_only_where_that_pays():
     actor, rows = ready(planner, Choice(), each=10)
     taken = []
     for _ in range(8):
-        action = actor.act(rows.obs, np.arange(10))
+        action = act(actor, rows.obs, np.arange(10))
         taken.append(action)
         rows.step(action)
     before, seen, at_stake, after = np.split(np.stack(taken), [2, 4, 5])
@@ -342,7 +343,7 @@ def test_mcts_keeps_an_action_that_is_as_good_and_rests_when_all_are(step, last,
     rows.time[:] = step
     actor.taken.time[:] = step - 1
     actor.taken.actions[:] = last
-    assert actor.act(rows.obs, np.arange(10)).tolist() == [taken] * 10
+    assert act(actor, rows.obs, np.arange(10)).tolist() == [taken] * 10
 
 
 def test_without_keeping_actions_are_random_where_nothing_is_at_stake():
@@ -351,14 +352,14 @@ def test_without_keeping_actions_are_random_where_nothing_is_at_stake():
     planner = Shooting(plans=40, horizon=3)
     actor, rows = ready(planner, Choice(), each=40)
     rows.state[:, 1] = 2
-    assert {0, 1, 2} == set(actor.act(rows.obs, np.arange(40)).tolist())
+    assert {0, 1, 2} == set(act(actor, rows.obs, np.arange(40)).tolist())
 
 
 def test_a_plan_that_is_worse_by_less_than_the_tolerance_is_as_good():
     for tolerance, kept in ((0.0, 1), (0.3, 0)):
         planner = Shooting(plans=64, horizon=4, undecided="keep", tolerance=tolerance)
         actor, rows = ready(planner, Slope(), each=10)
-        assert actor.act(rows.obs, np.arange(10)).tolist() == [kept] * 10
+        assert act(actor, rows.obs, np.arange(10)).tolist() == [kept] * 10
 
 
 class Slope(Sketch):
@@ -405,7 +406,7 @@ def test_mppi_finds_the_optimum_of_a_linear_quadratic_problem(start):
     best = optimum(np.array(start), 12)
     assert abs(best) < 2
     np.testing.assert_allclose(
-        2 * actor.act(rows.obs, np.arange(4))[:, 0], best, atol=0.1
+        2 * act(actor, rows.obs, np.arange(4))[:, 0], best, atol=0.1
     )
 
 
@@ -422,7 +423,7 @@ def test_mppi_swings_up_and_holds_about_as_well_as_the_rule_for_it():
 def test_mppi_stays_alive_rather_than_take_the_most_at_once():
     actor, rows = ready(MPPI(horizon=10, iterations=5), Cliff(), each=8)
     for _ in range(10):
-        assert not rows.step(actor.act(rows.obs, np.arange(8))).terminated.any()
+        assert not rows.step(act(actor, rows.obs, np.arange(8))).terminated.any()
     assert rows.state[:, 1].min() > 0.2  # and still as fast as is safe
 
 
@@ -433,11 +434,11 @@ def test_mppi_shifts_its_plan_by_the_steps_that_went_by():
     # at once, two steps later, when nothing is left, and in new episodes
     rows.time[:] = [3, 5, 8, 2, 0]
     np.testing.assert_allclose(
-        actor.act(rows.obs, np.arange(5))[:, 0], [0.1, 0.3, 0, 0, 0]
+        act(actor, rows.obs, np.arange(5))[:, 0], [0.1, 0.3, 0, 0, 0]
     )
     np.testing.assert_allclose(actor.plans.actions[1, :, 0], [0.3, 0.4, 0.5, 0, 0])
     rows.time[1] = 6
-    np.testing.assert_allclose(actor.act(rows.obs[[1]], np.array([1]))[:, 0], 0.4)
+    np.testing.assert_allclose(act(actor, rows.obs[[1]], np.array([1]))[:, 0], 0.4)
 
 
 def test_mppi_noise_has_the_spread_and_smoothness_asked_for(

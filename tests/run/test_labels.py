@@ -5,6 +5,7 @@ from typing import Any, Self
 import numpy as np
 import pytest
 import torch
+from planning import act
 
 from curriculum.decays.exponential import Exponential
 from curriculum.envs._base.spec import spec_of
@@ -190,7 +191,7 @@ def planned_at(obs: np.ndarray) -> np.ndarray:
     for row, own in enumerate(obs):
         match = np.flatnonzero((seen == own).all(-1))
         rows.state[row] = states[match[0]]
-    return planner.act(obs, np.arange(len(obs)))
+    return act(planner, obs, np.arange(len(obs)))
 
 
 def test_labels_are_stored_beside_what_was_executed():

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 
 from curriculum.activity import Interrupted, listening, phase
+from curriculum.answers import checked_actions
 from curriculum.gates.episode import Episode
 from curriculum.gates.horizon import Horizon
 from curriculum.gates.step import Step
 from curriculum.planners.random import Random
 from curriculum.replay.buffer import SOURCE
 from curriculum.run import checkpoint
-from curriculum.run.actions import checked_actions
 from curriculum.run.guard import FIRST_CALLS
 from curriculum.run.mixture import Mixture
 from curriculum.setting import plugins
@@ -314,7 +314,7 @@ def test_a_planner_of_box_actions_that_acts_alone_gives_float32():
     # while the buffer is seeded
     planned = mixture.plan(np.zeros((2, 3, 1)), np.ones((2, 3), bool))
     assert planned is not None
-    assert (planned.shape, planned.dtype) == ((6, 2), np.float32)
+    assert (planned.action.shape, planned.action.dtype) == ((2, 3, 2), np.float32)
 
 
 def test_what_rounding_carries_over_a_bound_is_brought_back():

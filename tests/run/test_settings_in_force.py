@@ -13,7 +13,7 @@ from curriculum.planners.shortest_path import ShortestPath
 from curriculum.run.loop import train
 from curriculum.setting.config import Config
 from curriculum.starts.expert import Expert
-from curriculum.types import Record
+from curriculum.types import Decision, Record
 
 
 def records(folder: Path | None = None, **changed: Any) -> list[Record]:
@@ -37,7 +37,7 @@ def of_kind(kind: str, found: list[Record]) -> list[dict[str, np.ndarray]]:
 class Slow(ShortestPath):
     """Takes 30 ms for every call once it is 60 calls old."""
 
-    def act(self, obs: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    def act(self, obs: np.ndarray, rows: np.ndarray) -> Decision:
         self.number = getattr(self, "number", 0) + 1
         time.sleep(0.03 * (self.number % 10 == 0))
         return super().act(obs, rows)

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from planning import act
 
 from curriculum import contract
 from curriculum import train as command
@@ -57,7 +58,7 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> Path:
         steps = []
         over = False
         while not over:
-            action = random.act(obs, np.arange(1))
+            action = act(random, obs, np.arange(1))
             step = rows.step(action)
             steps.append((obs[0].copy(), action[0], step.reward[0], step.next_obs[0]))
             obs = step.obs
