@@ -2,7 +2,7 @@
 
 import itertools
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from typing import Any, Protocol
 
@@ -12,6 +12,7 @@ from curriculum.search.schedule import Trial
 from curriculum.search.space import CHOICE, Parameter, Settings
 
 NAMES = ("tpe", "random", "grid")
+ATTEMPTS = 5  # of TPE to propose a setting that was not tried
 STARTUP = 8  # trials that TPE draws at random before it learns from them
 
 
@@ -76,7 +77,8 @@ class TPE:
     """The tree-structured Parzen estimator of Bergstra et al. (2011), by Optuna, over
     all parameters together.
 
-    Every proposal shows Optuna all trials anew, those that were stopped behind those
+    Where it insists on settings that were tried, one is drawn at random instead. Every
+    proposal shows Optuna all trials anew, those that were stopped behind those
     that came further, and those under way as likely to be bad (a constant liar): so
     nothing of it is kept on disk."""
 
@@ -94,6 +96,7 @@ class TPE:
                 multivariate=True,
                 constant_liar=True,
             )
+        self.random = Random(space, seed)
         self.distributions = {each.flag: _distribution(each) for each in space}
 
     def propose(self, trials: Sequence[Trial]) -> Settings:
@@ -102,7 +105,15 @@ class TPE:
         direction = optuna.study.StudyDirection(1 + self.maximize)
         study = optuna.create_study(direction=direction, sampler=self.sampler)
         study.add_trials([self._known(trial) for trial in trials])
-        drawn = study.ask(self.distributions).params
+        tried = [trial.settings for trial in trials]
+        for _ in range(ATTEMPTS):
+            settings = self._settings(study.ask(self.distributions).params)
+            if settings not in tried:
+                return settings
+        return self.random.propose(trials)
+
+    def _settings(self, drawn: Mapping[str, Any]) -> Settings:
+        """What Optuna has drawn, as settings."""
         return {
             each.flag: drawn[each.flag]
             if each.kind == CHOICE
