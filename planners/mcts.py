@@ -2,22 +2,21 @@
 
 from dataclasses import dataclass
 from functools import partial
-from typing import ClassVar, Literal, Self
+from typing import Literal, Self
 
 import numpy as np
 
-from curriculum.planners._generators import SeedGenerators
 from curriculum.planners._search.plans import Plans
-from curriculum.planners._search.rollouts import Copies
+from curriculum.planners._search.searching import Searching
 from curriculum.planners._search.tree import Path, Trees, most_visited, search, ucb1
-from curriculum.types import Planner, Rows, Spec, State, among, within
+from curriculum.types import Rows, Spec, State, among, within
 
 NOOP = 0  # the action of games that does nothing
 ROUNDING = 1e-9  # relative: mean returns that differ by less are equal
 
 
 @dataclass(kw_only=True)
-class MCTS(Planner):
+class MCTS(Searching):
     """Each simulation follows the tree to a leaf, then plays random actions up to the
     horizon; the planner takes the action tried most often.
 
@@ -25,7 +24,11 @@ class MCTS(Planner):
     from the root state, so that random outcomes are averaged and the simulations of all
     rows are one batched rollout. Mean returns are scaled by their range in the tree
     (MuZero, Schrittwieser et al. 2020), so that `exploration` suits rewards of any
-    size. Time limits are not simulated."""
+    size. Time limits are not simulated.
+
+    With `trust` the learner's value of the last state ends every simulation, and at the
+    root the actions that its policy proposes are explored more (AlphaZero: Silver et
+    al. 2018, Science 362)."""
 
     simulations: int = 64  # nodes that the tree of each decision grows by
     # copies that play each simulation: more of them average out noise
@@ -33,20 +36,22 @@ class MCTS(Planner):
     horizon: int = 50  # steps that a simulation looks ahead
     # 0: try only the best action so far; large: try all actions equally often
     exploration: float = 1.0
-    discount: float = 0.99  # of rewards per step
     # which of equally good actions is taken; random: any; keep: the last one, or action
     # 0 where all are equally good, which has to be the one that does nothing
     undecided: Literal["random", "keep"] = "random"
     # undecided keep: share of the best mean return by which an action may be worse and
     # still counts as equally good
     tolerance: float = 0.0
+    # actions of the learner's policy that weigh exploration at the root, unless trust
+    # is 0
+    proposals: int = 16
 
-    needs: ClassVar[str] = "state"
-
-    def __post_init__(self):
+    def __post_init__(self) -> None:
+        within(self, 0.01, 1, "discount")
+        super().__post_init__()
         within(self, 1, float("inf"), "simulations", "rollouts", "horizon")
         within(self, 0, float("inf"), "exploration")
-        within(self, 0.01, 1, "discount")
+        within(self, 0, float("inf"), "proposals")
         within(self, 0, 1, "tolerance")
         among(self, "undecided")
 
@@ -56,18 +61,17 @@ class MCTS(Planner):
                 f"mcts needs discrete actions, {rows.world} has box actions; "
                 "choose --planner mppi"
             )
-        self.simulator = rows.simulator()
+        self.begin(rows, seeds, "mcts planner")
         self.actions = spec.actions
-        rows_per_seed = rows.count // len(seeds)
-        self.generators = SeedGenerators(seeds, "mcts planner", rows_per_seed)
         self.taken = Plans(rows, np.zeros((rows.count, 1), np.int64))  # last actions
         return self
 
     def act(self, obs: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        self.clock.seconds = 0.0
         if not len(rows):
             return np.zeros(0, np.int64)
         draw = self.generators.streams(rows)
-        copies = Copies(self.simulator, rows, self.generators, self.rollouts)
+        copies = self.copies(rows, self.rollouts)
         noise = draw.random((len(rows), self.simulations + 1, self.actions))
         trees = Trees(noise)
         discounts = self.discount ** np.arange(self.horizon)
@@ -79,17 +83,34 @@ class MCTS(Planner):
             random = (drawn * self.actions).astype(np.int64)  # [n, K, H]
             followed = path.nodes[:, None] >= 0  # [n, 1, H]
             actions = np.where(followed, path.actions[:, None], random)
-            reward = copies.play(actions).reward.mean(1)  # [n, H]
+            outcome = copies.play(actions)
+            reward = outcome.reward.mean(1)  # [n, H]
             to_go = (reward * discounts)[:, ::-1].cumsum(1)[:, ::-1]
-            return to_go / discounts
+            return self.advice.blend_to_go(rows, to_go / discounts, copies, outcome)
 
-        select = partial(ucb1, exploration=self.exploration)
+        prior = self._prior(obs, rows)
+        select = partial(ucb1, exploration=self.exploration, prior=prior)
         search(trees, self.simulations, self.horizon, select, evaluate)
         action = most_visited(trees)
         if self.undecided == "keep":
             action = self._kept(rows, trees, action)
         self.taken.keep(rows, action[:, None])
         return action
+
+    def _prior(self, obs: np.ndarray, rows: np.ndarray) -> np.ndarray | None:
+        """Weights [n, A] of exploration at the root, 1 on average: even, and as far as
+        values are trusted, the shares of actions that the learner's policy proposes.
+        None without advice."""
+        if not self.proposals:
+            return None
+        proposed = self.advice.actions(obs, rows, self.proposals)  # [n, proposals]
+        if proposed is None:
+            return None
+        counts = (proposed[..., None] == np.arange(self.actions)).sum(1)  # [n, A]
+        # one more of each: no action is ruled out
+        share = (counts + 1) / (self.proposals + self.actions)
+        weight = self.advice.weights(rows)[:, None]
+        return (1 - weight) + weight * self.actions * share
 
     def _kept(self, rows: np.ndarray, trees: Trees, action: np.ndarray) -> np.ndarray:
         """The last actions [n] where they are as good as `action` [n]; action 0 where
@@ -106,8 +127,8 @@ class MCTS(Planner):
         return np.where(is_as_good.all(-1), NOOP, action)
 
     def state(self) -> State:
-        return {"taken": self.taken.state(), "generators": self.generators.state()}
+        return {"taken": self.taken.state(), **super().state()}
 
     def load(self, state: State) -> None:
         self.taken.load(state["taken"])
-        self.generators.load(state["generators"])
+        super().load(state)

@@ -1,18 +1,18 @@
 """Model-predictive path integral control (Williams et al. 2017) for box actions."""
 
 from dataclasses import dataclass
-from typing import ClassVar, Self
+from typing import NamedTuple, Self
 
 import numpy as np
 
-from curriculum.planners._generators import SeedGenerators
 from curriculum.planners._search.plans import Plans
 from curriculum.planners._search.rollouts import Copies, Outcome, discounted_return
-from curriculum.types import Planner, Rows, Spec, State, within
+from curriculum.planners._search.searching import Searching
+from curriculum.types import Rows, Spec, State, within
 
 
 @dataclass(kw_only=True)
-class MPPI(Planner):
+class MPPI(Searching):
     """Each row has a plan. Noisy variants of it are played in copies; their mean,
     weighted by return, is the new plan.
 
@@ -21,7 +21,11 @@ class MPPI(Planner):
     paper: noise can be correlated over steps; its size grows from 0 for the first copy
     to `noise` for the last; actions are clipped; deviating from the plan has no cost. A
     copy whose episode has terminated collects no more rewards. The next decision starts
-    from the last plan, shifted by the steps taken since."""
+    from the last plan, shifted by the steps taken since.
+
+    With `trust` the learner's policy plays in copies as well. Where the best of its
+    plans is worth more than the last one, the noise is added to it, and all of them
+    count in the mean."""
 
     samples: int = 32  # copies in which each decision tries variants of the plan
     horizon: int = 32  # steps that a plan looks ahead
@@ -30,19 +34,19 @@ class MPPI(Planner):
     temperature: float = 0.1
     noise: float = 0.5  # standard deviation, where actions lie in [-1, 1]
     smoothing: float = 0.8  # correlation of noise from step to step, below 1; 0: none
-    discount: float = 0.99  # of rewards per step
     # steps for which a copy that reaches the horizon alive is assumed to go on earning
     # its mean reward
     beyond: int = 100
+    # copies in which the learner's policy plays beside them, unless trust is 0
+    proposals: int = 4
 
-    needs: ClassVar[str] = "state"
-
-    def __post_init__(self):
+    def __post_init__(self) -> None:
+        super().__post_init__()
         within(self, 1, float("inf"), "samples", "horizon", "iterations")
+        within(self, 0, float("inf"), "proposals")
         within(self, 1e-6, float("inf"), "temperature")
         within(self, 0, float("inf"), "noise", "beyond")
         within(self, 0, 0.999, "smoothing")
-        within(self, 0, 1, "discount")
 
     def setup(self, rows: Rows, spec: Spec, seeds: tuple[int, ...]) -> Self:
         if spec.actions:
@@ -50,23 +54,49 @@ class MPPI(Planner):
                 f"mppi needs box actions, {rows.world} has discrete ones; "
                 "choose --planner mcts"
             )
-        self.simulator = rows.simulator()
-        rows_per_seed = rows.count // len(seeds)
-        self.generators = SeedGenerators(seeds, "mppi planner", rows_per_seed)
+        self.begin(rows, seeds, "mppi planner")
         shape = (rows.count, self.horizon, spec.action_size)
         self.plans = Plans(rows, np.zeros(shape))
         return self
 
     def act(self, obs: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        self.clock.seconds = 0.0
         plan = self.plans.left(rows)  # [n, H, A]
         if len(rows):
-            copies = Copies(self.simulator, rows, self.generators, self.samples)
+            proposed = self._proposed(rows)
+            if proposed:
+                plan = self._better(rows, plan, proposed)
+            copies = self.copies(rows, self.samples)
             for _ in range(self.iterations):
                 variants = self._variants(plan, rows)
-                values = self._values(copies.play(variants))
+                values = self._values(rows, copies, copies.play(variants))
+                if proposed:
+                    variants = np.concatenate([variants, proposed.actions], 1)
+                    values = np.concatenate([values, proposed.values], 1)
                 plan = self._weighted_mean(variants, values)
         self.plans.keep(rows, plan)
         return plan[:, 0].astype(np.float32)
+
+    def _proposed(self, rows: np.ndarray) -> "_Proposed | None":
+        """Plans of the learner's policy, if there is advice."""
+        if not self.proposals:
+            return None
+        found = self.advice.follow(rows, self.proposals, self.horizon)
+        if found is None:
+            return None
+        copies = self.copies(rows, self.proposals)
+        return _Proposed(found.actions, self._values(rows, copies, found.outcome))
+
+    def _better(
+        self, rows: np.ndarray, plan: np.ndarray, proposed: "_Proposed"
+    ) -> np.ndarray:
+        """The best proposal in place of plans [n, H, A] that are worth less."""
+        copies = self.copies(rows, 1)
+        value = self._values(rows, copies, copies.play(plan[:, None]))[:, 0]  # [n]
+        best = proposed.values.argmax(-1)
+        row = np.arange(len(rows))
+        is_better = proposed.values[row, best] > value
+        return np.where(is_better[:, None, None], proposed.actions[row, best], plan)
 
     def _variants(self, plan: np.ndarray, rows: np.ndarray) -> np.ndarray:
         """The plans with noise added [n, K, H, A]; the first variant is the plan
@@ -80,11 +110,11 @@ class MPPI(Planner):
         noise *= np.linspace(0, 1, self.samples)[:, None, None]
         return np.clip(plan[:, None] + noise, -1, 1)
 
-    def _values(self, outcome: Outcome) -> np.ndarray:
-        """Estimated returns [n, K] of the variants."""
+    def _values(self, rows: np.ndarray, copies: Copies, outcome: Outcome) -> np.ndarray:
+        """Estimated returns [n, K] of plans."""
         value = discounted_return(outcome.reward, self.discount)
         value_beyond = self.beyond * outcome.reward.mean(-1) * ~outcome.ended
-        return value + value_beyond
+        return self.advice.blend(rows, value + value_beyond, copies, outcome)
 
     def _weighted_mean(self, variants: np.ndarray, values: np.ndarray) -> np.ndarray:
         """Mean [n, H, A] of the variants, weighted by their values [n, K]."""
@@ -95,8 +125,15 @@ class MPPI(Planner):
         return np.einsum("nk,nkha->nha", weight, variants)
 
     def state(self) -> State:
-        return {**self.plans.state(), "generators": self.generators.state()}
+        return {**self.plans.state(), **super().state()}
 
     def load(self, state: State) -> None:
         self.plans.load(state)
-        self.generators.load(state["generators"])
+        super().load(state)
+
+
+class _Proposed(NamedTuple):
+    """Plans of the learner's policy."""
+
+    actions: np.ndarray  # [n, K, H, A]
+    values: np.ndarray  # [n, K] estimated returns

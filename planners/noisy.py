@@ -7,7 +7,7 @@ import numpy as np
 
 from curriculum.planners._generators import SeedGenerators
 from curriculum.setting import inner
-from curriculum.types import Planner, Rows, Spec, State, World, within
+from curriculum.types import Advisor, Planner, Rows, Spec, State, World, within
 
 
 @dataclass(kw_only=True)
@@ -30,6 +30,10 @@ class Noisy(Planner):
     def needs(self) -> str:  # type: ignore[override]
         return self._make_other().needs
 
+    @property
+    def advised(self) -> bool:  # type: ignore[override]
+        return self._make_other().advised
+
     def check_world(self, world: World) -> None:
         self._make_other().check_world(world)
 
@@ -39,6 +43,12 @@ class Noisy(Planner):
         rows_per_seed = rows.count // len(seeds)
         self.generators = SeedGenerators(seeds, "noisy planner", rows_per_seed)
         return self
+
+    def listen(self, advisor: Advisor) -> None:
+        self.other.listen(advisor)
+
+    def simulator_seconds(self) -> float:
+        return self.other.simulator_seconds()
 
     def act(self, obs: np.ndarray, rows: np.ndarray) -> np.ndarray:
         coin, noise = self._draw(rows)

@@ -1,21 +1,21 @@
 """Random shooting with a plan that is kept until a better one is found."""
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal, Self
+from typing import Literal, NamedTuple, Self
 
 import numpy as np
 
-from curriculum.planners._generators import SeedGenerators
 from curriculum.planners._search.plans import Plans
-from curriculum.planners._search.rollouts import Copies, discounted_return
-from curriculum.types import Planner, Rows, Spec, State, among, within
+from curriculum.planners._search.rollouts import Copies, Outcome, discounted_return
+from curriculum.planners._search.searching import Searching
+from curriculum.types import Rows, Spec, State, among, within
 
 NOOP = 0  # the action of games that does nothing
 ROUNDING = 1e-9  # relative: returns that differ by less are equal
 
 
 @dataclass(kw_only=True)
-class Shooting(Planner):
+class Shooting(Searching):
     """For discrete actions. Each row has a plan; it and a few random plans are played
     in copies, and the best becomes the plan.
 
@@ -23,6 +23,9 @@ class Shooting(Planner):
     games that are played by moving around. A good plan is followed until a better one
     is found (rolling horizon, Perez et al. 2013), so a few random plans per decision
     are enough. Time limits are not simulated.
+
+    With `trust` plans of the learner's policy are tried as well. Where copies do not
+    tell what it would see, a plan of its is the kept one with another first action.
 
     Where rewards are rare most actions decide nothing, and those of a random plan are
     noise to whoever imitates it. With `undecided keep` an action changes only if that
@@ -33,19 +36,20 @@ class Shooting(Planner):
     plans: int = 3  # random plans tried beside the kept one
     horizon: int = 40  # steps that a plan looks ahead
     moves: int = 3  # maximum number of actions in a random plan
-    discount: float = 0.99  # of rewards per step
     # what is done where it makes no difference: random: whatever the best plan does;
     # keep: as before, or action 0, which has to be the one that does nothing
     undecided: Literal["random", "keep"] = "random"
     # undecided keep: share of the best return by which a plan may be worse and still
     # counts as equally good
     tolerance: float = 0.0
+    # plans of the learner's policy tried beside them, unless trust is 0
+    proposals: int = 2
 
-    needs: ClassVar[str] = "state"
-
-    def __post_init__(self):
+    def __post_init__(self) -> None:
+        super().__post_init__()
         within(self, 1, float("inf"), "plans", "horizon", "moves")
-        within(self, 0, 1, "discount", "tolerance")
+        within(self, 0, float("inf"), "proposals")
+        within(self, 0, 1, "tolerance")
         among(self, "undecided")
 
     def setup(self, rows: Rows, spec: Spec, seeds: tuple[int, ...]) -> Self:
@@ -54,23 +58,27 @@ class Shooting(Planner):
                 f"shooting needs discrete actions, {rows.world} has box ones; "
                 "choose --planner mppi"
             )
-        self.simulator = rows.simulator()
+        self.begin(rows, seeds, "shooting planner")
         self.actions = spec.actions
-        rows_per_seed = rows.count // len(seeds)
-        self.generators = SeedGenerators(seeds, "shooting planner", rows_per_seed)
         self.kept = Plans(rows, np.zeros((rows.count, self.horizon), np.int64))
         self.taken = Plans(rows, np.zeros((rows.count, 1), np.int64))  # last actions
         return self
 
     def act(self, obs: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        self.clock.seconds = 0.0
         if not len(rows):
             return np.zeros(0, np.int64)
         kept = self.kept.left(rows, hold_last=True)  # [n, H]
-        # [n, K = 1 + plans, H], the kept plan first: it wins ties
+        # [n, K, H], the kept plan first: it wins ties
         candidates = np.concatenate([kept[:, None], self._random(rows)], axis=1)
-        copies = Copies(self.simulator, rows, self.generators, 1 + self.plans)
-        reward = copies.play(candidates).reward
-        returns = discounted_return(reward, self.discount)  # [n, K]
+        followed = self._followed(rows)
+        if followed is None:
+            candidates = self._with_first_actions(obs, rows, candidates)
+        copies = self.copies(rows, candidates.shape[1])
+        returns = self._returns(rows, copies, copies.play(candidates))  # [n, K]
+        if followed:
+            candidates = np.concatenate([candidates, followed.plans], 1)
+            returns = np.concatenate([returns, followed.returns], 1)
         if self.undecided == "keep":
             plan = self._steadiest(rows, candidates, returns)
         else:
@@ -78,6 +86,37 @@ class Shooting(Planner):
         self.kept.keep(rows, plan)
         self.taken.keep(rows, plan[:, :1])
         return plan[:, 0]
+
+    def _returns(
+        self, rows: np.ndarray, copies: Copies, outcome: Outcome
+    ) -> np.ndarray:
+        """Estimated returns [n, K] of plans."""
+        own = discounted_return(outcome.reward, self.discount)
+        return self.advice.blend(rows, own, copies, outcome)
+
+    def _followed(self, rows: np.ndarray) -> "_Followed | None":
+        """Plans that the learner's policy plays in copies, if it can be asked there."""
+        if not self.proposals:
+            return None
+        found = self.advice.follow(rows, self.proposals, self.horizon)
+        if found is None:
+            return None
+        copies = self.copies(rows, self.proposals)
+        return _Followed(found.actions, self._returns(rows, copies, found.outcome))
+
+    def _with_first_actions(
+        self, obs: np.ndarray, rows: np.ndarray, candidates: np.ndarray
+    ) -> np.ndarray:
+        """Candidates [n, K, H], and with advice the first of them with the action that
+        the learner's policy proposes now."""
+        if not self.proposals:
+            return candidates
+        first = self.advice.actions(obs, rows, self.proposals)  # [n, proposals]
+        if first is None:
+            return candidates
+        proposed = candidates[:, :1].repeat(self.proposals, 1)
+        proposed[..., 0] = first
+        return np.concatenate([candidates, proposed], 1)
 
     def _steadiest(
         self, rows: np.ndarray, candidates: np.ndarray, returns: np.ndarray
@@ -120,10 +159,17 @@ class Shooting(Planner):
         return {
             **self.kept.state(),
             "taken": self.taken.state(),
-            "generators": self.generators.state(),
+            **super().state(),
         }
 
     def load(self, state: State) -> None:
         self.kept.load(state)
         self.taken.load(state["taken"])
-        self.generators.load(state["generators"])
+        super().load(state)
+
+
+class _Followed(NamedTuple):
+    """Plans of the learner's policy."""
+
+    plans: np.ndarray  # [n, K, H]
+    returns: np.ndarray  # [n, K] estimated

@@ -195,6 +195,8 @@ class Collector(CollectorProtocol):
         )
         self.buffer.add(transition, keep)
         self.visit(transition.obs, transition.next_obs, self.health.healthy)
+        if self.mixture.advisor:
+            self.mixture.advisor.add(transition)
         self.obs = step.obs
         if self.tracks:
             self.tracks.add(transition)

@@ -28,6 +28,7 @@ class Answer(NamedTuple):
     # because an earlier call still goes on
     failure: str
     seconds: float
+    simulator_seconds: float = 0.0  # of these, those that the planner names
 
 
 def set_up(planner: Planner, rows: Rows, spec: Spec, seeds: tuple[int, ...]) -> Planner:
@@ -91,11 +92,17 @@ class Guard:
         self.faults = 0  # calls before the first valid answer
         self.works = False  # whether it has given a valid answer
         self.last_state: State = {}
+        self.simulator_seconds = 0.0  # of the last call
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a call that was late still goes on."""
+        return self.worker is not None and self.worker.busy
 
     def ask(self, obs: np.ndarray, rows: np.ndarray) -> Answer:
         """Ask for actions in the rows with indices [n], for observations [n, *O] that
         the planner may keep."""
-        if self.worker and self.worker.busy:
+        if self.is_busy:
             return Answer(None, "busy", 0.0)
         started = time.perf_counter()
         action = None
@@ -117,7 +124,8 @@ class Guard:
             self.works = True
             if seconds > self.deadline * len(rows):
                 return Answer(None, "late", seconds)
-        return Answer(action, failure, seconds)
+            return Answer(action, failure, seconds, self.simulator_seconds)
+        return Answer(None, failure, seconds)
 
     def _act(self, obs: np.ndarray, rows: np.ndarray) -> np.ndarray:
         if self.worker:
@@ -131,6 +139,7 @@ class Guard:
 
     def _checked(self, obs: np.ndarray, rows: np.ndarray) -> np.ndarray:
         answer = np.asarray(self.planner.act(obs, rows))
+        self.simulator_seconds = self.planner.simulator_seconds()
         return checked_actions(answer, self.spec, len(rows), self.name)
 
     def _note(self, error: BaseException) -> None:

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from curriculum.replay.buffer import SOURCE
+from curriculum.run.advisor import LearnerAdvisor
 from curriculum.run.guard import Guard
 from curriculum.run.planner_use import PlannerUse
 from curriculum.types import Gate, Moment, Planner, Policy, Spec, State, stream
@@ -31,7 +32,8 @@ class Mixture:
     other rows for a label: what it would do. A seed's planner is not asked more than
     `budget` times. If it raises an error, does not return valid actions, or takes more
     than `deadline_ms` per row, the learner acts instead in all rows of that call. A
-    budget or deadline of 0 sets no limit."""
+    budget or deadline of 0 sets no limit. A planner that listens to the learner has an
+    `advisor`."""
 
     def __init__(
         self,
@@ -45,6 +47,7 @@ class Mixture:
         budget: int = 0,
         deadline_ms: float = 0.0,
         label_share: float = 0.0,
+        advisor: LearnerAdvisor | None = None,
     ):
         self.guard = Guard(planner, spec, deadline_ms)
         self.learner = learner
@@ -58,6 +61,9 @@ class Mixture:
         self.coins = [stream(seed, name) for seed in seeds]
         self.label_coins = [stream(seed, f"{name} labels") for seed in seeds]
         self.use = PlannerUse(len(seeds))
+        self.advisor = advisor
+        if advisor:
+            planner.listen(advisor)
 
     def act(
         self,
@@ -112,8 +118,14 @@ class Mixture:
         """Ask the planner to act in the rows in mask [P, E]; None if it fails or is
         late."""
         asked = rows.sum(1)
+        advisor = None if self.guard.is_busy else self.advisor
+        if advisor:
+            advisor.freeze()
         answer = self.guard.ask(obs[rows], np.flatnonzero(rows))
-        self.use.add(asked, answer)
+        if advisor:
+            seconds = answer.seconds + advisor.freezing_seconds
+            answer = answer._replace(seconds=seconds)
+        self.use.add(asked, answer, advisor.seconds if advisor else 0.0)
         return answer.action
 
     def state(self) -> State:
@@ -125,6 +137,7 @@ class Mixture:
             ],
             "gate": self.gate.state(),
             "planner": self.guard.state(),
+            "advisor": self.advisor.state() if self.advisor else {},
         }
 
     def load(self, state: State) -> None:
@@ -137,6 +150,8 @@ class Mixture:
             generator.bit_generator.state = saved
         self.gate.load(state["gate"])
         self.guard.load(state["planner"])
+        if self.advisor and state.get("advisor"):
+            self.advisor.load(state["advisor"])
 
 
 def _draw(

@@ -20,19 +20,28 @@ class PlannerUse:
         self.late = np.zeros(seeds, np.int64)
         # wall time; that of several rows is divided among seeds by their rows
         self.seconds = np.zeros(seeds)
+        # of these, those in a simulator, and those that the learner took to advise
+        self.simulator_seconds = np.zeros(seeds)
+        self.advice_seconds = np.zeros(seeds)
         # updates of a planner that learns, and their wall time, divided evenly
         self.updates = 0
         self.learning_seconds = np.zeros(seeds)
 
-    def add(self, asked: np.ndarray, answer: Answer) -> None:
-        """Count an answer for `asked` [P] rows of each seed."""
+    def add(
+        self, asked: np.ndarray, answer: Answer, advice_seconds: float = 0.0
+    ) -> None:
+        """Count an answer for `asked` [P] rows of each seed, to which the learner has
+        contributed for some seconds."""
         if answer.failure == "fault":
             self.faults += asked
         if answer.failure in ("late", "busy"):
             self.late += asked
         if answer.failure != "busy":
             self.calls += asked
-        self.seconds += answer.seconds * asked / asked.sum()
+        share = asked / asked.sum()
+        self.seconds += answer.seconds * share
+        self.simulator_seconds += answer.simulator_seconds * share
+        self.advice_seconds += advice_seconds * share
 
     def add_update(self, seconds: float) -> None:
         """Count an update of all seeds of a planner that learns."""
@@ -54,11 +63,26 @@ class PlannerUse:
             "planner/ms_per_call": milliseconds / np.maximum(self.calls, 1),
             "planner/seconds_total": self.seconds.copy(),
         }
+        if self.simulator_seconds.any() or self.advice_seconds.any():
+            values |= self._split()
         if self.updates:
             milliseconds = 1000 * self.learning_seconds
             values["planner/learn_ms"] = milliseconds / self.updates
             values["planner/learn_seconds_total"] = self.learning_seconds.copy()
         return values
+
+    def _split(self) -> dict[str, np.ndarray]:
+        """What the milliseconds of a call went into, [P] each."""
+        rest = self.seconds - self.simulator_seconds - self.advice_seconds
+        parts = {
+            "simulator": self.simulator_seconds,
+            "learner": self.advice_seconds,
+            "rest": rest,
+        }
+        calls = np.maximum(self.calls, 1)
+        return {
+            f"planner/{name}_ms": 1000 * part / calls for name, part in parts.items()
+        }
 
     def state(self) -> State:
         return {
@@ -66,6 +90,8 @@ class PlannerUse:
             "faults": self.faults,
             "late": self.late,
             "seconds": self.seconds.tolist(),  # a list: arrays hold no wall times
+            "simulator_seconds": self.simulator_seconds.tolist(),
+            "advice_seconds": self.advice_seconds.tolist(),
             "updates": self.updates,
             "learning_seconds": self.learning_seconds.tolist(),
         }
@@ -75,6 +101,8 @@ class PlannerUse:
         self.faults[:] = state["faults"]
         self.late[:] = state["late"]
         self.seconds[:] = state["seconds"]
-        # checkpoints of former versions hold no planner that learns
+        # checkpoints of former versions hold no parts and no planner that learns
+        self.simulator_seconds[:] = state.get("simulator_seconds", 0.0)
+        self.advice_seconds[:] = state.get("advice_seconds", 0.0)
         self.updates = state.get("updates", 0)
         self.learning_seconds[:] = state.get("learning_seconds", 0.0)

@@ -36,8 +36,8 @@ PROTOCOLS: Mapping[str, Members] = {
         "Planner",
         ("setup", "act"),
         (
-            *("needs", "learns", "check_world", "learn_on", "visit", "observe"),
-            *("problems", "state", "load"),
+            *("needs", "learns", "advised", "check_world", "learn_on", "visit"),
+            *("observe", "listen", "simulator_seconds", "problems", "state", "load"),
         ),
     ),
     "decay": Members(
