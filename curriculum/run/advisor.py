@@ -21,7 +21,7 @@ from curriculum.learning.policies import (
     Deterministic,
 )
 from curriculum.replay.layout import Transition
-from curriculum.run.forecasts import CHECK_EVERY, Forecasts
+from curriculum.run.forecasts import CHECK_EVERY, Forecasts, Judgement
 from curriculum.types import Advisor, Spec, State, stream
 
 # share of random actions among draws of a learner that has a critic and no policy
@@ -43,7 +43,7 @@ class LearnerAdvisor(Advisor):
         rows_per_seed: int,
         limit: int = 0,
         name: str = "advisor",
-        trust: np.ndarray | None = None,
+        verdict: Judgement | None = None,
     ):
         self.learner = learner
         self.frozen: Learner = replace(learner).setup(
@@ -54,10 +54,11 @@ class LearnerAdvisor(Advisor):
         valuing = {learner.state_value, learner.critic}
         self.has_values = bool(valuing & learner.nets.keys())
         self.generators = [stream(seed, name) for seed in learner.seeds]
-        self.trust = np.zeros(len(learner.seeds))
+        nothing = np.zeros(len(learner.seeds))
+        self.verdict = Judgement(skill=nothing, correction=nothing)
         self.forecasts: Forecasts | None = None
-        if trust is not None:
-            self.trust = trust.copy()
+        if verdict is not None:
+            self.verdict = verdict
         elif self.has_values:
             shape = (len(learner.seeds), rows_per_seed)
             self.forecasts = Forecasts(
@@ -66,6 +67,10 @@ class LearnerAdvisor(Advisor):
         self.steps = CHECK_EVERY  # shown since values were compared with returns
         self.seconds = 0.0  # of this decision
         self.freezing_seconds = 0.0  # of these, those before the planner was asked
+
+    @property
+    def trust(self) -> np.ndarray:  # type: ignore[override]
+        return self.verdict.trust
 
     @property
     def is_ready(self) -> bool:  # type: ignore[override]
@@ -95,13 +100,14 @@ class LearnerAdvisor(Advisor):
             own.reward_factor.copy_(given.reward_factor)
             self.frozen.updates = self.learner.updates
             if self.forecasts and self.is_ready and self.steps >= CHECK_EVERY:
-                self.trust = self.forecasts.trust(self._of_all)
+                self.verdict = self.forecasts.judge(self._of_all)
                 self.steps = 0
         self.freezing_seconds = self.seconds
 
     def values(self, obs: np.ndarray, seed: np.ndarray) -> np.ndarray:
         with self._timed():
-            return self._by_seed(self._of_all, obs, seed)
+            found = self._by_seed(self._of_all, obs, seed)
+            return found + self.verdict.correction[seed]
 
     def _of_all(self, obs: np.ndarray) -> np.ndarray:
         """Values [P, n] of observations [P, n, *O] in rewards of the world; 0 where
@@ -183,14 +189,14 @@ class LearnerAdvisor(Advisor):
 
     def state(self) -> State:
         return {
-            "trust": self.trust.copy(),
+            "verdict": self.verdict._asdict(),
             "steps": self.steps,
             "generators": [g.bit_generator.state for g in self.generators],
             "forecasts": self.forecasts.state() if self.forecasts else {},
         }
 
     def load(self, state: State) -> None:
-        self.trust = state["trust"].copy()
+        self.verdict = Judgement(**state["verdict"])
         self.steps = state["steps"]
         for generator, saved in zip(self.generators, state["generators"], strict=True):
             generator.bit_generator.state = saved

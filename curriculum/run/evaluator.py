@@ -174,7 +174,7 @@ class Evaluator:
             self.config.planner_budget,
             self.health.stop,
             self._planner_state(),
-            self.advisor.trust if self.advisor else None,
+            self.advisor.verdict if self.advisor else None,
         )
         figures = self.scores.summary(played)
         values = {f"eval_mixed/{name}": value for name, value in figures.items()}

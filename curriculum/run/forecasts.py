@@ -1,22 +1,26 @@
 """How well values predict returns: what a planner may trust a learner by.
 
 A window is W steps of a row, or less where the episode terminated. Its return R and the
-value of the last state should add up to the value of the first:
+value of the last state should add up to the value of the first. Over the last windows
+of a seed, by the values of now:
 
-    error = V(s_0) - (R + g^W V(s_W)),    skill = 1 - mean(error^2) / var(R)
+    error = V(s_0) + c - (R + g^W (V(s_W) + c)),   skill = 1 - mean(error^2) / var(R)
 
-over the last windows of a seed, by the values of now. A skill of 0 is that of a
-constant. Windows that a time limit cut are left out: nobody knows how they go on.
+The constant c that makes the errors least corrects values that are too high or too low
+everywhere, as those of a learner are that acts worse than its planner: they rank states
+all the same. Values that are all alike have a skill of 0 at most. Windows that a time
+limit cuts are left out: nobody knows how they go on.
 """
 
 import math
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 
 from curriculum.types import Spec, State
 
-LONGEST = 200  # steps of a window
+LONGEST = 16  # steps of a window
 STRIDE = 8  # steps from the beginning of a window to that of the next one in a row
 KEPT = 128  # windows of each seed
 LEAST = 32  # windows before there is any trust
@@ -24,11 +28,26 @@ LEAST = 32  # windows before there is any trust
 # trust
 CHECK_EVERY = 25
 # skill up to which there is no trust, and from which on it is full
-NO_TRUST = 0.25
-FULL_TRUST = 0.75
+NO_TRUST = 0.2
+FULL_TRUST = 0.7
+ROUNDING = 1e-6  # relative: returns that differ by less are equal
 
 # observations [P, n, *O] -> values [P, n]
 Values = Callable[[np.ndarray], np.ndarray]
+
+
+class Judgement(NamedTuple):
+    """What values are worth to a planner."""
+
+    # [P]; -inf where too few windows are known, or where all returned the same
+    skill: np.ndarray
+    correction: np.ndarray  # [P] to be added to values
+
+    @property
+    def trust(self) -> np.ndarray:
+        """How far to trust values, [P] in [0, 1]."""
+        ramp = (self.skill - NO_TRUST) / (FULL_TRUST - NO_TRUST)
+        return np.clip(ramp, 0, 1)
 
 
 class Forecasts:
@@ -106,25 +125,32 @@ class Forecasts:
             self.last_weight[seed, place] = weight
             self.count[seed] += 1
 
-    def skill(self, values: Values) -> np.ndarray:
-        """Skill of values, [P]; -inf where too few windows are known, or where they
-        all returned the same."""
+    def judge(self, values: Values) -> "Judgement":
+        """Compare values with returns."""
         first = values(self.first)
         last = values(self.last)
-        error = first - (self.returns + self.last_weight * last)  # [P, KEPT]
-        found = np.full(len(self.count), -np.inf)
+        seeds = len(self.count)
+        skill = np.full(seeds, -np.inf)
+        correction = np.zeros(seeds)
         for seed, count in enumerate(self.count):
+            if count < LEAST:
+                continue
             known = slice(min(int(count), KEPT))
-            variance = self.returns[seed, known].var() if count >= LEAST else 0.0
-            scale = np.abs(self.returns[seed, known]).max(initial=0.0)
-            if variance > (1e-6 * scale) ** 2:
-                found[seed] = 1 - np.square(error[seed, known]).mean() / variance
-        return np.where(np.isfinite(found), found, -np.inf)
-
-    def trust(self, values: Values) -> np.ndarray:
-        """How far to trust values, [P] in [0, 1]."""
-        ramp = (self.skill(values) - NO_TRUST) / (FULL_TRUST - NO_TRUST)
-        return np.clip(ramp, 0, 1)
+            returns = self.returns[seed, known]
+            weight = self.last_weight[seed, known]
+            error = first[seed, known] - (returns + weight * last[seed, known])
+            effect = 1 - weight  # of a constant on the error; not 0: windows end
+            constant = -float(error @ effect) / max(float(effect @ effect), 1e-12)
+            error = error + constant * effect
+            variance = returns.var()
+            if variance > (ROUNDING * np.abs(returns).max()) ** 2:
+                skill[seed] = 1 - np.square(error).mean() / variance
+                correction[seed] = constant
+        is_known = np.isfinite(skill)
+        return Judgement(
+            skill=np.where(is_known, skill, -np.inf),
+            correction=np.where(is_known, correction, 0.0),
+        )
 
     def _arrays(self) -> dict[str, np.ndarray]:
         return {
