@@ -12,6 +12,7 @@ from curriculum.planners._search.tree import Path, Trees, most_visited, search, 
 from curriculum.types import Rows, Spec, State, among, within
 
 NOOP = 0  # the action of games that does nothing
+FIRST = 10.0  # weight of proposed actions among those that nothing else decides
 ROUNDING = 1e-9  # relative: mean returns that differ by less are equal
 
 
@@ -27,8 +28,8 @@ class MCTS(Searching):
     size. Time limits are not simulated.
 
     With `trust` the learner's value of the last state ends every simulation, and at the
-    root the actions that its policy proposes are explored more (AlphaZero: Silver et
-    al. 2018, Science 362)."""
+    root the actions that its policy proposes are tried first and explored more
+    (AlphaZero: Silver et al. 2018, Science 362)."""
 
     simulations: int = 64  # nodes that the tree of each decision grows by
     # copies that play each simulation: more of them average out noise
@@ -42,7 +43,7 @@ class MCTS(Searching):
     # undecided keep: share of the best mean return by which an action may be worse and
     # still counts as equally good
     tolerance: float = 0.0
-    # actions of the learner's policy that weigh exploration at the root, unless trust
+    # draws of the learner's policy that say what is explored at the root, unless trust
     # is 0
     proposals: int = 16
 
@@ -88,7 +89,12 @@ class MCTS(Searching):
             to_go = (reward * discounts)[:, ::-1].cumsum(1)[:, ::-1]
             return self.advice.blend_to_go(rows, to_go / discounts, copies, outcome)
 
-        prior = self._prior(obs, rows)
+        share = self._shares(obs, rows)
+        prior = None
+        if share is not None:
+            trees.noise[:, Trees.ROOT] += FIRST * share
+            weight = self.advice.weights(rows)[:, None]
+            prior = (1 - weight) + weight * self.actions * share
         select = partial(ucb1, exploration=self.exploration, prior=prior)
         search(trees, self.simulations, self.horizon, select, evaluate)
         action = most_visited(trees)
@@ -97,10 +103,9 @@ class MCTS(Searching):
         self.taken.keep(rows, action[:, None])
         return action
 
-    def _prior(self, obs: np.ndarray, rows: np.ndarray) -> np.ndarray | None:
-        """Weights [n, A] of exploration at the root, 1 on average: even, and as far as
-        values are trusted, the shares of actions that the learner's policy proposes.
-        None without advice."""
+    def _shares(self, obs: np.ndarray, rows: np.ndarray) -> np.ndarray | None:
+        """How often the learner's policy proposes each action, as shares [n, A]; None
+        without advice."""
         if not self.proposals:
             return None
         proposed = self.advice.actions(obs, rows, self.proposals)  # [n, proposals]
@@ -108,9 +113,7 @@ class MCTS(Searching):
             return None
         counts = (proposed[..., None] == np.arange(self.actions)).sum(1)  # [n, A]
         # one more of each: no action is ruled out
-        share = (counts + 1) / (self.proposals + self.actions)
-        weight = self.advice.weights(rows)[:, None]
-        return (1 - weight) + weight * self.actions * share
+        return (counts + 1) / (self.proposals + self.actions)
 
     def _kept(self, rows: np.ndarray, trees: Trees, action: np.ndarray) -> np.ndarray:
         """The last actions [n] where they are as good as `action` [n]; action 0 where

@@ -14,6 +14,7 @@ from curriculum.envs.gridworld import Gridworld
 from curriculum.envs.gym import Gym
 from curriculum.envs.pendulum import Pendulum
 from curriculum.planners._search.rollouts import returns_to_go
+from curriculum.planners._search.tree import Trees, ucb1
 from curriculum.planners.mcts import MCTS
 from curriculum.planners.mppi import MPPI
 from curriculum.planners.noisy import Noisy
@@ -163,13 +164,25 @@ def test_where_copies_show_nothing_the_first_action_is_proposed():
     rows.close()
 
 
-def test_mcts_explores_more_what_the_policy_proposes():
-    oracle = Oracle(value=0.0, action=2)
-    actor, rows = ready(MCTS(simulations=4, proposals=7, trust=0.5), Gridworld())
-    actor.listen(oracle)
-    prior = actor._prior(rows.obs, np.arange(4))
-    # (7 + 1) / (7 + 3) of three actions, half trusted: 1/2 + 3/2 * 0.8
-    np.testing.assert_allclose(prior[0], [0.65, 0.65, 1.7])
+def test_mcts_tries_first_what_the_policy_proposes():
+    planner = MCTS(simulations=1, rollouts=1, horizon=2, trust="auto")
+    oracle = Oracle(action=2, trust=np.zeros(1))
+    assert (actions(planner, Gridworld(), oracle) == 2).all()
+
+
+def test_mcts_explores_more_what_a_trusted_policy_proposes():
+    trees = Trees(np.zeros((1, 10, 3)))
+    trees.lowest[:] = 0
+    trees.highest[:] = 1
+    trees.children_visits[:, Trees.ROOT] = 4.0
+    row = np.zeros(1, np.int64)
+    prior = np.array([[0.5, 0.5, 2.0]])
+    # values are equal; the bonus of exploration counts by the prior, at the root alone
+    chosen = ucb1(trees, row, row, exploration=1.0, prior=prior)
+    assert chosen.tolist() == [2]
+    trees.children_visits[:, 1] = [4.0, 4.0, 5.0]
+    below = ucb1(trees, row, row + 1, exploration=1.0, prior=prior)
+    assert below.tolist() == [0]
 
 
 def test_a_planner_in_another_one_listens_as_well():
