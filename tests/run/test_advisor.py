@@ -1,14 +1,17 @@
 """The learner as the advisor of its planner: what it says, to whom, at what cost."""
 
 import hashlib
+import threading
+import time
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import pytest
 import torch
 
+from curriculum.envs._base.spec import spec_of
 from curriculum.envs.cartpole import CartPole
 from curriculum.envs.pendulum import Pendulum
 from curriculum.learning.learner import Learner
@@ -17,13 +20,15 @@ from curriculum.planners.shooting import Shooting
 from curriculum.replay.layout import Transition
 from curriculum.run import checkpoint
 from curriculum.run.advisor import LearnerAdvisor
+from curriculum.run.evaluation import play_mixed, play_planner
 from curriculum.run.forecasts import CHECK_EVERY, LEAST
 from curriculum.run.loop import begin, train
+from curriculum.run.mixture import Mixture
 from curriculum.run.run import Run
 from curriculum.setting import plugins
 from curriculum.setting.config import Config
 from curriculum.starts.random import Random
-from curriculum.types import Spec
+from curriculum.types import Advisor, Planner, Spec
 
 OBS = np.random.default_rng(0).standard_normal((7, 4)).astype(np.float32)
 SEED = np.array([0, 0, 0, 1, 1, 1, 1])
@@ -132,6 +137,54 @@ def test_advice_stays_the_same_until_the_next_decision_and_draws_nothing():
     assert torch.equal(after, state)
 
 
+class Slow(Planner):
+    """Answers once it is let go."""
+
+    advised: ClassVar[bool] = True
+
+    def __init__(self) -> None:
+        self.may_go = threading.Event()
+        self.heard: list[np.ndarray] = []
+
+    def setup(self, rows: Any, spec: Spec, seeds: tuple[int, ...]) -> Self:
+        return self
+
+    def listen(self, advisor: Advisor) -> None:
+        self.advisor = advisor
+
+    def act(self, obs: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        self.may_go.wait(timeout=30)
+        self.heard.append(self.advisor.values(obs, rows))
+        return np.zeros(len(rows), np.int64)
+
+
+def test_a_late_planner_goes_on_with_the_learner_as_it_was_asked():
+    advisor = advisor_of("dqn", DISCRETE)
+    planner = Slow()
+    mixture = Mixture(
+        planner=planner,
+        learner=advisor.learner,
+        gate=plugins.make("gate", "step"),
+        spec=DISCRETE,
+        seeds=(3, 5),
+        rows_per_seed=1,
+        deadline_ms=1.0,
+        advisor=advisor,
+    )
+    obs = OBS[:2, None]
+    every = np.ones((2, 1), bool)
+    expected = advisor.learner.value(obs)[:, 0]
+    assert mixture.plan(obs, every) is None
+    with torch.no_grad():
+        advisor.learner.nets["q"].weights.vector.mul_(2)
+    assert mixture.plan(obs, every) is None  # it is still busy
+    planner.may_go.set()
+    while mixture.guard.is_busy:
+        time.sleep(0.01)
+    np.testing.assert_allclose(planner.heard[0], expected, rtol=1e-6)
+    assert mixture.use.late.tolist() == [2, 2]
+
+
 def test_values_that_turn_wrong_lose_all_trust_within_the_stated_decisions():
     """Rewards equal a number of the observation: the first layer can be written down.
 
@@ -171,6 +224,35 @@ def _step(obs: np.ndarray, reward: np.ndarray, over: np.ndarray) -> Transition:
     return Transition(
         obs, zeros.astype(int), reward, over, over, obs, zeros.astype(int), zeros
     )
+
+
+@pytest.mark.parametrize(
+    ("world", "planner", "name"),
+    [
+        (CartPole(max_steps=40), Shooting(horizon=6, plans=1), "dqn"),
+        pytest.param(
+            *(Pendulum(max_steps=200), MPPI(samples=8, horizon=12), "sac"),
+            marks=pytest.mark.slow,
+        ),
+    ],
+    ids=["shooting", "mppi"],
+)
+def test_a_learner_that_knows_nothing_makes_no_planner_worse(
+    world: Any, planner: Any, name: str
+):
+    """Its weights are as they were drawn; both meet the same 4 episodes."""
+    spec = spec_of(world)
+    episodes = range(4)
+    alone = play_planner(planner, world, spec, episodes)
+    learner = learner_of(name, spec, seeds=(0,))
+    advised = replace(planner, trust="auto")
+    gate = plugins.make("gate", "step")
+    with_it, use = play_mixed(
+        learner, advised, gate, np.ones(1), world, spec, episodes, 0
+    )
+    assert use.advice_seconds.sum() > 0
+    spread = alone.reward.std() / 2
+    assert with_it.reward.mean() >= alone.reward.mean() - spread
 
 
 def tiny(**changes: Any) -> Config:
