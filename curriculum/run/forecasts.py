@@ -24,8 +24,8 @@ LONGEST = 16  # steps of a window
 STRIDE = 8  # steps from the beginning of a window to that of the next one in a row
 KEPT = 128  # windows of each seed
 LEAST = 32  # windows before there is any trust
-# decisions of a seed after which values are compared anew: so soon wrong ones lose all
-# trust
+# steps of the run after which values are compared anew, before the next decision: so
+# many decisions at most until wrong ones lose all trust
 CHECK_EVERY = 25
 # skill up to which there is no trust, and from which on it is full
 NO_TRUST = 0.2
