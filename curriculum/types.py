@@ -382,6 +382,15 @@ class Simulator(Protocol):
 
 
 @runtime_checkable
+class ObservableSimulator(Simulator, Protocol):
+    """A simulator that tells what a learner sees in a copied state."""
+
+    def observe(self, state: np.ndarray) -> np.ndarray:
+        """Observations [n, *O] of n states, as the rows would give them there."""
+        ...
+
+
+@runtime_checkable
 class KeyedSimulator(Simulator, Protocol):
     """A simulator that tells whether two copies are in the same state."""
 
@@ -423,6 +432,31 @@ class Policy(Protocol):
         return np.zeros(obs.shape[:2])
 
 
+class Advisor(Protocol):
+    """The learner of a run as its planner sees it: the same throughout a call of `act`.
+
+    Observations of all rows, copies and seeds are asked about together: `seed` [n] is
+    the index of the seed that each of them belongs to, in ascending order."""
+
+    is_ready: bool  # whether the learner has learnt anything yet
+    has_values: bool
+    # a value is what the rewards of the world, each plus `reward_shift`, add up to,
+    # discounted by `discount` per step
+    discount: float
+    reward_shift: float
+    # [P] in [0, 1]: how well values have predicted recent returns; 0 without values
+    trust: np.ndarray
+
+    def values(self, obs: np.ndarray, seed: np.ndarray) -> np.ndarray:
+        """Values [n] float64 of observations [n, *O]; finite."""
+        ...
+
+    def propose(self, obs: np.ndarray, seed: np.ndarray, count: int) -> np.ndarray:
+        """Actions [n, count] or [n, count, A] for observations [n, *O]: first the best
+        known one, then draws of the policy."""
+        ...
+
+
 class Planner(Protocol):
     """Whoever may act in the learner's place: a search, an expert, a human, a random
     walk."""
@@ -442,6 +476,10 @@ class Planner(Protocol):
         """Discount per step of the values that it gives."""
         return 1.0
 
+    # whether it takes advice from the learner of the run; where there is no learner, as
+    # when it is measured alone, it gets none and must act without
+    advised: ClassVar[bool] = False
+
     def check_world(self, world: World) -> None:
         """Raise ValueError where this planner cannot act in `world`.
 
@@ -454,6 +492,11 @@ class Planner(Protocol):
         self."""
         ...
 
+    def listen(self, advisor: Advisor) -> None:
+        """Keep the advisor to ask in `act`; called once, after `setup`, if it is
+        `advised`."""
+        return
+
     def act(self, obs: np.ndarray, rows: np.ndarray) -> np.ndarray | Decision:
         """Choose actions [n] or [n, A] for observations [n, *O] of the rows with
         indices `rows` [n], alone or as part of a `Decision`."""
@@ -463,6 +506,10 @@ class Planner(Protocol):
         """Learn that somebody else acted in the rows with these indices, [n], after
         the planner's last answer: what it planned to do next no longer fits."""
         return
+
+    def simulator_seconds(self) -> float:
+        """Wall time that the last call of `act` took in a simulator."""
+        return 0.0
 
     def maps(self, obs: np.ndarray) -> dict[str, np.ndarray]:
         """What to draw of it, name -> [P, n] at observations [P, n, *O], such as the

@@ -6,18 +6,18 @@ from typing import ClassVar, Literal, Self
 
 import numpy as np
 
-from curriculum.planners._generators import SeedGenerators
 from curriculum.planners._search.plans import Plans
-from curriculum.planners._search.rollouts import Copies
+from curriculum.planners._search.searching import Searching
 from curriculum.planners._search.tree import Path, Trees, most_visited, search, ucb1
-from curriculum.types import Decision, Planner, Rows, Spec, State, among, within
+from curriculum.types import Decision, Rows, Spec, State, among, within
 
 NOOP = 0  # the action of games that does nothing
+FIRST = 10.0  # weight of proposed actions among those that nothing else decides
 ROUNDING = 1e-9  # relative: mean returns that differ by less are equal
 
 
 @dataclass(kw_only=True)
-class MCTS(Planner):
+class MCTS(Searching):
     """Each simulation follows the tree to a leaf, then plays random actions up to the
     horizon; the planner takes the action tried most often.
 
@@ -26,6 +26,10 @@ class MCTS(Planner):
     rows are one batched rollout. Mean returns are scaled by their range in the tree
     (MuZero, Schrittwieser et al. 2020), so that `exploration` suits rewards of any
     size. Time limits are not simulated.
+
+    With `trust` the learner's value of the last state ends every simulation, and at the
+    root the actions that its policy proposes are tried first and explored more
+    (AlphaZero: Silver et al. 2018, Science 362).
 
     A decision tells how often each action was tried, the mean return of its own up to
     the horizon, and, as what is at stake, by how much that exceeds the mean over all
@@ -38,25 +42,28 @@ class MCTS(Planner):
     horizon: int = 50  # steps that a simulation looks ahead
     # 0: try only the best action so far; large: try all actions equally often
     exploration: float = 1.0
-    discount: float = 0.99  # of rewards per step
     # which of equally good actions is taken; random: any; keep: the last one, or action
     # 0 where all are equally good, which has to be the one that does nothing
     undecided: Literal["random", "keep"] = "random"
     # undecided keep: share of the best mean return by which an action may be worse and
     # still counts as equally good
     tolerance: float = 0.0
+    # draws of the learner's policy that say what is explored at the root, unless trust
+    # is 0
+    proposals: int = 16
 
-    needs: ClassVar[str] = "state"
     gives: ClassVar[tuple[str, ...]] = ("weights", "value", "stake")
 
     @property
     def value_discount(self) -> float:
         return self.discount
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
+        within(self, 0.01, 1, "discount")
+        super().__post_init__()
         within(self, 1, float("inf"), "simulations", "rollouts", "horizon")
         within(self, 0, float("inf"), "exploration")
-        within(self, 0.01, 1, "discount")
+        within(self, 0, float("inf"), "proposals")
         within(self, 0, 1, "tolerance")
         among(self, "undecided")
 
@@ -66,20 +73,19 @@ class MCTS(Planner):
                 f"mcts needs discrete actions, {rows.world} has box actions; "
                 "choose --planner mppi"
             )
-        self.simulator = rows.simulator()
+        self.begin(rows, seeds, "mcts planner")
         self.actions = spec.actions
-        rows_per_seed = rows.count // len(seeds)
-        self.generators = SeedGenerators(seeds, "mcts planner", rows_per_seed)
         self.taken = Plans(rows, np.zeros((rows.count, 1), np.int64))  # last actions
         return self
 
     def act(self, obs: np.ndarray, rows: np.ndarray) -> Decision:
+        self.clock.seconds = 0.0
         if not len(rows):
             nothing = np.zeros(0)
             weights = np.zeros((0, self.actions))
             return Decision(np.zeros(0, np.int64), weights, nothing, nothing)
         draw = self.generators.streams(rows)
-        copies = Copies(self.simulator, rows, self.generators, self.rollouts)
+        copies = self.copies(rows, self.rollouts)
         noise = draw.random((len(rows), self.simulations + 1, self.actions))
         trees = Trees(noise)
         discounts = self.discount ** np.arange(self.horizon)
@@ -91,11 +97,18 @@ class MCTS(Planner):
             random = (drawn * self.actions).astype(np.int64)  # [n, K, H]
             followed = path.nodes[:, None] >= 0  # [n, 1, H]
             actions = np.where(followed, path.actions[:, None], random)
-            reward = copies.play(actions).reward.mean(1)  # [n, H]
+            outcome = copies.play(actions)
+            reward = outcome.reward.mean(1)  # [n, H]
             to_go = (reward * discounts)[:, ::-1].cumsum(1)[:, ::-1]
-            return to_go / discounts
+            return self.advice.blend_to_go(rows, to_go / discounts, copies, outcome)
 
-        select = partial(ucb1, exploration=self.exploration)
+        share = self._shares(obs, rows)
+        prior = None
+        if share is not None:
+            trees.noise[:, Trees.ROOT] += FIRST * share
+            weight = self.advice.weights(rows)[:, None]
+            prior = (1 - weight) + weight * self.actions * share
+        select = partial(ucb1, exploration=self.exploration, prior=prior)
         search(trees, self.simulations, self.horizon, select, evaluate)
         action = most_visited(trees)
         if self.undecided == "keep":
@@ -119,6 +132,18 @@ class MCTS(Planner):
         stake = np.where(stake > ROUNDING * np.abs(value), stake, 0)
         return Decision(action, weights, value, stake)
 
+    def _shares(self, obs: np.ndarray, rows: np.ndarray) -> np.ndarray | None:
+        """How often the learner's policy proposes each action, as shares [n, A]; None
+        without advice."""
+        if not self.proposals:
+            return None
+        proposed = self.advice.actions(obs, rows, self.proposals)  # [n, proposals]
+        if proposed is None:
+            return None
+        counts = (proposed[..., None] == np.arange(self.actions)).sum(1)  # [n, A]
+        # one more of each: no action is ruled out
+        return (counts + 1) / (self.proposals + self.actions)
+
     def _kept(self, rows: np.ndarray, trees: Trees, action: np.ndarray) -> np.ndarray:
         """The last actions [n] where they are as good as `action` [n]; action 0 where
         all are."""
@@ -132,11 +157,11 @@ class MCTS(Planner):
         return np.where(is_as_good.all(-1), NOOP, action)
 
     def state(self) -> State:
-        return {"taken": self.taken.state(), "generators": self.generators.state()}
+        return {"taken": self.taken.state(), **super().state()}
 
     def load(self, state: State) -> None:
         self.taken.load(state["taken"])
-        self.generators.load(state["generators"])
+        super().load(state)
 
 
 def root_means(trees: Trees) -> np.ndarray:

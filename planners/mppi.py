@@ -1,18 +1,18 @@
 """Model-predictive path integral control (Williams et al. 2017) for box actions."""
 
 from dataclasses import dataclass
-from typing import ClassVar, Self
+from typing import ClassVar, NamedTuple, Self
 
 import numpy as np
 
-from curriculum.planners._generators import SeedGenerators
 from curriculum.planners._search.plans import Plans
 from curriculum.planners._search.rollouts import Copies, Outcome, discounted_return
-from curriculum.types import Decision, Planner, Rows, Spec, State, within
+from curriculum.planners._search.searching import Searching
+from curriculum.types import Decision, Rows, Spec, State, within
 
 
 @dataclass(kw_only=True)
-class MPPI(Planner):
+class MPPI(Searching):
     """Each row has a plan. Noisy variants of it are played in copies; their mean,
     weighted by return, is the new plan.
 
@@ -22,6 +22,10 @@ class MPPI(Planner):
     to `noise` for the last; actions are clipped; deviating from the plan has no cost. A
     copy whose episode has terminated collects no more rewards. The next decision starts
     from the last plan, shifted by the steps taken since.
+
+    With `trust` the learner's policy plays in copies as well. Where the best of its
+    plans is worth more than the last one, the noise is added to it, and all of them
+    count in the mean.
 
     The value of a decision is the weighted mean of the variants' returns up to the
     horizon; what is at stake is by how much it exceeds the plain mean, with what is
@@ -34,25 +38,26 @@ class MPPI(Planner):
     temperature: float = 0.1
     noise: float = 0.5  # standard deviation, where actions lie in [-1, 1]
     smoothing: float = 0.8  # correlation of noise from step to step, below 1; 0: none
-    discount: float = 0.99  # of rewards per step
     # steps for which a copy that reaches the horizon alive is assumed to go on earning
     # its mean reward
     beyond: int = 100
     play: int = 1  # steps of a plan that are taken before the next one is made
+    # copies in which the learner's policy plays beside them, unless trust is 0
+    proposals: int = 4
 
-    needs: ClassVar[str] = "state"
     gives: ClassVar[tuple[str, ...]] = ("value", "stake")
 
     @property
     def value_discount(self) -> float:
         return self.discount
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
+        super().__post_init__()
         within(self, 1, float("inf"), "samples", "horizon", "iterations")
+        within(self, 0, float("inf"), "proposals")
         within(self, 1e-6, float("inf"), "temperature")
         within(self, 0, float("inf"), "noise", "beyond")
         within(self, 0, 0.999, "smoothing")
-        within(self, 0, 1, "discount")
         within(self, 1, self.horizon, "play")
 
     def setup(self, rows: Rows, spec: Spec, seeds: tuple[int, ...]) -> Self:
@@ -61,9 +66,7 @@ class MPPI(Planner):
                 f"mppi needs box actions, {rows.world} has discrete ones; "
                 "choose --planner mcts"
             )
-        self.simulator = rows.simulator()
-        rows_per_seed = rows.count // len(seeds)
-        self.generators = SeedGenerators(seeds, "mppi planner", rows_per_seed)
+        self.begin(rows, seeds, "mppi planner")
         shape = (rows.count, self.horizon, spec.action_size)
         self.plans = Plans(rows, np.zeros(shape))
         # of the last plan of each row, [N]
@@ -72,6 +75,7 @@ class MPPI(Planner):
         return self
 
     def act(self, obs: np.ndarray, rows: np.ndarray) -> Decision:
+        self.clock.seconds = 0.0
         fresh = ~self.plans.goes_on(rows, self.play)
         action = self.plans.left(rows)[:, 0]  # [n, A]
         if fresh.any():
@@ -91,19 +95,54 @@ class MPPI(Planner):
     def _plan(self, rows: np.ndarray) -> np.ndarray:
         """Plan for these rows; returns the first actions, [n, A]."""
         plan = self.plans.left(rows)  # [n, H, A]
-        copies = Copies(self.simulator, rows, self.generators, self.samples)
+        proposed = self._proposed(rows)
+        if proposed:
+            plan = self._better(rows, plan, proposed)
+        copies = self.copies(rows, self.samples)
         for _ in range(self.iterations):
-            variants = self._variants(plan, rows)
-            outcome = copies.play(variants)
-            values = self._values(outcome)  # [n, K]
-            weight = self._weights(values)
-            plan = np.einsum("nk,nkha->nha", weight, variants)
+            tried = self._tried(rows, copies, self._variants(plan, rows))
+            if proposed:
+                tried = tried.beside(proposed)
+            weight = self._weights(tried.values)
+            plan = np.einsum("nk,nkha->nha", weight, tried.actions)
         self.plans.keep(rows, plan)
-        returns = discounted_return(outcome.reward, self.discount)
-        self.value[rows] = (weight * returns).sum(-1)
-        gain = (weight * values).sum(-1) - values.mean(-1)
+        self.value[rows] = (weight * tried.returns).sum(-1)
+        gain = (weight * tried.values).sum(-1) - tried.values.mean(-1)
         self.stake[rows] = np.maximum(gain, 0)
         return plan[:, 0]
+
+    def _tried(self, rows: np.ndarray, copies: Copies, actions: np.ndarray) -> "_Tried":
+        """Play plans [n, K, H, A] in copies."""
+        return self._judged(rows, copies, actions, copies.play(actions))
+
+    def _judged(
+        self, rows: np.ndarray, copies: Copies, actions: np.ndarray, outcome: Outcome
+    ) -> "_Tried":
+        """What plans [n, K, H, A] are worth by what came of them."""
+        returns = discounted_return(outcome.reward, self.discount)
+        beyond = self.beyond * outcome.reward.mean(-1) * ~outcome.ended
+        values = self.advice.blend(rows, returns + beyond, copies, outcome)
+        return _Tried(actions, returns, values)
+
+    def _proposed(self, rows: np.ndarray) -> "_Tried | None":
+        """Plans of the learner's policy, if there is advice."""
+        if not self.proposals:
+            return None
+        found = self.advice.follow(rows, self.proposals, self.horizon)
+        if found is None:
+            return None
+        copies = self.copies(rows, self.proposals)
+        return self._judged(rows, copies, found.actions, found.outcome)
+
+    def _better(
+        self, rows: np.ndarray, plan: np.ndarray, proposed: "_Tried"
+    ) -> np.ndarray:
+        """The best proposal in place of plans [n, H, A] that are worth less."""
+        last = self._tried(rows, self.copies(rows, 1), plan[:, None])
+        best = proposed.values.argmax(-1)
+        row = np.arange(len(rows))
+        is_better = proposed.values[row, best] > last.values[:, 0]
+        return np.where(is_better[:, None, None], proposed.actions[row, best], plan)
 
     def _variants(self, plan: np.ndarray, rows: np.ndarray) -> np.ndarray:
         """The plans with noise added [n, K, H, A]; the first variant is the plan
@@ -117,12 +156,6 @@ class MPPI(Planner):
         noise *= np.linspace(0, 1, self.samples)[:, None, None]
         return np.clip(plan[:, None] + noise, -1, 1)
 
-    def _values(self, outcome: Outcome) -> np.ndarray:
-        """Estimated returns [n, K] of the variants."""
-        value = discounted_return(outcome.reward, self.discount)
-        value_beyond = self.beyond * outcome.reward.mean(-1) * ~outcome.ended
-        return value + value_beyond
-
     def _weights(self, values: np.ndarray) -> np.ndarray:
         """Weights [n, K] of the variants by their values [n, K]."""
         deviation = np.maximum(values.std(-1, keepdims=True), 1e-9)
@@ -135,7 +168,7 @@ class MPPI(Planner):
             **self.plans.state(),
             "value": self.value.copy(),
             "stake": self.stake.copy(),
-            "generators": self.generators.state(),
+            **super().state(),
         }
 
     def load(self, state: State) -> None:
@@ -143,4 +176,17 @@ class MPPI(Planner):
         # checkpoints of former versions hold no values
         self.value = state.get("value", self.value).copy()
         self.stake = state.get("stake", self.stake).copy()
-        self.generators.load(state["generators"])
+        super().load(state)
+
+
+class _Tried(NamedTuple):
+    """Plans that were played in copies."""
+
+    actions: np.ndarray  # [n, K, H, A]
+    returns: np.ndarray  # [n, K] up to the horizon
+    values: np.ndarray  # [n, K] estimated returns
+
+    def beside(self, others: "_Tried") -> "_Tried":
+        """These plans and then the others."""
+        pairs = zip(self, others, strict=True)
+        return _Tried(*(np.concatenate(pair, 1) for pair in pairs))

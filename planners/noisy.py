@@ -8,6 +8,7 @@ import numpy as np
 from curriculum.planners._generators import SeedGenerators
 from curriculum.setting import inner
 from curriculum.types import (
+    Advisor,
     Decision,
     Planner,
     Rows,
@@ -38,6 +39,10 @@ class Noisy(Planner):
     def needs(self) -> str:  # type: ignore[override]
         return self._make_other().needs
 
+    @property
+    def advised(self) -> bool:  # type: ignore[override]
+        return self._make_other().advised
+
     def check_world(self, world: World) -> None:
         self._make_other().check_world(world)
 
@@ -47,6 +52,12 @@ class Noisy(Planner):
         rows_per_seed = rows.count // len(seeds)
         self.generators = SeedGenerators(seeds, "noisy planner", rows_per_seed)
         return self
+
+    def listen(self, advisor: Advisor) -> None:
+        self.other.listen(advisor)
+
+    def simulator_seconds(self) -> float:
+        return self.other.simulator_seconds()
 
     def act(self, obs: np.ndarray, rows: np.ndarray) -> Decision:
         coin, noise = self._draw(rows)

@@ -1,21 +1,21 @@
 """Random shooting with a plan that is kept until a better one is found."""
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal, Self
+from typing import ClassVar, Literal, NamedTuple, Self
 
 import numpy as np
 
-from curriculum.planners._generators import SeedGenerators
 from curriculum.planners._search.plans import Plans
-from curriculum.planners._search.rollouts import Copies, discounted_return
-from curriculum.types import Decision, Planner, Rows, Spec, State, among, within
+from curriculum.planners._search.rollouts import Copies, Outcome, discounted_return
+from curriculum.planners._search.searching import Searching
+from curriculum.types import Decision, Rows, Spec, State, among, within
 
 NOOP = 0  # the action of games that does nothing
 ROUNDING = 1e-9  # relative: returns that differ by less are equal
 
 
 @dataclass(kw_only=True)
-class Shooting(Planner):
+class Shooting(Searching):
     """For discrete actions. Each row has a plan; it and a few random plans are played
     in copies, and the best becomes the plan.
 
@@ -23,6 +23,9 @@ class Shooting(Planner):
     games that are played by moving around. A good plan is followed until a better one
     is found (rolling horizon, Perez et al. 2013), so a few random plans per decision
     are enough. Time limits are not simulated.
+
+    With `trust` plans of the learner's policy are tried as well. Where copies do not
+    tell what it would see, a plan of its is the kept one with another first action.
 
     The value of a decision is the return of its plan up to the horizon, in one outcome
     of what is left to chance; what is at stake is by how much that exceeds the mean of
@@ -37,7 +40,6 @@ class Shooting(Planner):
     plans: int = 3  # random plans tried beside the kept one
     horizon: int = 40  # steps that a plan looks ahead
     moves: int = 3  # maximum number of actions in a random plan
-    discount: float = 0.99  # of rewards per step
     play: int = 1  # steps of a plan that are taken before the next one is made
     # what is done where it makes no difference: random: whatever the best plan does;
     # keep: as before, or action 0, which has to be the one that does nothing
@@ -45,18 +47,21 @@ class Shooting(Planner):
     # undecided keep: share of the best return by which a plan may be worse and still
     # counts as equally good
     tolerance: float = 0.0
+    # plans of the learner's policy tried beside them, unless trust is 0
+    proposals: int = 2
 
-    needs: ClassVar[str] = "state"
     gives: ClassVar[tuple[str, ...]] = ("value", "stake")
 
     @property
     def value_discount(self) -> float:
         return self.discount
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
+        super().__post_init__()
         within(self, 1, float("inf"), "plans", "horizon", "moves")
         within(self, 1, self.horizon, "play")
-        within(self, 0, 1, "discount", "tolerance")
+        within(self, 0, float("inf"), "proposals")
+        within(self, 0, 1, "tolerance")
         among(self, "undecided")
 
     def setup(self, rows: Rows, spec: Spec, seeds: tuple[int, ...]) -> Self:
@@ -65,10 +70,8 @@ class Shooting(Planner):
                 f"shooting needs discrete actions, {rows.world} has box ones; "
                 "choose --planner mppi"
             )
-        self.simulator = rows.simulator()
+        self.begin(rows, seeds, "shooting planner")
         self.actions = spec.actions
-        rows_per_seed = rows.count // len(seeds)
-        self.generators = SeedGenerators(seeds, "shooting planner", rows_per_seed)
         self.kept = Plans(rows, np.zeros((rows.count, self.horizon), np.int64))
         self.taken = Plans(rows, np.zeros((rows.count, 1), np.int64))  # last actions
         # of the last plan of each row, [N]
@@ -77,10 +80,11 @@ class Shooting(Planner):
         return self
 
     def act(self, obs: np.ndarray, rows: np.ndarray) -> Decision:
+        self.clock.seconds = 0.0
         fresh = ~self.kept.goes_on(rows, self.play)
         action = self.kept.left(rows, hold_last=True)[:, 0]
         if fresh.any():
-            action[fresh] = self._plan(rows[fresh])
+            action[fresh] = self._plan(obs[fresh], rows[fresh])
         self.kept.follow(rows)
         self.taken.keep(rows, action[:, None])
         value = np.where(fresh, self.value[rows], -np.inf)
@@ -89,14 +93,19 @@ class Shooting(Planner):
     def interrupt(self, rows: np.ndarray) -> None:
         self.kept.drop(rows)
 
-    def _plan(self, rows: np.ndarray) -> np.ndarray:
+    def _plan(self, obs: np.ndarray, rows: np.ndarray) -> np.ndarray:
         """Plan for these rows; returns the first actions, [n]."""
         kept = self.kept.left(rows, hold_last=True)  # [n, H]
-        # [n, K = 1 + plans, H], the kept plan first: it wins ties
+        # [n, K, H], the kept plan first: it wins ties
         candidates = np.concatenate([kept[:, None], self._random(rows)], axis=1)
-        copies = Copies(self.simulator, rows, self.generators, 1 + self.plans)
-        reward = copies.play(candidates).reward
-        returns = discounted_return(reward, self.discount)  # [n, K]
+        followed = self._followed(rows)
+        if followed is None:
+            candidates = self._with_first_actions(obs, rows, candidates)
+        copies = self.copies(rows, candidates.shape[1])
+        returns = self._returns(rows, copies, copies.play(candidates))  # [n, K]
+        if followed:
+            candidates = np.concatenate([candidates, followed.plans], 1)
+            returns = np.concatenate([returns, followed.returns], 1)
         chosen = returns.argmax(-1)  # [n]
         if self.undecided == "keep":
             chosen = self._steadiest(rows, candidates, returns)
@@ -118,6 +127,37 @@ class Shooting(Planner):
         best = returns.max(-1, keepdims=True)
         slack = (self.tolerance + ROUNDING) * np.abs(best)
         return returns >= best - slack
+
+    def _returns(
+        self, rows: np.ndarray, copies: Copies, outcome: Outcome
+    ) -> np.ndarray:
+        """Estimated returns [n, K] of plans."""
+        own = discounted_return(outcome.reward, self.discount)
+        return self.advice.blend(rows, own, copies, outcome)
+
+    def _followed(self, rows: np.ndarray) -> "_Followed | None":
+        """Plans that the learner's policy plays in copies, if it can be asked there."""
+        if not self.proposals:
+            return None
+        found = self.advice.follow(rows, self.proposals, self.horizon)
+        if found is None:
+            return None
+        copies = self.copies(rows, self.proposals)
+        return _Followed(found.actions, self._returns(rows, copies, found.outcome))
+
+    def _with_first_actions(
+        self, obs: np.ndarray, rows: np.ndarray, candidates: np.ndarray
+    ) -> np.ndarray:
+        """Candidates [n, K, H], and with advice the first of them with the action that
+        the learner's policy proposes now."""
+        if not self.proposals:
+            return candidates
+        first = self.advice.actions(obs, rows, self.proposals)  # [n, proposals]
+        if first is None:
+            return candidates
+        proposed = candidates[:, :1].repeat(self.proposals, 1)
+        proposed[..., 0] = first
+        return np.concatenate([candidates, proposed], 1)
 
     def _steadiest(
         self, rows: np.ndarray, candidates: np.ndarray, returns: np.ndarray
@@ -157,7 +197,7 @@ class Shooting(Planner):
             "taken": self.taken.state(),
             "value": self.value.copy(),
             "stake": self.stake.copy(),
-            "generators": self.generators.state(),
+            **super().state(),
         }
 
     def load(self, state: State) -> None:
@@ -166,4 +206,11 @@ class Shooting(Planner):
         # checkpoints of former versions hold no values
         self.value = state.get("value", self.value).copy()
         self.stake = state.get("stake", self.stake).copy()
-        self.generators.load(state["generators"])
+        super().load(state)
+
+
+class _Followed(NamedTuple):
+    """Plans of the learner's policy."""
+
+    plans: np.ndarray  # [n, K, H]
+    returns: np.ndarray  # [n, K] estimated

@@ -13,6 +13,7 @@ import numpy as np
 from curriculum.answers import BrokenAnswer, checked_decision
 from curriculum.calls import is_fault
 from curriculum.contract.batches import copy_of, random_batch
+from curriculum.contract.counsel import Counsel
 from curriculum.contract.promises import (
     BrokenPromise,
     ContractError,
@@ -82,8 +83,9 @@ def check_planner(
 ) -> Report:
     """Play `steps` steps several times over in `env` and report their cost.
 
-    One that learns also learns in between, from random batches. ContractError names
-    every broken promise. `planner` is a name, or an instance that
+    One that learns also learns in between, from random batches; one that is advised
+    gets an advisor that is not ready at first, and is also tried without. ContractError
+    names every broken promise. `planner` is a name, or an instance that
     is not set up; a planner that refuses the world raises its own ValueError."""
     if steps < 2:
         raise ValueError(f"steps must be at least 2, got {steps}")
@@ -118,6 +120,7 @@ def _check(
         _check_alone,
         _check_resumes,
         _check_other_rows,
+        _check_without_advice,
     ):
         try:
             promise(first, plugin, middle)
@@ -152,6 +155,7 @@ def _check_fields(planner: Planner) -> list[str]:
         planner.needs in ("observation", "state"),
         'needs must be "observation" or "state"',
     )
+    require(isinstance(planner.advised, bool), "advised must be True or False")
     copied("planner", planner)
     if not is_dataclass(planner):
         return []
@@ -177,6 +181,7 @@ class _Course:
         rows_per_seed: int,
         opened: ExitStack,
         is_watched: bool = False,
+        is_advised: bool = True,
     ):
         self.world = world
         self.seeds = tuple(seeds)
@@ -197,6 +202,9 @@ class _Course:
         self.actions = 0
         self.planner: Planner = copied("planner", planner)
         self.spec = spec_of(world)
+        self.counsel: Counsel | None = None
+        if is_advised and self.planner.advised:
+            self.counsel = Counsel(self.spec, self.seeds)
         self.setup(self.planner)
         self.rows.reset()
 
@@ -216,11 +224,16 @@ class _Course:
             ) from error
         if result is not planner:
             self._note("setup must return the planner itself")
+        if self.counsel:
+            with calling("listen"):
+                planner.listen(self.counsel)
 
     def play(self, steps: int) -> None:
         """Ask for some of the rows, and step them all."""
         for _ in range(steps):
             share = ASKED[len(self.answers) % len(ASKED)]
+            if self.counsel:
+                self.counsel.steps = len(self.answers)
             drawn = self._draw()
             rows = np.flatnonzero(drawn[:, 0] < share)
             action = self._random_actions(drawn[:, 1:])
@@ -263,6 +276,7 @@ class _Course:
                 "generators": [g.bit_generator.state for g in self.generators],
                 "step": len(self.answers),
                 "planner": stored(self.planner.state()),
+                "counsel": self.counsel.state() if self.counsel else {},
             }
         )
 
@@ -274,6 +288,8 @@ class _Course:
         ):
             generator.bit_generator.state = state
         self.answers = answers
+        if self.counsel:
+            self.counsel.load(snapshot["counsel"])
         try:
             self.planner.load(snapshot["planner"])
         except BaseException as error:
@@ -437,6 +453,26 @@ def _check_other_rows(first: _Course, planner: Planner, middle: State) -> None:
         raise BrokenPromise(
             "setup must prepare for any number of rows, but after a second one: "
             f"{error}"
+        ) from error
+
+
+def _check_without_advice(first: _Course, planner: Planner, middle: State) -> None:
+    """Where a planner is measured alone, there is no learner to advise it."""
+    if not first.counsel:
+        return
+    alone = _Course(
+        planner,
+        first.world,
+        first.seeds,
+        first.rows_per_seed,
+        first.opened,
+        is_advised=False,
+    )
+    try:
+        alone.play(2)
+    except BrokenPromise as error:
+        raise BrokenPromise(
+            f"an advised planner must act without an advisor, too: {error}"
         ) from error
 
 

@@ -273,6 +273,7 @@ class Learner(Hyperparameters):
         retain_freed_memory()
         self.seeds = seeds
         self.device = device
+        self.precision: Precision = precision
         self.updates = 0
         # factors on two weights of losses, [P]: of the regularizer and of labels; 1.0
         # where they stay

@@ -42,6 +42,11 @@ class ActionDistribution:
         """Draw `count` actions for each observation."""
         raise NotImplementedError
 
+    def draw(self, noise: Tensor) -> Tensor:
+        """Actions [P, N, B] or [P, N, B, A] from given noise: Gumbel noise
+        [P, N, B, actions], or standard normal noise [P, N, B, A]."""
+        raise NotImplementedError
+
     def log_prob(self, action: Tensor) -> Tensor:
         """Log-probability or log-density [P, B] of `action`."""
         raise NotImplementedError
@@ -80,6 +85,9 @@ class Categorical(ActionDistribution):
     @property
     def probs(self) -> Tensor:
         return self.log_probs.exp()
+
+    def draw(self, noise: Tensor) -> Tensor:
+        return (self.log_probs.unsqueeze(1) + noise).argmax(-1)
 
     def log_prob(self, action: Tensor) -> Tensor:
         return self.log_probs.gather(-1, action.unsqueeze(-1)).squeeze(-1)
@@ -123,6 +131,10 @@ class Gaussian(ActionDistribution):
         action = (mean + deviation * noise).clamp(-1, 1)
         return Sample(action, normal_log_prob(noise, self.log_std.unsqueeze(1)))
 
+    def draw(self, noise: Tensor) -> Tensor:
+        offset = self.log_std.exp().unsqueeze(1) * noise
+        return (self.location.tanh().unsqueeze(1) + offset).clamp(-1, 1)
+
     def log_prob(self, action: Tensor) -> Tensor:
         noise = (action - self.location.tanh()) * (-self.log_std).exp()
         return normal_log_prob(noise, self.log_std)
@@ -156,6 +168,10 @@ class TanhNormal(Gaussian):
         log_prob = _squashed_log_prob(noise, pre_tanh, self.log_std.unsqueeze(1))
         return Sample(action, log_prob)
 
+    def draw(self, noise: Tensor) -> Tensor:
+        offset = self.log_std.exp().unsqueeze(1) * noise
+        return (self.location.unsqueeze(1) + offset).tanh()
+
     def entropy(self) -> Tensor:
         return -self._single_sample().log_prob.squeeze(1)
 
@@ -166,7 +182,9 @@ class TanhNormal(Gaussian):
 
 
 class Deterministic(ActionDistribution):
-    """One action for each observation."""
+    """One action for each observation; draws are near it."""
+
+    spread = 0.3  # standard deviation of draws
 
     def __init__(self, action: Tensor, noise: Noise):
         self._action = action  # [P, B, A]
@@ -175,6 +193,9 @@ class Deterministic(ActionDistribution):
     @property
     def action(self) -> Tensor:
         return self._action
+
+    def draw(self, noise: Tensor) -> Tensor:
+        return (self._action.unsqueeze(1) + self.spread * noise).clamp(-1, 1)
 
     def distance(self, action: Tensor) -> Tensor:
         """Mean squared error over the numbers of an action."""

@@ -8,6 +8,7 @@ from curriculum.envs._base.door import Door
 from curriculum.learning.learner import Learner
 from curriculum.replay.buffer import Buffer
 from curriculum.run import advice, fitting
+from curriculum.run.advisor import LearnerAdvisor
 from curriculum.run.collection_worker import Link
 from curriculum.run.collector import Collector
 from curriculum.run.collectors import Collectors
@@ -122,6 +123,9 @@ def make_collector(
     tracks = None
     if config.map_every:
         tracks = Tracks(require_maps(world), len(config.seeds))
+    advisor = None
+    if planner.advised:
+        advisor = LearnerAdvisor(learner, spec, config.rows, world.max_steps)
     with ExitStack() as on_failure:
         on_failure.callback(Door(rows).close)
         mixture = Mixture(
@@ -134,6 +138,7 @@ def make_collector(
             budget=config.planner_budget,
             deadline_ms=config.planner_deadline_ms,
             label_share=config.label_share,
+            advisor=advisor,
         )
         trainer.teach(mixture)
         collector = Collector(

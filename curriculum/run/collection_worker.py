@@ -39,7 +39,6 @@ ENTRY = "from curriculum.run import collection_worker; collection_worker.work()"
 ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 PATIENCE = 2.0  # seconds in which a process ends whose input is closed
 # of a step, [P, E, ...] each
-FIELDS = Transition._fields
 # what acts and values states; the rest of what training moves stays with the learner
 ACTING = ("net/", "target/", "normalizer")
 
@@ -260,16 +259,33 @@ class Worker:
         return np.asarray(by_seed.any(1))
 
 
+def _told(mixture: Mixture) -> dict[str, np.ndarray]:
+    """The fields of a transition that tell more of a decision than its action, where
+    the planner gives them: zeros [P, E, ...]."""
+    guard = mixture.guard
+    shapes = {
+        "soft_label": ("weights", (guard.spec.actions,)),
+        "label_value": ("value", ()),
+        "label_stake": ("stake", ()),
+    }
+    return {
+        name: np.zeros((*mixture.shape, *shape))
+        for name, (part, shape) in shapes.items()
+        if part in guard.planner.gives
+    }
+
+
 class _Tape:
     """Records what a collector plays, in place of a buffer and a ledger."""
 
     def __init__(self, mixture: Mixture):
         self.mixture = mixture
+        self.told = _told(mixture)
         self.begin()
 
     def begin(self) -> None:
         """Forget everything."""
-        self.fields: dict[str, list[np.ndarray]] = {name: [] for name in FIELDS}
+        self.fields: dict[str, list[np.ndarray]] = {}
         self.cells: list[np.ndarray] = []
         self.successes: list[np.ndarray] = []
         self.use: list[dict[str, np.ndarray]] = []
@@ -280,7 +296,10 @@ class _Tape:
         sees."""
         if isinstance(given[0], Transition):
             for name, value in given[0]._asdict().items():
-                self.fields[name].append(np.array(value))
+                if value is None and name in self.told:  # the planner was not asked
+                    value = self.told[name]
+                if value is not None:
+                    self.fields.setdefault(name, []).append(np.array(value))
         else:
             self.successes.append(np.array(given[2]))
 

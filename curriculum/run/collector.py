@@ -11,6 +11,7 @@ from curriculum.envs._base.door import Door
 from curriculum.envs._base.native import Grid, NativeRows
 from curriculum.replay.buffer import SOURCE, Buffer
 from curriculum.replay.layout import Transition
+from curriculum.run.advisor import LearnerAdvisor
 from curriculum.run.health import Health
 from curriculum.run.ledger import Ledger
 from curriculum.run.mixture import Choice, Mixture
@@ -100,6 +101,11 @@ class Collector(CollectorProtocol):
         self.start_steps = 0  # taken for the start so far, of all rows
         self.noise = [stream(seed, "start noise") for seed in health.seeds]
         self.begin_start()
+
+    @property
+    def advisor(self) -> LearnerAdvisor | None:
+        """The advisor of a planner that listens to the learner."""
+        return self.mixture.advisor
 
     def reset(self) -> None:
         """Start an episode in every row."""
@@ -230,6 +236,8 @@ class Collector(CollectorProtocol):
         )
         self.buffer.add(transition, keep)
         self.visit(transition.obs, transition.next_obs, self.health.healthy)
+        if self.advisor:
+            self.advisor.add(transition)
         self.obs = step.obs
         if self.tracks:
             self.tracks.add(transition)

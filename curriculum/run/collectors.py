@@ -80,6 +80,7 @@ class Collectors(CollectorProtocol):
     `curriculum.run.collector.Collector`, in whose place it stands."""
 
     planner: Planner | None = None  # each worker has its own
+    advisor = None  # planners there do not listen to the learner
 
     def __init__(
         self,

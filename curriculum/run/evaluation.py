@@ -15,6 +15,8 @@ from curriculum.envs._base.spec import spec_of
 from curriculum.learning.learner import Learner
 from curriculum.report import statistics
 from curriculum.run import advice
+from curriculum.run.advisor import LearnerAdvisor
+from curriculum.run.forecasts import Judgement
 from curriculum.run.guard import Guard, set_up
 from curriculum.run.mixture import Mixture
 from curriculum.run.planner_use import PlannerUse
@@ -287,14 +289,22 @@ def play_mixed(
     budget: int = 0,
     stop: Stop | None = None,
     planner_state: State | None = None,
+    verdict: Judgement | None = None,
 ) -> tuple[Episodes, PlannerUse]:
     """Let learner and planner play together at planning rates [P]; returns episodes
     [P, N] and the use of the planner.
 
     `step` selects the coins that the gate is given; `budget` is that of this
     evaluation, for each seed; `planner_state` is what a copy of a planner that has
-    learnt goes on from."""
+    learnt goes on from; `verdict` is what the values of the learner are worth to one
+    that listens to it, None: nothing."""
     shape = (len(learner.seeds), len(episodes))
+    advisor = None
+    if planner.advised:
+        if verdict is None:
+            verdict = Judgement(skill=np.zeros(shape[0]), correction=np.zeros(shape[0]))
+        name = f"advisor of evaluation {step}"
+        advisor = LearnerAdvisor(learner, spec, shape[1], name=name, verdict=verdict)
     with evaluation_door(world, episodes, _owners(learner), stop) as door:
         mixture = Mixture(
             planner=set_up(copy.deepcopy(planner), door.rows, spec, learner.seeds),
@@ -306,6 +316,7 @@ def play_mixed(
             name=f"mixed evaluation {step}",
             budget=budget,
             deadline_ms=deadline_ms,
+            advisor=advisor,
         )
 
         if planner_state is not None:

@@ -11,6 +11,7 @@ from curriculum.envs._base.native import Navigable
 from curriculum.learning.learner import Learner
 from curriculum.learning.weights import Snapshot
 from curriculum.run import advice
+from curriculum.run.advisor import LearnerAdvisor
 from curriculum.run.deployment import contracts_of, write_policies
 from curriculum.run.evaluation import (
     FREE_RUN,
@@ -56,6 +57,7 @@ class Evaluator:
     health: Health
     data_returns: np.ndarray | None = None  # of every episode; None: a planner plays
     trained: Guard | None = None  # of a planner that learns in the run
+    advisor: LearnerAdvisor | None = None  # of a planner that listens to the learner
 
     def measure_scale(self) -> dict[str, np.ndarray]:
         """Measure random play and the planner, or the data: the ends of the scale of
@@ -172,6 +174,7 @@ class Evaluator:
             self.config.planner_budget,
             self.health.stop,
             self._planner_state(),
+            self.advisor.verdict if self.advisor else None,
         )
         figures = self.scores.summary(played)
         values = {f"eval_mixed/{name}": value for name, value in figures.items()}

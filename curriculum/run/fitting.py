@@ -41,6 +41,11 @@ def require_collectors_fit(config: Config) -> None:
             f"{name} learns in the run, beside the learner, and --collectors have "
             "planners of their own; choose another planner, or leave them out"
         )
+    if chosen["planner"].advised:
+        raise ValueError(
+            "a planner that listens to the learner plays beside it, and --collectors "
+            "have planners of their own; set --planner.trust 0, or leave them out"
+        )
     for family, plugin in chosen.items():
         kind = type(plugin)
         if kind.__module__ == "__main__" or "<locals>" in kind.__qualname__:

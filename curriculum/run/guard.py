@@ -28,6 +28,7 @@ class Answer(NamedTuple):
     # because an earlier call still goes on
     failure: str
     seconds: float
+    simulator_seconds: float = 0.0  # of these, those that the planner names
 
     @property
     def action(self) -> np.ndarray | None:
@@ -102,11 +103,17 @@ class Guard:
         self.faults = 0  # calls before the first valid answer
         self.works = False  # whether it has given a valid answer
         self.last_state: State = {}
+        self.simulator_seconds = 0.0  # of the last call
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a call that was late still goes on."""
+        return self.worker is not None and self.worker.busy
 
     def ask(self, obs: np.ndarray, rows: np.ndarray) -> Answer:
         """Ask for actions in the rows with indices [n], for observations [n, *O] that
         the planner may keep."""
-        if self.worker and self.worker.busy:
+        if self.is_busy:
             return Answer(None, "busy", 0.0)
         started = time.perf_counter()
         decision = None
@@ -128,7 +135,8 @@ class Guard:
             self.works = True
             if seconds > self.deadline * len(rows):
                 return Answer(None, "late", seconds)
-        return Answer(decision, failure, seconds)
+            return Answer(decision, failure, seconds, self.simulator_seconds)
+        return Answer(None, failure, seconds)
 
     def _act(self, obs: np.ndarray, rows: np.ndarray) -> Decision:
         if self.worker:
@@ -142,13 +150,14 @@ class Guard:
 
     def _checked(self, obs: np.ndarray, rows: np.ndarray) -> Decision:
         answer = self.planner.act(obs, rows)
+        self.simulator_seconds = self.planner.simulator_seconds()
         gives = self.planner.gives
         return checked_decision(answer, self.spec, gives, len(rows), self.name)
 
     def interrupt(self, rows: np.ndarray) -> None:
         """Tell the planner that somebody else acted in the rows with these indices,
         [n]; ValueError says what it raised."""
-        if self.worker and self.worker.busy:
+        if self.is_busy:
             return
         try:
             with watched(self.name):

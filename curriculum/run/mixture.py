@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from curriculum.replay.buffer import SOURCE
+from curriculum.run.advisor import LearnerAdvisor
 from curriculum.run.guard import Guard
 from curriculum.run.planner_use import PlannerUse
 from curriculum.types import (
@@ -45,7 +46,8 @@ class Mixture:
     other rows for a label: what it would do. A seed's planner is not asked more than
     `budget` times. If it raises an error, does not return valid actions, or takes more
     than `deadline_ms` per row, the learner acts instead in all rows of that call. A
-    budget or deadline of 0 sets no limit."""
+    budget or deadline of 0 sets no limit. A planner that listens to the learner has an
+    `advisor`."""
 
     def __init__(
         self,
@@ -59,6 +61,7 @@ class Mixture:
         budget: int = 0,
         deadline_ms: float = 0.0,
         label_share: float = 0.0,
+        advisor: LearnerAdvisor | None = None,
     ):
         self.guard = Guard(planner, spec, deadline_ms)
         self.learner = learner
@@ -75,6 +78,9 @@ class Mixture:
         self.use = PlannerUse(len(seeds))
         # whether the planner wants to know where somebody else acts
         self.heeds_others = type(planner).interrupt is not Planner.interrupt
+        self.advisor = advisor
+        if advisor:
+            planner.listen(advisor)
 
     def act(
         self,
@@ -129,11 +135,18 @@ class Mixture:
     def plan(self, obs: np.ndarray, rows: np.ndarray) -> Decision | None:
         """Ask the planner to act in the rows in mask [P, E]; its decision is of all
         rows, [P, E, ...], 0 where it was not asked. None if it fails or is late."""
+        advisor = None if self.guard.is_busy else self.advisor
+        if advisor:
+            advisor.freeze()
         answer = self.guard.ask(obs[rows], np.flatnonzero(rows))
+        if advisor:
+            seconds = answer.seconds + advisor.freezing_seconds
+            answer = answer._replace(seconds=seconds)
         planned = rows
         if answer.fresh is not None:
             planned = _spread(answer.fresh, rows)
-        self.use.add(rows.sum(1), answer, planned.sum(1))
+        advice_seconds = advisor.seconds if advisor else 0.0
+        self.use.add(rows.sum(1), answer, planned.sum(1), advice_seconds)
         if answer.decision is None:
             return None
         parts = answer.decision._asdict()
@@ -158,6 +171,7 @@ class Mixture:
             ],
             "gate": self.gate.state(),
             "planner": self.guard.state(),
+            "advisor": self.advisor.state() if self.advisor else {},
         }
 
     def load(self, state: State) -> None:
@@ -170,6 +184,8 @@ class Mixture:
             generator.bit_generator.state = saved
         self.gate.load(state["gate"])
         self.guard.load(state["planner"])
+        if self.advisor and state.get("advisor"):
+            self.advisor.load(state["advisor"])
 
 
 def _spread(part: np.ndarray, rows: np.ndarray) -> np.ndarray:

@@ -25,15 +25,23 @@ class PlannerUse:
         self.late = np.zeros(seeds, np.int64)
         # wall time; that of several rows is divided among seeds by their rows
         self.seconds = np.zeros(seeds)
+        # of these, those in a simulator, and those that the learner took to advise
+        self.simulator_seconds = np.zeros(seeds)
+        self.advice_seconds = np.zeros(seeds)
         # updates of a planner that learns, and their wall time, divided evenly
         self.updates = 0
         self.learning_seconds = np.zeros(seeds)
 
     def add(
-        self, asked: np.ndarray, answer: Answer, planned: np.ndarray | None = None
+        self,
+        asked: np.ndarray,
+        answer: Answer,
+        planned: np.ndarray | None = None,
+        advice_seconds: float = 0.0,
     ) -> None:
         """Count an answer for `asked` [P] rows of each seed, of which the planner
-        planned for `planned` [P]; None: for all."""
+        planned for `planned` [P], None: for all, and to which the learner has
+        contributed for some seconds."""
         if planned is None:
             planned = asked
         if answer.failure == "fault":
@@ -42,7 +50,10 @@ class PlannerUse:
             self.late += asked
         if answer.failure != "busy":
             self.calls += planned
-        self.seconds += answer.seconds * asked / asked.sum()
+        share = asked / asked.sum()
+        self.seconds += answer.seconds * share
+        self.simulator_seconds += answer.simulator_seconds * share
+        self.advice_seconds += advice_seconds * share
 
     def add_counts(self, counts: Mapping[str, np.ndarray]) -> None:
         """Add `COUNTED` numbers, [P] each, that were counted elsewhere."""
@@ -73,11 +84,26 @@ class PlannerUse:
             "planner/ms_per_call": milliseconds / np.maximum(self.calls, 1),
             "planner/seconds_total": self.seconds.copy(),
         }
+        if self.simulator_seconds.any() or self.advice_seconds.any():
+            values |= self._split()
         if self.updates:
             milliseconds = 1000 * self.learning_seconds
             values["planner/learn_ms"] = milliseconds / self.updates
             values["planner/learn_seconds_total"] = self.learning_seconds.copy()
         return values
+
+    def _split(self) -> dict[str, np.ndarray]:
+        """What the milliseconds of a call went into, [P] each."""
+        rest = self.seconds - self.simulator_seconds - self.advice_seconds
+        parts = {
+            "simulator": self.simulator_seconds,
+            "learner": self.advice_seconds,
+            "rest": rest,
+        }
+        calls = np.maximum(self.calls, 1)
+        return {
+            f"planner/{name}_ms": 1000 * part / calls for name, part in parts.items()
+        }
 
     def state(self) -> State:
         return {
@@ -85,6 +111,8 @@ class PlannerUse:
             "faults": self.faults,
             "late": self.late,
             "seconds": self.seconds.tolist(),  # a list: arrays hold no wall times
+            "simulator_seconds": self.simulator_seconds.tolist(),
+            "advice_seconds": self.advice_seconds.tolist(),
             "updates": self.updates,
             "learning_seconds": self.learning_seconds.tolist(),
         }
@@ -94,6 +122,8 @@ class PlannerUse:
         self.faults[:] = state["faults"]
         self.late[:] = state["late"]
         self.seconds[:] = state["seconds"]
-        # checkpoints of former versions hold no planner that learns
+        # checkpoints of former versions hold no parts and no planner that learns
+        self.simulator_seconds[:] = state.get("simulator_seconds", 0.0)
+        self.advice_seconds[:] = state.get("advice_seconds", 0.0)
         self.updates = state.get("updates", 0)
         self.learning_seconds[:] = state.get("learning_seconds", 0.0)

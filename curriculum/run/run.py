@@ -107,6 +107,7 @@ class Run:
             health=self.health,
             data_returns=None if self.collector else self._data_returns(),
             trained=self.trainer.guard,
+            advisor=self.collector.advisor if self.collector else None,
         )
         self.handover = Handover(config, from_data=self.start.data() is not None)
         self.compressions = Compressions(
@@ -376,6 +377,8 @@ class Run:
         values["rollout/exploration_rate"] = self.learner.exploration_now.copy()
         values["curriculum/planning_rate"] = self.planning_rate()
         values |= self.use.values()
+        if self.collector and self.collector.advisor:
+            values["planner/trust"] = self.collector.advisor.trust.copy()
         values |= buffer_values(self.buffer)
         return values
 

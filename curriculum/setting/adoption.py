@@ -36,9 +36,9 @@ PROTOCOLS: Mapping[str, Members] = {
         "Planner",
         ("setup", "act"),
         (
-            *("needs", "learns", "gives", "value_discount", "check_world"),
-            *("learn_on", "interrupt", "visit", "observe", "problems"),
-            *("state", "load"),
+            *("needs", "learns", "gives", "value_discount", "advised", "check_world"),
+            *("learn_on", "interrupt", "visit", "observe", "listen"),
+            *("simulator_seconds", "problems", "state", "load"),
         ),
     ),
     "decay": Members(

@@ -287,6 +287,10 @@ class NativeSimulator:
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         return rollout(self.step, state, actions, rng)
 
+    def observe(self, state: np.ndarray) -> np.ndarray:
+        """Implements `ObservableSimulator`."""
+        return self.rows.world.observe(state)
+
     def keys(self, state: np.ndarray) -> list[bytes]:
         """Implements `KeyedSimulator`: a state is all that a native world consists
         of."""

@@ -113,6 +113,7 @@ class LocomotionCopies:
         self.envs = envs
         self.judge = judge
         self.convert_actions = source.facts.actions
+        self.view = source.facts.view
         self.spare = source.make()
         env: Any = self.spare.unwrapped
         self.env = env
@@ -152,6 +153,16 @@ class LocomotionCopies:
         )
         reward, terminated = self.judge(self.env, motion)
         return Imagined(next_state, reward, terminated)
+
+    def observe(self, state: np.ndarray) -> np.ndarray:
+        """Implements `ObservableSimulator`: these environments show positions and
+        velocities."""
+        shown = np.empty((len(state), *self.view.box.shape), self.view.box.dtype)
+        for n in range(len(state)):
+            self.data.qpos[:] = state[n, self.positions]
+            self.data.qvel[:] = state[n, self.velocities]
+            shown[n] = self.view(self.env._get_obs())
+        return shown
 
     def _integrate(self, state: np.ndarray, controls: np.ndarray) -> np.ndarray:
         # local names: this loop takes most of the time of a planner

@@ -106,14 +106,22 @@ def search(
 
 
 def ucb1(
-    trees: Trees, row: np.ndarray, node: np.ndarray, exploration: float
+    trees: Trees,
+    row: np.ndarray,
+    node: np.ndarray,
+    exploration: float,
+    prior: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Actions [m] with the largest upper confidence bound (UCB1); untried ones
-    first."""
+    """Actions [m] with the largest upper confidence bound (UCB1); untried ones first.
+
+    `prior` [n, A] weighs exploration at the roots."""
     visits = trees.children_visits[row, node]  # [m, A]
     noise = trees.noise[row, node]  # [m, A]
     node_visits = np.maximum(visits.sum(-1, keepdims=True), 1)  # [m, 1]
     spread = np.sqrt(np.log(node_visits) / np.maximum(visits, 1))
+    if prior is not None:
+        is_root = (node == Trees.ROOT)[:, None]
+        spread = np.where(is_root, prior[row] * spread, spread)
     bound = trees.children_values(row, node) + exploration * spread + TIE * noise
     return np.where(visits, bound, UNTRIED + noise).argmax(-1)
 

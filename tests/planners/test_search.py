@@ -235,7 +235,7 @@ def test_copies_earn_what_the_simulator_says():
     )
     assert 0 < ended.sum() < 40
     owner = np.zeros(40, np.int64)
-    found, over = rollout(
+    found, over, *_ = rollout(
         rows.simulator(), rows.state, actions, owner, [np.random.default_rng(0)]
     )
     np.testing.assert_array_equal(found, expected)
@@ -512,8 +512,8 @@ def test_copies_of_one_seed_meet_the_same_chance_with_and_without_others():
     both = [np.random.default_rng(seed) for seed in (7, 8)]
     owner, actions = np.repeat([0, 1], 6), np.ones((12, 9), np.int64)
     simulator = NativeRows(Gamble(), both, 1).simulator()
-    together, _ = rollout(simulator, np.zeros((12, 2)), actions, owner, both)
-    alone, _ = rollout(
+    together, *_ = rollout(simulator, np.zeros((12, 2)), actions, owner, both)
+    alone, *_ = rollout(
         simulator,
         np.zeros((6, 2)),
         actions[:6],

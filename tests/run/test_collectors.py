@@ -10,8 +10,10 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 
+from curriculum.learners.dagger import DAgger
 from curriculum.learners.dqn import DQN
 from curriculum.learners.iql import IQL
+from curriculum.planners.shooting import Shooting
 from curriculum.replay.buffer import SOURCE
 from curriculum.replay.layout import Transition
 from curriculum.run import assembly, messages
@@ -247,6 +249,35 @@ def test_what_is_stored_says_who_acted():
     assert counted[SOURCE["planner"]] > 0
 
 
+def test_what_planners_tell_beside_their_actions_is_stored():
+    """Also of rounds in which one of the workers asked nobody."""
+    planner = Shooting(horizon=20, plans=16)
+    learner = DAgger(hidden=(16,), batch_size=16, stake_power=1.0)
+    config = small(
+        planner=planner,
+        learner=learner,
+        label_share=0.1,
+        decay="constant",
+        start=Expert(size=20),
+        steps=40,
+    )
+    run = prepare(config)
+    taken: list[Transition] = []
+    store = run.buffer.add
+
+    def add(step: Transition, keep: np.ndarray | None) -> None:
+        taken.append(step)
+        store(step, keep)
+
+    run.buffer.add = add  # type: ignore[method-assign]
+    list(advance(run))
+    stake = np.array([step.label_stake for step in taken])  # [steps, P, E]
+    has_label = np.array([step.has_label for step in taken])
+    assert len(stake) == len(taken) == 60 // 4
+    assert (stake[~has_label] == 0).all()
+    assert (stake[has_label] > 0).any()
+
+
 # --- exactness ---
 
 
@@ -307,6 +338,11 @@ def test_numbers_that_do_not_fit_are_refused(settings: dict[str, Any], sentence:
 def test_a_planner_that_learns_is_refused():
     with pytest.raises(ValueError, match="explorer learns in the run"):
         require_learner_fits(small(planner="explorer", rollback=0.0))
+
+
+def test_a_planner_that_listens_to_the_learner_is_refused():
+    with pytest.raises(ValueError, match=r"set --planner\.trust 0"):
+        require_learner_fits(small(planner=Shooting(trust="auto")))
 
 
 def test_a_checkpoint_of_another_number_of_collectors_is_refused(tmp_path: Path):
