@@ -29,6 +29,8 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=1_000)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
     parser.add_argument("--half-life", type=float, default=400, help="0: constant rate")
+    parser.add_argument("--learner", default="cql")
+    parser.add_argument("--updates", type=float, default=0.25, help="for each step")
     parser.add_argument("--rounds-ahead", type=int, default=1)
     parser.add_argument("--round-steps", type=int, default=8)
     options = parser.parse_args()
@@ -44,6 +46,8 @@ def measure(collectors: int, options: argparse.Namespace) -> None:
         decay = plugins.make("decay", "exponential", half_life=options.half_life)
     config = Config(
         env="gridworld",
+        learner=options.learner,
+        updates_per_step=options.updates,
         planner=plugins.make("planner", str(SLOW), ms=options.ms),
         decay=decay,
         start=Expert(size=160),
