@@ -3,15 +3,15 @@ folder."""
 
 import importlib
 import os
-import shutil
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from curriculum.listeners._tracking import Points, Tracking
 
 FOLDER = "mlruns"
-# MLflow keeps its store of files for those who ask for it
-ALLOW_FILES = "MLFLOW_ALLOW_FILE_STORE"
+# MLflow keeps its store of files for those who ask for it, and reports its use to its
+# makers unless it is told not to
+VARIABLES = ("MLFLOW_ALLOW_FILE_STORE", "MLFLOW_DISABLE_TELEMETRY")
 LONGEST = 500  # characters of a parameter
 
 
@@ -23,13 +23,18 @@ class Mlflow(Tracking):
     package: ClassVar[str] = "mlflow"
 
     def begin(self, name: str, settings: dict[str, Any], seeds: list[int]) -> None:
-        os.environ.setdefault(ALLOW_FILES, "true")
+        for variable in VARIABLES:
+            os.environ.setdefault(variable, "true")
         tracking: Any = importlib.import_module("mlflow.tracking")
         self.entities: Any = importlib.import_module("mlflow.entities")
         store = self.folder / FOLDER
-        shutil.rmtree(store, ignore_errors=True)
         self.client = tracking.MlflowClient(tracking_uri=store.absolute().as_uri())
-        experiment = self.client.create_experiment(name)
+        known = self.client.get_experiment_by_name(name)
+        for earlier in self.client.search_runs([known.experiment_id]) if known else ():
+            self.client.delete_run(earlier.info.run_id)
+        experiment = (
+            known.experiment_id if known else self.client.create_experiment(name)
+        )
         self.runs: list[str] = []
         for seed in seeds:
             run = self.client.create_run(experiment, run_name=f"{name}-seed{seed}")

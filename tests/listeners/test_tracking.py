@@ -2,7 +2,9 @@
 
 import importlib
 import json
+import struct
 from collections import Counter
+from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -143,18 +145,33 @@ def of_trackio(folder: Path) -> Shown:
     return shown
 
 
+def records_of(path: Path) -> Iterator[bytes]:
+    """The records of a file of Weights & Biases: a log of LevelDB behind 7 bytes."""
+    data = path.read_bytes()
+    position = 7
+    whole = b""
+    while position + 7 <= len(data):
+        left = 32_768 - position % 32_768  # of this block
+        if left < 7:
+            position += left
+            continue
+        _, size, kind = struct.unpack_from("<IHB", data, position)
+        whole += data[position + 7 : position + 7 + size]
+        position += 7 + size
+        if kind in (1, 4):  # a whole record, or the last part of one
+            yield whole
+            whole = b""
+
+
 def of_wandb(folder: Path) -> Shown:
-    datastore = importlib.import_module("wandb.sdk.internal.datastore")
     protocol = importlib.import_module("wandb.proto.wandb_internal_pb2")
     runs = list((folder / "wandb").glob("offline-run-*/*.wandb"))
     assert len(runs) == 2
     found = {}
     for path in runs:
-        store = datastore.DataStore()
-        store.open_for_scan(str(path))
         name = ""
         shown: Shown = {}
-        while (data := store.scan_data()) is not None:
+        for data in records_of(path):
             entry = protocol.Record()
             entry.ParseFromString(data)
             name = entry.run.display_name or name
