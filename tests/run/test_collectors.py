@@ -249,8 +249,10 @@ def test_what_is_stored_says_who_acted():
     assert counted[SOURCE["planner"]] > 0
 
 
-def test_what_planners_tell_beside_their_actions_is_stored():
-    """Also of rounds in which one of the workers asked nobody."""
+def test_what_planners_tell_beside_their_actions_is_stored(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    """Also in rounds in which one of the workers asked nobody."""
     planner = Shooting(horizon=20, plans=16)
     learner = DAgger(hidden=(16,), batch_size=16, stake_power=1.0)
     config = small(
@@ -269,7 +271,7 @@ def test_what_planners_tell_beside_their_actions_is_stored():
         taken.append(step)
         store(step, keep)
 
-    run.buffer.add = add  # type: ignore[method-assign]
+    monkeypatch.setattr(run.buffer, "add", add)
     list(advance(run))
     stake = np.array([step.label_stake for step in taken])  # [steps, P, E]
     has_label = np.array([step.has_label for step in taken])
