@@ -179,6 +179,9 @@ set -euo pipefail
 cd {cwd}
 export PATH={binaries}:"$PATH"
 export RAY_USAGE_STATS_ENABLED=0
+export RAY_AUTH_MODE=token  # other users of the nodes are kept out
+RAY_AUTH_TOKEN=$(od -An -N32 -tx1 /dev/urandom | tr -d ' \\n')
+export RAY_AUTH_TOKEN
 
 mapfile -t nodes < <(scontrol show hostnames "$SLURM_JOB_NODELIST")
 head=${{nodes[0]}}
@@ -191,7 +194,7 @@ ray=(ray start --block --num-cpus={cpus} --num-gpus={gpus})
 trap 'kill $(jobs -p) 2>/dev/null || true' EXIT
 "${{step[@]}}" --nodes=1 --ntasks=1 --nodelist="$head" "${{ray[@]}}" --head \\
     --node-ip-address="${{ip%% *}}" --port="$port" --include-dashboard=false &
-until ray status --address="$address" >/dev/null 2>&1; do sleep 1; done
+until (echo >"/dev/tcp/${{ip%% *}}/$port") 2>/dev/null; do sleep 1; done
 if [ {workers} -gt 0 ]; then
     "${{step[@]}}" --nodes={workers} --ntasks={workers} --exclude="$head" \\
         "${{ray[@]}}" --address="$address" &
