@@ -54,10 +54,6 @@ class MCTS(Searching):
 
     gives: ClassVar[tuple[str, ...]] = ("weights", "value", "stake")
 
-    @property
-    def value_discount(self) -> float:
-        return self.discount
-
     def __post_init__(self) -> None:
         within(self, 0.01, 1, "discount")
         super().__post_init__()

@@ -52,10 +52,6 @@ class Shooting(Searching):
 
     gives: ClassVar[tuple[str, ...]] = ("value", "stake")
 
-    @property
-    def value_discount(self) -> float:
-        return self.discount
-
     def __post_init__(self) -> None:
         super().__post_init__()
         within(self, 1, float("inf"), "plans", "horizon", "moves")

@@ -32,6 +32,10 @@ class Searching(Planner):
     def advised(self) -> bool:  # type: ignore[override]
         return self.trust != 0
 
+    @property
+    def value_discount(self) -> float:
+        return self.discount
+
     def begin(self, rows: Rows, seeds: tuple[int, ...], purpose: str) -> None:
         """Prepare for rows; `purpose` names the generators of the search."""
         self.simulator = rows.simulator()
