@@ -7,6 +7,7 @@ from typing import ClassVar, Self
 
 import numpy as np
 
+from curriculum.envs._base.door import name_of
 from curriculum.envs.cartpole import CartPole
 from curriculum.types import Planner, Rows, Spec
 
@@ -24,7 +25,7 @@ class Balance(Planner):
         if not isinstance(rows.world, CartPole):
             raise ValueError(
                 "balance needs a pole on a cart, such as --env cartpole; "
-                f"{rows.world} is not one"
+                f"{name_of(rows.world)} is not one"
             )
         self.simulator = rows.simulator()
         return self

@@ -6,6 +6,7 @@ from typing import ClassVar, Literal, Self
 
 import numpy as np
 
+from curriculum.envs._base.door import name_of
 from curriculum.planners._search.plans import Plans
 from curriculum.planners._search.searching import Searching
 from curriculum.planners._search.tree import Path, Trees, most_visited, search, ucb1
@@ -66,7 +67,7 @@ class MCTS(Searching):
     def setup(self, rows: Rows, spec: Spec, seeds: tuple[int, ...]) -> Self:
         if not spec.actions:
             raise ValueError(
-                f"mcts needs discrete actions, {rows.world} has box actions; "
+                f"mcts needs discrete actions, {name_of(rows.world)} has box actions; "
                 "choose --planner mppi"
             )
         self.begin(rows, seeds, "mcts planner")

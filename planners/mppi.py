@@ -5,6 +5,7 @@ from typing import ClassVar, NamedTuple, Self
 
 import numpy as np
 
+from curriculum.envs._base.door import name_of
 from curriculum.planners._search.plans import Plans
 from curriculum.planners._search.rollouts import Copies, Outcome, discounted_return
 from curriculum.planners._search.searching import Searching
@@ -59,7 +60,7 @@ class MPPI(Searching):
     def setup(self, rows: Rows, spec: Spec, seeds: tuple[int, ...]) -> Self:
         if spec.actions:
             raise ValueError(
-                f"mppi needs box actions, {rows.world} has discrete ones; "
+                f"mppi needs box actions, {name_of(rows.world)} has discrete ones; "
                 "choose --planner mcts"
             )
         self.begin(rows, seeds, "mppi planner")

@@ -5,6 +5,7 @@ from typing import ClassVar, Literal, NamedTuple, Self
 
 import numpy as np
 
+from curriculum.envs._base.door import name_of
 from curriculum.planners._search.plans import Plans
 from curriculum.planners._search.rollouts import Copies, Outcome, discounted_return
 from curriculum.planners._search.searching import Searching
@@ -63,7 +64,7 @@ class Shooting(Searching):
     def setup(self, rows: Rows, spec: Spec, seeds: tuple[int, ...]) -> Self:
         if not spec.actions:
             raise ValueError(
-                f"shooting needs discrete actions, {rows.world} has box ones; "
+                f"shooting needs discrete actions, {name_of(rows.world)} has box ones; "
                 "choose --planner mppi"
             )
         self.begin(rows, seeds, "shooting planner")

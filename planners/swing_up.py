@@ -7,6 +7,7 @@ from typing import ClassVar, Self
 
 import numpy as np
 
+from curriculum.envs._base.door import name_of
 from curriculum.envs.pendulum import Pendulum
 from curriculum.types import Planner, Rows, Spec
 
@@ -26,7 +27,7 @@ class SwingUp(Planner):
         if not isinstance(rows.world, Pendulum):
             raise ValueError(
                 "swing_up needs a pendulum with a motor, such as --env pendulum; "
-                f"{rows.world} is not one"
+                f"{name_of(rows.world)} is not one"
             )
         self.world = rows.world
         self.simulator = rows.simulator()

@@ -6,6 +6,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
+from curriculum.envs._base.door import name_of
 from curriculum.planners._generators import SeedGenerators
 from curriculum.planners._search.graph import Graph, Route
 from curriculum.types import KeyedSimulator, Planner, Rows, Spec, State, within
@@ -40,14 +41,14 @@ class UniformCost(Planner):
     def setup(self, rows: Rows, spec: Spec, seeds: tuple[int, ...]) -> Self:
         if not spec.actions:
             raise ValueError(
-                f"uniform_cost needs discrete actions, {rows.world} has box actions; "
-                "choose --planner mppi"
+                f"uniform_cost needs discrete actions, {name_of(rows.world)} has box "
+                "actions; choose --planner mppi"
             )
         simulator = rows.simulator()
         if not isinstance(simulator, KeyedSimulator):
             raise ValueError(
                 f"uniform_cost needs copies that can be told apart, those of "
-                f"{rows.world} have no keys; choose --planner mcts"
+                f"{name_of(rows.world)} have no keys; choose --planner mcts"
             )
         self.simulator = simulator
         self.actions = spec.actions

@@ -544,11 +544,11 @@ def test_copies_of_one_seed_meet_the_same_chance_with_and_without_others():
         (lambda: MPPI(smoothing=1), "smoothing must be between 0 and 0.999, got 1"),
         (
             lambda: ready(MCTS(), Pendulum()),
-            r"mcts needs discrete actions, Pendulum\(.*\) has box actions; choose",
+            r"mcts needs discrete actions, Pendulum has box actions; choose",
         ),
         (
             lambda: ready(MPPI(), Gridworld()),
-            r"mppi needs box actions, Gridworld\(.*\) has discrete ones; choose",
+            r"mppi needs box actions, Gridworld has discrete ones; choose",
         ),
     ],
 )
