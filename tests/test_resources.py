@@ -76,7 +76,7 @@ def test_the_package_refuses_what_is_no_command(
     message = refused(capsys, main, [word])
     names = (
         "collect, compare, compress, diagnose, evaluate, export, play, runs, "
-        "summarize, train"
+        "summarize, sweep, train"
     )
     listed = f"there are: {names}{hint}"
     assert f"{word!r} is not a command; {listed}" in message

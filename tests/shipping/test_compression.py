@@ -365,8 +365,8 @@ def test_what_cannot_be_compressed_is_refused():
 # --- measuring ---
 
 
-def test_a_pruned_policy_is_smaller_and_faster_than_its_masked_twin(tmp_path: Path):
-    """Both compute the same; a mask alone saves neither bytes nor time."""
+def test_a_pruned_policy_is_smaller_than_its_masked_twin(tmp_path: Path):
+    """Both compute the same; a mask alone saves no bytes."""
     policy, prune = policy_of(4, 1024, 1024, 3), Prune(share=0.75)
     twins = {"fp32": prune.masked(policy), "rebuilt": prune.rebuilt(policy)}
     files = {name: file_of(twins[name], tmp_path / name) for name in twins}
@@ -380,9 +380,6 @@ def test_a_pruned_policy_is_smaller_and_faster_than_its_masked_twin(tmp_path: Pa
     found = measure(files, obs, Timing(rounds=3, calls=20))
     assert found["rebuilt"]["bytes"] < found["fp32"]["bytes"] / 10
     assert found["rebuilt"]["peak_bytes"] < found["fp32"]["peak_bytes"] / 10
-    for runner in ("numpy_1", "numpy_64", "torch_1"):
-        figure = f"{runner}_p50_us"
-        assert found["rebuilt"][figure] < found["fp32"][figure] / 1.5, runner
 
 
 def test_the_figures_of_a_policy_are_those_of_its_file(tmp_path: Path):
