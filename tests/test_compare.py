@@ -135,6 +135,15 @@ def test_the_same_command_trains_only_arms_that_are_not_finished(
     assert timeless(compared.folder) == timeless(trained.folder)
 
 
+def test_a_planner_that_learns_is_compared_with_one_that_does_not(tmp_path: Path):
+    words = TEXT.replace("expert none", "none").replace("--start.size 64", "").split()
+    words += ["--runs-dir", str(tmp_path), "--name", "found"]
+    compare.main([*words, "--planner", "explorer", "shortest_path"])
+    table = (tmp_path / "gridworld" / "found" / plan.TABLE).read_text()
+    assert re.search(r"explorer \|.*\(learnt\)", table)
+    assert "shortest_path |" in table
+
+
 @pytest.mark.slow
 def test_a_worker_trains_an_arm_as_the_command_does(
     trained: Compared, compared: Compared, monkeypatch: pytest.MonkeyPatch

@@ -163,6 +163,8 @@ def _require_finished(run: Path, last: Mapping[str, Values]) -> None:
             f"{run} was not evaluated (--no-evaluation): it has no returns to compare"
         )
     reference = "data" if "eval/data_reward" in last["baseline"] else "planner"
+    if "final/trained_planner_reward" in last["final"]:
+        reference = "trained_planner"  # it has learnt in the run
     needed = (*FINAL, f"final/{reference}_reward")
     missing_tags = [tag for tag in needed if tag not in last["final"]]
     if missing_tags:
