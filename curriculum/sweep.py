@@ -9,6 +9,7 @@ is. The same command goes on with a search that was interrupted. `--on ray` sear
 a cluster, with the same result; `sweep slurm FILE -- COMMAND` writes a job for Slurm.
 """
 
+import math
 import shlex
 import sys
 import textwrap
@@ -163,6 +164,10 @@ class Search:
         from curriculum.comparison import execution
 
         total = self.schedule.most_trials
+        if self.study.options.sampler == "grid":
+            total = min(
+                total, math.prod(len(each.choices) for each in self.study.space)
+            )
         with phase("search", total, "trials") as current:
 
             def show(shares: Mapping[str, float]) -> None:
@@ -278,7 +283,7 @@ class Search:
         label = study.label
         scores = search_page.Scores(
             number=best.number,
-            settings=best.settings,
+            settings=study.taken(best.settings),
             searched=best.values[-1],
             own=_final(study.run_of(best.number), study.options.measure),
             fresh=_final(study.fresh_run, study.options.measure),
@@ -289,11 +294,16 @@ class Search:
         ]
         schedule = self.schedule
         spent = search_page.spent(schedule.steps, schedule.calls, schedule.seconds)
+        # a flag that the plug-ins of a trial do not have is shown as such
+        shown = [
+            line._replace(settings=study.shown(trial.settings))
+            for line, trial in zip(lines, self.schedule.trials, strict=True)
+        ]
         logs = [each.flag for each in study.space if each.is_logarithmic]
         drawn = search_page.figure(label, study.rungs, lines, logs)
         folder = study.folder
         figures.save(drawn, folder / "search.png")
-        write_text(folder / "trials.csv", search_page.table(study.rungs, lines))
+        write_text(folder / "trials.csv", search_page.table(study.rungs, shown))
         settings = flat(study.config_of(best.settings))
         folders.write(folder / "best.yaml", settings)
         page = search_page.markdown(
@@ -301,7 +311,7 @@ class Search:
             command=shlex.join([*PROG.split(), *self.argv]),
             label=label,
             rungs=study.rungs,
-            lines=lines,
+            lines=shown,
             spent=spent,
             scores=scores,
             picture="search.png",

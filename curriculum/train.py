@@ -18,7 +18,7 @@ from curriculum.activity import Aborted, Interrupted, phase
 from curriculum.calls import ending_calls, without_exits
 from curriculum.files import write_text
 from curriculum.listeners.progress import Progress
-from curriculum.setting import flags, plugins
+from curriculum.setting import flags, listening, plugins
 from curriculum.setting.config import Config, flat
 from curriculum.setting.places import parent_of
 from curriculum.trust import trusting_words
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from curriculum.setting.command_line import Command
 
 PROG = "python -m curriculum.train"
-LISTENERS = ("table", "tensorboard", "maps")  # beside the display of progress
 PICTURES = (".png", ".svg", ".pdf")
 # settings that a resumed run may change
 CHANGEABLE = (
@@ -63,7 +62,7 @@ def main(argv: list[str] | None = None) -> None:
 
                 check_foreign(config)
                 require_learner_fits(config)
-                require_listeners(config)
+                listening.require_listeners(config.listeners)
                 if wanted is None:
                     place = find_place(config, resume, argv)
             if wanted is not None:
@@ -86,16 +85,6 @@ def main(argv: list[str] | None = None) -> None:
 
 
 # --- before a run ---
-
-
-def require_listeners(config: Config) -> None:
-    """Raise ValueError where a listener does not exist, or cannot report here."""
-    known = sorted({*plugins.names("listener"), *plugins.installed("listener")})
-    choices = [name for name in known if name not in (*LISTENERS, "progress")]
-    for name in config.listeners:
-        if name not in choices:
-            raise plugins.unknown("listener", name, choices)
-        plugins.make("listener", name).check()
 
 
 def without_preview(argv: list[str]) -> tuple[str | None, list[str]]:
@@ -487,7 +476,7 @@ def _announce_updates(config: Config, explanation: str) -> None:
 
 
 def _listeners(progress: Progress, more: Sequence[str]) -> list[Listener]:
-    names = dict.fromkeys([*LISTENERS, *more])
+    names = dict.fromkeys([*listening.ALWAYS, *more])
     made: list[Listener] = [plugins.make("listener", name) for name in names]
     return [*made, progress]
 

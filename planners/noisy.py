@@ -94,4 +94,9 @@ class Noisy(Planner):
 
     def _make_other(self) -> Planner:
         other: Planner = inner.make_inner("planner", self.planner, self.settings)
+        if other.learns:
+            raise ValueError(
+                f"noisy plays with a planner that is there before the run, and "
+                f"{self.planner} learns in it; choose another --planner.planner"
+            )
         return other

@@ -267,6 +267,7 @@ def test_a_study_lists_its_comparisons(compared: Compared, tmp_path: Path):
         (["--smallest-effect", "-1"], "--smallest-effect must be at least 0"),
         (["--measure"], "--measure needs a tag"),
         (["--study", "a/b"], "'a/b' cannot name a folder"),
+        (["--listeners", "nobody"], "no listener 'nobody'"),
     ],
 )
 def test_compare_finds_mistakes_before_it_trains(

@@ -56,6 +56,12 @@ def refused(argv: list[str], capsys: pytest.CaptureFixture) -> str:
         ([*SPACE, "--address", "auto"], "--address goes with --on ray"),
         ([*SPACE, "--on", "mars"], "--on must be one of local, ray"),
         (["--search", "seeds=choice(0,1)"], "--search seeds: all trials must share"),
+        (["--search", "name=choice(a,b)"], "--search name: it says nothing"),
+        (["--search", "resume=choice(a,b)"], "--search resume: it says nothing"),
+        ([*SPACE, "--resume", "nowhere"], "leave out --resume"),
+        ([*SPACE, "--rows", "8"], "--rows is given and searched for"),
+        (["--search", "rows=uniform(10,20)"], "rows must be a whole number"),
+        ([*SPACE, "--listeners", "nobody"], "no listener 'nobody'"),
     ],
 )
 def test_mistakes_are_named_before_anything_is_written(

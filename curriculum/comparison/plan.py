@@ -22,6 +22,7 @@ from curriculum.run.folders import create
 from curriculum.run.lock import Lock
 from curriculum.setting import arms, flags
 from curriculum.setting.config import Config, flat
+from curriculum.setting.listening import require_listeners
 from curriculum.setting.names import require_folder_name
 from curriculum.setting.places import parent_of
 from curriculum.trust import require_trust
@@ -292,6 +293,7 @@ def read_arms(argv: list[str]) -> tuple[dict[str, Config], dict[str, Curve]]:
         check_foreign(config)
         try:
             require_learner_fits(config)
+            require_listeners(config.listeners)
         except ValueError as error:
             raise ValueError(f"arm {name}: {error}") from None
     return configs, finished

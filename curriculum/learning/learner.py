@@ -236,7 +236,7 @@ class Learner(Hyperparameters):
             )
         if self.bound_weight and self.reward_shift:
             raise ValueError(
-                "the planner's values know no --learner.reward-shift; leave out it or "
+                "the planner's values know no --learner.reward-shift; leave out that or "
                 "--learner.bound-weight"
             )
 

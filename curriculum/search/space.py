@@ -18,6 +18,7 @@ CHOICE = "choice"
 RANGES = ("uniform", "loguniform", "int", "logint")
 MOST_CORNERS = 64  # combinations of choices that are checked before a search
 DIGITS = 4  # that drawn numbers have
+BETWEEN = 1 / math.pi  # a share at which hardly any range has a whole number
 EXAMPLE = "learner.alpha=loguniform(0.01,10)"
 
 
@@ -88,6 +89,13 @@ def _parse(text: str) -> Parameter:
                 f"--search {flag}: choices must be different values between commas, "
                 f"got {rest[:80]!r}"
             )
+        for value in values:
+            try:
+                shlex.split(value)
+            except ValueError:
+                raise ValueError(
+                    f"--search {flag}: a quotation mark is missing in {value[:80]!r}"
+                ) from None
         return Parameter(flag, kind, choices=tuple(values))
     if kind not in RANGES:
         known = (*RANGES, CHOICE)
@@ -133,7 +141,7 @@ def words(settings: Mapping[str, Value]) -> list[str]:
 
 def corners(space: Sequence[Parameter]) -> Iterator[Settings]:
     """Settings that show whether all of a space can be had: all choices, with every
-    range at one of its ends."""
+    range at one of its ends or in between."""
     choices = [parameter for parameter in space if parameter.kind == CHOICE]
     ranges = [parameter for parameter in space if parameter.kind != CHOICE]
     names = [parameter.flag for parameter in choices]
@@ -143,3 +151,4 @@ def corners(space: Sequence[Parameter]) -> Iterator[Settings]:
         yield chosen | {each.flag: each.rounded(each.low) for each in ranges}
         if ranges:
             yield chosen | {each.flag: each.rounded(each.high) for each in ranges}
+            yield chosen | {each.flag: each.at(BETWEEN) for each in ranges}

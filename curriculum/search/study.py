@@ -28,12 +28,15 @@ from curriculum.search.schedule import Job, Result, Trial, rungs_of
 from curriculum.search.space import Parameter, Settings
 from curriculum.setting import arms, flags
 from curriculum.setting.config import Config, flat
+from curriculum.setting.listening import require_listeners
 from curriculum.setting.places import parent_of
 
 DESCRIPTION = "search.yaml"
 RESULTS = "search.json"
 TRIALS = "trials"  # the folder of their runs
 FRESH_RUN = "fresh"  # the run on fresh seeds
+# flags that say nothing about what a run learns
+NOT_SEARCHED = ("name", "runs-dir", "resume", "config", "trust", "preview", "listeners")
 OWN = ("name", "runs_dir")  # settings of a run that say nothing about what it learns
 
 
@@ -67,6 +70,16 @@ class Study(NamedTuple):
     def run_of(self, trial: int) -> Path:
         """The folder of a trial's run."""
         return self.folder / TRIALS / f"{trial:04d}"
+
+    def taken(self, settings: Settings) -> Settings:
+        """Those of the settings that the plug-ins of a trial have."""
+        names = {flag.name for flag in flags.scan(_words(self.words, settings))}
+        return {flag: value for flag, value in settings.items() if flag in names}
+
+    def shown(self, settings: Settings) -> Settings:
+        """The settings, with "-" for those that the plug-ins of a trial do not have."""
+        taken = self.taken(settings)
+        return {flag: taken.get(flag, "-") for flag in settings}
 
     def config_of(self, settings: Settings) -> Config:
         """The configuration of a trial; ValueError says what is wrong with it."""
@@ -165,6 +178,7 @@ def find(options: Options, words: list[str], command: str) -> Study:
 def checked(words: Sequence[str], parameters: Sequence[Parameter]) -> Config:
     """The configuration at a corner of the space, after all corners were checked."""
     every = [flag.name for flag in flags.scan(words)]
+    _require_searchable(every, [parameter.flag for parameter in parameters])
     every += [parameter.flag for parameter in parameters]
     used: set[str] = set()
     configs = []
@@ -174,6 +188,7 @@ def checked(words: Sequence[str], parameters: Sequence[Parameter]) -> Config:
         config = flags.read(fitting).config
         check_foreign(config)
         require_learner_fits(config)
+        require_listeners(config.listeners)
         configs.append(config)
     for name in every:
         if name not in used:
@@ -188,6 +203,20 @@ def checked(words: Sequence[str], parameters: Sequence[Parameter]) -> Config:
     if not configs[0].evaluation:
         raise ValueError("a search evaluates its trials; leave out --no-evaluation")
     return configs[0]
+
+
+def _require_searchable(given: Sequence[str], searched: Sequence[str]) -> None:
+    """Raise ValueError for flags that a search decides itself, or that are both given
+    and searched for."""
+    if "resume" in given:
+        raise ValueError("the same command goes on with a search; leave out --resume")
+    for name in searched:
+        if name in NOT_SEARCHED:
+            raise ValueError(f"--search {name}: it says nothing about what is learnt")
+        if name in given:
+            raise ValueError(
+                f"--{name} is given and searched for; leave one of the two out"
+            )
 
 
 def _words(words: Sequence[str], settings: Settings) -> list[str]:

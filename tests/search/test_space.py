@@ -26,6 +26,7 @@ def test_parameters_are_read():
         ("a=uniform(0,inf)", "needs a lower end below its upper end"),
         ("a=loguniform(0,1)", "needs ends above 0, got 0; choose uniform"),
         ("a=int(0.5,2)", "int needs whole numbers as ends"),
+        ("a=choice('x,y)", "a quotation mark is missing"),
         ("a=choice(x,x)", "choices must be different values"),
         ("a=choice()", "choices must be different values"),
     ],
@@ -70,9 +71,9 @@ def test_a_choice_may_have_several_words():
     ]
 
 
-def test_corners_have_all_choices_and_both_ends():
+def test_corners_have_all_choices_both_ends_and_something_between():
     found = list(space.corners(space.parse(["a=choice(x,y)", "b=int(1,5)"])))
     assert found == [
-        *({"a": "x", "b": 1}, {"a": "x", "b": 5}),
-        *({"a": "y", "b": 1}, {"a": "y", "b": 5}),
+        *({"a": "x", "b": 1}, {"a": "x", "b": 5}, {"a": "x", "b": 2}),
+        *({"a": "y", "b": 1}, {"a": "y", "b": 5}, {"a": "y", "b": 2}),
     ]
