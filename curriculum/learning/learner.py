@@ -236,8 +236,8 @@ class Learner(Hyperparameters):
             )
         if self.bound_weight and self.reward_shift:
             raise ValueError(
-                "the planner's values know no --learner.reward-shift; leave out that or "
-                "--learner.bound-weight"
+                "the planner's values know no --learner.reward-shift; leave out one of "
+                "the two, that or --learner.bound-weight"
             )
 
     def _has_actor(self, spec: Spec) -> bool:
