@@ -117,6 +117,12 @@ def require_decisions(config: Config, chosen: Learner, is_asked: bool) -> None:
             f"learner: {planner.value_discount:g} against {chosen.discount:g}; lower "
             "--planner.discount to --learner.discount"
         )
+    if chosen.bound_weight and planner.advised:
+        raise ValueError(
+            f"{name} mixes the learner's own values into its own, which are then no "
+            "lower bound for it; set --planner.trust 0, or leave out "
+            "--learner.bound-weight"
+        )
 
 
 def require_critic(gate: Gate, learner: Learner, has_critic: bool) -> None:

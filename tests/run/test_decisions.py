@@ -322,6 +322,10 @@ def test_a_bound_is_scaled_as_rewards_are():
             "0.99 against 0.9; lower --planner.discount",
         ),
         (
+            {"learner": DQN(bound_weight=1.0), "planner": MCTS(trust="auto")},
+            "set --planner.trust 0, or leave out",
+        ),
+        (
             {"learner": DQN(bound_weight=1.0, reward_shift=-1.0), "planner": MCTS()},
             "no --learner.reward-",
         ),
