@@ -3,6 +3,7 @@
 import inspect
 from dataclasses import fields, is_dataclass
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from curriculum import contract
 from curriculum.setting import plugins
 from curriculum.setting.adoption import PROTOCOLS
+from curriculum.trust import trusting
 
 FAMILIES = [family for family in plugins.PACKAGES if family != "learner"]
 ALL = [(family, name) for family in FAMILIES for name in plugins.names(family)]
@@ -111,3 +113,12 @@ def test_a_planner_keeps_its_contract(planner: str, world: str):
     settings = {"planner": "random"} if planner == "noisy" else {}
     plugin = plugins.make("planner", planner, **settings)
     assert contract.check_planner(plugin, world, steps=8).planner == planner
+
+
+def test_the_slow_planner_of_the_benchmarks_keeps_its_contract():
+    file = Path(__file__).parents[1] / "benchmarks/plugins/slow.py"
+    with trusting():
+        report = contract.check_planner(
+            plugins.make("planner", str(file), ms=0.0), "gridworld", steps=8
+        )
+    assert report.planner

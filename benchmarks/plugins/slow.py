@@ -7,7 +7,7 @@ from typing import ClassVar, Self
 import numpy as np
 
 from curriculum.planners.shortest_path import ShortestPath
-from curriculum.types import Planner, Rows, Spec
+from curriculum.types import Decision, Planner, Rows, Spec
 
 
 @dataclass(kw_only=True)
@@ -16,11 +16,12 @@ class Slow(Planner):
 
     ms: float = 50.0
     needs: ClassVar[str] = "state"
+    gives: ClassVar[tuple[str, ...]] = ShortestPath.gives
 
     def setup(self, rows: Rows, spec: Spec, seeds: tuple[int, ...]) -> Self:
         self.quick = ShortestPath().setup(rows, spec, seeds)
         return self
 
-    def act(self, obs: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    def act(self, obs: np.ndarray, rows: np.ndarray) -> Decision:
         time.sleep(self.ms / 1000 * len(rows))
         return self.quick.act(obs, rows)
