@@ -41,8 +41,7 @@ def _result(folder: Path, parent: Path) -> Result:
             if name.startswith(FIRST):
                 own.setdefault(name, []).append(float(value or "nan"))
     won = [
-        f"{line['winner']} wins against {line['reference']} in {line['measure']}: "
-        f"{line['verdict']}"
+        f"{line['measure']}, against {line['reference']}: {line['text']}"
         for line in _lines(folder / VERDICTS)
         if line["winner"]
     ]

@@ -7,8 +7,10 @@ import pytest
 
 from curriculum import compare
 from curriculum.comparison import cost, options
-from curriculum.report import study_page
+from curriculum.comparison.study import write as write_study
+from curriculum.report import study_page, tables
 from curriculum.report.study_page import Result
+from curriculum.report.verdicts import Verdict
 from curriculum.setting import arms, flags, studies
 
 NEVER = np.full(3, np.nan)
@@ -147,6 +149,25 @@ def test_the_page_of_a_study_names_the_best_and_the_worst_arm():
 
 
 @pytest.mark.slow  # trains
+def test_the_page_of_a_study_tells_who_won(own: Path, tmp_path: Path):
+    folder = tmp_path / "pointmass-easy" / "compare"
+    folder.mkdir(parents=True)
+    won = Verdict(
+        *("new", "old", "final return", 3.0, 2.0, 4.0, 0, 0, 2, 2, 0.01),
+        winner="new",
+        text="new is higher",
+    )
+    open_ = won._replace(winner="", text="no difference found")
+    (folder / "verdicts.csv").write_text(tables.verdicts_csv([won, open_]))
+    (folder / "seeds.csv").write_text(
+        "arm,seed,final return\nold,0,1\nold,1,2\nnew,0,4\nnew,1,5\n"
+    )
+    (study,) = studies.find(["--study", str(own)])
+    page = write_study(study, ["command"], [folder]).read_text()
+    assert "- final return, against old: new is higher\n" in page
+    assert "no difference found" not in page
+
+
 def test_a_study_says_what_it_costs_and_writes_a_page(
     own: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ):
