@@ -148,7 +148,6 @@ def test_the_page_of_a_study_names_the_best_and_the_worst_arm():
     assert "- high wins" in page
 
 
-@pytest.mark.slow  # trains
 def test_the_page_of_a_study_tells_who_won(own: Path, tmp_path: Path):
     folder = tmp_path / "pointmass-easy" / "compare"
     folder.mkdir(parents=True)
@@ -168,6 +167,7 @@ def test_the_page_of_a_study_tells_who_won(own: Path, tmp_path: Path):
     assert "no difference found" not in page
 
 
+@pytest.mark.slow  # trains
 def test_a_study_says_what_it_costs_and_writes_a_page(
     own: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ):
