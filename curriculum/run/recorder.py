@@ -144,7 +144,9 @@ class _Stage:
                 self.tapes[row].add(obs, action, source, step, row)
                 self.steps[row] += 1
             done = self.steps.sum() if quota.transitions else self.played.sum()
-            current.update(min(before + int(done), current.total))
+            is_met = before + done >= current.total
+            detail = f"finishing {len(now)} episodes" if is_met else ""
+            current.update(min(before + int(done), current.total), detail)
             obs = step.obs
             over = step.terminated | step.truncated
             cut = self._too_long(playing & ~over)

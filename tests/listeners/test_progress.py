@@ -14,7 +14,7 @@ from curriculum.decays.linear import Linear
 from curriculum.learners.dqn import DQN
 from curriculum.listeners._phases.bars import Bars
 from curriculum.listeners._phases.lines import Lines
-from curriculum.listeners._phases.pace import Pace, duration
+from curriculum.listeners._phases.pace import Pace, describe, duration
 from curriculum.listeners.progress import Progress
 from curriculum.run.loop import train
 from curriculum.setting.config import Config, flat
@@ -161,6 +161,18 @@ def test_an_estimated_share_that_stands_still_gives_no_endless_wait():
         current.update(0, share=0.25)
         pace.measure(clock.now)
     assert pace.left(clock.now) == pytest.approx(300)
+
+
+def test_a_phase_that_has_its_total_tells_what_it_still_does_and_no_time():
+    current = Phase("collect", 400, "transitions")
+    pace = Pace(current, 0)
+    current.report(200)
+    pace.measure(10)
+    assert describe(pace, 10) == "collect: 200 of 400 transitions, about 10 s left"
+    current.report(400, "finishing 8 episodes")
+    pace.measure(20)
+    done = "collect: 400 of 400 transitions, finishing 8 episodes"
+    assert describe(pace, 60) == done
 
 
 def test_a_resumed_phase_is_estimated_by_its_own_pace():

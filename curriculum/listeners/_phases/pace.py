@@ -55,7 +55,9 @@ def describe(pace: Pace, now: float) -> str:
     phase = pace.phase
     left = pace.left(now)
     parts = [amount(phase), phase.detail]
-    if left is not None:
+    if phase.total and phase.done >= phase.total:
+        pass  # the detail tells what else there is to do
+    elif left is not None:
         parts.append(f"about {duration(left)} left")
     elif pace.elapsed(now) > RECENT:
         passed = duration(pace.elapsed(now))
