@@ -164,7 +164,7 @@ def test_an_estimated_share_that_stands_still_gives_no_endless_wait():
 
 
 def test_a_phase_that_has_its_total_tells_what_it_still_does_and_no_time():
-    current = Phase("collect", 400, "transitions")
+    current = Phase(name="collect", total=400, unit="transitions")
     pace = Pace(current, 0)
     current.report(200)
     pace.measure(10)
