@@ -78,6 +78,7 @@ def _returns(settings: dict[str, Any], values: Values) -> list[str]:
         _acting("random play", "random", values, score=zero),
         *_constant(values, score=np.nan * zero),
         _reference(settings, values, score=zero + 1),
+        *_advised(settings, values, score=np.nan * zero),
         last,
         _learner("best", values),
     ]
@@ -158,6 +159,16 @@ def _reference(
     if _has_planner(values):
         return _acting(f"planner {settings['planner']}", "planner", values, score)
     return _acting("mean of the data", "data", values, score)
+
+
+def _advised(
+    settings: dict[str, Any], values: Values, score: np.ndarray
+) -> list[_Performance]:
+    """The planner with the advice of the last learner, if it listens."""
+    if "final/advised_planner_reward" not in values:
+        return []
+    label = f"{settings['planner']}, advised by last"
+    return [_acting(label, "advised_planner", values, score)]
 
 
 def _constant(values: Values, score: np.ndarray) -> list[_Performance]:

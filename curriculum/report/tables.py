@@ -138,6 +138,9 @@ def _planner_return(curve: Curve) -> str:
     episodes = curve.final["final/planner_episodes"][0]
     if episodes < curve.episodes:
         text += f" ({episodes:.0f} episodes)"
+    if "final/advised_planner_reward" in curve.final:
+        advised = curve.final["final/advised_planner_reward"]
+        text += f", advised {_mean(advised)}"
     return text
 
 

@@ -188,10 +188,11 @@ class Evaluator:
         """The state of a planner that learns; None of one that is as it was made."""
         return self.trained.planner_state() if self.trained else None
 
-    def _play_trained(self, episodes: Sequence[int]) -> Episodes:
-        """Let the planner that has learnt in the run play alone, [P, N]."""
+    def _play_as_it_is(self, episodes: Sequence[int]) -> tuple[Episodes, PlannerUse]:
+        """Let the planner play alone with all that it has learnt in the run, or that
+        the learner advises it, [P, N]."""
         seeds = len(self.config.seeds)
-        played, _ = play_mixed(
+        return play_mixed(
             self.learner,
             self.planner,
             plugins.make("gate", "step"),
@@ -203,8 +204,8 @@ class Evaluator:
             deadline_ms=self.config.planner_deadline_ms,
             stop=self.health.stop,
             planner_state=self._planner_state(),
+            verdict=self.advisor.verdict if self.advisor else None,
         )
-        return played
 
     def finish(
         self, folder: Path | None, step: int, updates: int
@@ -225,7 +226,7 @@ class Evaluator:
             values["final/data_reward"] = self.data_returns.mean()
         elif self.trained:
             scale = self.scores.scale
-            explored = self._play_trained(episodes)
+            explored, _ = self._play_as_it_is(episodes)
             values["final/trained_planner_reward"] = explored.reward.mean(-1)
             values["final/trained_planner_success_rate"] = explored.success.mean(-1)
         else:
@@ -239,6 +240,12 @@ class Evaluator:
             values["final/planner_reward"] = scale.ceiling
             values["final/planner_success_rate"] = planned.success.mean()
             values["final/planner_episodes"] = scored
+            if self.advisor:
+                advised, use = self._play_as_it_is(episodes[:scored])
+                values["final/advised_planner_reward"] = advised.reward.mean(-1)
+                values["final/advised_planner_success_rate"] = advised.success.mean(-1)
+                each = 1000 * use.seconds / np.maximum(use.calls, 1)
+                values["final/advised_planner_ms"] = each
         if isinstance(self.world, Navigable):
             constant = plugins.make("planner", "constant")
             fixed = play_planner(

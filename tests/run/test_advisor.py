@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+from curriculum import train as command
 from curriculum.envs._base.spec import spec_of
 from curriculum.envs.cartpole import CartPole
 from curriculum.envs.pendulum import Pendulum
@@ -325,6 +326,23 @@ def test_the_milliseconds_of_a_call_are_split():
     np.testing.assert_allclose(np.sum(parts, axis=0), times["planner/ms_per_call"])
     trust = [r.values["planner/trust"] for r in records if r.kind == "collect"][-1]
     assert ((trust >= 0) & (trust <= 1)).all()
+
+
+def test_the_end_of_a_run_tells_what_the_planner_returns_with_advice(
+    tmp_path: Path, capsys: pytest.CaptureFixture
+):
+    words = "--env cartpole --env.max-steps 30 --planner shooting --planner.trust 1"
+    words += " --planner.horizon 4 --learner.hidden 8 --learner.batch-size 8 --steps 40"
+    words += " --start random --start.size 32 --eval-every 40 --eval-episodes 2"
+    command.main([*words.split(), "--runs-dir", str(tmp_path), "--name", "advised"])
+    assert "shooting, advised by last" in capsys.readouterr().out
+    [last] = [
+        record.values
+        for record in train(tiny())
+        if "final/advised_planner_reward" in record.values
+    ]
+    assert last["final/advised_planner_reward"].shape == (2,)
+    assert (last["final/advised_planner_ms"] > 0).all()
 
 
 def test_a_run_without_trust_has_no_advisor():
