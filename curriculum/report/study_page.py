@@ -98,21 +98,20 @@ def _extremes(result: Result) -> str:
 
 
 def figure(results: Sequence[Result]) -> Figure:
-    """Draw the final return of every arm and seed, a panel for each comparison."""
-    titles = [f"return, {result.title}" for result in results]
-    drawn, grid = style.panels("Final return of every arm", titles, "", share_x=False)
-    for axes, result in zip(grid, results, strict=False):
+    """Draw the final return of every arm and seed, a plot for each comparison."""
+    titles = [f"final return, {result.title}" for result in results]
+    drawn, plots = style.stacked("Final return of every arm", titles, "")
+    for axes, result in zip(plots, results, strict=True):
         arms = [*result.values]
         for place, arm in enumerate(arms):
             values = result.values[arm][RETURN]
             color, _ = style.look(place)
-            axes.plot(np.full(len(values), place), values, "o", color=color, alpha=0.35)
+            axes.plot(values, np.full(len(values), place), "o", color=color, alpha=0.35)
             low, high = interval(values)
-            axes.plot([place, place], [low, high], color=color, linewidth=3)
-            axes.plot([place], [values.mean()], "D", color=color, markersize=7)
-        axes.set_xticks(range(len(arms)), [_short(arm, arms) for arm in arms])
-        axes.set_xlim(-0.6, len(arms) - 0.4)
-        axes.tick_params(axis="x", labelrotation=20)
+            axes.plot([low, high], [place, place], color=color, linewidth=3)
+            axes.plot([values.mean()], [place], "D", color=color, markersize=7)
+        axes.set_yticks(range(len(arms)), [_short(arm, arms) for arm in arms])
+        axes.set_ylim(len(arms) - 0.5, -0.5)
     return style.legend(drawn, "dots: seeds; diamonds: means with 95 % intervals")
 
 
