@@ -45,7 +45,11 @@ def markdown(
 
 def _section(result: Result) -> list[str]:
     first = next(iter(result.values.values()))
-    measures = [name for name in first if not name.endswith(NOT_MEASURED)]
+    measures = [
+        name
+        for name in first
+        if not name.endswith(NOT_MEASURED) and _is_known(name, result)
+    ]
     heads = ["arm", *measures]
     lines = [
         f"## {result.title}",
@@ -62,6 +66,11 @@ def _section(result: Result) -> list[str]:
         lines.append(f"- {verdict}")
     lines += [f"\nAll figures: [{result.link}]({result.link})", ""]
     return lines
+
+
+def _is_known(name: str, result: Result) -> bool:
+    """Whether any seed of any arm has this measure: without steps none succeeds."""
+    return any(np.isfinite(own[name]).any() for own in result.values.values())
 
 
 def _row(cells: Sequence[str]) -> str:

@@ -146,6 +146,9 @@ def test_the_page_of_a_study_names_the_best_and_the_worst_arm():
     assert "Highest return: high, 5.00; lowest: low, 2.00" in page
     assert "difference +3.00 [+0.52, +5.48]" in page
     assert "- high wins" in page
+    del values["high"]
+    page = study_page.markdown("study", "Which?", "command", [result], "study.png")
+    assert "| arm | final return |\n" in page, "nobody ever succeeded"
 
 
 def test_the_page_of_a_study_tells_who_won(own: Path, tmp_path: Path):
