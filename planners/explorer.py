@@ -150,7 +150,6 @@ class Explorer(Planner):
             self.updates = Updates(self.own, self.computing)
             if self.mode:
                 self.updates.keep(self.mode)
-            self.mode = self.updates.mode
         return self.updates
 
     def state(self) -> State:
@@ -159,7 +158,7 @@ class Explorer(Planner):
             "bonus": self.novelty.state(),
             "generators": self.generators.state(),
             "learnt": self.learnt.copy(),
-            "mode": self.mode,
+            "mode": self.updates.mode if self.updates else self.mode,
         }
 
     def load(self, state: State) -> None:

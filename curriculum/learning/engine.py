@@ -15,6 +15,7 @@ from torch import Tensor
 from curriculum.learning import native
 from curriculum.learning.learner import Learner
 from curriculum.learning.modules import ModuleNetwork
+from curriculum.learning.networks import Stacked
 from curriculum.learning.noise import Draw
 from curriculum.types import Batch, Computing
 
@@ -86,14 +87,20 @@ class Updates:
 
     def _use(self, engine: Engine) -> None:
         computing = self.computing
-        self.mode, self.explanation = choose(
+        self.chosen, self.explanation = choose(
             engine,
             computing.device,
             computing.precision,
             computing.updates,
             self.learner.head.pixels,
         )
-        self.update = updater(self.learner, self.mode)
+        self.update = updater(self.learner, self.chosen)
+
+    @property
+    def mode(self) -> Mode:
+        """How updates run now."""
+        is_broken = isinstance(self.update, Native) and self.update.problem
+        return "eager" if is_broken else self.chosen
 
     def __call__(self, batch: Batch, has_data: np.ndarray | None = None) -> None:
         """Take one gradient step, as `Learner.update` does."""
@@ -104,6 +111,8 @@ class Updates:
         differently."""
         if self.computing.engine == "auto" and mode != self.mode:
             self._use(OF_MODE[mode])
+        if isinstance(self.update, Native):
+            self.update.is_resumed = True
 
 
 def is_emulated(precision: str, device: str) -> bool:
@@ -188,6 +197,7 @@ class Native:
         self.draws: dict[tuple, list[Draw]] = {}
         self.runs: dict[tuple, int] = {}
         self.problem = ""  # why updates are eager
+        self.is_resumed = False  # whether earlier updates were native, too
 
     def __call__(self, batch: Batch, has_data: np.ndarray | None = None) -> None:
         if not self.problem:
@@ -200,8 +210,14 @@ class Native:
                 self._run(kind, batch)
                 self.runs[kind] = runs + 1
                 return
-            warnings.warn(f"updates run eager: {self.problem}", stacklevel=2)
+            self._warn()
         self.learner.update(batch, has_data)
+
+    def _warn(self) -> None:
+        text = f"updates run eager: {self.problem}"
+        if self.is_resumed:
+            text += "; the run no longer repeats bit for bit from its checkpoint"
+        warnings.warn(text, stacklevel=3)
 
     def _prepare(self, has_data: np.ndarray | None) -> None:
         """Put the numbers that belong to this update where programs read them."""
@@ -255,6 +271,10 @@ class Native:
             changed = operations != self.programs[kind].operations
             return "this learner changes from update to update" if changed else ""
         native.record(step, inputs)  # in which networks allocate what they keep
+        for network in self.learner.nets.values():
+            if isinstance(network, Stacked):
+                # else the same gradient again, in which rounding is all that changes
+                network.gradient_memory.clear()
         recording = native.Recording(step, inputs, len(self.learner.seeds))
         program = native.Program(recording)
         program(*inputs)

@@ -170,6 +170,11 @@ class GradientMemory:
             self.kept = self._allocate()
         return self.kept
 
+    def clear(self) -> None:
+        """Zero the memory that is written in every update."""
+        if self.kept is not None:
+            self.kept.vector.zero_()
+
     def _allocate(self) -> Gradient:
         # the padding behind the blocks stays zero
         vector = torch.zeros_like(self.leaf, requires_grad=False)

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from curriculum.learning import native
-from curriculum.learning.engine import Native
+from curriculum.learning.engine import Native, Updates
 from curriculum.learning.learner import Learner
 from curriculum.setting import plugins
-from curriculum.types import Batch, Spec
+from curriculum.types import Batch, Computing, Spec
 
 torch.set_num_threads(1)
 pytestmark = pytest.mark.skipif(
@@ -285,6 +285,36 @@ def test_code_that_disagrees_with_torch_is_not_used(
     eager.update(first)
     eager.update(second)
     assert_equal_weights(learner, eager, 0)
+
+
+def test_a_gradient_whose_parts_cancel_is_no_disagreement():
+    """As of values in the hundreds: rounding is of the size of the parts."""
+    learner = make("dqn", False, huber=False)
+    batch = batches(False, 1)[0]
+    half = batch.reward.shape[1] // 2
+    columns = {
+        name: torch.cat([column[:, :half]] * 2, 1)
+        for name, column in batch._asdict().items()
+        if column is not None
+    }
+    reward = torch.full((batch.reward.shape[0], half), 100.0)
+    columns["reward"] = torch.cat([reward, -reward], 1)
+    columns["discount"] = torch.zeros_like(columns["discount"])
+    update = Native(learner)
+    update(batch._replace(**columns))
+    assert not update.problem
+
+
+def test_updates_that_become_eager_say_so_to_a_checkpoint():
+    learner = make("dqn", False)
+    use_growing_loss(learner)
+    updates = Updates(learner, Computing(engine="auto", updates=10_000))
+    data = batches(False, 3)
+    updates(data[0])
+    assert updates.mode == "native"
+    with pytest.warns(UserWarning, match="changes from update to update"):
+        updates(data[1])
+    assert updates.mode == "eager"
 
 
 def test_a_learner_that_changes_with_time_is_noticed_at_once():
