@@ -12,6 +12,7 @@ from curriculum.comparison.report import VERDICTS
 from curriculum.files import write_text
 from curriculum.report import figures, study_page
 from curriculum.report.study_page import Result
+from curriculum.setting.flags import Flag
 from curriculum.setting.studies import Study
 
 SEEDS = "seeds.csv"
@@ -22,7 +23,8 @@ def write(study: Study, command: Sequence[str], folders: Sequence[Path]) -> Path
     """Write the page and the figure of a study beside the folders of its comparisons,
     and return the page."""
     parent = folders[0].parents[1]
-    results = [_result(folder, parent) for folder in folders]
+    pairs = zip(folders, study.differences, strict=True)
+    results = [_result(folder, parent, different) for folder, different in pairs]
     picture = parent / f"{study.name}.png"
     figures.save(study_page.figure(results), picture)
     page = parent / f"{study.name}.md"
@@ -32,8 +34,8 @@ def write(study: Study, command: Sequence[str], folders: Sequence[Path]) -> Path
     return page
 
 
-def _result(folder: Path, parent: Path) -> Result:
-    """Read a finished comparison."""
+def _result(folder: Path, parent: Path, different: Sequence[Flag]) -> Result:
+    """Read a finished comparison, which differs from the others in these flags."""
     values: dict[str, dict[str, list[float]]] = {}
     for line in _lines(folder / SEEDS):
         own = values.setdefault(line["arm"], {})
@@ -50,7 +52,11 @@ def _result(folder: Path, parent: Path) -> Result:
         for arm, own in values.items()
     }
     table = (folder / TABLE).relative_to(parent)
-    return Result(folder.parent.name, str(table), arrays, won)
+    # the name of the world, and what it does not tell
+    others = [flag for flag in different if flag.name.partition(".")[0] != "env"]
+    words = [f"{flag.name} {' '.join(flag.values)}" for flag in others]
+    title = ", ".join([folder.parent.name, *words])
+    return Result(title, str(table), arrays, won)
 
 
 def _lines(path: Path) -> list[dict[str, str]]:

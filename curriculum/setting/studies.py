@@ -33,6 +33,8 @@ class Study(NamedTuple):
     name: str  # of its folder in the folder of runs
     question: str
     command_lines: list[list[str]]
+    # flags of each comparison in which it differs from the others
+    differences: list[list[Flag]]
 
 
 def names() -> list[str]:
@@ -115,9 +117,12 @@ def _read(path: Path, word: str, own: Sequence[Flag]) -> Study:
         kept += _arms(listed.get("arm", []), replaced)
     name = path.stem
     require_folder_name("--study", name)
-    lines = _split([*kept, *own], listed.get("by", []), word)
-    labelled = [["--study", name, *line] for line in lines]
-    return Study(name, question_of(path), labelled)
+    shared, differences = _split([*kept, *own], listed.get("by", []), word)
+    lines = [
+        ["--study", name, *_words(different), *_words(shared)]
+        for different in differences
+    ]
+    return Study(name, question_of(path), lines, differences)
 
 
 def _arms(texts: Sequence[str], replaced: set[str]) -> list[Flag]:
@@ -132,8 +137,11 @@ def _arms(texts: Sequence[str], replaced: set[str]) -> list[Flag]:
     return [Flag("arm", [arm]) for arm in found.values()]
 
 
-def _split(given: Sequence[Flag], by: Sequence[str], word: str) -> list[list[str]]:
-    """One command line for each combination of the values of the flags `by`."""
+def _split(
+    given: Sequence[Flag], by: Sequence[str], word: str
+) -> tuple[list[Flag], list[list[Flag]]]:
+    """The flags that all comparisons share, and those of each combination of the values
+    of the flags `by`."""
     latest = {flag.name: flag for flag in given if flag.name != "arm"}
     written = [flag for flag in given if flag.name == "arm"]
     for name in by:
@@ -141,14 +149,9 @@ def _split(given: Sequence[Flag], by: Sequence[str], word: str) -> list[list[str
             raise ValueError(
                 f"--study {word}: by names {name}, which the study does not set"
             )
-    chosen = [latest.pop(name) for name in by]
-    lines = []
-    for values in itertools.product(*(flag.values for flag in chosen)):
-        own = [
-            Flag(flag.name, [value]) for flag, value in zip(chosen, values, strict=True)
-        ]
-        lines.append(_words([*own, *latest.values(), *written]))
-    return lines
+    chosen = [[Flag(name, [value]) for value in latest.pop(name).values] for name in by]
+    combinations = [list(each) for each in itertools.product(*chosen)]
+    return [*latest.values(), *written], combinations
 
 
 def _words(settings: Sequence[Flag]) -> list[str]:

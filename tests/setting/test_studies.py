@@ -12,9 +12,11 @@ from curriculum.report import study_page, tables
 from curriculum.report.study_page import Result
 from curriculum.report.verdicts import Verdict
 from curriculum.setting import arms, flags, studies
+from curriculum.setting.flags import Flag
 
 NEVER = np.full(3, np.nan)
 SOON = np.array([10, 20, np.nan])
+STEPS = Flag("steps", ["7"])
 SMALL = """# Is a start of the planner's worth it?
 by: env.start
 env.start: [random, fixed]
@@ -165,7 +167,9 @@ def test_the_page_of_a_study_tells_who_won(own: Path, tmp_path: Path):
         "arm,seed,final return\nold,0,1\nold,1,2\nnew,0,4\nnew,1,5\n"
     )
     (study,) = studies.find(["--study", str(own)])
+    study = study._replace(differences=[[Flag("env.maze", ["easy"]), STEPS]])
     page = write_study(study, ["command"], [folder]).read_text()
+    assert "\n## pointmass-easy, steps 7\n" in page
     assert "- final return, against old: new is higher\n" in page
     assert "no difference found" not in page
 
