@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from curriculum import train
 from curriculum.activity import phase
+from curriculum.files import local_path
 from curriculum.setting import flags, plugins
 from curriculum.setting.command_line import Command, Words, join, value_of
 from curriculum.setting.config import Config, settings_of
 from curriculum.setting.description import Field
+from curriculum.storage import data_at
 
 if TYPE_CHECKING:
     from curriculum.data.dataset import DataSet
@@ -118,13 +120,15 @@ def prepare_make(words: Words) -> Callable[[], None]:
     from curriculum.run.making import Making, make_data
 
     own = words.own
-    out = Path(words.positional[0])
+    out = local_path(words.positional[0], "the data set")
     if out.exists() and _wrote(words.text, out):
         data = DataSet(out)
         return lambda: print(f"{data.folder} is finished: nothing to do")
     run, seeds = own.pop("from_run"), own.pop("from_seeds")
     if run:
-        return _prepare_harvest(words, Path(run), seeds)
+        from curriculum.run.mirror import readable
+
+        return _prepare_harvest(words, readable(run), seeds)
     if seeds:
         raise ValueError("--from-seeds goes with --from-run RUN")
     if not own["episodes"] and not own["transitions"]:
@@ -155,7 +159,7 @@ def _prepare_harvest(
             "it; leave one of them out"
         )
     chosen = harvest.Harvest(
-        out=Path(words.positional[0]),
+        out=local_path(words.positional[0], "the data set"),
         run=OpenedRun(run),
         seeds=seeds,
         command=words.text,
@@ -230,7 +234,8 @@ def prepare_convert(words: Words) -> Callable[[], None]:
     """Check what is to be converted."""
     from curriculum.run.converting import FOLDER, Converting, convert, format_of
 
-    source, out = map(Path, words.positional)
+    source = data_at(words.positional[0])
+    out = local_path(words.positional[1], "the data set")
     if out.exists():
         raise ValueError(f"{out} exists; give another name or remove it")
     formats = []
@@ -300,9 +305,9 @@ def prepare_mix(words: Words) -> Callable[[], None]:
 
     if len(words.positional) < 2:
         raise ValueError(f"usage: {PROG} mix {COMMANDS['mix'].usage}")
-    out = Path(words.positional[0])
+    out = local_path(words.positional[0], "the data set")
     pairs = [_share_of(word) for word in words.positional[1:]]
-    data = [DataSet(Path(name)) for name, _ in pairs]
+    data = [DataSet(data_at(name)) for name, _ in pairs]
     has_shares = [
         name != word
         for (name, _), word in zip(pairs, words.positional[1:], strict=True)
@@ -346,8 +351,9 @@ def prepare_split(words: Words) -> Callable[[], None]:
     from curriculum.data.writer import require_free
     from curriculum.run.drafts import writing
 
-    *outs, source = map(Path, words.positional)
-    data = DataSet(source)
+    *names, source = words.positional
+    outs = [local_path(name, "the data set") for name in names]
+    data = DataSet(data_at(source))
     if outs[0] == outs[1]:
         raise ValueError(f"{outs[0]} cannot be both results; give two folders")
     halves = split(data, words.own["share"], words.own["seed"])
@@ -366,7 +372,7 @@ def prepare_split(words: Words) -> Callable[[], None]:
                         command=words.text,
                         version=package_version(),
                         columns={},
-                        made={"of": [source.name], "share": words.own["share"]},
+                        made={"of": [data.folder.name], "share": words.own["share"]},
                     )
                     with writing(out, manifest) as writer:
                         for episode in data.episodes(half.tolist()):
@@ -406,7 +412,7 @@ def prepare_describe(words: Words) -> Callable[[], None]:
     from curriculum.data.dataset import DataSet
     from curriculum.data.describe import metadata
 
-    data = DataSet(Path(words.positional[0]))
+    data = DataSet(data_at(words.positional[0]))
     figures = words.own["figures"]
     if figures and Path(figures).is_file():
         raise ValueError(f"--figures {figures} is a file; give a folder")
@@ -427,7 +433,7 @@ def prepare_check(words: Words) -> Callable[[], None]:
     from curriculum.data import doctor
     from curriculum.data.dataset import DataSet
 
-    data = DataSet(Path(words.positional[0]))
+    data = DataSet(data_at(words.positional[0]))
 
     def check() -> None:
         data.verify()

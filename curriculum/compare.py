@@ -342,8 +342,9 @@ def compare_finished(argv: list[str]) -> Path:
 
     Returns the folder of the report."""
     from curriculum.comparison import plan, report
+    from curriculum.files import is_url, local_path
     from curriculum.report.curves import read_curve
-    from curriculum.run import folders
+    from curriculum.run import folders, mirror
     from curriculum.run.contents import by_name
 
     wanted, words = options.read(argv)
@@ -353,7 +354,8 @@ def compare_finished(argv: list[str]) -> Path:
     if others:
         raise ValueError(f"--only-plot trains nothing; leave out {' '.join(others)}")
     beside = [run for flag in scanned if flag.name == "with" for run in flag.values]
-    runs = [Path(run) for run in (*wanted.only_plot, *beside)]
+    named = [*wanted.only_plot, *beside]
+    runs = [mirror.readable(run) for run in named]
     curves = {name: read_curve(run) for name, run in by_name(runs).items()}
     if len(curves) < 2:
         raise ValueError("give at least two runs by --only-plot or --with")
@@ -363,9 +365,10 @@ def compare_finished(argv: list[str]) -> Path:
     world = runs[0].resolve().parent
     if (world / plan.DESCRIPTION).is_file():  # an arm of a comparison
         world = world.parent
-    [parent] = given.get("runs-dir") or [str(world.parent)]
+    beside_first = "runs" if is_url(named[0]) else str(world.parent)
+    [parent] = given.get("runs-dir") or [beside_first]
     [name] = given.get("name") or ["compare"]
-    place = Path(parent) / wanted.study / world.name
+    place = local_path(parent, "--runs-dir") / wanted.study / world.name
     described = {"command": shlex.join([*PROG.split(), *argv])}
     lock = folders.create(place, name, described, file=plan.DESCRIPTION)
     with lock:

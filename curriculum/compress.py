@@ -112,6 +112,7 @@ def prepare(words: Words) -> Callable[[], None]:
     """Check what is to be compressed."""
     from curriculum.report.compression_choice import Limits
     from curriculum.run.compressing import Task
+    from curriculum.run.mirror import readable
     from curriculum.run.trained import (
         chosen,
         episodes_of,
@@ -120,7 +121,7 @@ def prepare(words: Words) -> Callable[[], None]:
         require_run,
     )
 
-    [path] = map(Path, words.positional)
+    [path] = map(readable, words.positional)
     trained = open_trained(path)
     own, asked = _settings(words, trained)
     if not is_playable(trained):

@@ -77,7 +77,9 @@ def prepare(words: Words) -> Callable[[], None]:
     from curriculum.data import states
     from curriculum.data.dataset import DataSet
     from curriculum.run.diagnosis import require_fit
+    from curriculum.run.mirror import readable
     from curriculum.run.opened import OpenedRun, open_all
+    from curriculum.storage import data_at
 
     own = words.own
     if not words.positional or not own["data"]:
@@ -92,10 +94,10 @@ def prepare(words: Words) -> Callable[[], None]:
             raise ValueError(
                 f"--{name} must be between {least:,} and {most:,}, got {own[name]:,}"
             )
-    data = DataSet(Path(own["data"]))
+    data = DataSet(data_at(own["data"]))
     if data.transitions < 2:
         raise ValueError(f"{data.folder} has one transition; give a larger data set")
-    runs = open_all([Path(word) for word in words.positional], OpenedRun)
+    runs = open_all([readable(word) for word in words.positional], OpenedRun)
     for run in runs.values():
         require_fit(run, data)
     _require_same_spaces(runs)

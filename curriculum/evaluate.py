@@ -104,6 +104,7 @@ class Contest(NamedTuple):
 
 def prepare(words: Words) -> Callable[[], None]:
     """Check who is to play what."""
+    from curriculum.run.mirror import readable
     from curriculum.run.opened import open_all
     from curriculum.run.trained import episodes_of, is_trained, open_trained
 
@@ -117,7 +118,7 @@ def prepare(words: Words) -> Callable[[], None]:
     against = list(dict.fromkeys(own["against"]))
     planners = plugins.names("planner")
     others = [word for word in against if word not in planners and is_trained(word)]
-    paths = [Path(word) for word in (*words.positional, *others)]
+    paths = [readable(word) for word in (*words.positional, *others)]
     runs = open_all(paths, open_trained)
     _require_same_world(runs)
     first = next(iter(runs.values()))

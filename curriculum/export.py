@@ -10,7 +10,6 @@ ones where its world cannot be played, and kept only if it agrees with the origi
 
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Literal
 
 from curriculum import train
@@ -38,10 +37,13 @@ def main(argv: list[str] | None = None) -> None:
 
 def prepare(words: Words) -> Callable[[], None]:
     """Check what is to be exported, and where to."""
+    from curriculum.files import local_path
     from curriculum.run.exporting import FORMATS, export
+    from curriculum.run.mirror import readable
     from curriculum.run.trained import chosen, open_trained
 
-    path, out = map(Path, words.positional)
+    path = readable(words.positional[0])
+    out = local_path(words.positional[1], "the exported policy")
     if out.suffix not in FORMATS:
         raise ValueError(f"{out} must end in {', '.join(FORMATS)}")
     if out.is_dir() or not out.parent.is_dir():

@@ -1,10 +1,13 @@
 """Files are written beside and renamed: a reader finds the old one or the new one."""
 
 import os
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 
 
 @contextmanager
@@ -56,6 +59,21 @@ def cache_folder() -> Path:
     return Path(parent) / "planning-curriculum"
 
 
+def is_url(name: str) -> bool:
+    """Whether this is no path of this machine."""
+    return bool(URL.match(name))
+
+
+def local_path(name: str, what: str) -> Path:
+    """The path of what is to be written; ValueError for a URL."""
+    if is_url(name):
+        raise ValueError(
+            f"{what} {name}: only runs are written to URLs (--runs-dir); give a path "
+            "of this machine"
+        )
+    return Path(name)
+
+
 def folder_for(given: str, result: str, what: str) -> Path | None:
     """The folder that --out gives for a `what` such as an evaluation, whose file
     `result` is; None if it is empty.
@@ -63,7 +81,7 @@ def folder_for(given: str, result: str, what: str) -> Path | None:
     ValueError where something else is in its place."""
     if not given:
         return None
-    out = Path(given)
+    out = local_path(given, "--out")
     is_free = not out.exists() or (out.is_dir() and not any(out.iterdir()))
     if not is_free and not (out / result).is_file():
         raise ValueError(

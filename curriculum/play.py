@@ -83,6 +83,7 @@ class Scene(NamedTuple):
 
 def prepare(words: Words) -> Callable[[], None]:
     """Check what is to be played."""
+    from curriculum.run.mirror import readable
     from curriculum.run.playing import screens
     from curriculum.run.trained import chosen, open_trained
 
@@ -99,7 +100,7 @@ def prepare(words: Words) -> Callable[[], None]:
         from curriculum.data.writer import require_free
 
         require_free(out)
-    run = open_trained(Path(words.positional[0]))
+    run = open_trained(readable(words.positional[0]))
     _require_playable(run, own["keys"])
     seed = run.seeds[0] if own["seed"] is None else own["seed"]
     learner = run.policy(seed, chosen(run, own["policy"], "last"))

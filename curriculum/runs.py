@@ -22,7 +22,7 @@ from curriculum import train
 from curriculum.files import write_text
 from curriculum.report import columns
 from curriculum.report.columns import Column
-from curriculum.run import catalogue, query
+from curriculum.run import catalogue, mirror, query
 from curriculum.run.catalogue import Entry
 from curriculum.run.query import Value
 from curriculum.setting.command_line import Command, Words
@@ -71,8 +71,8 @@ def prepare(words: Words) -> Callable[[], None]:
     if own["limit"] < 0:
         raise ValueError(f"--limit must be at least 0, got {own['limit']}")
     file = _csv_file(own["csv"])
-    folders = [Path(word) for word in words.positional] or [Path(own["runs_dir"])]
-    found = catalogue.read_all(folders)
+    places = words.positional or [own["runs_dir"]]
+    found = catalogue.read_all([mirror.listed(place) for place in places])
     known = query.names(found)
     wanted = query.conditions(own["where"], known)
     if own["env"]:

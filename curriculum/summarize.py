@@ -31,7 +31,7 @@ def prepare(words: Words) -> Callable[[], None]:
     """Check that there are finished runs."""
     if not words.positional:
         raise ValueError(f"usage: {PROG} {COMMAND.usage}")
-    works = [_work(Path(word)) for word in words.positional]
+    works = [_work_at(word) for word in words.positional]
 
     def write_all() -> None:
         for work in works:
@@ -40,24 +40,48 @@ def prepare(words: Words) -> Callable[[], None]:
     return write_all
 
 
+def _work_at(word: str) -> Callable[[], str]:
+    """What writes the page of a folder, also at a URL, and says where."""
+    from curriculum.files import is_url
+    from curriculum.run import mirror
+    from curriculum.storage import Remote
+
+    if not is_url(word):
+        work = _work(Path(word))
+        return lambda: str(work())
+    folder = mirror.opened(Remote(word))
+    lock = mirror.lock(folder)
+    try:
+        work = _work(folder)
+    except BaseException:
+        lock.release()
+        raise
+
+    def write() -> str:
+        with lock:
+            return f"{word.rstrip('/')}/{work().name}"
+
+    return write
+
+
 def _work(folder: Path) -> Callable[[], Path]:
     """What writes the page of a folder."""
     from curriculum.data.manifest import package_version
     from curriculum.report import run_page
-    from curriculum.run import folders
+    from curriculum.run import folders, mirror
 
     path = folder / folders.SETTINGS
     if (folder / COMPARISON).is_file():
         raise ValueError(
             f"{folder} is a comparison; its report is written again by: "
-            f"python -m curriculum.compare --resume {folder}"
+            f"python -m curriculum.compare --resume {mirror.shown(folder)}"
         )
     if not path.is_file():
         raise ValueError(f"{folder} is not a run: it has no {folders.SETTINGS}")
     if not folders.is_finished(folder):
         raise ValueError(
             f"{folder} is not finished; continue it with: "
-            f"python -m curriculum.train --resume {folder}"
+            f"python -m curriculum.train --resume {mirror.shown(folder)}"
         )
     config = flags.read(["--config", str(path)], PROG).config
     needs = config.plugged()["planner"].needs

@@ -84,9 +84,11 @@ def help_text() -> str:
 
 
 def _stopped(stop: train.Stop, folder: Path | None) -> str:
+    from curriculum.run.mirror import shown
+
     if folder is None or not folder.is_dir():
         return "stopped before anything was written"
-    return f"stopped; the same command goes on with {folder}"
+    return f"stopped; the same command goes on with {shown(folder)}"
 
 
 def prepare(argv: list[str]) -> "Search":

@@ -151,13 +151,15 @@ class Stop:
 
     def message(self, prog: str, folder: Path | None) -> str:
         """Say what stopped the command and how it goes on in a folder."""
+        from curriculum.run.mirror import shown
+
         how = "at once by" if self.at_once else "by"
         stopped = f"stopped {how} {signal.Signals(self.signal).name}"
         if folder is None or not folder.is_dir():
             return f"{stopped} before anything was written"
         saved = list(folder.glob("**/checkpoints/step-*"))
         where = "with a checkpoint" if saved else "before the first checkpoint"
-        words = f"{prog} --resume {shlex.quote(str(folder))}"
+        words = f"{prog} --resume {shlex.quote(shown(folder))}"
         return f"{stopped} {where}; continue with: {words}"
 
 

@@ -10,6 +10,7 @@ import gymnasium as gym
 import numpy as np
 
 from curriculum.data.manifest import Manifest
+from curriculum.storage import data_at
 from curriculum.types import Rows, World
 
 
@@ -70,4 +71,4 @@ class Recorded(World):
             raise ValueError(
                 "--env recorded needs the folder of a data set: --env.path DATA"
             )
-        return Manifest.read(Path(self.path))
+        return Manifest.read(data_at(self.path))

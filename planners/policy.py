@@ -10,6 +10,7 @@ import numpy as np
 from curriculum.envs._base.door import name_of
 from curriculum.envs._base.spec import spec_of
 from curriculum.planners._generators import SeedGenerators
+from curriculum.run.mirror import readable
 from curriculum.run.opened import OpenedRun
 from curriculum.run.opened_file import FilePolicy, described_actions, require_fit
 from curriculum.shipping import artefact, standalone
@@ -63,7 +64,7 @@ class Policy(Planner):
                 "policy needs a run's folder or a policy file: --planner.path; "
                 f"or the name of one that comes with this package: {_included()}"
             )
-        given = Path(self.path)
+        given = readable(self.path)
         if (given / RUN).is_file():
             return self._of_run(given, spec, world)
         for path in (given, given / EXPERT, INCLUDED / f"{given}.safetensors"):

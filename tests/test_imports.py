@@ -22,14 +22,15 @@ ROOMS = {  # a room -> the rooms that its files may import, besides its own
     "compiled": ("activity", "files"),
     "nested": ("types",),
     "files": (),
+    "storage": ("files",),
     "crc": (),
     "modules": (),
-    "setting": ("types", "trust", "modules", "data"),
+    "setting": ("types", "trust", "modules", "data", "files", "storage"),
     "envs": ("types", "modules", "compiled"),
     "planners": ("envs", "types", "activity", "compiled", "trust"),
     "decays": ("types",),
     "gates": ("types",),
-    "starts": ("types", "data"),
+    "starts": ("types", "data", "storage"),
     "presets": (),
     "formats": ("types", "files", "activity", "crc"),
     "data": ("types", "files"),
@@ -44,6 +45,7 @@ ROOMS = {  # a room -> the rooms that its files may import, besides its own
     "run": (
         *("setting", "envs", "replay", "learning", "shipping", "report", "data"),
         *("activity", "answers", "calls", "trust", "nested", "types", "files"),
+        "storage",
     ),
     "contract": (
         *("run", "setting", "envs", "replay", "learning", "shipping"),
@@ -52,7 +54,7 @@ ROOMS = {  # a room -> the rooms that its files may import, besides its own
     "search": ("contract", "run", "setting", "report", "files"),
     "comparison": (
         *("contract", "run", "setting", "report"),
-        *("activity", "trust", "files"),
+        *("activity", "trust", "files", "storage"),
     ),
 }
 EXTRA = {  # a file -> rooms that it alone of its room may import
@@ -61,7 +63,7 @@ EXTRA = {  # a file -> rooms that it alone of its room may import
     "planners/policy.py": ("run", "shipping"),  # it acts as a run does
     "planners/__init__.py": ("_renamed",),
     "envs/__init__.py": ("_renamed",),
-    "envs/recorded.py": ("data",),  # the world that a manifest describes
+    "envs/recorded.py": ("data", "storage"),  # the world that a manifest describes
 }
 GROUND = ("curriculum/_commands.py", "curriculum/_renamed.py")  # import nothing of ours
 MOST_FLOORS = 6
@@ -95,6 +97,7 @@ ONLY = {  # a library -> the places that may import it
     "optuna": ("curriculum/search/samplers.py",),
     "ray": ("curriculum/comparison/cluster.py",),
     "tyro": ("curriculum/setting/help_text.py",),
+    "fsspec": ("curriculum/storage.py",),
     "onnx": ("curriculum/shipping/onnx_model.py",),
     "onnxruntime": ("curriculum/shipping/onnx_model.py",),
 }

@@ -27,6 +27,7 @@ from curriculum.comparison.execution import Executor
 from curriculum.comparison.machines import Machines
 from curriculum.comparison.transfer import Changes, Outbox
 from curriculum.comparison.workers import Ending, Process, Report, Task
+from curriculum.run.mirror import state_of
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 AHEAD = 4  # tasks that wait in Ray beyond those that its nodes have room for
@@ -267,7 +268,7 @@ class _Seat:
         folder = Path(parent) / Path(self.order.folder).name
         folder.mkdir()
         transfer.write(folder, everything)
-        self.outbox = Outbox(folder, transfer.state_of(folder))
+        self.outbox = Outbox(folder, state_of(folder))
         self._begin(folder)
 
     def look(self) -> _Seen:

@@ -14,9 +14,11 @@ import yaml
 from curriculum.comparison import options
 from curriculum.comparison.options import Options
 from curriculum.contract import check_foreign
+from curriculum.files import is_url
 from curriculum.report import measures
 from curriculum.report.curves import Curve, joined, read_curve
 from curriculum.report.measures import Terms
+from curriculum.run import mirror
 from curriculum.run.contents import by_name
 from curriculum.run.folders import create
 from curriculum.run.lock import Lock
@@ -25,6 +27,7 @@ from curriculum.setting.config import Config, flat
 from curriculum.setting.listening import require_listeners
 from curriculum.setting.names import require_folder_name
 from curriculum.setting.places import parent_of
+from curriculum.storage import folder_at
 from curriculum.trust import require_trust
 
 PROG = "python -m curriculum.compare"
@@ -78,22 +81,23 @@ def find(argv: list[str]) -> Comparison:
                 f"--resume {wanted.folder} continues with the arms it has; "
                 f"leave out {' '.join(words)}"
             )
-        return _resumed(Path(wanted.folder), wanted, argv)
+        return _resumed(wanted, argv)
     configs, finished = read_arms(words)
     first = next(iter(configs.values()))
     parent = parent_of(first, wanted.study)
     name = first.name or "compare"
     settings = {arm: flat(config) for arm, config in configs.items()}
-    folder = _begun(parent, name, settings)
-    if folder:
-        _announce(folder)
-        described = _read_description(folder / DESCRIPTION)
-        is_split = _is_split(described, folder, wanted)
+    seen = mirror.looked_into(parent, (DESCRIPTION, TABLE))
+    begun = _begun(seen, name, settings)
+    if begun:
+        lock = mirror.lock(mirror.writable(parent, begun.name))
+        _announce(lock.folder)
+        described = _read_description(begun / DESCRIPTION)
+        is_split = _is_split(described, lock.folder, wanted)
         folders = described["arms"]
-        lock = Lock(folder)
         return Comparison(configs, folders, finished, lock, wanted, argv, is_split)
     if wanted.resume:
-        _require_no_other(parent, name)
+        _require_no_other(seen, name)
         print(
             f"{PROG}: no unfinished comparison named {name} in {parent}; starting one",
             file=sys.stderr,
@@ -194,19 +198,19 @@ def _read_description(path: Path) -> dict[str, Any]:
     return content if isinstance(content, dict) else {}
 
 
-def _resumed(folder: Path, wanted: Options, argv: list[str]) -> Comparison:
+def _resumed(wanted: Options, argv: list[str]) -> Comparison:
     """Lock a comparison that `--resume` names; options that are given win over those it
     was begun with."""
-    described = _read_description(folder / DESCRIPTION)
-    command = described.get("command")
-    if not isinstance(described.get("arms"), dict) or not isinstance(command, str):
-        raise ValueError(
-            f"--resume {folder}: no comparison that can be resumed "
-            f"(a folder with {DESCRIPTION}, in which its arms are listed)"
-        )
-    lock = Lock(folder)
+    place = folder_at(wanted.folder)
+    if isinstance(place, Path):
+        _description_of(place)  # nothing is written to another folder
+        folder = place
+    else:
+        folder = mirror.opened(place)
+    lock = mirror.lock(folder)
     try:
-        own = shlex.split(command)[len(shlex.split(PROG)) :]
+        described = _description_of(folder)
+        own = shlex.split(described["command"])[len(shlex.split(PROG)) :]
         _require_trust_of_code(own, folder / DESCRIPTION)
         given = _without(argv, "resume", "trust")
         merged, words = options.read([*own, *given])
@@ -230,12 +234,28 @@ def _resumed(folder: Path, wanted: Options, argv: list[str]) -> Comparison:
     return Comparison(configs, folders, finished, lock, wanted, words, is_split)
 
 
+def _description_of(folder: Path) -> dict[str, Any]:
+    """The description of a comparison that `--resume` names."""
+    described = _read_description(folder / DESCRIPTION)
+    has_command = isinstance(described.get("command"), str)
+    if not isinstance(described.get("arms"), dict) or not has_command:
+        raise ValueError(
+            f"--resume {mirror.shown(folder)}: no comparison that can be resumed "
+            f"(a folder with {DESCRIPTION}, in which its arms are listed)"
+        )
+    return described
+
+
 def _require_trust_of_code(words: Iterable[str], path: Path) -> None:
     """Ask for trust in the code that the command in a file names."""
-    for word in words:
-        # module:Class or the path of a file, also inside the flags of an arm
-        if re.search(r"\S:\S|\.py\b|--trust", word):
-            require_trust(f"{word} in {path}", word)
+    for flag in flags.scan([*words]):
+        is_place = flag.name in ("runs-dir", "with") or flag.name.endswith(flags.PLACE)
+        for word in (f"--{flag.name}", *flag.values):
+            if is_place and is_url(word) and not word.endswith(".py"):
+                continue
+            # module:Class or the path of a file, also inside the flags of an arm
+            if re.search(r"\S:\S|\.py\b|--trust", word):
+                require_trust(f"{word} in {path}", word)
 
 
 def folder_names(names: Iterable[str]) -> dict[str, str]:
@@ -284,9 +304,8 @@ def read_arms(argv: list[str]) -> tuple[dict[str, Config], dict[str, Curve]]:
         if "--resume" in words:
             raise ValueError(f"arm {name}: --resume is a flag of the whole comparison")
     seeds = _shared_seeds(configs)
-    finished = {
-        name: read_curve(path) for name, path in by_name(wanted.finished).items()
-    }
+    runs = by_name([mirror.readable(run) for run in wanted.finished])
+    finished = {name: read_curve(path) for name, path in runs.items()}
     first = next(iter(configs.values()))
     check_pairs(finished, seeds, first.eval_episodes)
     for name, config in configs.items():

@@ -11,12 +11,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from curriculum.files import write_bytes
-from curriculum.run.contents import RESULT
-
-CHECKPOINTS = "checkpoints"
-KEPT_HERE = (".lock",)  # files that belong to one machine
-
-State = dict[str, tuple[int, int]]  # path -> size and time of change
+from curriculum.run.contents import CHECKPOINTS, RESULT
+from curriculum.run.mirror import State, state_of
 
 
 class Changes(NamedTuple):
@@ -49,24 +45,6 @@ class Outbox:
         gone = tuple(path for path in self.known if path not in present)
         self.known = present
         return Changes(files, gone)
-
-
-def state_of(folder: Path) -> State:
-    """The size and the time of change of every file of a run that can be copied."""
-    found: State = {}
-    for path in folder.rglob("*"):
-        relative = path.relative_to(folder)
-        is_draft = any(part.startswith(".") for part in relative.parts)
-        if is_draft or path.name in KEPT_HERE:
-            continue
-        try:
-            status = path.stat()
-            is_file = path.is_file()
-        except FileNotFoundError:
-            continue
-        if is_file:
-            found[relative.as_posix()] = (status.st_size, status.st_mtime_ns)
-    return found
 
 
 def write(folder: Path, changes: Changes) -> None:

@@ -21,7 +21,9 @@ from curriculum.run.contents import (
     read_result,
 )
 from curriculum.run.lock import is_held
+from curriculum.run.mirror import is_written
 from curriculum.setting import settings_file
+from curriculum.storage import shown
 
 State = Literal["running", "interrupted", "finished", "damaged"]
 STATES: tuple[State, ...] = get_args(State)
@@ -47,8 +49,8 @@ class Entry(NamedTuple):
 
     @property
     def name(self) -> str:
-        """The path of its folder."""
-        return str(self.folder)
+        """The path of its folder, or its URL."""
+        return shown(self.folder)
 
     @property
     def time(self) -> str:
@@ -162,7 +164,8 @@ def _read_run(
         figures |= result["values"]
         written = float(result["finished"])
     else:
-        state = "running" if is_held(folder) else "interrupted"
+        is_running = is_held(folder) or is_written(folder)
+        state = "running" if is_running else "interrupted"
     step = record.get("step")
     updates = record.get("updates")
     return Entry(folder, state, written, settings, figures, step, updates)

@@ -6,7 +6,6 @@
 
 import hashlib
 import json
-import re
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -19,14 +18,13 @@ from torch import Tensor
 
 from curriculum.files import flush
 from curriculum.nested import join, split
+from curriculum.run.contents import CHECKPOINT, MANIFEST
 from curriculum.types import State
 
 FORMAT = 3
 MOST_LETTERS = 200  # of the reason why a checkpoint cannot be read
 ARRAYS = "arrays.safetensors"
 REST = "state.json"
-MANIFEST = "manifest.json"
-NAME = re.compile(r"step-(\d+)(?:-(\d+))?")
 
 
 class Loaded(NamedTuple):
@@ -163,14 +161,14 @@ def _require_format(folder: Path, found: int) -> None:
 
 def newest(folder: Path) -> list[Path]:
     """All checkpoints in a run's `checkpoints` folder, newest first."""
-    found = [path for path in folder.glob("step-*") if NAME.fullmatch(path.name)]
+    found = [path for path in folder.glob("step-*") if CHECKPOINT.fullmatch(path.name)]
     return sorted(found, key=position, reverse=True)
 
 
 def position(checkpoint: Path) -> tuple[int, int]:
     """The environment step of a checkpoint, by its name, and how many of the same step
     are older."""
-    match = NAME.fullmatch(checkpoint.name)
+    match = CHECKPOINT.fullmatch(checkpoint.name)
     assert match, f"{checkpoint} has no name of a checkpoint"
     step, number = match.groups(default="0")
     return int(step), int(number)

@@ -1,6 +1,7 @@
 """What is in the folder of a run; reading this needs no torch."""
 
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,9 @@ SETTINGS = "config.yaml"
 RECORDS = "metrics.jsonl"
 RESUMED_RECORDS = "metrics.resumed.jsonl"
 RESULT = "result.json"  # exists once the run is finished
+CHECKPOINTS = "checkpoints"  # the folder of these
+CHECKPOINT = re.compile(r"step-(\d+)(?:-(\d+))?")  # the name of one
+MANIFEST = "manifest.json"  # of a checkpoint
 
 
 def read_result(folder: Path) -> dict[str, Any] | None:

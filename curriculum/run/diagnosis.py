@@ -18,6 +18,7 @@ from curriculum.run.reading import Reading, read
 from curriculum.run.rollouts import Rollouts, roll_out
 from curriculum.run.trained import is_playable
 from curriculum.setting import plugins
+from curriculum.storage import data_at
 from curriculum.types import Planner, Spec
 
 FAR = 0.95  # quantile of the data's own distances beyond which an action is unseen
@@ -307,7 +308,7 @@ def _notes(
 def _trained_on(run: OpenedRun, folder: Path) -> bool:
     """Whether a run started from these data."""
     path = getattr(run.config.start, "path", "")
-    return bool(path) and Path(path).resolve() == folder.resolve()
+    return bool(path) and data_at(path).resolve() == folder.resolve()
 
 
 # --- figures ---

@@ -11,6 +11,9 @@ earlier process wrote is lost:
 - A run that goes on from an older checkpoint, or beyond its end, moves the later
   checkpoints and `result.json` to `superseded-<number>/`.
 - Only older checkpoints are deleted, when there are newer ones behind them.
+
+Where `<runs-dir>` is a URL, all of this holds for a folder on this machine, which is
+copied to the URL while the run is trained (`curriculum.run.mirror`).
 """
 
 import json
@@ -24,10 +27,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import yaml
 
-from curriculum.files import flush, write_text
+from curriculum.files import flush, is_url, write_text
 from curriculum.report.records import read_records
-from curriculum.run import checkpoint
+from curriculum.run import checkpoint, mirror
 from curriculum.run.contents import (
+    CHECKPOINTS,
     RECORDS,
     RESULT,
     RESUMED_RECORDS,
@@ -36,6 +40,7 @@ from curriculum.run.contents import (
 )
 from curriculum.run.lock import InUse, Lock
 from curriculum.setting.config import folder_name_in
+from curriculum.storage import Remote
 
 # kinds of records whose last values are the result of a run, if there are any
 RESULT_KINDS = ("baseline", "final", "time")
@@ -54,28 +59,30 @@ class Found(NamedTuple):
 
 
 def create(
-    parent: Path, name: str, settings: dict[str, Any], file: str = SETTINGS
+    parent: Path | Remote, name: str, settings: dict[str, Any], file: str = SETTINGS
 ) -> Lock:
     """Create the folder of a new run, lock it and write its settings to `file`; a
     number is appended to a name that is taken."""
-    folder = parent / name
+    folder = _made(parent / name)
     number = 1
-    while not _made(folder):
+    while folder is None:
         number += 1
-        folder = parent / f"{name}-{number}"
-    lock = Lock(folder)
+        folder = _made(parent / f"{name}-{number}")
+    lock = mirror.lock(folder)
     write(folder / file, settings)
     return lock
 
 
-def _made(folder: Path) -> bool:
-    """Make a folder; false if it exists."""
+def _made(folder: Path | Remote) -> Path | None:
+    """Make a folder; None if it exists."""
+    if isinstance(folder, Remote):
+        return mirror.made(folder)
     parent = folder.parent
     try:
         folder.mkdir(parents=True)
     except FileExistsError:
         if parent.is_dir():
-            return False
+            return None
         raise ValueError(
             f"{parent} is not a folder, so no run can be written there; "
             "choose another --runs-dir"
@@ -84,7 +91,7 @@ def _made(folder: Path) -> bool:
         raise ValueError(
             f"cannot write to {parent} ({error.strerror}); choose another --runs-dir"
         ) from None
-    return True
+    return folder
 
 
 def write(path: Path, settings: dict[str, Any]) -> None:
@@ -95,7 +102,7 @@ def write(path: Path, settings: dict[str, Any]) -> None:
 def discard(folder: Path) -> None:
     """Remove the folder of a run that this process created, unless there is a
     checkpoint in it."""
-    if not checkpoint.newest(folder / "checkpoints"):
+    if not checkpoint.newest(folder / CHECKPOINTS):
         shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -104,16 +111,36 @@ def discard(folder: Path) -> None:
 
 def find(resume: str) -> Found:
     """Lock the run, or the run of the checkpoint, that `--resume` names."""
+    if is_url(resume):
+        return _find_at(Remote(resume))
     path = Path(resume)
-    if path.parent.name == "checkpoints" and path.is_dir():
+    if path.parent.name == CHECKPOINTS and path.is_dir():
         folder = path.parent.parent
         require_run(folder, resume)
         checkpoint.read(path, only=["run"])
-        return Found(folder, path, Lock(folder))
+        return Found(folder, path, mirror.lock(folder))
     require_run(path, resume)
-    lock = Lock(path)
+    lock = mirror.lock(path)
     try:
         return Found(path, _intact(path, resume), lock)
+    except BaseException:
+        lock.release()
+        raise
+
+
+def _find_at(remote: Remote) -> Found:
+    """Lock the run, or the run of the checkpoint, at a URL."""
+    is_checkpoint = remote.parent.name == CHECKPOINTS
+    run = remote.parent.parent if is_checkpoint else remote
+    folder = mirror.opened(run)
+    lock = mirror.lock(folder)
+    try:
+        require_run(folder, str(remote))
+        if is_checkpoint:
+            path = folder / CHECKPOINTS / remote.name
+            checkpoint.read(path, only=["run"])
+            return Found(folder, path, lock)
+        return Found(folder, _intact(folder, str(remote)), lock)
     except BaseException:
         lock.release()
         raise
@@ -131,7 +158,7 @@ def require_run(folder: Path, resume: str) -> None:
 def _intact(folder: Path, resume: str) -> Path | None:
     """The newest checkpoint of a run, None if it has none; ValueError if it is damaged,
     which names the newest one that is not."""
-    checkpoints = checkpoint.newest(folder / "checkpoints")
+    checkpoints = checkpoint.newest(folder / CHECKPOINTS)
     if not checkpoints:
         return None
     try:
@@ -146,14 +173,16 @@ def _intact(folder: Path, resume: str) -> Path | None:
     return checkpoints[0]
 
 
-def find_newest(parent: Path, name: str) -> Found | None:
+def find_newest(parent: Path | Remote, name: str) -> Found | None:
     """Lock the newest unfinished run of this name that can be resumed.
 
     None if there is none; InUse if other processes have all of them."""
     in_use = None
-    for folder in _unfinished(parent, name):
+    looked_into = mirror.looked_into(parent, (SETTINGS, RESULT))
+    for unfinished in _unfinished(looked_into, name):
+        folder = mirror.writable(parent, unfinished.name)
         try:
-            lock = Lock(folder)
+            lock = mirror.lock(folder)
         except InUse as error:
             in_use = in_use or error
             continue
@@ -170,7 +199,7 @@ def find_newest(parent: Path, name: str) -> Found | None:
 
 def _resumable(folder: Path, lock: Lock) -> Found | None:
     """A locked run; None, and a line that says so, if its checkpoints are damaged."""
-    checkpoints = checkpoint.newest(folder / "checkpoints")
+    checkpoints = checkpoint.newest(folder / CHECKPOINTS)
     newest = intact(checkpoints, report=True)
     if checkpoints and newest is None:
         print(f"passed over: {folder} has no intact checkpoint", file=sys.stderr)
@@ -219,7 +248,7 @@ def intact(checkpoints: Sequence[Path], report: bool = False) -> Path | None:
 
 def set_aside_later(folder: Path, resumed: Path) -> None:
     """Move what is later than a checkpoint out of the way, and the run's result."""
-    checkpoints = folder / "checkpoints"
+    checkpoints = folder / CHECKPOINTS
     if resumed.parent.resolve() != checkpoints.resolve():
         return
     moved = [folder / RESULT] if (folder / RESULT).exists() else []

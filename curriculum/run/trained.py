@@ -7,6 +7,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from curriculum.envs.recorded import Recorded
+from curriculum.files import is_url
 from curriculum.run.evaluation import Episodes, Scale
 from curriculum.run.opened import OpenedRun, Which
 from curriculum.run.opened_file import OpenedFile
@@ -115,7 +116,7 @@ def open_trained(path: Path) -> Trained:
 def is_trained(word: str) -> bool:
     """Whether a word is meant to name a run or a policy file."""
     path = Path(word)
-    return path.suffix == SUFFIX or path.is_dir()
+    return is_url(word) or path.suffix == SUFFIX or path.is_dir()
 
 
 def require_run(trained: Trained, flag: str) -> OpenedRun:

@@ -19,7 +19,7 @@ from curriculum.contract import check_foreign
 from curriculum.files import write_text
 from curriculum.report import measures
 from curriculum.report.records import read_records
-from curriculum.run import folders
+from curriculum.run import folders, mirror
 from curriculum.run.fitting import require_learner_fits
 from curriculum.run.lock import Lock
 from curriculum.search import space
@@ -165,12 +165,12 @@ def find(options: Options, words: list[str], command: str) -> Study:
     identity = options.identity() | {"flags": _identity(base)}
     parent = parent_of(base)
     name = base.name or "search"
-    found = _begun(parent, name, identity)
+    found = _begun(mirror.looked_into(parent, (DESCRIPTION,)), name, identity)
     if found is None:
         described = {"command": command, "name": name, "options": identity}
         lock = folders.create(parent, name, described, file=DESCRIPTION)
     else:
-        lock = Lock(found)
+        lock = mirror.lock(mirror.writable(parent, found.name))
     results, settings = _read_results(lock.folder / RESULTS)
     return Study(lock, options, words, parameters, base, rungs, results, settings)
 

@@ -3,7 +3,6 @@
 import itertools
 import shlex
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 from curriculum.setting import flags, plugins
@@ -21,7 +20,7 @@ class Arms(NamedTuple):
     """What a comparison consists of."""
 
     command_lines: dict[str, list[str]]  # name of an arm -> its flags
-    finished: list[Path]  # folders of runs given by --with
+    finished: list[str]  # folders or URLs of runs given by --with
 
 
 def parse(argv: Sequence[str]) -> Arms:
@@ -30,7 +29,7 @@ def parse(argv: Sequence[str]) -> Arms:
     A setting of a plug-in is left out of the arms that choose another plug-in; it is an
     error if no arm has it."""
     given = flags.scan(argv)
-    finished = [Path(value) for value in _values(given, "with")]
+    finished = _values(given, "with")
     settings = [flag for flag in given if flag.name not in ("arm", "with")]
     varied = [flag for flag in settings if _varies(flag)]
     common = [flag for flag in settings if flag not in varied]

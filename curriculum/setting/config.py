@@ -149,7 +149,9 @@ class Config:
     # trackio
     listeners: tuple[str, ...] = ()
     name: str = ""  # of the run's folder; default: planner-learner-decay
-    runs_dir: str = "runs"  # runs are written to <runs-dir>/<env>/<name>
+    # runs are written to <runs-dir>/<env>/<name>, also at a URL such as
+    # s3://bucket/runs
+    runs_dir: str = "runs"
 
     # former names of `offline_updates` and `engine`
     pretrain_updates: InitVar[int | None] = None

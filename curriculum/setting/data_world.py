@@ -1,10 +1,10 @@
 """The world of a data set, for runs that name the data set and no world, and that of a
 policy file."""
 
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from curriculum.data.manifest import Manifest
+from curriculum.storage import data_at
 from curriculum.trust import require_trust
 
 RECORDED = "recorded"  # the world that only has the spaces in a manifest
@@ -25,7 +25,7 @@ def world_of(path: str, evaluation: bool) -> DataWorld:
     file = f"{path}/manifest.json"
     if not evaluation:
         return DataWorld(RECORDED, {"path": path}, file)
-    manifest = Manifest.read(Path(path))
+    manifest = Manifest.read(data_at(path))
     if not manifest.env:
         raise ValueError(
             f"{path} does not say which world it is from; name it by --env, or train "

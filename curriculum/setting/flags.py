@@ -11,6 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
+from curriculum.files import is_url
 from curriculum.setting import (
     data_world,
     help_text,
@@ -28,6 +29,9 @@ from curriculum.trust import require_trust, trusting_words
 from curriculum.types import World
 
 FAMILIES = plugins.CHOSEN
+PLACE = (
+    ".path"  # ends the names of settings that may be URLs, whose colons name no code
+)
 EXTRAS = (
     Field(
         "config",
@@ -40,8 +44,8 @@ EXTRAS = (
         "resume",
         str,
         "",
-        "auto: the newest unfinished run of this name; or the path of a run or a "
-        "checkpoint",
+        "auto: the newest unfinished run of this name; or the path or the URL of a run "
+        "or a checkpoint",
     ),
     Field(
         "preview",
@@ -322,7 +326,9 @@ def _require_trust_of_code(
         for word in text.words or ():
             # module:Class or the path of a file, also inside name=value or a chain
             parts = techniques.links(word)
-            if ":" in word or any(part.endswith(".py") for part in parts):
+            is_place = is_url(word) and name.endswith(PLACE)
+            has_colon = ":" in word and not is_place
+            if has_colon or any(part.endswith(".py") for part in parts):
                 what = f"{name}: {values.shown(word)} in the settings file {text.file}"
                 require_trust(what, word)
 

@@ -2,11 +2,11 @@
 
 import math
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
 from curriculum.data.dataset import DataSet
+from curriculum.storage import data_at
 from curriculum.types import Buffer, Collector, SharedData, Start, within
 
 ROUNDING = 1e-6  # transitions
@@ -17,7 +17,7 @@ class Dataset(Start):
     """Give all seeds the same data set, which is kept once, beside what each of them
     collects."""
 
-    path: str = ""  # folder of the data set
+    path: str = ""  # folder of the data set, also at a URL such as s3://bucket/data
     # of its transitions, in whole episodes: the first ones
     share: float = 1.0
     tail: bool = False  # take the last episodes instead of the first
@@ -33,7 +33,7 @@ class Dataset(Start):
 
     def data(self) -> SharedData:
         data = self._open()
-        return _selection(data, self._episodes(data))
+        return _selection(self.path, data, self._episodes(data))
 
     def verify(self) -> None:
         self._open().verify()
@@ -44,7 +44,7 @@ class Dataset(Start):
                 "--start dataset needs the folder of a data set: --start.path DATA; "
                 "python -m curriculum.collect makes one"
             )
-        return DataSet(Path(self.path))
+        return DataSet(data_at(self.path))
 
     def _episodes(self, data: DataSet) -> range:
         """The fewest episodes that hold the share."""
@@ -62,7 +62,7 @@ class Dataset(Start):
         """The buffer holds the data from the beginning."""
 
 
-def _selection(data: DataSet, episodes: range) -> SharedData:
+def _selection(name: str, data: DataSet, episodes: range) -> SharedData:
     """Views of consecutive episodes."""
     columns = data.columns
     chosen = slice(episodes.start, episodes.stop)
@@ -73,7 +73,7 @@ def _selection(data: DataSet, episodes: range) -> SharedData:
     first_row = int(data.first_obs[first])
     rows = slice(first_row, int(data.first_obs[last]) + length + data.stack)
     return SharedData(
-        name=str(data.folder),
+        name=name,
         spec=data.manifest.spec,
         obs=columns.obs[rows],
         action=columns.action[steps],
