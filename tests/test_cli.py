@@ -456,7 +456,17 @@ def test_arms_are_the_product_of_flags_with_several_values():
         "--start",
         "random",
     ]
-    assert finished == [Path("a"), Path("b")]
+    assert finished == ["a", "b"]
+
+
+def test_only_arms_with_collectors_have_their_settings():
+    named, _ = arms.parse(["--collectors", "0", "2", "--round-steps", "4"])
+    assert named == {
+        "collectors 0": ["--collectors", "0"],
+        "collectors 2": ["--round-steps", "4", "--collectors", "2"],
+    }
+    with pytest.raises(ValueError, match="--round-steps: no arm has"):
+        arms.parse(["--decay", "linear", "constant", "--round-steps", "4"])
 
 
 def test_an_arm_by_hand_leaves_out_the_settings_it_has_no_use_for():

@@ -152,7 +152,11 @@ def _to_words(settings: Sequence[Flag]) -> list[str]:
 
 
 def _has_setting(chosen: Choices, flag: str) -> bool:
-    """Whether a flag is no setting of a plug-in, or one of a chosen plug-in."""
+    """Whether a flag is no setting of a plug-in or of collectors, or one of a chosen
+    plug-in, or of collectors that there are."""
+    if flag.replace("-", "_") in flags.OF_COLLECTORS:
+        given = chosen.settings.get("collectors")
+        return given is not None and given.words != ["0"]
     family, dot, name = flag.partition(".")
     if dot and family in plugins.names("technique"):
         return family in chosen.techniques
@@ -171,4 +175,6 @@ def _check_used(
     for flag in common:
         word = f"--{flag.name}"
         if command_lines and not any(word in words for words in command_lines.values()):
-            raise ValueError(f"{word}: no arm has a plug-in with such a setting")
+            raise ValueError(
+                f"{word}: no arm has a plug-in, or collectors, with such a setting"
+            )

@@ -32,6 +32,7 @@ FAMILIES = plugins.CHOSEN
 PLACE = (
     ".path"  # ends the names of settings that may be URLs, whose colons name no code
 )
+OF_COLLECTORS = ("round_steps", "rounds_ahead")  # settings that nothing else has
 EXTRAS = (
     Field(
         "config",
@@ -133,6 +134,7 @@ def read(
     for name, text in chosen.settings.items():
         field, text = _field_of(fields, name, text, chosen.plugins)
         read_values[field] = _value(fields[field], text)
+    _require_collectors(chosen.settings, read_values["collectors"])
     given = {name for name in read_values if name in _names_set(chosen.settings)}
     read_values["techniques"] = _techniques(read_values, given, chosen)
     return _build(read_values, chosen.plugins, descriptions)
@@ -531,6 +533,19 @@ def _value(field: Field, text: Text) -> Any:
         raise ValueError(f"{where} {problem}") from None
 
 
+def _require_collectors(settings: Mapping[str, Text], collectors: int) -> None:
+    """Raise ValueError for flags that say how collectors play where there are none."""
+    if collectors or "resume" in settings:  # the run that is resumed has its own
+        return
+    for name in OF_COLLECTORS:
+        flag = settings[name].flag if name in settings else ""
+        if flag:
+            raise ValueError(
+                f"{flag} says how --collectors play, and there are none; give "
+                "--collectors N, or leave it out"
+            )
+
+
 def _build(
     given: Mapping[str, Any],
     chosen: Mapping[str, str],
@@ -548,7 +563,11 @@ def _build(
     for config_field in dataclasses.fields(Config):
         if config_field.name not in settings:
             settings[config_field.name] = given[config_field.name]
-    return CommandLine(Config(**settings), given["resume"])
+    try:
+        config = Config(**settings)
+    except ValueError as error:
+        raise ValueError(_with_flag(error, settings) or str(error)) from None
+    return CommandLine(config, given["resume"])
 
 
 def _make(family: str, name: str, settings: Mapping[str, Any]) -> Any:
@@ -556,4 +575,12 @@ def _make(family: str, name: str, settings: Mapping[str, Any]) -> Any:
     try:
         return plugins.make(family, name, **settings)
     except ValueError as error:
-        raise ValueError(f"--{family} {name}: {error}") from None
+        text = _with_flag(error, settings, f"{family}.")
+        raise ValueError(text or f"--{family} {name}: {error}") from None
+
+
+def _with_flag(error: ValueError, names: Container[str], group: str = "") -> str:
+    """A message that begins with the name of a setting, with its flag instead; empty
+    for another one."""
+    name, _, rest = str(error).partition(" ")
+    return f"--{group}{name.replace('_', '-')} {rest}" if name in names else ""

@@ -12,6 +12,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 import numpy as np
 
 LARGEST = 2**63 - 1  # whole number that arrays hold
+MUST = "must be "  # begins most messages
 LONGEST = 60  # characters of a value that a message repeats
 TRUE = ("true", "yes", "on")
 FALSE = ("false", "no", "off")
@@ -89,7 +90,19 @@ def _read_union(kind: Any, words: Sequence[str]) -> Any:
             return read(option, words)
         except Mismatch as problem:
             problems.append(problem)
-    raise problems[0]
+    if type(None) in options:
+        problems.append(Mismatch(f"must be none, got {shown(' '.join(words))}"))
+    raise _of_all(problems)
+
+
+def _of_all(problems: Sequence[Mismatch]) -> Mismatch:
+    """What is wrong with a value that may be one of several kinds: what each of them
+    must be, or what is wrong with the first one where that is something else."""
+    texts = [str(problem).partition(", got ") for problem in problems]
+    if not all(text.startswith(MUST) and got for text, got, _ in texts):
+        return problems[0]
+    kinds = " or ".join(text.removeprefix(MUST) for text, _, _ in texts)
+    return Mismatch(f"{MUST}{kinds}, got {texts[0][2]}")
 
 
 def _read_choice(choices: Sequence[Any], word: str) -> Any:
@@ -97,7 +110,8 @@ def _read_choice(choices: Sequence[Any], word: str) -> Any:
         if str(choice) == word:
             return choice
     names = [str(choice) or "''" for choice in choices]
-    raise Mismatch(f"must be one of {', '.join(names)}, got {shown(word)}")
+    one_of = "one of " if names[1:] else ""
+    raise Mismatch(f"{MUST}{one_of}{', '.join(names)}, got {shown(word)}")
 
 
 def _read_bool(word: str) -> bool:
@@ -190,7 +204,9 @@ def _checked_union(kind: Any, value: Any) -> Any:
             return checked(option, value)
         except Mismatch as problem:
             problems.append(problem)
-    raise problems[0]
+    if type(None) in get_args(kind):
+        problems.append(Mismatch(f"must be None, got {shown(value)}"))
+    raise _of_all(problems)
 
 
 def _checked_choice(choices: Sequence[Any], value: Any) -> Any:

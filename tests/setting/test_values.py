@@ -161,10 +161,16 @@ def test_code_of_a_settings_file_that_a_flag_replaces_is_not_run(tmp_path: Path)
         ("--techniques distil --distil.hiden 8", "perhaps you meant --distil.hidden"),
         ("--techniques prune --prune.share 1", "--techniques prune: share of units"),
         ("--shares planner=1 planner=2 --sampling fixed", "shares names planner twice"),
-        ("--updates-per-step inf", "updates_per_step must be finite, got inf"),
+        ("--updates-per-step inf", "--updates-per-step must be finite, got inf"),
         ("--learner.learning-rate nan", "--learner.learning-rate must be a number"),
         ("--no-eval-mixed 3", "--no-eval-mixed takes no value"),
-        ("--threads 1000000", "threads must be between 1 and 4096"),
+        ("--threads 1000000", "--threads must be between 1 and 4096"),
+        ("--collectors -1", "--collectors must be between 0 and 1024, got -1"),
+        ("--learner.batch-size 0", "--learner.batch-size must be at least 1"),
+        ("--planner mcts --planner.trust nope", "must be a number or auto, got 'nope'"),
+        ("--techniques distil --distil.hidden x", "--distil.hidden must be"),
+        ("--round-steps 8", "--round-steps says how --collectors play"),
+        ("--rounds-ahead 2 --collectors 0", "--rounds-ahead says how --collectors"),
     ],
 )
 def test_a_wrong_flag_is_refused_in_one_sentence(words: str, says: str):
