@@ -203,7 +203,8 @@ class Decision(NamedTuple):
     # a search tree, or equal weights of equally good actions
     weights: np.ndarray | None = None
     # [n] expected return of the action and the plan after it, in rewards of the
-    # environment, discounted by the planner's `value_discount`; -inf where unknown
+    # environment, discounted by the planner's `value_discount`; -inf where unknown, as
+    # where it may be less because of what comes later
     value: np.ndarray | None = None
     # [n] by how much the return that the planner expects of what it does exceeds the
     # mean of what it was compared with, at least 0, in the planner's own unit: 0 where

@@ -35,7 +35,8 @@ class MCTS(Searching):
     A decision tells how often each action was tried, the mean return of its own up to
     the horizon, and, as what is at stake, by how much that exceeds the mean over all
     actions: a value below that of the best policy, as later actions are partly
-    random."""
+    random. There is none where a simulation met a negative reward and went on beyond
+    the horizon."""
 
     simulations: int = 64  # nodes that the tree of each decision grows by
     # copies that play each simulation: more of them average out noise
@@ -86,6 +87,8 @@ class MCTS(Searching):
         noise = draw.random((len(rows), self.simulations + 1, self.actions))
         trees = Trees(noise)
         discounts = self.discount ** np.arange(self.horizon)
+        tells = np.ones((len(rows), self.actions), bool)  # whether means are values
+        row = np.arange(len(rows))
 
         def evaluate(path: Path) -> np.ndarray:
             """Mean returns [n, H] of rollouts that follow the path, then play at
@@ -95,6 +98,7 @@ class MCTS(Searching):
             followed = path.nodes[:, None] >= 0  # [n, 1, H]
             actions = np.where(followed, path.actions[:, None], random)
             outcome = copies.play(actions)
+            tells[row, path.actions[:, 0]] &= self.tells(outcome).all(-1)
             reward = outcome.reward.mean(1)  # [n, H]
             to_go = (reward * discounts)[:, ::-1].cumsum(1)[:, ::-1]
             return self.advice.blend_to_go(rows, to_go / discounts, copies, outcome)
@@ -111,11 +115,13 @@ class MCTS(Searching):
         if self.undecided == "keep":
             action = self._kept(rows, trees, action)
         self.taken.keep(rows, action[:, None])
-        return self._decision(trees, action)
+        return self._decision(trees, action, tells)
 
-    def _decision(self, trees: Trees, action: np.ndarray) -> Decision:
+    def _decision(
+        self, trees: Trees, action: np.ndarray, tells: np.ndarray
+    ) -> Decision:
         """What the trees know of the actions [n] that are taken; kept ones have all the
-        weight."""
+        weight. `tells` [n, A] says of which actions the mean return is a value."""
         row = np.arange(len(action))
         visits = trees.children_visits[:, Trees.ROOT]  # [n, A]
         weights = visits / visits.sum(-1, keepdims=True)
@@ -127,6 +133,7 @@ class MCTS(Searching):
         average = np.where(tried, mean, 0).sum(-1) / tried.sum(-1)
         stake = value - average
         stake = np.where(stake > ROUNDING * np.abs(value), stake, 0)
+        value = np.where(tells[row, action], value, -np.inf)
         return Decision(action, weights, value, stake)
 
     def _shares(self, obs: np.ndarray, rows: np.ndarray) -> np.ndarray | None:

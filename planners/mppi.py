@@ -103,7 +103,8 @@ class MPPI(Searching):
             weight = self._weights(tried.values)
             plan = np.einsum("nk,nkha->nha", weight, tried.actions)
         self.plans.keep(rows, plan)
-        self.value[rows] = (weight * tried.returns).sum(-1)
+        value = (weight * tried.returns).sum(-1)
+        self.value[rows] = np.where(tried.tells.all(-1), value, -np.inf)
         gain = (weight * tried.values).sum(-1) - tried.values.mean(-1)
         self.stake[rows] = np.maximum(gain, 0)
         return plan[:, 0]
@@ -119,7 +120,7 @@ class MPPI(Searching):
         returns = discounted_return(outcome.reward, self.discount)
         beyond = self.beyond * outcome.reward.mean(-1) * ~outcome.ended
         values = self.advice.blend(rows, returns + beyond, copies, outcome)
-        return _Tried(actions, returns, values)
+        return _Tried(actions, returns, values, self.tells(outcome))
 
     def _proposed(self, rows: np.ndarray) -> "_Tried | None":
         """Plans of the learner's policy, if there is advice."""
@@ -182,6 +183,7 @@ class _Tried(NamedTuple):
     actions: np.ndarray  # [n, K, H, A]
     returns: np.ndarray  # [n, K] up to the horizon
     values: np.ndarray  # [n, K] estimated returns
+    tells: np.ndarray  # [n, K] bool: whether `returns` are values
 
     def beside(self, others: "_Tried") -> "_Tried":
         """These plans and then the others."""

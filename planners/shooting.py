@@ -99,10 +99,13 @@ class Shooting(Searching):
         if followed is None:
             candidates = self._with_first_actions(obs, rows, candidates)
         copies = self.copies(rows, candidates.shape[1])
-        returns = self._returns(rows, copies, copies.play(candidates))  # [n, K]
+        outcome = copies.play(candidates)
+        returns = self._returns(rows, copies, outcome)  # [n, K]
+        tells = self.tells(outcome)  # [n, K]
         if followed:
             candidates = np.concatenate([candidates, followed.plans], 1)
             returns = np.concatenate([returns, followed.returns], 1)
+            tells = np.concatenate([tells, followed.tells], 1)
         chosen = returns.argmax(-1)  # [n]
         if self.undecided == "keep":
             chosen = self._steadiest(rows, candidates, returns)
@@ -115,7 +118,7 @@ class Shooting(Searching):
             plan[is_idle] = NOOP
             stake[is_idle] = 0
         self.kept.keep(rows, plan)
-        self.value[rows] = value
+        self.value[rows] = np.where(tells[row, chosen], value, -np.inf)
         self.stake[rows] = np.where(stake > ROUNDING * np.abs(value), stake, 0)
         return plan[:, 0]
 
@@ -140,7 +143,11 @@ class Shooting(Searching):
         if found is None:
             return None
         copies = self.copies(rows, self.proposals)
-        return _Followed(found.actions, self._returns(rows, copies, found.outcome))
+        return _Followed(
+            plans=found.actions,
+            returns=self._returns(rows, copies, found.outcome),
+            tells=self.tells(found.outcome),
+        )
 
     def _with_first_actions(
         self, obs: np.ndarray, rows: np.ndarray, candidates: np.ndarray
@@ -211,3 +218,4 @@ class _Followed(NamedTuple):
 
     plans: np.ndarray  # [n, K, H]
     returns: np.ndarray  # [n, K] estimated
+    tells: np.ndarray  # [n, K] bool: whether these are values

@@ -111,11 +111,11 @@ def require_decisions(config: Config, chosen: Learner, is_asked: bool) -> None:
                 f"{name} gives {found} beside its actions; leave it out, or choose "
                 "another --planner, such as mcts or shooting"
             )
-    if chosen.bound_weight and planner.value_discount > chosen.discount:
+    if chosen.bound_weight and planner.value_discount != chosen.discount:
         raise ValueError(
-            f"values of {name} are no lower bound where it discounts less than the "
-            f"learner: {planner.value_discount:g} against {chosen.discount:g}; lower "
-            "--planner.discount to --learner.discount"
+            f"values of {name} are no lower bound for a learner that discounts "
+            f"otherwise, {planner.value_discount:g} against {chosen.discount:g}: give "
+            "--planner.discount and --learner.discount the same value"
         )
     if chosen.bound_weight and planner.advised:
         raise ValueError(

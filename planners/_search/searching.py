@@ -8,7 +8,7 @@ import numpy as np
 from curriculum.planners._generators import SeedGenerators
 from curriculum.planners._search.advice import Advice
 from curriculum.planners._search.clock import Clock
-from curriculum.planners._search.rollouts import Copies
+from curriculum.planners._search.rollouts import Copies, Outcome
 from curriculum.types import Advisor, Planner, Rows, State, within
 
 
@@ -47,6 +47,14 @@ class Searching(Planner):
     def copies(self, rows: np.ndarray, count: int) -> Copies:
         """`count` copies of each of these rows."""
         return Copies(self.simulator, rows, self.generators, count, self.clock)
+
+    def tells(self, outcome: Outcome) -> np.ndarray:
+        """Whether the rewards up to the horizon are a value of the plans that brought
+        them [...] bool: their episodes end within it, none of the rewards is negative,
+        so that later ones are taken to be none either, or the learner is asked."""
+        if self.advised:
+            return np.ones(outcome.ended.shape, bool)
+        return outcome.ended | (outcome.reward >= 0).all(-1)
 
     def listen(self, advisor: Advisor) -> None:
         self.advice.advisor = advisor

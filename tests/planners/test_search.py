@@ -86,6 +86,13 @@ class Lucky(Gamble):
     luck = 0.75
 
 
+class Toll(Sketch):
+    """Every step costs 1, and the third one is the last."""
+
+    def step(self, state, action, rng):
+        return state + SECOND, np.full(len(state), -1.0), state[:, 1] == 2
+
+
 class Still(Sketch):
     """Nothing ever happens."""
 
@@ -129,6 +136,39 @@ def first(planner: Any, world: Any, each: int = 20) -> np.ndarray:
     """What it does first in many rows."""
     actor, rows = ready(planner, world, each=each)
     return act(actor, rows.obs, np.arange(each))
+
+
+# --- values ---
+
+
+@pytest.mark.parametrize(
+    ("world", "horizon", "expected"),
+    [
+        (Toll(), 5, -1.75),  # to the end: -1 - 0.5 - 0.25
+        (Toll(), 2, -np.inf),  # more may be lost later
+        (Still(), 2, 0.0),
+    ],
+)
+@pytest.mark.parametrize(
+    "planner",
+    [
+        partial(MCTS, simulations=8, rollouts=2),
+        partial(Shooting, plans=8),
+    ],
+)
+def test_plans_that_go_on_losing_beyond_the_horizon_tell_no_value(
+    planner, world, horizon, expected
+):
+    actor, rows = ready(planner(horizon=horizon, discount=0.5), world, each=3)
+    found = actor.act(rows.obs, np.arange(3))
+    np.testing.assert_allclose(found.value, [expected] * 3)
+
+
+def test_mppi_tells_no_value_where_any_variant_loses_more_later():
+    for world, is_known in ((Slide(), False), (Cliff(), True)):
+        actor, rows = ready(MPPI(samples=8, horizon=3, noise=0.1), world, each=3)
+        value = actor.act(rows.obs, np.arange(3)).value
+        assert (np.isfinite(value) == is_known).all()
 
 
 # --- tree search ---

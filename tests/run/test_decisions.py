@@ -319,7 +319,11 @@ def test_a_bound_is_scaled_as_rewards_are():
         ({"learner": DAgger(stake_power=1.0)}, "shortest_path gives weights beside"),
         (
             {"learner": DQN(bound_weight=1.0, discount=0.9), "planner": MCTS()},
-            "0.99 against 0.9; lower --planner.discount",
+            "0.99 against 0.9: give --planner.discount and",
+        ),
+        (  # where rewards are negative, the lower discount gives the higher value
+            {"learner": DQN(bound_weight=1.0), "planner": MCTS(discount=0.9)},
+            "0.9 against 0.99: give --planner.discount and",
         ),
         (
             {"learner": DQN(bound_weight=1.0), "planner": MCTS(trust="auto")},
