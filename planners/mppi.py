@@ -110,26 +110,21 @@ class MPPI(Searching):
 
     def _tried(self, rows: np.ndarray, copies: Copies, actions: np.ndarray) -> "_Tried":
         """Play plans [n, K, H, A] in copies."""
-        return self._judged(rows, copies, actions, copies.play(actions))
+        return self._judged(rows, actions, copies.play(actions))
 
     def _judged(
-        self, rows: np.ndarray, copies: Copies, actions: np.ndarray, outcome: Outcome
+        self, rows: np.ndarray, actions: np.ndarray, outcome: Outcome
     ) -> "_Tried":
         """What plans [n, K, H, A] are worth by what came of them."""
         returns = discounted_return(outcome.reward, self.discount)
         beyond = self.beyond * outcome.reward.mean(-1) * ~outcome.ended
-        values = self.advice.blend(rows, returns + beyond, copies, outcome)
+        values = self.advice.blend(rows, returns + beyond, outcome)
         return _Tried(actions, returns, values)
 
     def _proposed(self, rows: np.ndarray) -> "_Tried | None":
         """Plans of the learner's policy, if there is advice."""
-        if not self.proposals:
-            return None
         found = self.advice.follow(rows, self.proposals, self.horizon)
-        if found is None:
-            return None
-        copies = self.copies(rows, self.proposals)
-        return self._judged(rows, copies, found.actions, found.outcome)
+        return self._judged(rows, *found) if found else None
 
     def _better(
         self, rows: np.ndarray, plan: np.ndarray, proposed: "_Tried"
