@@ -76,6 +76,11 @@ class Batch(NamedTuple):
     soft_label: Tensor | None = None
     label_value: Tensor | None = None
     label_stake: Tensor | None = None
+    # [P, B, n] int64, or [P, B, n, A] float32: the actions of the n-step window,
+    # `action` first; 0 after the end of an episode that cuts it short
+    action_window: Tensor | None = None
+    # [P, B, n] float32: 1 for the steps that the window has, else 0
+    window_taken: Tensor | None = None
 
     def backup(self, value: Tensor) -> Tensor:
         """Reward plus discounted `value` of the next state, of shape [P, K, B] or
