@@ -396,6 +396,18 @@ class ObservableSimulator(Simulator, Protocol):
 
 
 @runtime_checkable
+class ThreadedSimulator(Simulator, Protocol):
+    """A simulator that can step the copies of a rollout in several threads."""
+
+    def use_threads(self, count: int) -> None:
+        """Use so many in `rollout`, whose rewards and ends stay the same.
+
+        Of the last states observations stay the same; with several threads nobody may
+        step from them."""
+        ...
+
+
+@runtime_checkable
 class KeyedSimulator(Simulator, Protocol):
     """A simulator that tells whether two copies are in the same state."""
 
