@@ -234,12 +234,14 @@ class LocomotionCopies:
         )
         reward, terminated = self.judge(self.env, motion)
         is_end = terminated.reshape(count, horizon)
-        ended = is_end.any(1)
-        last = np.where(ended, is_end.argmax(1), horizon - 1)
+        copies = np.arange(count)
+        first_end = is_end.argmax(1)  # 0 where there is none
+        ended = is_end[copies, first_end]
+        last = np.where(ended, first_end, horizon - 1)
         is_over = np.arange(horizon) > last[:, None]
         reward = np.where(is_over, 0.0, reward.reshape(count, horizon))
         state = np.zeros_like(state)
-        state[:, :physics] = after[np.arange(count), last]
+        state[:, :physics] = after[copies, last]
         return reward, ended, state
 
 
