@@ -1,5 +1,7 @@
-"""QC-IQL: implicit Q-learning with a critic of action chunks (Q-chunking: Li, Zhou &
-Levine 2025, arXiv 2507.07969; IQL: Kostrikov, Nair & Levine 2021, arXiv 2110.06169).
+"""QC-IQL: IQL with a critic of action chunks (Q-chunking: Li et al. 2025, arXiv
+2507.07969).
+
+IQL is that of Kostrikov, Nair & Levine (2021, arXiv 2110.06169):
 
     L(V)  = E[|expectile - 1(u < 0)| u^2],  u = min_k Q'_k(s, c) - V(s)
     L(Q)  = sum_k E[(r + discount V(s') - Q_k(s, c))^2]
