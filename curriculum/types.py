@@ -76,6 +76,11 @@ class Batch(NamedTuple):
     soft_label: Tensor | None = None
     label_value: Tensor | None = None
     label_stake: Tensor | None = None
+    # [P, B, n] int64, or [P, B, n, A] float32: the actions of the n-step window,
+    # `action` first; 0 after the end of an episode that cuts it short
+    action_window: Tensor | None = None
+    # [P, B, n] float32: 1 for the steps that the window has, else 0
+    window_taken: Tensor | None = None
 
     def backup(self, value: Tensor) -> Tensor:
         """Reward plus discounted `value` of the next state, of shape [P, K, B] or
@@ -388,6 +393,18 @@ class ObservableSimulator(Simulator, Protocol):
 
     def observe(self, state: np.ndarray) -> np.ndarray:
         """Observations [n, *O] of n states, as the rows would give them there."""
+        ...
+
+
+@runtime_checkable
+class ThreadedSimulator(Simulator, Protocol):
+    """A simulator that can step the copies of a rollout in several threads."""
+
+    def use_threads(self, count: int) -> None:
+        """Use so many in `rollout`, whose rewards and ends stay the same.
+
+        Of the last states observations stay the same; with several threads nobody may
+        step from them."""
         ...
 
 

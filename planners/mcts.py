@@ -101,7 +101,7 @@ class MCTS(Searching):
             tells[row, path.actions[:, 0]] &= self.tells(outcome).all(-1)
             reward = outcome.reward.mean(1)  # [n, H]
             to_go = (reward * discounts)[:, ::-1].cumsum(1)[:, ::-1]
-            return self.advice.blend_to_go(rows, to_go / discounts, copies, outcome)
+            return self.advice.blend_to_go(rows, to_go / discounts, outcome)
 
         share = self._shares(obs, rows)
         prior = None
@@ -139,8 +139,6 @@ class MCTS(Searching):
     def _shares(self, obs: np.ndarray, rows: np.ndarray) -> np.ndarray | None:
         """How often the learner's policy proposes each action, as shares [n, A]; None
         without advice."""
-        if not self.proposals:
-            return None
         proposed = self.advice.actions(obs, rows, self.proposals)  # [n, proposals]
         if proposed is None:
             return None

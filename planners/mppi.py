@@ -9,7 +9,9 @@ from curriculum.envs._base.door import name_of
 from curriculum.planners._search.plans import Plans
 from curriculum.planners._search.rollouts import Copies, Outcome, discounted_return
 from curriculum.planners._search.searching import Searching
-from curriculum.types import Decision, Rows, Spec, State, within
+from curriculum.types import Decision, Rows, Spec, State, ThreadedSimulator, within
+
+MOST_THREADS = 256
 
 
 @dataclass(kw_only=True)
@@ -45,6 +47,8 @@ class MPPI(Searching):
     play: int = 1  # steps of a plan that are taken before the next one is made
     # copies in which the learner's policy plays beside them, unless trust is 0
     proposals: int = 4
+    # processor threads that step copies of Hopper and the like: results stay the same
+    threads: int = 1
 
     gives: ClassVar[tuple[str, ...]] = ("value", "stake")
 
@@ -56,6 +60,7 @@ class MPPI(Searching):
         within(self, 0, float("inf"), "noise", "beyond")
         within(self, 0, 0.999, "smoothing")
         within(self, 1, self.horizon, "play")
+        within(self, 1, MOST_THREADS, "threads")
 
     def setup(self, rows: Rows, spec: Spec, seeds: tuple[int, ...]) -> Self:
         if spec.actions:
@@ -64,12 +69,22 @@ class MPPI(Searching):
                 "choose --planner mcts"
             )
         self.begin(rows, seeds, "mppi planner")
+        if self.threads > 1:
+            self._use_threads(rows)
         shape = (rows.count, self.horizon, spec.action_size)
         self.plans = Plans(rows, np.zeros(shape))
         # of the last plan of each row, [N]
         self.value = np.zeros(rows.count)
         self.stake = np.zeros(rows.count)
         return self
+
+    def _use_threads(self, rows: Rows) -> None:
+        if not isinstance(self.simulator, ThreadedSimulator):
+            raise ValueError(
+                f"copies of {name_of(rows.world)} are stepped by one thread; leave out "
+                "--planner.threads"
+            )
+        self.simulator.use_threads(self.threads)
 
     def act(self, obs: np.ndarray, rows: np.ndarray) -> Decision:
         self.clock.seconds = 0.0
@@ -111,26 +126,21 @@ class MPPI(Searching):
 
     def _tried(self, rows: np.ndarray, copies: Copies, actions: np.ndarray) -> "_Tried":
         """Play plans [n, K, H, A] in copies."""
-        return self._judged(rows, copies, actions, copies.play(actions))
+        return self._judged(rows, actions, copies.play(actions))
 
     def _judged(
-        self, rows: np.ndarray, copies: Copies, actions: np.ndarray, outcome: Outcome
+        self, rows: np.ndarray, actions: np.ndarray, outcome: Outcome
     ) -> "_Tried":
         """What plans [n, K, H, A] are worth by what came of them."""
         returns = discounted_return(outcome.reward, self.discount)
         beyond = self.beyond * outcome.reward.mean(-1) * ~outcome.ended
-        values = self.advice.blend(rows, returns + beyond, copies, outcome)
+        values = self.advice.blend(rows, returns + beyond, outcome)
         return _Tried(actions, returns, values, self.tells(outcome))
 
     def _proposed(self, rows: np.ndarray) -> "_Tried | None":
         """Plans of the learner's policy, if there is advice."""
-        if not self.proposals:
-            return None
         found = self.advice.follow(rows, self.proposals, self.horizon)
-        if found is None:
-            return None
-        copies = self.copies(rows, self.proposals)
-        return self._judged(rows, copies, found.actions, found.outcome)
+        return self._judged(rows, *found) if found else None
 
     def _better(
         self, rows: np.ndarray, plan: np.ndarray, proposed: "_Tried"

@@ -1,13 +1,13 @@
 """Random shooting with a plan that is kept until a better one is found."""
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal, NamedTuple, Self
+from typing import ClassVar, Literal, Self
 
 import numpy as np
 
 from curriculum.envs._base.door import name_of
 from curriculum.planners._search.plans import Plans
-from curriculum.planners._search.rollouts import Copies, Outcome, discounted_return
+from curriculum.planners._search.rollouts import Outcome, discounted_return
 from curriculum.planners._search.searching import Searching
 from curriculum.types import Decision, Rows, Spec, State, among, within
 
@@ -95,17 +95,18 @@ class Shooting(Searching):
         kept = self.kept.left(rows, hold_last=True)  # [n, H]
         # [n, K, H], the kept plan first: it wins ties
         candidates = np.concatenate([kept[:, None], self._random(rows)], axis=1)
-        followed = self._followed(rows)
+        followed = self.advice.follow(rows, self.proposals, self.horizon)
         if followed is None:
             candidates = self._with_first_actions(obs, rows, candidates)
         copies = self.copies(rows, candidates.shape[1])
         outcome = copies.play(candidates)
-        returns = self._returns(rows, copies, outcome)  # [n, K]
+        returns = self._returns(rows, outcome)  # [n, K]
         tells = self.tells(outcome)  # [n, K]
         if followed:
-            candidates = np.concatenate([candidates, followed.plans], 1)
-            returns = np.concatenate([returns, followed.returns], 1)
-            tells = np.concatenate([tells, followed.tells], 1)
+            candidates = np.concatenate([candidates, followed.actions], 1)
+            followed_returns = self._returns(rows, followed.outcome)
+            returns = np.concatenate([returns, followed_returns], 1)
+            tells = np.concatenate([tells, self.tells(followed.outcome)], 1)
         chosen = returns.argmax(-1)  # [n]
         if self.undecided == "keep":
             chosen = self._steadiest(rows, candidates, returns)
@@ -128,34 +129,16 @@ class Shooting(Searching):
         slack = (self.tolerance + ROUNDING) * np.abs(best)
         return returns >= best - slack
 
-    def _returns(
-        self, rows: np.ndarray, copies: Copies, outcome: Outcome
-    ) -> np.ndarray:
+    def _returns(self, rows: np.ndarray, outcome: Outcome) -> np.ndarray:
         """Estimated returns [n, K] of plans."""
         own = discounted_return(outcome.reward, self.discount)
-        return self.advice.blend(rows, own, copies, outcome)
-
-    def _followed(self, rows: np.ndarray) -> "_Followed | None":
-        """Plans that the learner's policy plays in copies, if it can be asked there."""
-        if not self.proposals:
-            return None
-        found = self.advice.follow(rows, self.proposals, self.horizon)
-        if found is None:
-            return None
-        copies = self.copies(rows, self.proposals)
-        return _Followed(
-            plans=found.actions,
-            returns=self._returns(rows, copies, found.outcome),
-            tells=self.tells(found.outcome),
-        )
+        return self.advice.blend(rows, own, outcome)
 
     def _with_first_actions(
         self, obs: np.ndarray, rows: np.ndarray, candidates: np.ndarray
     ) -> np.ndarray:
         """Candidates [n, K, H], and with advice the first of them with the action that
         the learner's policy proposes now."""
-        if not self.proposals:
-            return candidates
         first = self.advice.actions(obs, rows, self.proposals)  # [n, proposals]
         if first is None:
             return candidates
@@ -211,11 +194,3 @@ class Shooting(Searching):
         self.value = state.get("value", self.value).copy()
         self.stake = state.get("stake", self.stake).copy()
         super().load(state)
-
-
-class _Followed(NamedTuple):
-    """Plans of the learner's policy."""
-
-    plans: np.ndarray  # [n, K, H]
-    returns: np.ndarray  # [n, K] estimated
-    tells: np.ndarray  # [n, K] bool: whether these are values

@@ -21,8 +21,10 @@ def random_batch(
     number: int,
     needs: tuple[str, ...] = (),
     discount: float = 0.99,
+    n_step: int = 1,
 ) -> Batch:
-    """Draw batch `number` with the columns in `needs`."""
+    """Draw batch `number` with the columns in `needs`; windows have up to `n_step`
+    steps."""
     unknown = sorted(set(needs) - set(Batch._fields))
     if unknown:
         columns = ", ".join(Batch._fields[5:])
@@ -46,6 +48,8 @@ def random_batch(
         optional["label_value"] = _stack([g.normal(size=SIZE) for g in generators])
     if "label_stake" in needs:
         optional["label_stake"] = _stack([g.random(SIZE) for g in generators])
+    if {"action_window", "window_taken"} & set(needs):
+        optional |= _windows(spec, generators, n_step)
     return Batch(
         obs=torch.as_tensor(random_obs(spec, seeds, f"{name} obs")),
         action=_actions(spec, generators),
@@ -75,6 +79,18 @@ def _actions(spec: Spec, generators: list[np.random.Generator]) -> Tensor:
         drawn = [g.integers(spec.actions, size=SIZE) for g in generators]
         return torch.as_tensor(np.stack(drawn))
     return _stack([g.uniform(-1, 1, (SIZE, spec.action_size)) for g in generators])
+
+
+def _windows(
+    spec: Spec, generators: list[np.random.Generator], n_step: int
+) -> dict[str, Tensor]:
+    """Windows of 1 to `n_step` steps."""
+    steps = [_actions(spec, generators) for _ in range(n_step)]
+    window = torch.stack(steps, 2)  # [P, B, n] or [P, B, n, A]
+    length = _stack([g.integers(1, n_step + 1, SIZE) for g in generators])
+    taken = torch.arange(n_step) < length.unsqueeze(-1)  # [P, B, n]
+    mask = taken if spec.actions else taken.unsqueeze(-1)
+    return {"action_window": window * mask, "window_taken": taken.float()}
 
 
 def _stack(arrays: list[np.ndarray]) -> Tensor:

@@ -119,7 +119,8 @@ class _Course:
     def batch(self, number: int) -> Batch:
         needs = self.learner.columns
         discount = self.learner.discount
-        return random_batch(self.spec, self.seeds, number, needs, discount)
+        n_step = self.learner.n_step
+        return random_batch(self.spec, self.seeds, number, needs, discount, n_step)
 
     def _check_losses(self, batch: Batch) -> None:
         """Compute the losses of a batch without learning from it."""

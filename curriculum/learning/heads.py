@@ -140,6 +140,16 @@ class Head:
         """`members` networks for Q(s, a)."""
         raise NotImplementedError
 
+    def window_critic(self, steps: int, members: int = 1) -> MLP:
+        """`members` networks for Q(s, c), c the actions of up to `steps` steps."""
+        width = steps * self.step_width
+        return self.network(1, members, width, self.body.layer_norm)
+
+    @property
+    def step_width(self) -> int:
+        """Numbers by which a critic of windows is told the action of one step."""
+        raise NotImplementedError
+
     def actor(self) -> MLP:
         """A network for a stochastic policy."""
         raise NotImplementedError
@@ -152,6 +162,20 @@ class Head:
 
     def values(self, critic: ObsNetwork, obs: Tensor) -> Values:
         """Q(s, .) of every critic."""
+        raise NotImplementedError
+
+    def window_values(
+        self, critic: ObsNetwork, obs: Tensor, window: Tensor, taken: Tensor
+    ) -> Tensor:
+        """Q(s, c) [P, K, B] of windows of actions [P, B, n] or [P, B, n, A], of which
+        those `taken` [P, B, n] count."""
+        numbers = self.step_numbers(window) * taken.unsqueeze(-1)
+        inputs = torch.cat([critic.encode(obs), numbers.flatten(-2)], -1)
+        return critic.body(inputs).squeeze(-1)
+
+    def step_numbers(self, window: Tensor) -> Tensor:
+        """Actions of windows as numbers [P, B, n, step_width], never all of them 0:
+        that is a step that was not taken."""
         raise NotImplementedError
 
     def policy(self, actor: ObsNetwork, obs: Tensor) -> ActionDistribution:
@@ -267,6 +291,14 @@ class DiscreteHead(Head):
     def critic(self, members: int = 1, quantiles: int = 1) -> MLP:
         outputs = self.actions * quantiles
         return self.network(outputs, members, layer_norm=self.body.layer_norm)
+
+    @property
+    def step_width(self) -> int:
+        return self.actions
+
+    def step_numbers(self, window: Tensor) -> Tensor:
+        choices = torch.arange(self.actions, device=window.device)
+        return (choices == window.unsqueeze(-1)).float()
 
     def actor(self) -> MLP:
         return self.network(self.actions, hidden=self.body.actor_hidden)
@@ -388,6 +420,14 @@ class BoxHead(Head):
 
     def critic(self, members: int = 1, quantiles: int = 1) -> MLP:
         return self.network(quantiles, members, self.action_size, self.body.layer_norm)
+
+    @property
+    def step_width(self) -> int:
+        return self.action_size + 1
+
+    def step_numbers(self, window: Tensor) -> Tensor:
+        """The action and a 1."""
+        return torch.cat([window, torch.ones_like(window[..., :1])], -1)
 
     def actor(self) -> MLP:
         return self.network(2 * self.action_size, hidden=self.body.actor_hidden)

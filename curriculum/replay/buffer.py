@@ -195,17 +195,20 @@ class Buffer:
         place: with stacked frames, `obs` and `next_obs` share memory. A seed that holds
         nothing gets zeros, which its learner must ignore. `progress` in [0, 1] is the
         share of the run that is over, for sampling "annealed"."""
-        multi_step = n_step > 1
         workspace = self.workspace
-        if workspace is None or not workspace.fits(batches, batch_size, multi_step):
-            workspace = self._new_workspace(batches, batch_size, multi_step)
+        if workspace is None or not workspace.fits(batches, batch_size, n_step):
+            workspace = self._new_workspace(batches, batch_size, n_step)
         if discount != self.storage.discount:
             self.storage.set_discount(discount, self.episodes.followed.terminated)
         self.sampler.draw(workspace, progress)
-        if not multi_step:
+        if n_step == 1:
+            if self.layout.has_windows:
+                workspace.gather_windows(self.storage, [workspace.index])
             return workspace.gather(self.storage, self.frames, None)
         windows = self.episodes.windows(workspace.index, discount, n_step)
         found = workspace.gather(self.storage, self.frames, windows.last)
+        if self.layout.has_windows:
+            workspace.gather_windows(self.storage, windows.steps)
         workspace.reward.copy_(torch.from_numpy(windows.reward))
         workspace.discount.copy_(torch.from_numpy(windows.discount))
         return found
@@ -231,15 +234,13 @@ class Buffer:
         assert self.workspace is not None
         return self.sampler.sources_at(self.workspace.index)
 
-    def _new_workspace(
-        self, batches: int, batch_size: int, multi_step: bool
-    ) -> Workspace:
+    def _new_workspace(self, batches: int, batch_size: int, n_step: int) -> Workspace:
         self.workspace = Workspace(
             self.spec,
             self.layout,
             Sizes(batches, len(self.size), batch_size),
             self.sampler.coins,
-            multi_step,
+            n_step,
             self.device,
         )
         return self.workspace

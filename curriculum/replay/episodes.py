@@ -82,6 +82,8 @@ class Windows(NamedTuple):
     reward: np.ndarray  # discounted sum
     # discount**steps, 0 where the episode terminated
     discount: np.ndarray
+    # places of their steps, one array for each; those after the end repeat the last
+    steps: list[np.ndarray]
 
 
 class Episodes:
@@ -151,17 +153,19 @@ class Episodes:
         """Follow windows of up to `n_step` steps from places `index` [..., P, B]."""
         rewards, all_terminated, all_ahead = self.followed
         last = index.copy()
+        steps = [last]
         reward = rewards[index]
         factor = np.full(index.shape, discount, np.float32)
         for _ in range(n_step - 1):
             ahead = all_ahead[last]
             continues = ahead != 0
             last = last + ahead
+            steps.append(last)
             step_reward = factor * rewards[last]
             reward = reward + np.where(continues, step_reward, np.float32(0))
             factor = np.where(continues, factor * np.float32(discount), factor)
         terminated = all_terminated[last]
-        return Windows(last, reward, factor * ~terminated)
+        return Windows(last, reward, factor * ~terminated, steps)
 
     def returns(
         self, p: int, number: int, discount: float

@@ -2,6 +2,8 @@
 vector, so that a batch is gathered in one go.
 
 To add an optional column, add its field to `Batch` and its entry to `OPTIONAL`.
+Those of `WINDOWS` are not stored: a batch gathers them from the transitions of its
+windows.
 Observations of uint8 that are no stacks of frames are packed as float32, in four times
 their size.
 """
@@ -90,9 +92,10 @@ class Column(NamedTuple):
 class Layout:
     """The order of the columns in a packed transition."""
 
-    def __init__(self, columns: list[Column]) -> None:
+    def __init__(self, columns: list[Column], has_windows: bool = False) -> None:
         self.columns = {column.name: column for column in columns}
         self.corrected = [column for column in columns if column.corrector]
+        self.has_windows = has_windows  # whether batches hold the columns of `WINDOWS`
         self.places: dict[str, slice] = {}
         self.width = 0  # floats of one packed transition
         self.widths = {column.name: column.width for column in columns}
@@ -138,17 +141,18 @@ class Layout:
 def layout_of(spec: Spec, needs: tuple[str, ...] = (), discount: float = 1.0) -> Layout:
     """The layout for a world and the optional columns in `needs`; `discount` is that of
     "mc_return"."""
-    unknown = sorted(set(needs) - set(OPTIONAL))
+    possible = (*OPTIONAL, *WINDOWS)
+    unknown = sorted(set(needs) - set(possible))
     if unknown:
         raise ValueError(
-            f"no optional column {', '.join(unknown)}; there are: {', '.join(OPTIONAL)}"
+            f"no optional column {', '.join(unknown)}; there are: {', '.join(possible)}"
         )
     columns = [_action(spec), Column("reward"), Column("discount")]
     if not spec.frames:  # frames are stored apart, each once
         columns.insert(0, Column("obs", spec.obs_shape))
         columns.append(Column("next_obs", spec.obs_shape, from_last=True))
-    columns += [OPTIONAL[name](spec, discount) for name in needs]
-    return Layout(columns)
+    columns += [OPTIONAL[name](spec, discount) for name in needs if name in OPTIONAL]
+    return Layout(columns, has_windows=bool(set(needs) & set(WINDOWS)))
 
 
 def _action(spec: Spec) -> Column:
@@ -201,7 +205,10 @@ def _decided(name: str) -> Callable[[Spec, float], Column]:
     return column
 
 
-# columns of `Batch` with a default -> what makes them
+# optional columns of `Batch` that take no memory: the actions of the transitions that
+# follow one another, gathered for every batch
+WINDOWS = ("action_window", "window_taken")
+# the other columns of `Batch` with a default -> what makes them
 OPTIONAL: dict[str, Callable[[Spec, float], Column]] = {
     "mc_return": _mc_return,
     "label": _label,

@@ -86,9 +86,13 @@ class Storage:
 
     def obs(self, places: np.ndarray) -> np.ndarray:
         """Flat observations [n, width] at these places."""
-        column = self.flat[:, self.layout.column("obs")]
+        return self.at("obs", places).cpu().numpy()
+
+    def at(self, name: str, places: np.ndarray) -> torch.Tensor:
+        """Values [n, width] of a column at places [n]."""
+        column = self.flat[:, self.layout.column(name)]
         there = torch.from_numpy(places.copy()).to(self.device)
-        return column[there].cpu().numpy()
+        return column[there]
 
     def state(self) -> State:
         """Return the filled slots of the rings."""

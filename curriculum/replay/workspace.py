@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from curriculum.replay.frames import Frames, as_words
-from curriculum.replay.layout import Layout
+from curriculum.replay.layout import Column, Layout
 from curriculum.replay.storage import Storage
 from curriculum.types import Batch, Spec
 
@@ -33,11 +33,12 @@ class Workspace:
         layout: Layout,
         sizes: Sizes,
         coins_per_draw: int,
-        multi_step: bool,
+        n_step: int,
         device: str,
     ) -> None:
         self.sizes = sizes
-        self.multi_step = multi_step  # whether windows take more than one step
+        self.n_step = n_step  # of windows
+        self.multi_step = n_step > 1
         self.device = device
         # uniform random numbers [P, batches, coins, B], contiguous for each seed
         self.coins = np.zeros(
@@ -51,7 +52,7 @@ class Workspace:
         # the last transitions of the windows, where a column is taken from them
         self.last_packed: Tensor | None = None
         from_last = [c.name for c in layout.columns.values() if c.from_last]
-        if multi_step and from_last:
+        if self.multi_step and from_last:
             self.last_packed = self._allocate_packed(layout)
             last_columns = self._split(layout, self.last_packed)
             columns |= {name: last_columns[name] for name in from_last}
@@ -60,6 +61,10 @@ class Workspace:
             frames = self._allocate_frames(spec)
             columns |= self._split_frames(spec, frames)
             self.frame_words = as_words(frames)
+        if layout.has_windows:
+            columns |= self._allocate_windows(layout.columns["action"])
+        self.action_window = columns.get("action_window")
+        self.window_taken = columns.get("window_taken")
         self.reward = columns["reward"]  # [batches, P, B]
         self.discount = columns["discount"]
         # tensors of another type than float32, and the packed floats they come from;
@@ -80,13 +85,23 @@ class Workspace:
             for i in range(sizes.batches)
         ]
 
-    def fits(self, batches: int, batch_size: int, multi_step: bool) -> bool:
+    def fits(self, batches: int, batch_size: int, n_step: int) -> bool:
         """Whether a call that draws so much can use this workspace."""
         return (
             batches == self.sizes.batches
             and batch_size == self.sizes.batch_size
-            and multi_step == self.multi_step
+            and n_step == self.n_step
         )
+
+    def _allocate_windows(self, action: Column) -> dict[str, Tensor]:
+        """The columns of `WINDOWS`, [batches, P, B, n, ...]."""
+        shape = (*self.sizes, self.n_step)
+        return {
+            "action_window": torch.zeros(
+                (*shape, *action.shape), dtype=action.dtype, device=self.device
+            ),
+            "window_taken": torch.zeros(shape, device=self.device),
+        }
 
     def _allocate_packed(self, layout: Layout) -> Tensor:
         return torch.zeros((self.index.size, layout.width), device=self.device)
@@ -133,6 +148,18 @@ class Workspace:
         for integers, floats in self.casts:
             integers[...] = floats
         return list(self.batches)
+
+    def gather_windows(self, storage: Storage, steps: list[np.ndarray]) -> None:
+        """Gather the actions of windows with these steps, places [batches, P, B] each;
+        a step that repeats the one before is none."""
+        assert self.action_window is not None
+        assert self.window_taken is not None
+        places = np.stack(steps, -1)  # [batches, P, B, n]
+        taken = np.diff(places, axis=-1, prepend=-1) != 0
+        self.window_taken.copy_(torch.from_numpy(taken))
+        found = storage.at("action", places.reshape(-1)).view(*places.shape, -1)
+        found = found * self.window_taken.unsqueeze(-1)
+        self.action_window.copy_(found.view(self.action_window.shape))
 
 
 def _gather_on_cpu(copies: list[_Copy]) -> None:

@@ -96,6 +96,8 @@ def _batch(learner: Learner, states: States, part: slice) -> Batch:
             label=batch.action, has_label=torch.zeros_like(batch.reward)
         )
         batch = batch._replace(**_undecided(learner, batch))
+    if "action_window" in learner.columns:
+        batch = batch._replace(**_windows_of_one(learner, batch))
     if "mc_return" not in learner.columns:
         return batch
     returns = states.returns(learner.discount, learner.reward_shift)
@@ -113,6 +115,16 @@ def _undecided(learner: Learner, batch: Batch) -> dict[str, Tensor]:
         shape = (*batch.reward.shape, learner.head.actions)
         found["soft_label"] = batch.reward.new_zeros(shape)
     return found
+
+
+def _windows_of_one(learner: Learner, batch: Batch) -> dict[str, Tensor]:
+    """Windows of one step, as if episodes ended there."""
+    shape = (*batch.reward.shape, learner.n_step)
+    window = batch.action.new_zeros((*shape, *batch.action.shape[2:]))
+    window[:, :, 0] = batch.action
+    taken = batch.reward.new_zeros(shape)
+    taken[..., 0] = 1
+    return {"action_window": window, "window_taken": taken}
 
 
 def _values(learner: Learner, batch: Batch, action: Tensor) -> dict[str, Tensor]:

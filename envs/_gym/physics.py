@@ -4,11 +4,12 @@ A state is an array of MuJoCo's numbers, float64, from which a copy continues ex
 the environment would. Where reward and termination follow from positions and
 velocities, MuJoCo is stepped without the environment, one copy at a time: as fast as
 `mujoco.rollout` on one thread, but it stops at true ends and returns the solver's warm
-start.
+start. Several threads are those of `mujoco.rollout`.
 """
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
@@ -126,10 +127,27 @@ class LocomotionCopies:
         positions_end = 1 + self.model.nq  # the first number is the time
         self.positions = slice(1, positions_end)
         self.velocities = slice(positions_end, positions_end + self.model.nv)
+        self.pool: Any = None  # of several threads
+        self.pool_data: list[Any] = []  # of each of them
 
     def close(self) -> None:
         """Close the spare environment."""
+        self._close_pool()
         close(self.spare)
+
+    def _close_pool(self) -> None:
+        if self.pool:
+            self.pool.close()
+            self.pool = None
+
+    def use_threads(self, count: int) -> None:
+        """Implements `ThreadedSimulator`."""
+        from mujoco.rollout import Rollout
+
+        self._close_pool()
+        if count > 1:
+            self.pool = Rollout(nthread=count)
+            self.pool_data = [copy.copy(self.data) for _ in range(count)]
 
     def states(self, rows: np.ndarray) -> np.ndarray:
         state = np.empty((len(rows), self.size))
@@ -184,7 +202,47 @@ class LocomotionCopies:
     def rollout(
         self, state: np.ndarray, actions: np.ndarray, rng: np.random.Generator
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        if self.pool:
+            return self._rollout_in_threads(state, actions)
         return rollout(self.step, state, actions, rng)
+
+    def _rollout_in_threads(
+        self, state: np.ndarray, actions: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """`rollout` by MuJoCo itself, which steps copies that have ended, too, and does
+        not return the solver's warm start."""
+        count, horizon, size = actions.shape
+        frames = self.env.frame_skip
+        physics = self.size - self.model.nv  # numbers of a state before its warm start
+        controls = self.convert_actions(actions.reshape(-1, size))  # [n * H, A]
+        by_frame = controls.reshape(actions.shape).repeat(frames, 1)
+        passed, _ = self.pool.rollout(
+            self.model,
+            self.pool_data,
+            state[:, :physics],
+            by_frame,
+            initial_warmstart=state[:, physics:],
+        )
+        after = passed[:, frames - 1 :: frames]  # [n, H, physics]
+        before = np.concatenate([state[:, None, :physics], after[:, :-1]], 1)
+        flat = after.reshape(-1, physics)
+        motion = Motion(
+            before=before.reshape(-1, physics)[:, self.positions],
+            after=flat[:, self.positions],
+            velocity=flat[:, self.velocities],
+            action=controls,
+        )
+        reward, terminated = self.judge(self.env, motion)
+        is_end = terminated.reshape(count, horizon)
+        copies = np.arange(count)
+        first_end = is_end.argmax(1)  # 0 where there is none
+        ended = is_end[copies, first_end]
+        last = np.where(ended, first_end, horizon - 1)
+        is_over = np.arange(horizon) > last[:, None]
+        reward = np.where(is_over, 0.0, reward.reshape(count, horizon))
+        state = np.zeros_like(state)
+        state[:, :physics] = after[copies, last]
+        return reward, ended, state
 
 
 Copies = PhysicsCopies | LocomotionCopies

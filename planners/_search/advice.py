@@ -64,28 +64,26 @@ class Advice:
             return advisor.trust[self.owners.seed_of(rows)]
         return np.full(len(rows), self.trust)
 
-    def blend(
-        self, rows: np.ndarray, own: np.ndarray, copies: Copies, outcome: Outcome
-    ) -> np.ndarray:
+    def blend(self, rows: np.ndarray, own: np.ndarray, outcome: Outcome) -> np.ndarray:
         """What plans are worth [n, K], where the search alone says `own` [n, K]."""
         weight = self.weights(rows)
         if not weight.any():
             return own
-        learner_says = self.to_go(rows, weight, copies, outcome)[..., 0]
+        learner_says = self.to_go(rows, weight, outcome)[..., 0]
         return _mixed(weight[:, None], own, learner_says)
 
     def blend_to_go(
-        self, rows: np.ndarray, own: np.ndarray, copies: Copies, outcome: Outcome
+        self, rows: np.ndarray, own: np.ndarray, outcome: Outcome
     ) -> np.ndarray:
         """The same for means over copies [n, H] of returns from each step on."""
         weight = self.weights(rows)
         if not weight.any():
             return own
-        learner_says = self.to_go(rows, weight, copies, outcome).mean(1)
+        learner_says = self.to_go(rows, weight, outcome).mean(1)
         return _mixed(weight[:, None], own, learner_says)
 
     def to_go(
-        self, rows: np.ndarray, weight: np.ndarray, copies: Copies, outcome: Outcome
+        self, rows: np.ndarray, weight: np.ndarray, outcome: Outcome
     ) -> np.ndarray:
         """Returns [n, K, H] from each step on as the learner counts them; the value of
         the last state is looked up in rows of positive `weight` [n]."""
@@ -95,7 +93,7 @@ class Advice:
         wanted = ~outcome.ended & (weight > 0)[:, None]  # [n, K]
         last = np.zeros(outcome.ended.shape)
         if wanted.any():
-            obs = copies.observe(outcome.state[wanted])
+            obs = self._observe(outcome.state[wanted])
             seed = np.broadcast_to(self.owners.seed_of(rows)[:, None], wanted.shape)
             last[wanted] = advisor.values(obs, seed[wanted])
         reward = outcome.reward
@@ -105,12 +103,18 @@ class Advice:
             reward = reward + advisor.reward_shift * is_taken
         return returns_to_go(reward, advisor.discount, last)
 
+    def _observe(self, state: np.ndarray) -> np.ndarray:
+        """Observations [n, *O] of n states."""
+        assert isinstance(self.simulator, ObservableSimulator)
+        with self.clock.running():
+            return self.simulator.observe(state)
+
     def follow(self, rows: np.ndarray, count: int, horizon: int) -> Proposals | None:
         """Let the policy play in `count` copies of each row: the first by its best
-        actions, the others by draws. None without advice, and where copies do not tell
-        what the learner would see."""
+        actions, the others by draws. None for a `count` of 0, without advice, and where
+        copies do not tell what the learner would see."""
         advisor = self.source
-        if advisor is None or not self.sees_copies:
+        if not count or advisor is None or not self.sees_copies:
             return None
         copies = Copies(self.simulator, rows, self.owners, count, self.clock)
 
@@ -126,10 +130,10 @@ class Advice:
     def actions(
         self, obs: np.ndarray, rows: np.ndarray, count: int
     ) -> np.ndarray | None:
-        """Actions [n, count] or [n, count, A] that the policy proposes now; None
-        without advice."""
+        """Actions [n, count] or [n, count, A] that the policy proposes now; None for a
+        `count` of 0 and without advice."""
         advisor = self.source
-        if advisor is None:
+        if not count or advisor is None:
             return None
         return advisor.propose(obs, self.owners.seed_of(rows), count)
 

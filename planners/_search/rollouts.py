@@ -107,12 +107,6 @@ class Copies:
             *(np.concatenate(column) for column in zip(*parts, strict=True))
         )
 
-    def observe(self, state: np.ndarray) -> np.ndarray:
-        """Observations [n, *O] of n states."""
-        assert isinstance(self.simulator, ObservableSimulator)
-        with self.clock.running():
-            return self.simulator.observe(state)
-
     def _by_row(self, outcome: Outcome) -> Outcome:
         """The outcome of copies as [n, K, ...]."""
 

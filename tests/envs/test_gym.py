@@ -614,6 +614,41 @@ def test_hoppers_copies_fall_as_hoppers_do():
     assert ended.mean() > 0.9
 
 
+@pytest.mark.parametrize(
+    ("id", "options", "scale"),
+    [
+        ("Hopper-v5", (), 0.6),  # some copies fall
+        ("Hopper-v5", ("terminate_when_unhealthy=false",), 1.0),
+        ("Walker2d-v5", (), 0.3),
+        ("HalfCheetah-v5", (), 1.0),
+        ("Swimmer-v5", (), 1.0),
+        ("InvertedPendulum-v5", (), 0.3),
+    ],
+)
+def test_threads_change_no_bit_of_a_rollout(id, options, scale):
+    _, rows, _ = together(id, 3, options=options)
+    simulator = rows.simulator()
+    state = np.repeat(simulator.states(np.arange(3)), 5, axis=0)
+    rng = np.random.default_rng(0)
+    size = rows.single_action_space.shape[0]
+    actions = (scale * rng.uniform(-1, 1, (15, 40, size))).astype(np.float32)
+    reward, ended, last = simulator.rollout(state, actions, rng)
+    for threads in (3, 2, 1):
+        simulator.use_threads(threads)
+        before = state.copy()
+        own_reward, own_ended, own_last = simulator.rollout(state, actions, rng)
+        np.testing.assert_array_equal(state, before)
+        np.testing.assert_array_equal(own_reward, reward)
+        np.testing.assert_array_equal(own_ended, ended)
+        np.testing.assert_array_equal(
+            simulator.observe(own_last), simulator.observe(last)
+        )
+    if id == "Hopper-v5" and not options:
+        assert ended.any()
+        assert not ended.all()
+    rows.close()
+
+
 def test_a_state_goes_on_from_any_step_of_a_rollout():
     pytest.importorskip("mujoco", reason="an optional package")
     world, rows, _ = together("Hopper-v5", 1)

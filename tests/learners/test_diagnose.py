@@ -53,6 +53,8 @@ def random_batch(kind: str) -> Batch:
         mc_return=mc_return,
         label=action.flip(-1) if kind == "box" else (action + 1) % 3,
         has_label=(mc_return > 0).float(),
+        action_window=torch.stack([action.roll(-t, 1) for t in range(5)], 2),
+        window_taken=torch.ones(*shape, 5),
     )
 
 

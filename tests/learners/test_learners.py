@@ -89,11 +89,28 @@ def random_batch(
         action = box if kind == "box" else rng.integers(3, size=rows)
         label = action[::-1].copy()
         has_label = (mc_return > 0).astype(np.float32)
-        columns = (obs, action, reward, discount, next_obs, mc_return, label, has_label)
-        drawn.append(columns)
-    return Batch(
-        *(torch.as_tensor(np.stack(column)) for column in zip(*drawn, strict=True))
-    )
+        taken = (np.arange(5) < rng.integers(1, 6, (rows, 1))).astype(np.float32)
+        drawn.append(
+            {
+                "obs": obs,
+                "action": action,
+                "reward": reward,
+                "discount": discount,
+                "next_obs": next_obs,
+                "mc_return": mc_return,
+                "label": label,
+                "has_label": has_label,
+                "action_window": np.stack(
+                    [np.roll(action, -t, 0) for t in range(5)], 1
+                ),
+                "window_taken": taken,
+            }
+        )
+    columns = {
+        name: torch.as_tensor(np.stack([own[name] for own in drawn]))
+        for name in drawn[0]
+    }
+    return Batch(**columns)
 
 
 def some_obs(seeds: int = 3, rows: int = 50) -> np.ndarray:

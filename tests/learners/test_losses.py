@@ -22,6 +22,7 @@ from curriculum.learners.cql import CQL
 from curriculum.learners.dqn import DQN
 from curriculum.learners.edac import EDAC
 from curriculum.learners.iql import IQL
+from curriculum.learners.qc_iql import QCIQL
 from curriculum.learners.sac import SAC
 from curriculum.learners.td3bc import TD3BC
 from curriculum.learning.learner import Learner
@@ -820,6 +821,96 @@ def test_the_diagnostics_of_iql_worked_out_by_hand():
     assert found["policy_entropy"].tolist() == pytest.approx([0.673012, 0.499047])
     # ln 0.4 twice; ln 0.9 and ln 0.6
     assert found["log_prob_data"].tolist() == pytest.approx([-0.916291, -0.308093])
+
+
+def chunks(*seeds: list[tuple]) -> Batch:
+    """(state, actions of a window of one or two steps, reward, discount, next state) of
+    every transition of every seed."""
+    begun = [[(s, acts[0], *rest) for s, acts, *rest in seed] for seed in seeds]
+    window = [[(*acts, 0)[:2] for _, acts, *_ in seed] for seed in seeds]
+    taken = [[(1.0, len(acts) - 1.0) for _, acts, *_ in seed] for seed in seeds]
+    return rows(*begun)._replace(
+        action_window=torch.tensor(window), window_taken=torch.tensor(taken)
+    )
+
+
+# the second transition terminated at its first step, the third was cut short
+CHUNKS = chunks(
+    [
+        (0, (0, 1), 1.0, 0.25, 1),
+        (1, (1,), -1.0, 0.0, 0),
+        (1, (0,), 0.0, 0.5, 0),
+    ],
+    [
+        (0, (1, 1), 2.0, 0.25, 1),
+        (1, (0,), 1.0, 0.0, 1),
+        (0, (1, 0), 3.0, 0.81, 0),
+    ],
+)
+# a step is one column for each action, in which a step that was not taken is 0
+CHUNK_Q = Formulas(
+    [lambda s, a0, a1, b0, b1: 2 * a0 + 3 * b1 + s, lambda s, a0, a1, b0, b1: a1],
+    [lambda s, a0, a1, b0, b1: s + 2 * b0, lambda s, a0, a1, b0, b1: a1 - b1],
+)
+CHUNK_TARGET = Formulas(
+    [lambda s, a0, a1, b0, b1: 4 * a0 + b1, lambda s, a0, a1, b0, b1: 3 + s * a1],
+    [lambda s, a0, a1, b0, b1: 5 * a1 * b1 - s, lambda s, a0, a1, b0, b1: 6 + 0 * s],
+)
+
+
+def qc_iql_by_hand() -> Any:
+    return by_hand(
+        QCIQL(n_step=2, expectile=0.8, temperature=2.0),
+        window_q=CHUNK_Q,
+        value=[[[[1], [2]]], [[[0], [-2]]]],
+        policy=logs([[[[0.5, 0.5], [0.75, 0.25]]], [[[0.1, 0.9], [0.5, 0.5]]]]),
+        targets={"window_q": CHUNK_TARGET},
+    )
+
+
+def test_the_losses_of_qc_iql_worked_out_by_hand():
+    # seed 0: targets 1 + 2/4 = 1.5; -1; 1/2
+    #   critics say 5, 1, 3 and 0, 1, 0: 22.5 + 6.5
+    #   least target values 3, 0, 3 less V = 1, 2, 2: advantages 2, -2, 1:
+    #     value 0.8 * 4 + 0.2 * 4 + 0.8 = 4.8
+    #   policy: e^4 ln 2 + e^-4 ln 4 + e^2 ln 4/3 = 37.844552 + 0.025391 + 2.125698
+    # seed 1: targets 2 - 2/4 = 1.5; 1; 3
+    #   critics say 0, 1, 2 and 0, 0, 1: 3.25 + 7.25
+    #   least target values 5, -1, 0 less V = 0, -2, 0: advantages 5, 1, 0:
+    #     value 0.8 * 25 + 0.8 = 20.8
+    #   policy: e^10, cut at 100: 100 * 0.105361 + e^2 ln 2 + 0.105361
+    #     = 10.536052 + 5.121703 + 0.105361
+    assert_losses(
+        qc_iql_by_hand(),
+        CHUNKS,
+        window_q=[29 / 3, 10.5 / 3],
+        value=[1.6, 20.8 / 3],
+        policy=[39.995641 / 3, 15.763116 / 3],
+    )
+
+
+def test_the_diagnostics_of_qc_iql_worked_out_by_hand():
+    found = qc_iql_by_hand().diagnostics(CHUNKS)
+    # errors 3.5, 2, 2.5 and 1.5, 2, 0.5; 1.5, 0, 1 and 1.5, 1, 2
+    assert found["td_error"].tolist() == pytest.approx([2, 7 / 6])
+    # critics say 5, 1, 3 and 0, 1, 0; 0, 1, 2 and 0, 0, 1
+    assert found["q_data"].tolist() == pytest.approx([10 / 6, 4 / 6])
+    # target networks 5, 0, 4 and 3, 4, 3; 5, -1, 0 and 6, 6, 6
+    assert found["target_lag"].tolist() == pytest.approx([11 / 6, 26 / 6])
+    assert found["advantage"].tolist() == pytest.approx([1 / 3, 2])
+
+
+def test_a_critic_of_windows_tells_an_action_of_0_from_none():
+    # all columns at once: state, number and mark of the first step, of the second
+    def digits(s: Tensor, a: Tensor, i: Tensor, b: Tensor, j: Tensor) -> Tensor:
+        return s + 10 * a + 100 * i + 1_000 * b + 10_000 * j
+
+    learner = by_hand(QCIQL(n_step=2), size=1)
+    obs = torch.tensor([[[2.0], [3.0]]])
+    window = torch.tensor([[[[0.5], [0.0]], [[0.5], [0.0]]]])
+    taken = torch.tensor([[[1.0, 1.0], [1.0, 0.0]]])
+    found = learner.head.window_values(Formulas([digits]), obs, window, taken)
+    assert found.tolist() == [[[10_107, 108]]]
 
 
 IQL_BOX = rows(

@@ -206,6 +206,8 @@ def batch(seeds: tuple[int, ...], box: bool) -> Batch:
         columns[2],
         label=columns[0].flip(1),
         has_label=(columns[2] > 0).float(),
+        action_window=torch.stack([columns[0].roll(-t, 1) for t in range(5)], 2),
+        window_taken=torch.ones(*columns[1].shape, 5),
     )
 
 

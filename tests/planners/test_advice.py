@@ -125,7 +125,7 @@ def test_rewards_are_shifted_only_as_long_as_an_episode_lasts():
     assert not outcome.ended.any()
     ended = outcome._replace(ended=np.array([[False, True]]), length=np.array([[5, 3]]))
     ended.reward[0, 1, 3:] = 0
-    returns = actor.advice.to_go(np.array([0]), np.ones(1), copies, ended)[..., 0]
+    returns = actor.advice.to_go(np.array([0]), np.ones(1), ended)[..., 0]
     assert returns.tolist() == [[10.0, 0.0]]  # 5 times 1 - 1, and the value if alive
 
 

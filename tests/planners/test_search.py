@@ -17,6 +17,7 @@ from curriculum.envs._base.spec import spec_of
 from curriculum.envs._base.streams import Streams
 from curriculum.envs.cartpole import CartPole
 from curriculum.envs.gridworld import Gridworld
+from curriculum.envs.gym import Gym
 from curriculum.envs.pendulum import Pendulum
 from curriculum.planners._search.plans import Plans
 from curriculum.planners._search.rollouts import Outcome, discounted_return, rollout
@@ -503,6 +504,25 @@ def test_mppi_noise_has_the_spread_and_smoothness_asked_for(
     assert noise[:, 225:275].std() == pytest.approx(0.05, rel=0.1)
 
 
+def test_threads_change_nothing_of_what_mppi_does():
+    pytest.importorskip("mujoco", reason="an optional package")
+
+    def taken(threads: int) -> np.ndarray:
+        world = Gym(id="Hopper-v5")
+        rows = world.rows([stream(0, "environment")], 1)
+        rows.reset()
+        planner = MPPI(samples=6, horizon=20, noise=1.0, threads=threads)
+        actor = planner.setup(rows, spec_of(world), (0,))
+        actions = []
+        for _ in range(3):
+            actions.append(act(actor, rows.obs, np.arange(1)))
+            rows.step(actions[-1])
+        rows.close()
+        return np.stack(actions)
+
+    np.testing.assert_array_equal(taken(2), taken(1))
+
+
 def test_mppi_weights_by_return_whatever_its_unit(monkeypatch: pytest.MonkeyPatch):
     actions = []
     for unit in (1, 1000):
@@ -581,6 +601,11 @@ def test_copies_of_one_seed_meet_the_same_chance_with_and_without_others():
         (lambda: Shooting(tolerance=2), "tolerance must be between 0 and 1, got 2"),
         (lambda: MPPI(samples=0), "samples must be at least 1, got 0"),
         (lambda: MPPI(temperature=0), "temperature must be at least 1e-06, got 0"),
+        (lambda: MPPI(threads=0), "threads must be between 1 and 256, got 0"),
+        (
+            lambda: ready(MPPI(threads=2), Pendulum()),
+            "copies of Pendulum are stepped by one thread; leave out --planner.threads",
+        ),
         (lambda: MPPI(smoothing=1), "smoothing must be between 0 and 0.999, got 1"),
         (
             lambda: ready(MCTS(), Pendulum()),

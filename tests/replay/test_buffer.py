@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from curriculum.replay.buffer import SOURCE, Buffer, estimate_bytes
-from curriculum.replay.layout import Transition
+from curriculum.replay.layout import WINDOWS, Transition
 from curriculum.replay.sampling import COUNT_AFTER
 from curriculum.run import checkpoint
 from curriculum.setting.config import Config
@@ -27,9 +27,13 @@ def buffer_of(
     rows: int = 1,
     spec: Spec = SPEC,
     returns: float | None = None,
+    chunks: bool = False,
     **fields,
 ) -> Buffer:
-    needs, discount = ((), 1.0) if returns is None else (("mc_return",), returns)
+    needs: tuple[str, ...] = () if returns is None else ("mc_return",)
+    if chunks:
+        needs += WINDOWS
+    discount = 1.0 if returns is None else returns
     return Buffer(**fields).setup(spec, seeds, rows, "cpu", needs, discount)
 
 
@@ -46,6 +50,13 @@ def each(batch: Batch, change: Callable[[torch.Tensor], torch.Tensor]) -> Batch:
 def returns_of(batch: Batch) -> torch.Tensor:
     assert batch.mc_return is not None
     return batch.mc_return
+
+
+def windows_of(batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
+    """The actions of windows, and which of them were taken."""
+    assert batch.action_window is not None
+    assert batch.window_taken is not None
+    return batch.action_window, batch.window_taken
 
 
 def draw(buffer: Buffer, *settings, **named) -> Batch:
@@ -262,6 +273,42 @@ def test_a_window_ends_where_its_episode_does_and_only_a_true_end_is_worth_nothi
     assert windows(draw(buffer, 300, 0.5, n_step)) == expected
 
 
+# The same chain; actions are numbers of transitions modulo 3.
+@pytest.mark.parametrize(
+    ("n_step", "ends", "expected"),
+    [
+        (1, {1: "terminated"}, {0: [0], 1: [1], 2: [2], 3: [0], 4: [1]}),
+        (3, {}, {0: [0, 1, 2], 1: [1, 2, 0], 2: [2, 0, 1], 3: [0, 1], 4: [1]}),
+        (
+            3,
+            {2: "terminated"},
+            {0: [0, 1, 2], 1: [1, 2], 2: [2], 3: [0, 1], 4: [1]},
+        ),
+        (3, {0: "truncated"}, {0: [0], 1: [1, 2, 0], 2: [2, 0, 1], 3: [0, 1], 4: [1]}),
+        (9, {1: "both"}, {0: [0, 1], 1: [1], 2: [2, 0, 1], 3: [0, 1], 4: [1]}),
+    ],
+)
+@pytest.mark.parametrize("kind", ["discrete", "box"])
+def test_a_window_holds_the_actions_of_one_episode(n_step, ends, expected, kind):
+    spec = SPEC if kind == "discrete" else SPEC._replace(actions=0, action_size=2)
+    buffer = buffer_of(spec=spec, chunks=True)
+    for t in range(5):
+        step = step_of([[t]], end=ends.get(t, ""))
+        if kind == "box":
+            step = step._replace(action=np.stack([step.action, -step.action], -1))
+        buffer.add(step)
+    batch = draw(buffer, 100, 0.5, n_step)
+    window, taken = windows_of(batch)
+    for n, number in enumerate(numbers(batch)):
+        actions = expected[number]
+        missing = n_step - len(actions)
+        assert taken[0, n].tolist() == [1] * len(actions) + [0] * missing
+        padded = np.array(actions + [0] * missing)
+        wanted = padded if kind == "discrete" else np.stack([padded, -padded], -1)
+        np.testing.assert_array_equal(window[0, n], wanted)
+        np.testing.assert_array_equal(batch.action[0, n], wanted[0])
+
+
 def test_the_window_of_a_running_episode_grows_as_it_goes_on():
     buffer = buffer_of()
     for reward, expected in (
@@ -452,9 +499,11 @@ class Reference:
     def held(self, size: int) -> list[Kept]:
         return self.stored[len(self.stored) - size :]
 
-    def windows(self, size: int, n_step: int) -> dict[int, tuple[float, float, int]]:
-        """Number -> reward, discount and the number of the last transition, the
-        discount of one step being 1/2."""
+    def windows(
+        self, size: int, n_step: int
+    ) -> dict[int, tuple[float, float, list[int]]]:
+        """Number -> reward, discount and the numbers of the transitions, the discount
+        of one step being 1/2."""
         at, found = {(kept.row, kept.time): kept for kept in self.held(size)}, {}
         for first in self.held(size):
             taken = [first]
@@ -468,7 +517,7 @@ class Reference:
             found[first.number] = (
                 reward,
                 0.0 if taken[-1].terminated else 1 / 2 ** len(taken),
-                taken[-1].number,
+                [kept.number for kept in taken],
             )
         return found
 
@@ -526,7 +575,7 @@ def test_the_ring_holds_what_a_list_would_hold(capacity, rows, store, seeds, act
         {"sampling": "fixed", "shares": EVERY_SOURCE},
     ]
     buffers = [
-        buffer_of(seeds, rows, spec, 0.5, capacity=capacity, **sampling)
+        buffer_of(seeds, rows, spec, 0.5, chunks=True, capacity=capacity, **sampling)
         for sampling in samplings
     ]
     models = [Reference(capacity) for _ in seeds]
@@ -569,11 +618,21 @@ def test_the_ring_holds_what_a_list_would_hold(capacity, rows, store, seeds, act
                     assert set(drawn.tolist()) <= set(expected)
                     assert capacity > 100 or set(drawn.tolist()) == set(expected)
                     assert_drawn(batch, p, drawn, model, size, n_step)
-                    after = [expected[n][2] + 0.5 for n in drawn.tolist()]
+                    chunks = [expected[n][2] for n in drawn.tolist()]
+                    after = [chunk[-1] + 0.5 for chunk in chunks]
                     np.testing.assert_array_equal(batch.next_obs[p, :, 0], after)
                     np.testing.assert_array_equal(
                         batch.action[p],
                         drawn if actions else np.stack([drawn, -drawn], -1),
+                    )
+                    padded = [c + [0] * (n_step - len(c)) for c in chunks]
+                    window = np.array(padded)
+                    np.testing.assert_array_equal(
+                        windows_of(batch)[0][p],
+                        window if actions else np.stack([window, -window], -1),
+                    )
+                    np.testing.assert_array_equal(
+                        windows_of(batch)[1][p].sum(-1), [len(c) for c in chunks]
                     )
                     assert buffer.count[p].tolist() == [counted[s] for s in range(5)]
                     np.testing.assert_array_equal(
@@ -791,7 +850,7 @@ def test_stacks_come_back_as_they_were_and_never_with_an_evicted_frame(
                     )
                     np.testing.assert_array_equal(
                         batch.next_obs[p],
-                        [shown[expected[n][2]][1] for n in drawn.tolist()],
+                        [shown[expected[n][2][-1]][1] for n in drawn.tolist()],
                     )
                     assert buffer.size[p] == size
                     assert buffer.count[p].tolist() == [counted[s] for s in range(5)]
@@ -1092,8 +1151,10 @@ def assert_same(a: Batch, b: Batch) -> None:
 )
 def test_a_seed_alone_samples_as_among_others(sampling):
     seeds = (3, 0, 8)
-    together = buffer_of(seeds, 2, capacity=40, **sampling)
-    alone = [buffer_of((seed,), 2, capacity=40, **sampling) for seed in seeds]
+    together = buffer_of(seeds, 2, chunks=True, capacity=40, **sampling)
+    alone = [
+        buffer_of((seed,), 2, chunks=True, capacity=40, **sampling) for seed in seeds
+    ]
     pairs = [
         (together, slice(None)),
         *((one, slice(p, p + 1)) for p, one in enumerate(alone)),
@@ -1137,7 +1198,8 @@ def screens_played(
 def test_batches_drawn_at_once_are_those_drawn_one_by_one(sampling, n_step, pixels):
     seeds, spec = (3, 1, 7), screen_spec(4) if pixels else SPEC
     single, whole = (
-        buffer_of(seeds, 2, spec, 0.9, capacity=40, **sampling) for _ in range(2)
+        buffer_of(seeds, 2, spec, 0.9, chunks=True, capacity=40, **sampling)
+        for _ in range(2)
     )
     both = [(single, slice(None)), (whole, slice(None))]
     screens_played(both, (3, 2), 50) if pixels else play(both, range(50), (3, 2))
@@ -1154,9 +1216,11 @@ def test_batches_drawn_at_once_are_those_drawn_one_by_one(sampling, n_step, pixe
 @pytest.mark.parametrize("n_step", [1, 3])
 def test_a_device_that_gathers_by_itself_gathers_the_same(n_step, pixels):
     spec = screen_spec(4) if pixels else SPEC
-    here = buffer_of((3, 1), 2, spec, 0.9, capacity=40)
+    here = buffer_of((3, 1), 2, spec, 0.9, chunks=True, capacity=40)
     # goes the way of a GPU
-    there = Buffer(capacity=40).setup(spec, (3, 1), 2, "cpu:0", ("mc_return",), 0.9)
+    there = Buffer(capacity=40).setup(
+        spec, (3, 1), 2, "cpu:0", ("mc_return", *WINDOWS), 0.9
+    )
     both = [(here, slice(None)), (there, slice(None))]
     screens_played(both, (2, 2), 50) if pixels else play(both, range(50), (2, 2))
     for a, b in zip(

@@ -16,7 +16,7 @@ from test_buffer import (
 
 from curriculum.replay import buffer as buffer_module
 from curriculum.replay.buffer import Buffer
-from curriculum.replay.layout import OPTIONAL, Column, Layout, layout_of
+from curriculum.replay.layout import OPTIONAL, WINDOWS, Column, Layout, layout_of
 from curriculum.run import checkpoint
 from curriculum.types import Batch, Spec
 
@@ -50,14 +50,16 @@ def test_packed_values_come_back_by_name():
 
 
 def test_every_optional_column_of_a_batch_can_be_stored():
-    assert set(OPTIONAL) == set(Batch._field_defaults)
+    assert {*OPTIONAL, *WINDOWS} == set(Batch._field_defaults)
     for name in OPTIONAL:
         assert name not in layout_of(SPEC).columns
         assert name in layout_of(SPEC, (name,)).columns
 
 
 def test_a_column_that_no_batch_has_is_refused():
-    message = rf"^no optional column q_value; there are: {', '.join(OPTIONAL)}$"
+    message = (
+        rf"^no optional column q_value; there are: {', '.join((*OPTIONAL, *WINDOWS))}$"
+    )
     with pytest.raises(ValueError, match=message):
         Buffer().setup(SPEC, (0,), 1, needs=("q_value",))
 

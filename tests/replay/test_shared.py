@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from curriculum.replay.buffer import SOURCE, Buffer, estimate_bytes
-from curriculum.replay.layout import Transition
+from curriculum.replay.layout import WINDOWS, Transition
 from curriculum.run import checkpoint
 from curriculum.types import Batch, SharedData, Spec
 
@@ -152,6 +152,19 @@ def test_windows_of_data_end_where_their_episode_does(
     batch = draw(buffer_of(data_of(), device=device), 300, 0.5, n_step)
     assert windows(batch) == expected
     assert torch.equal(batch.action, batch.obs[..., 0].long() % 3)
+
+
+def test_windows_of_data_hold_the_actions_of_one_episode():
+    batch = draw(buffer_of(data_of(), needs=WINDOWS), 300, 0.5, 3)
+    assert batch.action_window is not None
+    assert batch.window_taken is not None
+    length = batch.window_taken[0].sum(-1).int().tolist()
+    number = batch.obs[0, :, 0].int().tolist()
+    steps = {0: 3, 1: 2, 2: 1, 3: 1, 4: 3, 5: 3, 6: 2, 7: 1, 8: 2, 9: 1}
+    assert dict(zip(number, length, strict=True)) == steps
+    for n, window in zip(number, batch.action_window[0].tolist(), strict=True):
+        taken = [(n + k) % 3 for k in range(steps[n])]
+        assert window == taken + [0] * (3 - len(taken))
 
 
 def test_every_reward_is_shifted_also_within_windows_and_returns():

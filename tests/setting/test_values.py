@@ -155,6 +155,7 @@ def test_code_of_a_settings_file_that_a_flag_replaces_is_not_run(tmp_path: Path)
         ("--planer mcts", "'--planer' (perhaps you meant --planner)"),
         ("--learner iql --expectile .9", "(perhaps you meant --learner.expectile)"),
         ("--learner dqn --learner.expectile .9", "(only of iql)"),
+        ("--planner tlppo --planner.trust 1", "(only of mcts, mppi, shooting)"),
         ("--techniques quantize quantize", "techniques must differ"),
         ("--techniques prune+zip", "no technique 'zip'"),
         ("--techniques prune --distil.hidden 8", "it needs --techniques distil"),
