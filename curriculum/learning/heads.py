@@ -48,6 +48,7 @@ class Body:
     layer_norm: bool = False  # in critics and state values
     encoder: Encoder = "nature"  # of images
     initialization: Initialization = "torch"  # of networks of images
+    pixel_center: float = 0.0  # subtracted from pixels in [0, 1]
     huber: bool = True  # temporal-difference loss of discrete actions
 
 
@@ -128,6 +129,7 @@ class Head:
                 layer_norm,
                 self.body.encoder,
                 self.body.initialization,
+                self.body.pixel_center,
             )
         inputs = math.prod(self.obs_shape) + extra
         return MLP(inputs, outputs, hidden, members, layer_norm)

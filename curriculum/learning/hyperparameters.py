@@ -22,6 +22,9 @@ class Hyperparameters:
     encoder: Literal["nips", "nature", "nature-same", "impala"] = "nature"
     # how networks of images are drawn: as layers of torch, or by Glorot & Bengio (2010)
     initialization: Literal["torch", "xavier"] = "torch"
+    # of images: subtracted from pixels, which are in [0, 1]. Near their mean, a network
+    # finds small things on an even background, such as a ball, after far fewer updates
+    pixel_center: float = 0.0
     # of images: pixels that those of a batch are shifted by at random, each alone (DrQ:
     # Kostrikov et al. 2020, arXiv 2004.13649, with 4); 0: not at all
     random_shift: int = 0
@@ -90,6 +93,7 @@ class Hyperparameters:
         self._check_exploration()
         within(self, 0, INFINITY, "learning_rate", "adam_epsilon")
         at_most(self, 1, "adam_epsilon")
+        within(self, 0, 1, "pixel_center")
         within(self, 0, INFINITY, "random_shift")
         at_most(self, 42, "random_shift")
         at_most(self, 100, "learning_rate")

@@ -285,11 +285,13 @@ class Learner(Hyperparameters):
             self.layer_norm,
             self.encoder,
             self.initialization,
+            self.pixel_center,
             self.huber,
         )
         self.head: Head = make_head(spec, body, seeds, device)
         self.normalizer = Normalizer(
             normalize_obs=self.normalize_obs,
+            pixel_center=self.pixel_center,
             limit=self.obs_limit,
             reward_scale=self.reward_scale,
             scale_returns=self.return_range,
@@ -311,7 +313,7 @@ class Learner(Hyperparameters):
             self.head.noise.load(noise)  # so that every call draws the same numbers
             return self.build()
 
-        self.nets = adapt(build_for_seeds(build, self.seeds))
+        self.nets = adapt(build_for_seeds(build, self.seeds), self.pixel_center)
         for name, network in self.nets.items():
             generators = [stream(seed, f"init {name}") for seed in self.seeds]
             network.setup(generators, self.device, precision)

@@ -26,7 +26,8 @@ class ModuleNetwork(ObsNetwork):
     mode, so dropout is off, and in full precision. Seeds are computed one after the
     other."""
 
-    def __init__(self, modules: Sequence[nn.Module]):
+    def __init__(self, modules: Sequence[nn.Module], pixel_center: float = 0.0):
+        self.pixel_center = pixel_center
         self.modules = [_members(module) for module in modules]  # [P][K]
         self.members = len(self.modules[0])
         self.names = [list(_trained(module)) for module in self.modules[0]]
@@ -58,10 +59,11 @@ class ModuleNetwork(ObsNetwork):
         return [{name: next(remaining) for name in names} for names in self.names]
 
     def encode(self, obs: Tensor) -> Tensor:
-        """Images with values in [0, 1], other observations as they are."""
+        """Images with values in [0, 1], less `pixel_center`; other observations as
+        they are."""
         if obs.is_floating_point():
             return obs
-        return obs.float() / 255
+        return obs.float() / 255 - self.pixel_center
 
     def body(self, features: Tensor) -> Tensor:
         blocks = self.by_member(self.differentiable_blocks())
@@ -147,15 +149,16 @@ def build_for_seeds(build: Callable[[], Built], seeds: Sequence[int]) -> list[Bu
     return builds
 
 
-def adapt(builds: Sequence[Built]) -> dict[str, Network]:
-    """Turn modules of torch into networks."""
+def adapt(builds: Sequence[Built], pixel_center: float = 0.0) -> dict[str, Network]:
+    """Turn modules of torch into networks; `pixel_center` is subtracted from pixels in
+    [0, 1]."""
     networks: dict[str, Network] = {}
     for name, network in builds[0].items():
         if isinstance(network, Network):
             networks[name] = network
         else:
             modules = [built[name] for built in builds]
-            networks[name] = ModuleNetwork(modules)  # type: ignore[arg-type]
+            networks[name] = ModuleNetwork(modules, pixel_center)  # type: ignore[arg-type]
     return networks
 
 

@@ -27,6 +27,7 @@ class Normalizer:
     normalize_obs: bool = True
     # normalised observations are clipped to [-limit, limit]
     limit: float = 10.0
+    pixel_center: float = 0.0  # subtracted from pixels in [0, 1], by the networks
     reward_scale: float = 1.0
     # divide rewards by the range of the first returns as well (IQL's rule for
     # locomotion)
@@ -162,7 +163,7 @@ class Normalizer:
     def export(self, seed: int) -> nn.Module:
         """The first layer of the policy of the seed with this index."""
         if self.images:
-            return Scale()
+            return Scale(self.pixel_center)
         mean = self.mean[seed, 0].cpu().clone()
         scale = self.scale[seed, 0].cpu().clone()
         # bounds leave nothing to clip
@@ -203,8 +204,13 @@ class Normalize(nn.Module):
 
 
 class Scale(nn.Module):
-    """Images with values 0 .. 255 to [0, 1], the first layer of an exported policy."""
+    """Images with values 0 .. 255 to [0, 1], less `center`: the first layer of an
+    exported policy."""
+
+    def __init__(self, center: float = 0.0):
+        super().__init__()
+        self.center = center
 
     def forward(self, x: Tensor) -> Tensor:
         """Images [n, F, H, W] of the same shape."""
-        return x.float() / 255
+        return x.float() / 255 - self.center

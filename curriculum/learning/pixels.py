@@ -32,12 +32,15 @@ class Pixels(MLP):
         layer_norm: bool = False,
         encoder: Encoder = "nature",
         initialization: Initialization = "torch",
+        center: float = 0.0,
     ):
+        """`center` is subtracted from pixels in [0, 1]."""
         with torch.device("meta"):  # layers with shapes, without memory
             self.encoder = ENCODERS[encoder](shape[0])
         features = _features(self.encoder, shape)
         super().__init__(features + extra, outputs, hidden, members, layer_norm)
         self.initialization = initialization
+        self.center = center
         self.parameters = dict(self.encoder.named_parameters())
 
     def shapes(self, seeds: int) -> list[tuple[int, ...]]:
@@ -99,12 +102,14 @@ class Pixels(MLP):
                 for name, block in zip(self.parameters, blocks, strict=True)
             }
             x = images.to(dtype, memory_format=torch.channels_last) / 255
+            if self.center:
+                x = x - self.center
             encoded = torch.func.functional_call(self.encoder, parameters, x)
             features.append(encoded.float())
         return torch.stack(features)
 
     def export_encoder(self, seed: int) -> list[nn.Module]:
-        """The convolutions, for images with values in [0, 1]."""
+        """The convolutions, for images that `Scale` has made numbers of."""
         encoder = copy.deepcopy(self.encoder).to_empty(device="cpu")
         blocks = self.weights.blocks[len(self.body_blocks) :]
         for parameter, block in zip(encoder.parameters(), blocks, strict=True):

@@ -153,7 +153,7 @@ def _admitted(scores: Tensor, logits: Tensor, threshold: float) -> Tensor:
 
 MODULES: dict[str, Callable[[Node], nn.Module]] = {
     "normalise": _normalise,
-    "pixels": lambda node: Scale(),
+    "pixels": lambda node: Scale(node.about.get("center", 0.0)),
     "rounded": lambda node: node.operation(
         lambda x: compact.rounded(x, node.about["step"])
     ),

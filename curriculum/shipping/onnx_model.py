@@ -207,7 +207,9 @@ def _clipped(graph: Graph, value: str, limit: float) -> str:
 
 
 def _pixels(graph: Graph, about: About, inputs: Inputs) -> str:
-    return graph.add("Div", *inputs, graph.constant(255))
+    scaled = graph.add("Div", *inputs, graph.constant(255))
+    center = about.get("center", 0.0)  # files of former versions have none
+    return graph.add("Sub", scaled, graph.constant(center)) if center else scaled
 
 
 def _rounded(graph: Graph, about: About, inputs: Inputs) -> str:

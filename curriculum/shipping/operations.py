@@ -118,7 +118,9 @@ def _normalize(program: Program, module: Normalize, value: int) -> int:
 
 
 def _pixels(program: Program, module: Scale, value: int) -> int:
-    return program.add("pixels", value)
+    if not module.center:
+        return program.add("pixels", value)
+    return program.add("pixels", value, center=float(module.center))
 
 
 def _linear(program: Program, module: nn.Linear, value: int) -> int:

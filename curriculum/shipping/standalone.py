@@ -494,8 +494,9 @@ def normalise(node: Node) -> Made:
 
 
 def pixels(node: Node) -> Made:
-    """x / 255."""
-    return node.input(), lambda x: x / np.float32(255)
+    """x / 255 - center; files of former versions have no center."""
+    center = np.float32(node.number("center") if "center" in node.about else 0)
+    return node.input(), lambda x: x / np.float32(255) - center
 
 
 def rounded(node: Node) -> Made:

@@ -23,6 +23,7 @@ from curriculum.types import Imagined
 UNLIMITED = 10**9  # frames; time limits are applied by the rows
 NOOP = 0  # action code
 FIRE = 1  # action code
+MEMORY = 128  # bytes of the console
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -229,6 +230,12 @@ class EmulatorCopies:
 
     def states(self, rows: np.ndarray) -> np.ndarray:
         return _object_array([self.engine.emulators[row].cloneState() for row in rows])
+
+    def memory(self, rows: np.ndarray) -> np.ndarray:
+        """What the console's memory holds now, [n, 128] uint8 in a new array: for
+        planners written for one game."""
+        held = [self.engine.emulators[row].getRAM() for row in rows]
+        return np.array(held, np.uint8).reshape(len(rows), MEMORY)
 
     def step(
         self, state: np.ndarray, action: np.ndarray, rng: np.random.Generator

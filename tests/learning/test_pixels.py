@@ -25,9 +25,16 @@ def network(
     outputs: int = 3,
     extra: int = 0,
     precision: Precision = "fp32",
+    center: float = 0.0,
 ) -> Pixels:
     net = Pixels(
-        (FRAMES, SIDE, SIDE), outputs, (16,), members=2, extra=extra, encoder=encoder
+        (FRAMES, SIDE, SIDE),
+        outputs,
+        (16,),
+        members=2,
+        extra=extra,
+        encoder=encoder,
+        center=center,
     )
     generators = [stream(seed, "test") for seed in seeds]
     return net.setup(generators, precision=precision)
@@ -142,6 +149,16 @@ def test_pictures_count_from_zero_to_one():
     assert Scale()(
         torch.tensor([[[[0, 255], [51, 102]]]], dtype=torch.uint8)
     ).flatten().tolist() == pytest.approx([0.0, 1.0, 0.2, 0.4])
+
+
+def test_features_are_those_of_pixels_less_the_center():
+    net, obs = network("nature-same", center=0.34), pictures(2, 3)
+    for p in range(2):
+        policy = nn.Sequential(Scale(0.34), *net.export_encoder(p))
+        torch.testing.assert_close(net.encode(obs)[p], policy(obs[p]))
+    assert Scale(0.25)(torch.tensor([255, 51])).tolist() == pytest.approx([0.75, -0.05])
+    without = network("nature-same").encode(obs)
+    assert not torch.allclose(net.encode(obs), without, atol=1e-2)
 
 
 def test_lower_precision_moves_features_by_little():

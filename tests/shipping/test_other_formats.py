@@ -175,6 +175,7 @@ KINDS = [
     ("bcq", {}, (4,), True),
     ("bcq", {"layer_norm": True}, (4,), False),
     ("dqn", {"encoder": "nature"}, (2, 36, 36), True),
+    ("dqn", {"encoder": "nips", "pixel_center": 0.3}, (2, 36, 36), True),
     ("td3bc", {"encoder": "impala"}, (2, 16, 16), False),
 ]
 

@@ -48,6 +48,7 @@ KINDS = [
     ("bcq", {}, False, True),
     ("bcq", {"layer_norm": True}, False, False),
     ("dqn", {"encoder": "nature"}, True, True),
+    ("dqn", {"encoder": "nips", "pixel_center": 0.3}, True, True),
     ("td3bc", {"encoder": "impala"}, True, False),
     ("bcq", {"encoder": "nature"}, True, True),
     ("bcq", {"encoder": "nature"}, True, False),
