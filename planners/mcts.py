@@ -106,8 +106,9 @@ class MCTS(Searching):
         share = self._shares(obs, rows)
         prior = None
         if share is not None:
-            trees.noise[:, Trees.ROOT] += FIRST * share
             weight = self.advice.weights(rows)[:, None]
+            is_heard = self.advice.hears(rows)[:, None]
+            trees.noise[:, Trees.ROOT] += FIRST * is_heard * share
             prior = (1 - weight) + weight * self.actions * share
         select = partial(ucb1, exploration=self.exploration, prior=prior)
         search(trees, self.simulations, self.horizon, select, evaluate)

@@ -64,6 +64,14 @@ class Advice:
             return advisor.trust[self.owners.seed_of(rows)]
         return np.full(len(rows), self.trust)
 
+    def hears(self, rows: np.ndarray) -> np.ndarray:
+        """Whether actions that the policy proposes are preferred among equals, [n]: not
+        before values are trusted, if the learner has any."""
+        advisor = self.source
+        if advisor is None or not advisor.has_values or not self.sees_copies:
+            return np.ones(len(rows), bool)
+        return self.weights(rows) > 0
+
     def blend(self, rows: np.ndarray, own: np.ndarray, outcome: Outcome) -> np.ndarray:
         """What plans are worth [n, K], where the search alone says `own` [n, K]."""
         weight = self.weights(rows)

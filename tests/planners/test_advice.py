@@ -167,8 +167,16 @@ def test_where_copies_show_nothing_the_first_action_is_proposed():
 
 def test_mcts_tries_first_what_the_policy_proposes():
     planner = MCTS(simulations=1, rollouts=1, horizon=2, trust="auto")
-    oracle = Oracle(action=2, trust=np.zeros(1))
+    oracle = Oracle(action=2, trust=np.full(1, 0.01))
     assert (actions(planner, Gridworld(), oracle) == 2).all()
+
+
+def test_mcts_is_what_it_is_alone_until_values_are_trusted():
+    """Most ties of a search are ended by whoever comes first."""
+    planner = MCTS(simulations=4, rollouts=1, horizon=2, trust="auto")
+    alone = actions(replace(planner, trust=0.0), Gridworld())
+    oracle = Oracle(action=2, trust=np.zeros(1))
+    np.testing.assert_array_equal(actions(planner, Gridworld(), oracle), alone)
 
 
 def test_mcts_explores_more_what_a_trusted_policy_proposes():

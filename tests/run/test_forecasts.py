@@ -125,3 +125,18 @@ def test_windows_are_the_same_after_a_pause_and_among_other_seeds():
     for name, array in whole.state().items():
         np.testing.assert_array_equal(array, other.state()[name])
         np.testing.assert_array_equal(array[0], pair.state()[name][1])
+
+
+def test_a_constant_value_is_not_trusted_where_a_goal_ends_windows():
+    """A constant tells a window with its end, and the reward for it, from the others,
+    which are as long as possible and earn next to nothing."""
+    forecasts = Forecasts(SPEC, (1, 1), 0.99, 0.0, limit=0)
+    obs = np.zeros((1, 1, 1))
+    for _ in range(60):
+        for time in range(40):
+            over = np.full((1, 1), time == 39)
+            reward = np.where(over, 10.0, -0.1)
+            forecasts.add(obs, reward, over, over & False, obs)
+    found = forecasts.judge(lambda obs: np.full(obs.shape[:2], 5.0))
+    assert found.skill == pytest.approx(0, abs=1e-6)
+    assert found.trust.tolist() == [0]

@@ -154,7 +154,7 @@ def test_code_of_a_settings_file_that_a_flag_replaces_is_not_run(tmp_path: Path)
         ("--learner qcl", "(perhaps you meant cql)"),
         ("--planer mcts", "'--planer' (perhaps you meant --planner)"),
         ("--learner iql --expectile .9", "(perhaps you meant --learner.expectile)"),
-        ("--learner dqn --learner.expectile .9", "(only of iql)"),
+        ("--learner dqn --learner.expectile .9", "(only of iql"),
         ("--planner tlppo --planner.trust 1", "(only of mcts, mppi, shooting)"),
         ("--techniques quantize quantize", "techniques must differ"),
         ("--techniques prune+zip", "no technique 'zip'"),
