@@ -250,7 +250,7 @@ def test_a_study_lists_its_comparisons(compared: Compared, tmp_path: Path):
     [
         (
             ["--start", "expert", "random", "--start.sise", "5"],
-            "--start.sise: no arm has a plug-in with such a setting",
+            "--start.sise: no arm has a plug-in, or collectors, with such a setting",
         ),
         (["--start", "expert", "nowhere"], "no start 'nowhere'"),
         (["--with", "nowhere"], "nowhere is no run"),

@@ -335,7 +335,8 @@ def test_a_writer_that_slept_gives_up_once_another_one_has_taken_over(
 # --- commands ---
 
 
-def test_commands_read_and_report_runs_at_a_url(machine, capsys, tmp_path):
+def test_commands_read_and_report_runs_at_a_url(machine, capsys, tmp_path, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "400")  # for names in full
     url = f"file://{tmp_path}/shared"
     for name in ("one", "two"):
         train.main([*TINY, "--name", name, "--runs-dir", url])

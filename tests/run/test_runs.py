@@ -218,7 +218,8 @@ def test_no_big_file_is_read_and_nothing_written(parent, monkeypatch):
     assert {entry.step for entry in entries} == {80}
     assert {entry.figures["eval/score"][0] for entry in entries} == {0.5}
     names = {name for name, _ in opened}
-    assert names == {"config.yaml", "metrics.jsonl", "result.json", ".lock"}
+    small = {"config.yaml", "result.json", ".lock", ".writer.json"}
+    assert names == {"metrics.jsonl", *small}
     assert {mode for _, mode in opened} <= {"r", "rb"}
 
 
