@@ -70,8 +70,7 @@ class Remote:
                 f"pip: {reason}"
             ) from None
         except Exception as error:
-            known = {"Protocol not known"}
-            if not any(str(error).startswith(text) for text in known):
+            if not str(error).startswith("Protocol not known"):
                 raise _unusable(self.url, error) from None
             protocol = self.url.partition(":")[0]
             raise ValueError(

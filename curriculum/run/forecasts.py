@@ -4,14 +4,14 @@ A window is W steps of a row, or less where the episode terminated. Its return R
 value of the last state should add up to the value of the first. Over the last windows
 of a seed, by the values of now:
 
-    error = V(s_0) + c - (R + g^W (V(s_W) + c)),   skill = 1 - mean(error^2) / ignorant
+    error = V(s_0) + c - (R + g^W (V(s_W) + c)),   skill = 1 - mean(error^2) / baseline
 
-where `ignorant` is the mean squared error that values have which are the same
-everywhere, the best such number: var(R) where all windows are equally long.
-The constant c that makes the errors least corrects values that are too high or too low
-everywhere, as those of a learner are that acts worse than its planner: they rank states
-all the same. Values that are all alike have a skill of 0 at most. Windows that a time
-limit cuts are left out: nobody knows how they go on.
+where the baseline is the smallest mean(error^2) of values that are the same everywhere:
+var(R) where all windows are equally long. The constant c that makes the errors least
+corrects values that are too high or too low everywhere, as those of a learner are that
+acts worse than its planner: they rank states all the same. Values that are all alike
+have a skill of 0 at most. Windows that a time limit cuts are left out: nobody knows how
+they go on.
 """
 
 import math
@@ -144,10 +144,10 @@ class Forecasts:
             effect = 1 - weight  # of a constant on the error; not 0: windows end
             constant = -float(error @ effect) / max(float(effect @ effect), 1e-12)
             error = error + constant * effect
-            best = float(returns @ effect) / max(float(effect @ effect), 1e-12)
-            ignorant = np.square(returns - best * effect).mean()
-            if ignorant > (ROUNDING * np.abs(returns).max()) ** 2:
-                skill[seed] = 1 - np.square(error).mean() / ignorant
+            alone = float(returns @ effect) / max(float(effect @ effect), 1e-12)
+            baseline = np.square(returns - alone * effect).mean()
+            if baseline > (ROUNDING * np.abs(returns).max()) ** 2:
+                skill[seed] = 1 - np.square(error).mean() / baseline
                 correction[seed] = constant
         is_known = np.isfinite(skill)
         return Judgement(

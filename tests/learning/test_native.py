@@ -317,6 +317,17 @@ def test_updates_that_become_eager_say_so_to_a_checkpoint():
     assert updates.mode == "eager"
 
 
+def test_a_resumed_run_says_that_it_no_longer_repeats():
+    learner = make("dqn", False)
+    updates = Updates(learner, Computing(engine="auto", updates=10_000))
+    updates.keep("native")
+    use_growing_loss(learner)
+    data = batches(False, 2)
+    updates(data[0])
+    with pytest.warns(UserWarning, match="no longer repeats bit for bit"):
+        updates(data[1])
+
+
 def test_a_learner_that_changes_with_time_is_noticed_at_once():
     learner, eager = make("dqn", False), make("dqn", False)
     for one in (learner, eager):
