@@ -520,6 +520,7 @@ def _report(config: Config, folder: Path, settings: dict[str, Any], last: Last) 
     from curriculum.data.manifest import package_version
     from curriculum.report import run_page
     from curriculum.report.run_table import run_table
+    from curriculum.run.mirror import shown
 
     values = {}
     for kind in last.values():
@@ -529,6 +530,8 @@ def _report(config: Config, folder: Path, settings: dict[str, Any], last: Last) 
     print(run_table(folder, settings, values, planner.needs))
     page = run_page.write(folder, settings, planner.needs, package_version())
     print(f"report         {page}")
+    if shown(folder) != str(folder):
+        print(f"copied to      {shown(folder)}")
     if "compress" in last:
         floor = float(np.mean(values.get("eval/random_reward", np.nan)))
         print(_compression(folder, settings, last["compress"], floor))

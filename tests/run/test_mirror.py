@@ -340,8 +340,8 @@ def test_commands_read_and_report_runs_at_a_url(machine, capsys, tmp_path, monke
     url = f"file://{tmp_path}/shared"
     for name in ("one", "two"):
         train.main([*TINY, "--name", name, "--runs-dir", url])
+    assert f"copied to      {url}/gridworld/two\n" in capsys.readouterr().out
     machine("second")
-    capsys.readouterr()
     runs.main([url])
     text = capsys.readouterr().out
     assert f"{url}/gridworld/one" in text
