@@ -49,11 +49,12 @@ def main(argv: list[str] | None = None) -> None:
     trust = trusting_words(argv)
     with train.signals() as stop, Progress().following(stop) as progress, trust:
         try:
-            wanted, words = options.read(argv)
-            found = [] if wanted.only_plot else studies.find(argv)
+            plots = any(flag.name == "only-plot" for flag in flags.scan(argv))
+            # a study may be a file, which is no name for a folder
+            found = [] if plots else studies.find(argv)
             if found:
                 work.do_studies(found, argv, stop, progress)
-            elif wanted.only_plot or arms.names_only_finished_runs(words):
+            elif plots or arms.names_only_finished_runs(options.read(argv)[1]):
                 compare_finished(argv)
             else:
                 work.do(argv, stop, progress)

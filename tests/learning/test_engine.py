@@ -38,8 +38,15 @@ def batches(box: bool, n: int) -> list[Batch]:
         action = uniform if box else torch.randint(3, (2, 8), generator=generator)
         obs, next_obs = torch.randn(2, 2, 8, 4, generator=generator)
         reward, returns = torch.randn(2, 2, 8, generator=generator)
+        window = torch.stack([action.roll(-step, 1) for step in range(5)], 2)
         drawn.append(
-            Batch(obs, action, reward, torch.full((2, 8), 0.9), next_obs, returns)
+            Batch(
+                *(obs, action, reward, torch.full((2, 8), 0.9), next_obs, returns),
+                label=action.flip(1),
+                has_label=(returns > 0).float(),
+                action_window=window,
+                window_taken=torch.ones(2, 8, 5),
+            )
         )
     return drawn
 

@@ -55,10 +55,14 @@ def batches(box: bool, count: int, seeds: tuple[int, ...] = (0, 1)) -> list[Batc
             soft_label = torch.rand(12, 3, generator=generator).softmax(-1)
             label_value = torch.randn(12, generator=generator)
             label_stake = torch.rand(12, generator=generator) * has_label
+            window = torch.stack([action.roll(-step, 0) for step in range(5)], 1)
+            length = torch.randint(1, 6, (12, 1), generator=generator)
+            taken = (torch.arange(5) < length).float()
             parts.append(
                 (
                     *(obs, action, reward, discount, next_obs, returns),
                     *(label, has_label, soft_label, label_value, label_stake),
+                    *(window, taken),
                 )
             )
         drawn.append(Batch(*map(torch.stack, zip(*parts, strict=True))))

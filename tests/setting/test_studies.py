@@ -153,6 +153,14 @@ def test_the_page_of_a_study_names_the_best_and_the_worst_arm():
     assert "| arm | final return |\n" in page, "nobody ever succeeded"
 
 
+def test_a_study_of_ones_own_is_read_before_its_name_is_a_folder(
+    own: Path, capsys: pytest.CaptureFixture
+):
+    with pytest.raises(SystemExit):
+        compare.main(["--study", str(own), "--learner.hidden", "0"])
+    assert "--learner.hidden" in capsys.readouterr().err
+
+
 def test_the_page_of_a_study_tells_who_won(own: Path, tmp_path: Path):
     folder = tmp_path / "pointmass-easy" / "compare"
     folder.mkdir(parents=True)
