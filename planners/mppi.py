@@ -90,8 +90,10 @@ class MPPI(Searching):
         self.clock.seconds = 0.0
         fresh = ~self.plans.goes_on(rows, self.play)
         action = self.plans.left(rows)[:, 0]  # [n, A]
-        if fresh.any():
-            action[fresh] = self._plan(rows[fresh])
+        for part in self.advice.parts(rows):
+            now = fresh & part
+            if now.any():
+                action[now] = self._plan(rows[now])
         self.plans.follow(rows)
         value = np.where(fresh, self.value[rows], -np.inf)
         return Decision(

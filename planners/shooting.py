@@ -80,8 +80,10 @@ class Shooting(Searching):
         self.clock.seconds = 0.0
         fresh = ~self.kept.goes_on(rows, self.play)
         action = self.kept.left(rows, hold_last=True)[:, 0]
-        if fresh.any():
-            action[fresh] = self._plan(obs[fresh], rows[fresh])
+        for part in self.advice.parts(rows):
+            now = fresh & part
+            if now.any():
+                action[now] = self._plan(obs[now], rows[now])
         self.kept.follow(rows)
         self.taken.keep(rows, action[:, None])
         value = np.where(fresh, self.value[rows], -np.inf)

@@ -65,12 +65,21 @@ class Advice:
         return np.full(len(rows), self.trust)
 
     def hears(self, rows: np.ndarray) -> np.ndarray:
-        """Whether actions that the policy proposes are preferred among equals, [n]: not
-        before values are trusted, if the learner has any."""
+        """Whether the policy is listened to in these rows, [n] bool; with "auto" not
+        before values are trusted. A plan is judged by the few noisy copies in which it
+        was played, so that even plans that are no better are taken at times."""
         advisor = self.source
-        if advisor is None or not advisor.has_values or not self.sees_copies:
-            return np.ones(len(rows), bool)
-        return self.weights(rows) > 0
+        if advisor is None:
+            return np.zeros(len(rows), bool)
+        if self.trust == "auto":
+            return advisor.trust[self.owners.seed_of(rows)] > 0
+        return np.ones(len(rows), bool)
+
+    def parts(self, rows: np.ndarray) -> list[np.ndarray]:
+        """Masks [n] of the rows that listen to the policy and of those that do not, as
+        far as there are any. All rows of a seed are of one part."""
+        is_heard = self.hears(rows)
+        return [part for part in (is_heard, ~is_heard) if part.any()]
 
     def blend(self, rows: np.ndarray, own: np.ndarray, outcome: Outcome) -> np.ndarray:
         """What plans are worth [n, K], where the search alone says `own` [n, K]."""
@@ -119,10 +128,12 @@ class Advice:
 
     def follow(self, rows: np.ndarray, count: int, horizon: int) -> Proposals | None:
         """Let the policy play in `count` copies of each row: the first by its best
-        actions, the others by draws. None for a `count` of 0, without advice, and where
-        copies do not tell what the learner would see."""
+        actions, the others by draws. None for a `count` of 0, where copies do not tell
+        what the learner would see, and where rows do not listen."""
         advisor = self.source
         if not count or advisor is None or not self.sees_copies:
+            return None
+        if not self.hears(rows).all():
             return None
         copies = Copies(self.simulator, rows, self.owners, count, self.clock)
 
@@ -139,9 +150,9 @@ class Advice:
         self, obs: np.ndarray, rows: np.ndarray, count: int
     ) -> np.ndarray | None:
         """Actions [n, count] or [n, count, A] that the policy proposes now; None for a
-        `count` of 0 and without advice."""
+        `count` of 0 and where no row listens."""
         advisor = self.source
-        if not count or advisor is None:
+        if not count or advisor is None or not self.hears(rows).any():
             return None
         return advisor.propose(obs, self.owners.seed_of(rows), count)
 

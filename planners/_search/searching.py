@@ -18,7 +18,7 @@ class Searching(Planner):
 
     discount: float = 0.99  # of rewards per step
     # weight of the learner's values at the horizon, in [0, 1]; auto: as well as they
-    # predict recent returns. 0: the learner is not asked for plans either
+    # predict recent returns. At 0 the learner is not asked for plans either
     trust: float | Literal["auto"] = 0.0
 
     needs: ClassVar[str] = "state"
@@ -57,6 +57,11 @@ class Searching(Planner):
         return outcome.ended | (outcome.reward >= 0).all(-1)
 
     def listen(self, advisor: Advisor) -> None:
+        if self.trust == "auto" and not advisor.has_values:
+            raise ValueError(
+                "--planner.trust auto goes by how well the learner's values have "
+                "predicted returns, and this learner has none; give a number up to 1"
+            )
         self.advice.advisor = advisor
 
     def simulator_seconds(self) -> float:

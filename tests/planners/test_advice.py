@@ -139,14 +139,14 @@ def test_shooting_follows_a_policy_that_is_better_than_its_plans():
             return np.repeat(balance(obs)[:, None], count, 1)
 
     actor, rows = ready(Shooting(horizon=150, plans=1, trust="auto"), CartPole())
-    actor.listen(Balancer(trust=np.zeros(1)))
+    actor.listen(Balancer(has_values=False))
     taken = act(actor, rows.obs, np.arange(4))
     assert taken.tolist() == balance(rows.obs).tolist()
 
 
 def test_a_plan_that_is_worse_than_the_search_is_not_followed():
     plain = actions(Shooting(horizon=30, plans=30), CartPole())
-    clumsy = Oracle(action=1, trust=np.zeros(1))
+    clumsy = Oracle(action=1, has_values=False)
     with_clumsy = actions(
         Shooting(horizon=30, plans=30, trust="auto"), CartPole(), clumsy
     )
@@ -171,12 +171,42 @@ def test_mcts_tries_first_what_the_policy_proposes():
     assert (actions(planner, Gridworld(), oracle) == 2).all()
 
 
-def test_mcts_is_what_it_is_alone_until_values_are_trusted():
-    """Most ties of a search are ended by whoever comes first."""
-    planner = MCTS(simulations=4, rollouts=1, horizon=2, trust="auto")
-    alone = actions(replace(planner, trust=0.0), Gridworld())
-    oracle = Oracle(action=2, trust=np.zeros(1))
-    np.testing.assert_array_equal(actions(planner, Gridworld(), oracle), alone)
+@pytest.mark.parametrize(("planner", "world"), SEARCHES, ids=NAMES)
+def test_a_search_is_what_it_is_alone_until_values_are_trusted(
+    planner: Any, world: Any
+):
+    planner = replace(planner, trust="auto")
+    alone = actions(replace(planner, trust=0.0), world)
+    advised = Oracle(action=_other(alone[0, 0]), trust=np.zeros(1))
+    np.testing.assert_array_equal(actions(planner, world, advised), alone)
+
+
+def _other(action: np.ndarray) -> np.ndarray:
+    """Another action than this one."""
+    return 1 - action if action.ndim == 0 else -action
+
+
+@pytest.mark.parametrize(("planner", "world"), SEARCHES, ids=NAMES)
+def test_a_seed_that_is_not_trusted_lives_as_alone_beside_one_that_is(
+    planner: Any, world: Any
+):
+    planner = replace(planner, trust="auto")
+    seeds = (0, 1)
+    taken = []
+    for advisor in (None, Oracle(value=5.0, trust=np.array([0.0, 1.0]))):
+        rows = NativeRows(world, [stream(seed, "environment") for seed in seeds], 2)
+        rows.reset()
+        actor = planner.setup(rows, spec_of(world), seeds)
+        if advisor:
+            advisor.action = np.zeros(world.action_space.shape, int)
+            actor.listen(advisor)
+        taken.append([])
+        for _ in range(4):
+            taken[-1].append(act(actor, rows.obs, np.arange(4)))
+            rows.step(taken[-1][-1])
+    assert advisor.asked
+    alone, beside = np.array(taken)
+    np.testing.assert_array_equal(beside[:, :2], alone[:, :2])
 
 
 def test_mcts_explores_more_what_a_trusted_policy_proposes():
