@@ -86,7 +86,8 @@ def _work(folder: Path) -> Callable[[], Path]:
     config = flags.read(["--config", str(path)], PROG).config
     needs = config.plugged()["planner"].needs
     settings = yaml.safe_load(path.read_text())  # as they were written
-    return lambda: run_page.write(folder, settings, needs, package_version())
+    place = mirror.shown(folder)
+    return lambda: run_page.write(folder, place, settings, needs, package_version())
 
 
 COMMAND = Command(

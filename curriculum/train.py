@@ -527,11 +527,12 @@ def _report(config: Config, folder: Path, settings: dict[str, Any], last: Last) 
         for tag, value in kind.items():
             values[tag] = np.asarray(value, float)
     planner = config.plugged()["planner"]
-    print(run_table(folder, settings, values, planner.needs))
-    page = run_page.write(folder, settings, planner.needs, package_version())
+    print(run_table(str(folder), settings, values, planner.needs))
+    place = shown(folder)
+    page = run_page.write(folder, place, settings, planner.needs, package_version())
     print(f"report         {page}")
-    if shown(folder) != str(folder):
-        print(f"copied to      {shown(folder)}")
+    if place != str(folder):
+        print(f"copied to      {place}")
     if "compress" in last:
         floor = float(np.mean(values.get("eval/random_reward", np.nan)))
         print(_compression(folder, settings, last["compress"], floor))

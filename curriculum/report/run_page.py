@@ -54,19 +54,23 @@ class Finished(NamedTuple):
     """A finished run."""
 
     folder: Path
+    place: str  # its path, or its URL where the folder is a copy
     settings: dict[str, Any]
     needs: str  # what its planner sees
     lines: list[dict[str, Any]]  # of metrics.jsonl
     result: dict[str, Any]  # of result.json
 
 
-def write(folder: Path, settings: dict[str, Any], needs: str, version: str) -> Path:
+def write(
+    folder: Path, place: str, settings: dict[str, Any], needs: str, version: str
+) -> Path:
     """Write report.html, report.md and report.csv into the folder of a finished run.
 
-    `needs` says what its planner sees, `version` is that of this package."""
+    `place` is its path, or its URL where the folder is a copy; `needs` says what its
+    planner sees, `version` is that of this package."""
     result = json.loads((folder / "result.json").read_text())
     lines = read_records(folder / "metrics.jsonl")
-    run = Finished(folder, settings, needs, lines, result)
+    run = Finished(folder, place, settings, needs, lines, result)
     values = last_values(lines)
     document = compose(run, values, version)
     write_text(folder / "report.csv", _csv(settings["seeds"], values))
@@ -101,7 +105,7 @@ def compose(run: Finished, values: Mapping[str, np.ndarray], version: str) -> Do
         for name, figure in drawn.items()
     ]
     said = conclusions.of_run(settings, run.lines, values)
-    ending = run_table(run.folder, settings, values, run.needs).strip("\n")
+    ending = run_table(run.place, settings, values, run.needs).strip("\n")
     sections = [
         Section("Conclusion", [Listed(said)]),
         Section("Curves", [*figures, *_maps(run)]),
@@ -150,7 +154,7 @@ def _number(label: str, value: float) -> str:
 
 
 def _settings(run: Finished) -> list[Block]:
-    path = shlex.quote(str(run.folder / "config.yaml"))
+    path = shlex.quote(f"{run.place}/config.yaml")
     text = yaml.safe_dump(run.settings, sort_keys=False).rstrip()
     return [
         Paragraph("Repeat the run:"),

@@ -1,11 +1,11 @@
 """The text at the end of a run: what was learned, what it cost, where it is."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from curriculum.files import is_url
 from curriculum.report import handover
 
 Values = Mapping[str, np.ndarray]  # tag -> [P]
@@ -18,11 +18,9 @@ LABEL = 22  # width of the first column, at least
 COLUMN = 9  # width of the others
 
 
-def run_table(
-    folder: Path, settings: dict[str, Any], values: Values, needs: str
-) -> str:
-    """Describe a finished run by the last values of its records; `needs` says what its
-    planner sees."""
+def run_table(folder: str, settings: dict[str, Any], values: Values, needs: str) -> str:
+    """Describe a finished run by the last values of its records; `folder` is a path or
+    a URL, `needs` says what its planner sees."""
     updates = values["train/n_updates"]
     elapsed = values["time/time_elapsed"][0]
     played = _off_policy(values)
@@ -36,8 +34,9 @@ def run_table(
         f"updates        {updates.mean():,.0f} of each seed's networks",
         f"time           {elapsed:,.0f} s for {_trained(settings)} of each seed",
         f"files          {folder}",
-        f"watch          tensorboard --logdir {folder}",
     ]
+    if not is_url(folder):
+        lines.append(f"watch          tensorboard --logdir {folder}")
     return "\n".join(lines)
 
 

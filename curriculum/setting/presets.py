@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import NoReturn
 
+from curriculum import storage
+from curriculum.files import is_url
 from curriculum.setting.spelling import suggestion
 
 FOLDER = Path(__file__).parents[1] / "presets"
@@ -15,9 +17,12 @@ def names() -> list[str]:
 
 
 def path_of(given: str) -> Path:
-    """The settings file that --config names: a file, or else a preset.
+    """The settings file that --config names: a file, which is copied from a URL, or
+    else a preset.
 
-    ValueError where a single word is neither."""
+    ValueError where a single word is neither, or nothing is at a URL."""
+    if is_url(given):
+        return storage.copied(storage.Remote(given), lambda path: False)
     path = Path(given)
     if given in names() and not path.is_file():
         return FOLDER / f"{given}.yaml"

@@ -138,7 +138,7 @@ def test_shooting_follows_a_policy_that_is_better_than_its_plans():
         def propose(self, obs, seed, count):
             return np.repeat(balance(obs)[:, None], count, 1)
 
-    actor, rows = ready(Shooting(horizon=150, plans=1, trust="auto"), CartPole())
+    actor, rows = ready(Shooting(horizon=150, plans=1, trust=1.0), CartPole())
     actor.listen(Balancer(has_values=False))
     taken = act(actor, rows.obs, np.arange(4))
     assert taken.tolist() == balance(rows.obs).tolist()
@@ -147,10 +147,14 @@ def test_shooting_follows_a_policy_that_is_better_than_its_plans():
 def test_a_plan_that_is_worse_than_the_search_is_not_followed():
     plain = actions(Shooting(horizon=30, plans=30), CartPole())
     clumsy = Oracle(action=1, has_values=False)
-    with_clumsy = actions(
-        Shooting(horizon=30, plans=30, trust="auto"), CartPole(), clumsy
-    )
+    with_clumsy = actions(Shooting(horizon=30, plans=30, trust=1.0), CartPole(), clumsy)
     np.testing.assert_array_equal(with_clumsy, plain)
+
+
+def test_auto_is_refused_where_nothing_can_be_predicted():
+    actor, _ = ready(MPPI(samples=4, horizon=4, trust="auto"), Pendulum())
+    with pytest.raises(ValueError, match="give a number up to 1"):
+        actor.listen(Oracle(has_values=False))
 
 
 def test_where_copies_show_nothing_the_first_action_is_proposed():

@@ -1,6 +1,5 @@
 """The text at the end of a run says what happened, also where things went badly."""
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -40,7 +39,7 @@ def text(seeds: int = 1, without: str = "none", **changes: Any) -> str:
         "planner": "mcts",
         "steps": 8_000,
     }
-    return run_table(Path("runs/x"), settings, columns, "state")
+    return run_table("runs/x", settings, columns, "state")
 
 
 def line(table: str, label: str) -> list[str]:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -349,10 +350,19 @@ def test_commands_read_and_report_runs_at_a_url(machine, capsys, tmp_path, monke
     one, two = (f"{url}/gridworld/{name}" for name in ("one", "two"))
     evaluate.main([one, "--against", two, "--episodes", "2"])
     assert "| two" in capsys.readouterr().out
+    written = content(one)["report.md"].decode()
     Remote(one).remove("report.html")
     summarize.main([one])
     assert f"{one}/report.html" in capsys.readouterr().out
     assert "report.html" in content(one)
+    for page in (written, content(one)["report.md"].decode()):
+        assert f"files          {one}\n" in page
+        assert str(tmp_path / "first") not in page
+        assert str(tmp_path / "second") not in page
+    [again] = re.findall("curriculum.train --config (.+)", written)
+    train.main(["--config", again, "--name", "again", "--runs-dir", "runs"])
+    same = policies(content(f"file://{tmp_path}/runs/gridworld/again"))
+    assert same == policies(content(one))
     compare.main(["--only-plot", one, two, "--name", "both"])
     assert (tmp_path / "runs" / "gridworld" / "both" / "table.md").is_file()
 
