@@ -300,6 +300,7 @@ def _row(player: "Player", played: "Played") -> "Row":
             "score": score(scored, player.scale),
         },
         calls=None if played.use is None else played.use.calls,
+        seconds=None if played.use is None else played.use.seconds,
         run=player.run,
         clock=player.clock,
         position=player.position,

@@ -1,6 +1,7 @@
 """`evaluate` plays what it is told to, as the run did, and writes where it is told."""
 
 import json
+import re
 import shutil
 import signal
 from pathlib import Path
@@ -85,7 +86,13 @@ def test_kept_policies_and_mixtures_play_as_in_training(finished, tmp_path, caps
     assert rewards[3] != rewards[4]
     assert "| step 160" in capsys.readouterr().out
     mixed = asked(tmp_path / "mixed", finished, *episodes, "--planning-rate", 0.5)
-    assert "a privilege, is seen by: planning rate 0.5." in capsys.readouterr().out
+    text = capsys.readouterr().out
+    assert "a privilege, is seen by: planning rate 0.5." in text
+    calls, ms = re.findall(r"planning rate 0.5 .*\| +([\d,]+) +\| +([\d.]+) +\|", text)[
+        0
+    ]
+    assert int(calls) > 0
+    assert 0 < float(ms) < 100
     _, player = mixed["players"]
     last = online[-1]["values"]
     assert player["values"]["mean_reward"] == last["eval_mixed/mean_reward"]

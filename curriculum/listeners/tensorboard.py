@@ -155,8 +155,8 @@ class Tensorboard(Listener):
             file.write(page)
 
     def _draw(self) -> None:
-        """Save the figures of all seeds and the maps of the first; log the former, and
-        each seed's own maps, for every seed."""
+        """Save the figures of all seeds and the maps of the first; log the former once,
+        with the first seed, and each seed's own maps."""
         # matplotlib takes a second to import
         from curriculum.report import figures
         from curriculum.report.run_figures import Drawing
@@ -170,7 +170,7 @@ class Tensorboard(Listener):
             write_bytes(folder / f"{name}.png", shared[name].png)
         step = self.records[-1].step
         for index, file in enumerate(self.files):
-            pictures = dict(shared)
+            pictures = shared if index == 0 else {}
             dpi = figures.SCREEN_DPI if index else figures.FILE_DPI
             for name, figure in drawing.cell_maps(index).items():
                 pictures[name] = figures.picture(figure, dpi)

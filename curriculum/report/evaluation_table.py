@@ -38,6 +38,7 @@ class Row(NamedTuple):
     # [P, N] by measure, return first; nan where it is unknown
     values: Mapping[str, np.ndarray]
     calls: np.ndarray | None = None  # [P] of a planner
+    seconds: np.ndarray | None = None  # [P] wall time of these calls
     run: str = ""  # whose policies of several moments these are
     clock: str = ""  # updates or steps, of which `position` is a number
     position: int = 0
@@ -100,7 +101,7 @@ def table(rows: Sequence[Row], reference: Row) -> str:
     if several:
         titles.insert(2, f"minus {reference.name}")
     if asks_planner:
-        titles.append("planner calls")
+        titles += ["planner calls", "ms a call"]
     lines = [titles]
     for row in rows:
         cells = [row.name, *(text(confidence(row, name)) for name in measures)]
@@ -110,9 +111,17 @@ def table(rows: Sequence[Row], reference: Row) -> str:
             cells.insert(2, "" if is_reference else text(own[:3], sign="+"))
         cells.append(row.unit)
         if asks_planner:
-            cells.append("" if row.calls is None else f"{row.calls.mean():,.0f}")
+            cells += _calls(row)
         lines.append(cells)
     return aligned(lines)
+
+
+def _calls(row: Row) -> list[str]:
+    """How often a planner was asked, and how long that took."""
+    if row.calls is None or row.seconds is None:
+        return ["", ""]
+    each = 1000 * row.seconds.sum() / max(row.calls.sum(), 1)
+    return [f"{row.calls.mean():,.0f}", f"{each:.3g}"]
 
 
 def notes(rows: Sequence[Row], reference: Row, episodes: Sequence[int]) -> list[str]:

@@ -233,7 +233,7 @@ def test_tensorboard_opens_with_the_hand_over_and_the_evaluation(tmp_path: Path)
     assert {"replay", "techniques"} <= groups
 
 
-def test_the_figures_are_drawn_for_every_seed(logged: Path):
+def test_figures_of_all_seeds_are_logged_once_and_maps_for_every_seed(logged: Path):
     for seed in CONFIG.seeds:
         events = EventAccumulator(
             str(logged / f"seed{seed}"), size_guidance={"tensors": 0}
@@ -243,7 +243,8 @@ def test_the_figures_are_drawn_for_every_seed(logged: Path):
             for tag in events.Tags()["tensors"] + events.Tags()["images"]
             if tag.startswith("figures/")
         }
-        assert shown == {f"figures/{name}" for name in ("handover", "visits", "policy")}
+        shared = {"figures/handover"} if seed == CONFIG.seeds[0] else set()
+        assert shown == {"figures/visits", "figures/policy"} | shared
     assert (logged / "figures" / "policy-seed3.png").stat().st_size > 10_000
 
 
