@@ -1,8 +1,10 @@
 """A second learner that explores: it is paid for novelty, and the first one is not.
 
-    r_explorer = reward + weight * bonus,  or weight * bonus if `unsupervised`
+    r_explorer = reward + weight * (bonus - mean bonus),  without reward if `unsupervised`
 
-It learns online from the batches that the learner of the run is updated on, in which
+The mean is that of the batch. Without it every step would pay, and an explorer would
+stay away from goals, since they end its episode and so its income (where Burda et al.
+2018, section 2.3, let the returns of the bonus go on over ends of episodes). It learns online from the batches that the learner of the run is updated on, in which
 the bonus is computed anew. The planning rate is the schedule from exploring to
 exploiting: at rate 1 the explorer collects all data, at rate 0 none. It comes farthest
 in episodes of its own (`--gate episode`).
@@ -65,6 +67,9 @@ class Explorer(Planner):
     # of the bonus beside the reward of the world: towards 0 it soon repeats what is
     # rewarded, if it is large it goes on looking elsewhere
     weight: float = 2.0
+    # whether it is paid by how much the bonus exceeds the mean of the batch, so that the
+    # end of an episode is no loss
+    centered: bool = True
     # whether the bonus is its only reward: it explores everything, the goal or not
     unsupervised: bool = False
     # how it learns; empty: dqn for discrete actions, sac for those of a box
@@ -127,6 +132,8 @@ class Explorer(Planner):
         self, batch: Batch, step: int, has_data: np.ndarray
     ) -> dict[str, "Tensor"]:
         bonus, values = self.novelty.reward(batch, step)
+        if self.centered:
+            bonus = bonus - bonus.mean(-1, keepdim=True)
         reward = self.weight * bonus
         if not self.unsupervised:
             reward = reward + batch.reward
