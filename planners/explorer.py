@@ -3,8 +3,10 @@
     r_explorer = reward + weight * (bonus - mean bonus),  without reward if `unsupervised`
 
 The mean is that of the batch. Without it every step would pay, and an explorer would
-stay away from goals, since they end its episode and so its income (where Burda et al.
-2018, section 2.3, let the returns of the bonus go on over ends of episodes). It learns online from the batches that the learner of the run is updated on, in which
+keep away from goals, which end its episode and so its income (in Burda et al. 2018,
+section 2.3, returns of the bonus go on over ends of episodes instead).
+
+It learns online from the batches that the learner of the run is updated on, in which
 the bonus is computed anew. The planning rate is the schedule from exploring to
 exploiting: at rate 1 the explorer collects all data, at rate 0 none. It comes farthest
 in episodes of its own (`--gate episode`).

@@ -66,15 +66,24 @@ def test_an_explorer_that_learns_keeps_the_contract_of_planners(world, bonus):
 
 
 @pytest.mark.parametrize(
-    ("unsupervised", "expected"), [(False, [3.5, 0.5]), (True, [4.5, 1.5])]
+    ("unsupervised", "centered", "expected"),
+    [
+        (False, False, [3.5, 0.5]),
+        (True, False, [4.5, 1.5]),
+        # no cell is rarer than the others: only the reward is paid
+        (False, True, [-1.0, -1.0]),
+    ],
 )
-def test_it_is_paid_weight_times_the_bonus_beside_the_reward(unsupervised, expected):
+def test_it_is_paid_weight_times_the_bonus_beside_the_reward(
+    unsupervised, centered, expected
+):
     """With a discount of 0 the value of an action is what it is paid."""
     explorer, _ = ready(
         bonus="counts",
         bonus_settings=("coef=3",),
         weight=1.5,
         unsupervised=unsupervised,
+        centered=centered,
         learning_rate=0.05,
     )
     assert isinstance(explorer.novelty, Counts)
