@@ -1,6 +1,8 @@
 """A second learner that explores: it is paid for novelty, and the first one is not.
 
-    r_explorer = reward + weight * (bonus - mean bonus),  without reward if `unsupervised`
+    r_explorer = reward + weight * (bonus - mean bonus)
+
+without the reward if `unsupervised`.
 
 The mean is that of the batch. Without it every step would pay, and an explorer would
 keep away from goals, which end its episode and so its income (in Burda et al. 2018,
@@ -69,8 +71,8 @@ class Explorer(Planner):
     # of the bonus beside the reward of the world: towards 0 it soon repeats what is
     # rewarded, if it is large it goes on looking elsewhere
     weight: float = 2.0
-    # whether it is paid by how much the bonus exceeds the mean of the batch, so that the
-    # end of an episode is no loss
+    # whether it is paid by how much the bonus exceeds the mean of the batch, so that
+    # the end of an episode is no loss
     centered: bool = True
     # whether the bonus is its only reward: it explores everything, the goal or not
     unsupervised: bool = False

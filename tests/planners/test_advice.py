@@ -195,22 +195,26 @@ def test_a_seed_that_is_not_trusted_lives_as_alone_beside_one_that_is(
     planner: Any, world: Any
 ):
     planner = replace(planner, trust="auto")
-    seeds = (0, 1)
-    taken = []
-    for advisor in (None, Oracle(value=5.0, trust=np.array([0.0, 1.0]))):
-        rows = NativeRows(world, [stream(seed, "environment") for seed in seeds], 2)
-        rows.reset()
-        actor = planner.setup(rows, spec_of(world), seeds)
-        if advisor:
-            advisor.action = np.zeros(world.action_space.shape, int)
-            actor.listen(advisor)
-        taken.append([])
-        for _ in range(4):
-            taken[-1].append(act(actor, rows.obs, np.arange(4)))
-            rows.step(taken[-1][-1])
+    zero = np.zeros(world.action_space.shape, int)
+    advisor = Oracle(value=5.0, action=zero, trust=np.array([0.0, 1.0]))
+    alone, beside = (_of_two_seeds(planner, world, who) for who in (None, advisor))
     assert advisor.asked
-    alone, beside = np.array(taken)
     np.testing.assert_array_equal(beside[:, :2], alone[:, :2])
+
+
+def _of_two_seeds(planner: Any, world: Any, advisor: Advisor | None) -> np.ndarray:
+    """What it does in four steps of two rows of each of two seeds, [4, 4 (, A)]."""
+    seeds = (0, 1)
+    rows = NativeRows(world, [stream(seed, "environment") for seed in seeds], 2)
+    rows.reset()
+    actor = planner.setup(rows, spec_of(world), seeds)
+    if advisor:
+        actor.listen(advisor)
+    taken = []
+    for _ in range(4):
+        taken.append(act(actor, rows.obs, np.arange(4)))
+        rows.step(taken[-1])
+    return np.stack(taken)
 
 
 def test_mcts_explores_more_what_a_trusted_policy_proposes():
